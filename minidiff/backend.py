@@ -1,0 +1,55 @@
+"""Which array library holds an array, and how arrays move between host and device.
+
+The array decides the library: `xp_of(x)` looks at the type of x and imports nothing, so the same function body runs
+on NumPy and on CuPy. This is the only file outside `gpu/` that imports cupy, and it does so only when a device is named.
+"""
+
+import sys
+
+import numpy as np
+
+
+def xp_of(*arrays):
+    """The module that holds all the arrays: numpy, cupy, or another library with NumPy's names.
+
+    Python scalars and None hold no library and are passed over; with nothing else, numpy.
+    Raises TypeError when host and device arrays are mixed.
+    """
+    found = None
+    for a in arrays:
+        if a is None or isinstance(a, (bool, int, float)):
+            continue
+        module = sys.modules[type(a).__module__.partition(".")[0]]
+        if found is not None and module is not found:
+            raise TypeError(f"arrays of {found.__name__} and of {module.__name__} in one call: move them to one device first")
+        found = module
+    return found or np
+
+
+def to_numpy(x):
+    """A NumPy array (on the host) with x's values; x itself when it is one already."""
+    return x.get() if hasattr(x, "get") and not isinstance(x, (np.ndarray, dict)) else np.asarray(x)
+
+
+def module_of(device):
+    """The array module for a device name: "cpu" -> numpy, "cuda" -> cupy.
+
+    Raises ValueError for another name and RuntimeError, in one clear line, where no GPU can be used.
+    """
+    if device == "cpu":
+        return np
+    if device != "cuda":
+        raise ValueError(f"device: got {device!r}, expected 'cpu' or 'cuda'")
+    try:
+        import cupy
+    except ImportError:
+        raise RuntimeError("device 'cuda' needs CuPy: pip install 'minidiff[cuda12]' (or cuda13)") from None
+    if not cupy.is_available():
+        raise RuntimeError("device 'cuda': CuPy is installed but finds no usable NVIDIA GPU (driver missing?)")
+    return cupy
+
+
+def to_device(x, device):
+    """x on "cpu" or "cuda"; no copy when it is there already."""
+    xp = module_of(device)
+    return to_numpy(x) if xp is np else xp.asarray(x)

@@ -1,0 +1,177 @@
+"""Param and Layer: what owns a parameter, and what a call of a layer returns.
+
+    y, back = layer(x)        forward, and the function that carries dLoss/dy back
+    dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
+    y = layer.predict(x)      forward alone, nothing kept
+"""
+
+import contextlib
+import threading
+
+import numpy as np
+
+from ..backend import xp_of
+
+_mode = threading.local()  # a thread has its own mode, so one may sample while another trains
+
+
+@contextlib.contextmanager
+def no_grad():
+    """Inside, layers drop their `back` as soon as it is made, so activations are freed on the way."""
+    before, _mode.no_grad = getattr(_mode, "no_grad", False), True
+    try:
+        yield
+    finally:
+        _mode.no_grad = before
+
+
+@contextlib.contextmanager
+def training(rng):
+    """Inside, dropout drops, drawing from `rng`. Outside it is the identity: there is no train()/eval() to forget."""
+    before, _mode.rng = getattr(_mode, "rng", None), rng
+    try:
+        yield
+    finally:
+        _mode.rng = before
+
+
+def training_rng():
+    """The generator of the surrounding `training(rng)`, or None outside one."""
+    return getattr(_mode, "rng", None)
+
+
+def _dropped(*_):
+    raise RuntimeError("this forward ran under no_grad() or predict(), so there is nothing to go back through")
+
+
+class Param:
+    """An array that is learned and the gradient that is added up beside it.
+
+    `value` and `grad` have one shape and dtype. Gradients are made when first touched, so a net that only samples
+    never pays for them. After `share` (an arena took them in) both are views that may be written into, not replaced.
+    """
+
+    __slots__ = ("_value", "_grad", "_shared")
+
+    def __init__(self, value, grad=None):
+        self._value, self._grad, self._shared = value, None, False
+        if grad is not None:
+            self.grad = grad
+
+    @property
+    def value(self):
+        return self._value
+
+    @value.setter
+    def value(self, new):
+        if new is self._value:  # p.value += x ends here
+            return
+        if self._shared:
+            raise ValueError("this Param lives in an arena: write into it (p.value[...] = new), do not replace it")
+        self._value, self._grad = new, None
+
+    @property
+    def grad(self):
+        if self._grad is None:
+            self._grad = xp_of(self._value).zeros_like(self._value)
+        return self._grad
+
+    @grad.setter
+    def grad(self, new):
+        if new is self._grad:  # p.grad += g ends here
+            return
+        if self._shared:
+            raise ValueError("this Param lives in an arena: add to p.grad or write into it, do not replace it")
+        if new is not None and (new.shape != self._value.shape or new.dtype != self._value.dtype):
+            raise ValueError(f"grad: got {new.shape} {new.dtype}, expected {self._value.shape} {self._value.dtype}")
+        self._grad = new
+
+    def share(self, value, grad):
+        """Move into the views `value` and `grad` of somebody's flat arrays; what was here is copied over."""
+        value[...] = self._value
+        grad[...] = 0 if self._grad is None else self._grad
+        self._value, self._grad, self._shared = value, grad, True
+
+    @property
+    def shape(self):
+        return self._value.shape
+
+    def __repr__(self):
+        return f"Param({self._value.shape}, {self._value.dtype})"
+
+
+class Layer:
+    """Something with parameters and a `forward(...) -> (y, back)`. Sub-layers and Params are plain attributes,
+    or sit in lists and dicts that are attributes; their names are the paths to them."""
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, *args, **kwargs):
+        y, back = self.forward(*args, **kwargs)
+        return y, (_dropped if getattr(_mode, "no_grad", False) else back)
+
+    def predict(self, *args, **kwargs):
+        """The answer alone; nothing is kept for a backward pass."""
+        with no_grad():
+            return self(*args, **kwargs)[0]
+
+    def parameters(self):
+        """Every Param below this layer.   -> {path: Param}, in the order of construction; shared Params appear once."""
+        found, seen = {}, set()
+        for path, param in _walk(self, ""):
+            if id(param) not in seen:
+                seen.add(id(param))
+                found[path] = param
+        return found
+
+    def zero_grad(self):
+        """Every gradient back to zero."""
+        for param in self.parameters().values():
+            param.grad[...] = 0
+
+    def state(self):
+        """{path: array}, the values themselves and not copies."""
+        return {path: param.value for path, param in self.parameters().items()}
+
+    def load_state(self, state):
+        """Take over the arrays of {path: array}, cast to each Param's dtype and moved to its device.
+
+        Raises ValueError that lists what is missing, unexpected or of another shape, before anything is written.
+        """
+        own = self.parameters()
+        wrong = [f"missing {name} {own[name].shape}" for name in own if name not in state]
+        wrong += [f"unexpected {name} {state[name].shape}" for name in state if name not in own]
+        wrong += [
+            f"{name} is {tuple(state[name].shape)}, expected {own[name].shape}"
+            for name in own
+            if name in state and tuple(state[name].shape) != own[name].shape
+        ]
+        if wrong:
+            more = f"\n  ... and {len(wrong) - 12} more" if len(wrong) > 12 else ""
+            raise ValueError("this state does not fit the model:\n  " + "\n  ".join(wrong[:12]) + more)
+        for name, param in own.items():
+            xp = xp_of(param.value)
+            param.value[...] = xp.asarray(state[name]).astype(param.value.dtype)
+
+    def astype(self, dtype):
+        """Recast every parameter in place (float64 for checks); returns the layer itself."""
+        for param in self.parameters().values():
+            param.value = param.value.astype(dtype)
+        return self
+
+    def size(self):
+        """How many numbers the parameters hold."""
+        return sum(int(np.prod(p.shape, dtype=np.int64)) for p in self.parameters().values())
+
+
+def _walk(thing, path):
+    if isinstance(thing, Param):
+        yield path, thing
+    elif isinstance(thing, (Layer, dict, list, tuple)):
+        if isinstance(thing, Layer):
+            items = vars(thing).items()
+        else:
+            items = thing.items() if isinstance(thing, dict) else enumerate(thing)
+        for name, child in items:
+            yield from _walk(child, f"{path}.{name}" if path else str(name))

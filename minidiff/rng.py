@@ -1,0 +1,111 @@
+"""Counter-based random numbers: Philox 4x32-10, the same stream on every machine and device.
+
+A block of four 32-bit words is a pure function of a 64-bit key (the seed) and a 128-bit counter
+(element // 4, call, stream, step), so there is no state to lose: the noise of training step 812 is known from the
+seed and the number 812 alone. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+
+The method names are those of `numpy.random.Generator` (standard_normal, random, integers, permutation), so wherever
+the library takes an `rng`, NumPy's own generator works too.
+"""
+
+import os
+
+import numpy as np
+
+_M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the two multipliers
+_W0, _W1 = 0x9E3779B9, 0xBB67AE85  # what the key grows by each round (golden ratio, sqrt(3) - 1)
+
+
+def philox(counter, key, xp=np):
+    """Ten rounds of Philox 4x32.   counter: four uint64 arrays below 2**32 (broadcastable)   key: two ints below 2**32
+    ->   four uint64 arrays below 2**32.   Words live in uint64 so that a 32 x 32 product is one multiply."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    low = xp.uint64(0xFFFFFFFF)
+    half = xp.uint64(32)
+    for _ in range(10):
+        p0 = c0 * xp.uint64(_M0)
+        p1 = c2 * xp.uint64(_M1)
+        c0, c1, c2, c3 = (p1 >> half) ^ c1 ^ xp.uint64(k0), p1 & low, (p0 >> half) ^ c3 ^ xp.uint64(k1), p0 & low
+        k0, k1 = (k0 + _W0) & 0xFFFFFFFF, (k1 + _W1) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+class Rng:
+    """Random numbers from (seed, stream, step); each call takes the next of 2**32 draws.
+
+    seed    0 <= seed < 2**64; None asks the operating system for one
+    stream  0 <= stream < 2**32: one for each independent use (data order, noise, dropout, a device's share)
+    step    0 <= step < 2**32: the training or sampling step
+    xp      the array module in which numbers are made
+    """
+
+    def __init__(self, seed=None, stream=0, step=0, xp=np):
+        if seed is None:
+            seed = int.from_bytes(os.urandom(8), "little")
+        for name, value, bits in (("seed", seed, 64), ("stream", stream, 32), ("step", step, 32)):
+            if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**bits:
+                raise ValueError(f"{name}: got {value!r}, expected a whole number in [0, 2**{bits})")
+        self.seed, self.stream, self.step, self.xp = int(seed), int(stream), int(step), xp
+        self.call = 0
+
+    def at(self, step=None, stream=None):
+        """A fresh generator of the same seed at another step or stream, its first draw next."""
+        return Rng(self.seed, self.stream if stream is None else stream, self.step if step is None else step, self.xp)
+
+    def __repr__(self):
+        return f"Rng(seed={self.seed}, stream={self.stream}, step={self.step}, call={self.call})"
+
+    def bits(self, n):
+        """n words of 32 random bits, as uint64 (n,). Uses up one call."""
+        xp, blocks = self.xp, -(-n // 4)
+        counter = [xp.arange(blocks, dtype=xp.uint64)]
+        counter += [xp.full((1,), word, dtype=xp.uint64) for word in (self.call, self.stream, self.step)]
+        self.call += 1
+        words = philox(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32), xp)
+        return xp.stack(words, axis=1).reshape(-1)[:n]
+
+    def random(self, size=(), dtype=np.float32):
+        """Uniform on [0, 1).   size -> array of that shape: 24 random bits in float32, 53 in float64."""
+        shape, n = _shape(size)
+        if np.dtype(dtype) == np.float32:
+            return (self.bits(n) >> 8).astype(np.float32).reshape(shape) * np.float32(2.0**-24)
+        words = self.bits(2 * n).reshape(n, 2)
+        whole = ((words[:, 0] >> 5) << 26) + (words[:, 1] >> 6)  # 27 + 26 = 53 bits
+        return whole.astype(np.float64).reshape(shape) * 2.0**-53
+
+    def standard_normal(self, size=(), dtype=np.float32):
+        """Normal numbers of mean 0 and variance 1, by Box and Muller.   size -> array of that shape and dtype."""
+        xp, (shape, n) = self.xp, _shape(size)
+        pairs = -(-n // 2)
+        u = self.random((2, pairs), dtype)
+        radius = xp.sqrt(-2.0 * xp.log(1.0 - u[0]))  # 1 - u lies in (0, 1], so the logarithm is finite
+        angle = u[1] * (2.0 * np.pi)
+        z = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])  # (2 * pairs,)
+        return z[:n].reshape(shape)
+
+    def integers(self, low, high=None, size=()):
+        """Whole numbers, uniform on low .. high - 1 (0 .. low - 1 with one bound).   size -> int64 array of that shape."""
+        if high is None:
+            low, high = 0, low
+        if high <= low:
+            raise ValueError(f"integers: the range [{low}, {high}) is empty")
+        shape, n = _shape(size)
+        u = self.random(n, np.float64)  # 53 bits: the bias for a range of R is below R / 2**53
+        return (u * float(high - low)).astype(np.int64).reshape(shape) + low
+
+    def permutation(self, n):
+        """The whole numbers 0 .. n - 1 in random order.   -> int64 (n,)"""
+        return self.xp.argsort(self.random(n, np.float64)).astype(np.int64)
+
+
+def as_rng(rng, xp=np):
+    """A generator from what a caller may pass: an int is a seed, None a fresh one, a generator itself."""
+    if rng is None or isinstance(rng, (int, np.integer)):
+        return Rng(rng, xp=xp)
+    return rng
+
+
+def _shape(size):
+    shape = (size,) if isinstance(size, (int, np.integer)) else tuple(size)
+    return shape, int(np.prod(shape, dtype=np.int64))
