@@ -92,6 +92,9 @@ class Param:
         grad[...] = 0 if self._grad is None else self._grad
         self._value, self._grad, self._shared = value, grad, True
 
+    def __deepcopy__(self, memo):
+        return Param(self._value.copy(), None if self._grad is None else self._grad.copy())  # a copy lives outside the arena
+
     @property
     def shape(self):
         return self._value.shape

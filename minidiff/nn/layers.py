@@ -1,0 +1,171 @@
+"""The ops that own parameters. Each layer keeps Params, calls its op, and adds the op's gradients to them.
+
+Initialisation is PyTorch's default, drawn in PyTorch's order and layout, so that one stream of random numbers
+gives the same network here and there: weights and biases of Linear and Conv2d uniform in +-1/sqrt(fan_in),
+embeddings normal, norms 1 and 0.
+"""
+
+import math
+
+import numpy as np
+
+from .. import ops
+from ..rng import as_rng
+from .layer import Layer, Param, training_rng
+
+
+class Linear(Layer):
+    """y = x W + b.   x (..., i)   ->   y (..., o)"""
+
+    def __init__(self, i, o, bias=True, rng=None):
+        rng, bound = as_rng(rng), 1.0 / math.sqrt(i)
+        self.weight = Param(_uniform(rng, (o, i), bound).T.copy())  # (i, o)
+        self.bias = Param(_uniform(rng, (o,), bound)) if bias else None
+
+    def forward(self, x):
+        w, b = self.weight, self.bias
+        y, back_op = ops.linear(x, w.value, b and b.value)
+
+        def back(dy):
+            dx, dw, *db = back_op(dy)
+            w.grad += dw
+            if b:
+                b.grad += db[0]
+            return dx
+
+        return y, back
+
+
+class Conv2d(Layer):
+    """A convolution over images.   x (B, H, W, c)   ->   y (B, OH, OW, o).   kernel: a number, or (KH, KW)"""
+
+    def __init__(self, c, o, kernel, stride=1, padding=0, bias=True, rng=None):
+        kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
+        rng, bound = as_rng(rng), 1.0 / math.sqrt(c * kh * kw)
+        self.weight = Param(_uniform(rng, (o, c, kh, kw), bound).transpose(2, 3, 1, 0).copy())  # (KH, KW, c, o)
+        self.bias = Param(_uniform(rng, (o,), bound)) if bias else None
+        self.stride, self.padding = stride, padding
+
+    def forward(self, x):
+        w, b = self.weight, self.bias
+        y, back_op = ops.conv2d(x, w.value, b and b.value, self.stride, self.padding)
+
+        def back(dy):
+            dx, dw, *db = back_op(dy)
+            w.grad += dw
+            if b:
+                b.grad += db[0]
+            return dx
+
+        return y, back
+
+
+class GroupNorm(Layer):
+    """Normalise over space and groups of channels.   x (B, ..., channels)   ->   y, x's shape"""
+
+    def __init__(self, groups, channels, eps=1e-5):
+        if channels % groups:
+            raise ValueError(f"GroupNorm: groups is {groups}, expected a divisor of the {channels} channels")
+        self.weight, self.bias = Param(np.ones(channels, np.float32)), Param(np.zeros(channels, np.float32))
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x):
+        gamma, beta = self.weight, self.bias
+        y, back_op = ops.group_norm(x, gamma.value, beta.value, self.groups, self.eps)
+
+        def back(dy):
+            dx, dgamma, dbeta = back_op(dy)
+            gamma.grad += dgamma
+            beta.grad += dbeta
+            return dx
+
+        return y, back
+
+
+class LayerNorm(Layer):
+    """Normalise each row of features.   x (..., features)   ->   y, x's shape"""
+
+    def __init__(self, features, eps=1e-5):
+        self.weight, self.bias = Param(np.ones(features, np.float32)), Param(np.zeros(features, np.float32))
+        self.eps = eps
+
+    def forward(self, x):
+        gamma, beta = self.weight, self.bias
+        y, back_op = ops.layer_norm(x, gamma.value, beta.value, self.eps)
+
+        def back(dy):
+            dx, dgamma, dbeta = back_op(dy)
+            gamma.grad += dgamma
+            beta.grad += dbeta
+            return dx
+
+        return y, back
+
+
+class Embedding(Layer):
+    """A learned row for each index.   index integers (...)   ->   (..., features).   back(dy) -> None: no way back"""
+
+    def __init__(self, rows, features, rng=None):
+        self.weight = Param(as_rng(rng).standard_normal((rows, features), dtype=np.float32))
+
+    def forward(self, index):
+        table = self.weight
+        y, back_op = ops.embedding(table.value, index)
+
+        def back(dy):
+            table.grad += back_op(dy)
+
+        return y, back
+
+
+class SiLU(Layer):
+    """x sigmoid(x)."""
+
+    def forward(self, x):
+        return ops.silu(x)
+
+
+class GELU(Layer):
+    """x Phi(x), exact."""
+
+    def forward(self, x):
+        return ops.gelu(x)
+
+
+class Dropout(Layer):
+    """Drops with probability p inside `with training(rng):`, and is the identity elsewhere."""
+
+    def __init__(self, p=0.5):
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p is {p}, expected a probability in [0, 1)")
+        self.p = p
+
+    def forward(self, x):
+        rng = training_rng()
+        if rng is None or self.p == 0:
+            return x, lambda dy: dy
+        return ops.dropout(x, self.p, rng)
+
+
+class Sequential(Layer):
+    """Layers one after another; forward runs down the list, back runs up."""
+
+    def __init__(self, *layers):
+        self.layers = list(layers)
+
+    def forward(self, x):
+        backs = []
+        for layer in self.layers:
+            x, back_layer = layer(x)
+            backs.append(back_layer)
+
+        def back(dy):
+            for back_layer in reversed(backs):
+                dy = back_layer(dy)
+            return dy
+
+        return x, back
+
+
+def _uniform(rng, shape, bound):
+    return rng.random(shape, dtype=np.float32) * np.float32(2 * bound) - np.float32(bound)

@@ -1,0 +1,24 @@
+"""Complaints about arguments, in one voice: the op, the argument, what came, what was expected."""
+
+from ..backend import xp_of
+
+
+def shape(op, name, array, expected, holds):
+    """Raise ValueError unless `holds`: `name` of `op` has a shape other than `expected` (words or a tuple)."""
+    if not holds:
+        raise ValueError(f"{op}: {name} has shape {tuple(array.shape)}, expected {expected}")
+
+
+def floats(op, **arrays):
+    """Raise TypeError unless all arrays (None is passed over) are floating point of one dtype in one library."""
+    given = {name: a for name, a in arrays.items() if a is not None}
+    for name, a in given.items():
+        if getattr(a, "dtype", None) is None:
+            raise TypeError(f"{op}: {name} is a {type(a).__name__}, expected an array")
+    (first, a), *rest = given.items()
+    if a.dtype.kind != "f":
+        raise TypeError(f"{op}: {first} has dtype {a.dtype}, expected a floating-point array")
+    for name, other in rest:
+        if other.dtype != a.dtype:
+            raise TypeError(f"{op}: {name} is {other.dtype} but {first} is {a.dtype}; an op works in one dtype")
+    xp_of(*given.values())

@@ -1,0 +1,79 @@
+"""Convolution over images, channels last: gather what each output pixel sees into a row, then one matrix product."""
+
+from ..backend import xp_of
+from . import check
+
+
+def conv2d(x, w, b=None, stride=1, padding=0):
+    """y[n, i, j] = sum over (u, v) of xpad[n, i s + u, j s + v] @ w[u, v] + b, a cross-correlation as in every framework.
+
+    x (B, H, W, C)   w (KH, KW, C, O)   b (O,) or None   ->   y (B, OH, OW, O),   OH = (H + pads - KH) // stride + 1
+    stride   whole number >= 1
+    padding  zeros around the image: a whole number, or ((top, bottom), (left, right))
+    """
+    check.floats("conv2d", x=x, w=w, b=b)
+    check.shape("conv2d", "w", w, "(KH, KW, C, O)", w.ndim == 4)
+    check.shape("conv2d", "x", x, f"(B, H, W, {w.shape[2]}) to fit w {w.shape}", x.ndim == 4 and x.shape[3] == w.shape[2])
+    check.shape("conv2d", "b", b, f"({w.shape[3]},)", b is None or b.shape == w.shape[3:])
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"conv2d: stride is {stride!r}, expected a whole number >= 1")
+    pads = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+    if min(min(pads)) < 0:
+        raise ValueError(f"conv2d: padding is {padding}, expected no negative number")
+    KH, KW, C, O = w.shape
+    B = x.shape[0]
+    OH, OW = ((n + sum(pad) - k) // stride + 1 for n, pad, k in zip(x.shape[1:3], pads, (KH, KW), strict=True))
+    if OH < 1 or OW < 1:
+        raise ValueError(f"conv2d: x {x.shape} with padding {padding} is smaller than the kernel {KH} x {KW}")
+
+    def columns():
+        return gather(x, KH, KW, stride, pads, OH, OW).reshape(B * OH * OW, KH * KW * C)
+
+    wide = w.reshape(KH * KW * C, O)
+    y = columns() @ wide  # (B OH OW, O)
+    if b is not None:
+        y += b
+
+    def back(dy):  # saved: x, w. The columns are KH KW times as wide as x and are gathered again
+        rows = dy.reshape(B * OH * OW, O)
+        dw = (columns().T @ rows).reshape(w.shape)
+        dx = scatter((rows @ wide.T).reshape(B, OH, OW, KH, KW, C), x.shape, stride, pads)
+        return (dx, dw) if b is None else (dx, dw, rows.sum(axis=0))
+
+    return y.reshape(B, OH, OW, O), back
+
+
+def gather(x, KH, KW, stride, pads, OH, OW):
+    """What each output pixel sees.   x (B, H, W, C)   ->   (B, OH, OW, KH, KW, C)"""
+    if KH == KW == stride == 1 and not any(map(any, pads)):
+        return x.reshape(x.shape[:3] + (1, 1, x.shape[3]))
+    xpad = pad_image(x, pads)
+    cols = xp_of(x).empty((x.shape[0], OH, OW, KH, KW, x.shape[3]), x.dtype)
+    for u in range(KH):
+        for v in range(KW):
+            cols[:, :, :, u, v] = xpad[:, u : u + stride * OH : stride, v : v + stride * OW : stride]
+    return cols
+
+
+def scatter(dcols, shape, stride, pads):
+    """The transpose of `gather`: a pixel seen k times gets a sum of k terms.   (B, OH, OW, KH, KW, C)   ->   `shape`"""
+    (_, OH, OW, KH, KW, _), (B, H, W, C) = dcols.shape, shape
+    if KH == KW == stride == 1 and not any(map(any, pads)):
+        return dcols.reshape(shape)
+    (top, bottom), (left, right) = pads
+    dxpad = xp_of(dcols).zeros((B, top + H + bottom, left + W + right, C), dcols.dtype)
+    for u in range(KH):
+        for v in range(KW):
+            dxpad[:, u : u + stride * OH : stride, v : v + stride * OW : stride] += dcols[:, :, :, u, v]
+    return dxpad[:, top : top + H, left : left + W]
+
+
+def pad_image(x, pads):
+    """Zeros around each image.   x (B, H, W, C)   pads ((top, bottom), (left, right))"""
+    if not any(map(any, pads)):
+        return x
+    (top, bottom), (left, right) = pads
+    B, H, W, C = x.shape
+    xpad = xp_of(x).zeros((B, top + H + bottom, left + W + right, C), x.dtype)
+    xpad[:, top : top + H, left : left + W] = x
+    return xpad

@@ -1,0 +1,22 @@
+"""The linear map: every matrix product of a network is this one."""
+
+from . import check
+
+
+def linear(x, w, b=None):
+    """y = x w + b.   x (..., I)   w (I, O)   b (O,) or None   ->   y (..., O)"""
+    check.floats("linear", x=x, w=w, b=b)
+    check.shape("linear", "w", w, "(I, O)", w.ndim == 2)
+    check.shape("linear", "x", x, f"(..., {w.shape[0]}) to fit w {w.shape}", x.ndim > 0 and x.shape[-1] == w.shape[0])
+    check.shape("linear", "b", b, f"({w.shape[1]},)", b is None or b.shape == w.shape[1:])
+    rows = x.reshape(-1, w.shape[0])  # (R, I)
+    y = rows @ w  # (R, O)
+    if b is not None:
+        y += b
+
+    def back(dy):
+        drows = dy.reshape(-1, w.shape[1])  # (R, O)
+        dx, dw = (drows @ w.T).reshape(x.shape), rows.T @ drows
+        return (dx, dw) if b is None else (dx, dw, drows.sum(axis=0))
+
+    return y.reshape(x.shape[:-1] + w.shape[1:]), back
