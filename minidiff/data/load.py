@@ -1,0 +1,163 @@
+"""`load` and `info`: one door to every data set, by name or by folder."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import cifar, folder, idx
+from .digits import load_digits
+from .download import cache_folder, fetch
+from .toys import TOYS, load_toy
+
+SPLITS = ("train", "test", "all")
+_TEN = tuple("0123456789")
+_FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MNIST_SHA256 = {  # of the unpacked files, so that any compressor's copy will do
+    ("train", "images"): "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ("train", "labels"): "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ("test", "images"): "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ("test", "labels"): "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+class Dataset(NamedTuple):
+    """images float32 in [-1, 1] (N, H, W, C), or points (N, 2);   labels int64 (N,), or None where there are none."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set before it is opened.
+
+    shape         of one example: (H, W, C), or (2,) for points; None for a folder
+    class_names   names in the order of the labels, or None
+    sizes         examples in {"train": ..., "test": ...}; None where it is not known or yours to choose
+    source        where it comes from and under what terms
+    """
+
+    name: str
+    shape: tuple | None
+    class_names: tuple | None
+    sizes: dict | None
+    source: str
+
+
+_INFO = {
+    "digits": Info("digits", (8, 8, 1), _TEN, {"train": 1437, "test": 360}, "E. Alpaydin, C. Kaynak; UCI, CC BY 4.0"),
+    "mnist": Info("mnist", (28, 28, 1), _TEN, {"train": 60000, "test": 10000}, "Y. LeCun, C. Cortes, C. Burges"),
+    "fashion-mnist": Info("fashion-mnist", (28, 28, 1), _FASHION, {"train": 60000, "test": 10000}, "Zalando Research, MIT"),
+    "cifar10": Info("cifar10", (32, 32, 3), _CIFAR, {"train": 50000, "test": 10000}, "A. Krizhevsky, 2009"),
+}
+_INFO |= {name: Info(name, (2,), None, None, "drawn by minidiff.data.toys") for name in TOYS}
+
+
+def names():
+    """The names that `load` knows, as a list."""
+    return list(_INFO)
+
+
+def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
+    """A data set by name, or a folder of idx files, of CIFAR-10 binary batches, or of PNG and JPEG images.
+
+    split   "train", "test" or "all"; each data set's split is fixed
+    root    where named data sets are looked for and downloaded to: default $MINIDIFF_DATA or the user's cache folder
+    size    for a folder of images: side, or (height, width), to which they are resized
+    n       for points in the plane: how many in the training part, and again in the test part (default 10,000)
+    seed    for points in the plane (default 0)
+
+    -> Dataset(images float32 in [-1, 1] (N, H, W, C), labels int64 (N,) or None); points are (N, 2).
+    Raises ValueError for an unknown name or split, an option that does not apply, and damaged or ill-fitting files;
+    RuntimeError when a download fails.
+    """
+    name, path = _resolve(name_or_path)
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}")
+    kind = "images" if path else "points" if name in TOYS else "named"
+    for option, value, belongs in (("size", size, "images"), ("n", n, "points"), ("seed", seed, "points")):
+        if value is not None and belongs != kind:
+            where = {"images": "a folder of images", "points": f"points in the plane ({', '.join(TOYS)})"}[belongs]
+            raise ValueError(f"{option}: got {value!r} for {name_or_path!r}, but it belongs to {where}")
+    if name == "digits":
+        return Dataset(*load_digits(split))
+    if name in TOYS:
+        return Dataset(*load_toy(name, split, 10_000 if n is None else n, 0 if seed is None else seed))
+    images, labels = _read_folder(path, split, size) if path else _read_named(name, split, root)
+    return Dataset(_to_float(images), labels)
+
+
+def info(name_or_path):
+    """Info on a data set that `load` knows by name, or on a folder. Opens no image and downloads nothing."""
+    name, path = _resolve(name_or_path)
+    if name:
+        return _INFO[name]
+    class_names = None
+    if not idx.find_idx(path) and not (path / "test_batch.bin").is_file():
+        class_names = folder.class_names(path)
+    return Info(path.name, None, class_names, None, str(path))
+
+
+def _resolve(name_or_path):
+    """(name, None) for a known name, (None, Path) for a folder; ValueError with suggestions for neither."""
+    if str(name_or_path) in _INFO:
+        return str(name_or_path), None
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return None, path
+    if path.exists():
+        raise ValueError(f"data: {name_or_path} is a file, expected a folder or one of {', '.join(_INFO)}")
+    near = difflib.get_close_matches(str(name_or_path).lower(), _INFO, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
+    raise ValueError(f"data: {str(name_or_path)!r} is neither a folder nor a known name{hint} Known: {', '.join(_INFO)}")
+
+
+def _read_folder(path, split, size):
+    if files := idx.find_idx(path):
+        _refuse_size(path, size, "idx files")
+        return _each(split, {part for part, what in files if what == "images"}, lambda part: idx.read_idx(files, part))
+    if (path / "test_batch.bin").is_file():
+        _refuse_size(path, size, "CIFAR-10 batches")
+        return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(path, part))
+    return folder.read_images(path, split, size)
+
+
+def _read_named(name, split, root):
+    """mnist, fashion-mnist or cifar10: from files that are there already, or downloaded."""
+    base = cache_folder(root)
+    places = [place for place in (base, base / name) if place.is_dir()]
+    if name == "cifar10":
+        unpacked = [place for place in places if (place / "test_batch.bin").is_file()]
+        source = unpacked[0] if unpacked else fetch(name, root)["cifar-10-binary.tar.gz"]
+        return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(source, part))
+    complete = [files for place in places if len(files := idx.find_idx(place)) == 4]
+    if not complete:
+        fetch(name, root)
+        complete = [idx.find_idx(base / name)]
+    sha256 = MNIST_SHA256 if name == "mnist" else None
+    return _each(split, SPLITS[:2], lambda part: idx.read_idx(complete[0], part, sha256))
+
+
+def _each(split, parts, read):
+    """read(split), or for "all" the parts there are, one after another."""
+    if split != "all":
+        return read(split)
+    images, labels = zip(*(read(part) for part in SPLITS[:2] if part in parts), strict=True)
+    return np.concatenate(images), None if any(part is None for part in labels) else np.concatenate(labels)
+
+
+def _refuse_size(path, size, what):
+    if size is not None:
+        raise ValueError(f"size: got {size!r}, but {path} holds {what}; only PNG and JPEG files are resized")
+
+
+def _to_float(images):
+    """uint8 0 .. 255   ->   float32 -1 .. 1"""
+    images = images.astype(np.float32)
+    images /= 127.5
+    images -= 1.0
+    return images

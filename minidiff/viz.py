@@ -1,0 +1,279 @@
+"""Looking at what came out: grids of images, films, loss curves, schedules.
+
+Images are float arrays in [-1, 1] or uint8, (N, H, W, C) or (N, H, W), C = 1 (grey) or 3 (RGB), on either device.
+matplotlib and Pillow are imported inside the functions that use them, and pyplot never, so nothing here needs a screen.
+A function that returns a Figure shows it in a notebook when it is the last value of a cell, and writes it where a
+path is given.
+"""
+
+import io
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from .backend import to_numpy
+
+COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#e0a100", "#0b7285", "#c2255c", "#495057")
+
+
+def to_uint8(images):
+    """Floats in [-1, 1] -> uint8 0 .. 255, rounded, values outside clipped; uint8 stays as it is. Any shape."""
+    images = to_numpy(images)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise TypeError(f"images: got {images.dtype}, expected floats in [-1, 1] or uint8")
+    with np.errstate(invalid="ignore"):
+        levels = np.rint((images.astype(np.float64) + 1) * 127.5).clip(0, 255)
+    return np.nan_to_num(levels).astype(np.uint8)
+
+
+def image_grid(images, columns=None, gap=1, background=255):
+    """One picture of many, row by row.
+
+    images (N, H, W, C) or (N, H, W)   ->   uint8 (rows * (H + gap) + gap, columns * (W + gap) + gap, C)
+    columns: default about as many as rows. Empty places at the end are filled with the background.
+    """
+    images = _batch(images)
+    n, height, width, channels = images.shape
+    columns = columns or max(1, round((n * height / width) ** 0.5))
+    rows = -(-n // columns)
+    grid = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def enlarge(image, scale):
+    """Each pixel as a block of scale x scale.   (..., H, W, C) -> (..., H * scale, W * scale, C)"""
+    return image.repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
+def save_png(images, path, columns=None, scale=None):
+    """One image (H, W, C), or a grid of a batch (N, H, W, C), as a PNG of sharp square pixels. Returns the path.
+
+    scale: screen pixels a pixel; default so that the picture is about 640 wide. Written whole or not at all.
+    """
+    image = to_uint8(images) if np.ndim(images) == 3 else image_grid(images, columns)
+    image = enlarge(image, scale or _scale(image))
+    buffer = io.BytesIO()
+    _pillow(image).save(buffer, "png")
+    return _write(path, buffer.getvalue())
+
+
+def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
+    """A film, played for ever.   frames: images (H, W, C), or batches (N, H, W, C) that become grids. Returns the path.
+
+    fps: frames a second; hold: seconds for which the last frame stays. Written whole or not at all.
+    """
+    frames = [to_uint8(f) if np.ndim(f) == 3 else image_grid(f, columns) for f in frames]
+    if not frames:
+        raise ValueError("frames: got none, expected at least one")
+    scale = scale or _scale(frames[0])
+    pictures = [_pillow(enlarge(f, scale)) for f in frames]
+    buffer = io.BytesIO()
+    durations = [1000 // fps] * (len(pictures) - 1) + [int(1000 * hold)]  # milliseconds
+    pictures[0].save(buffer, "gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    return _write(path, buffer.getvalue())
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------
+
+
+def show_grid(images, columns=None, titles=None, path=None, scale=None, title=None):
+    """Images side by side, a title above each if given.   ->   matplotlib Figure
+
+    images (N, H, W, C) or (N, H, W); columns: default about as many as rows; titles: N strings
+    scale: size of an image in inches (default: from how many there are); title: over the whole; path: also written there
+    """
+    images = _batch(images)
+    n, height, width, _ = images.shape
+    if titles is not None and len(titles) != n:
+        raise ValueError(f"titles: got {len(titles)}, expected one for each of {n} images")
+    columns = columns or max(1, round((n * height / width) ** 0.5))
+    rows = -(-n // columns)
+    wide = scale or min(1.4, max(0.45, 9.0 / columns))  # inches, of an image
+    high = wide * height / width
+    named = [titles is not None and any(str(t) for t in titles[row * columns :][:columns]) for row in range(rows)]
+    top = np.cumsum([0.36 if title else 0.05] + [high + 0.24 * has for has in named])  # of each row, and the end of the last
+    figure_width, figure_height, gap = columns * wide + 0.1, top[-1] + 0.05, 0.03
+    figure = new_figure(figure_width, figure_height)
+    for i, image in enumerate(images):
+        row, column = divmod(i, columns)
+        left, bottom = 0.05 + column * wide + gap, figure_height - top[row + 1] + gap
+        box = (left / figure_width, bottom / figure_height, (wide - 2 * gap) / figure_width, (high - 2 * gap) / figure_height)
+        axes = figure.add_axes(box)
+        _draw(axes, image)
+        if titles is not None:
+            axes.set_title(str(titles[i]), fontsize=9, pad=3)
+    if title:
+        figure.suptitle(title, fontsize=12, y=1 - 0.08 / figure_height, va="top")
+    return _finish(figure, path)
+
+
+def denoising_strip(states, times=None, samples=6, columns=10, path=None, title=None):
+    """How samples came out of noise: one sample a row, time from left to right.   ->   Figure
+
+    states: the x (or x0) of each step, a list of (B, H, W, C); columns of them are picked, evenly, first and last always
+    times: the t of each state, written above its column; samples: how many rows
+    """
+    states = list(states)
+    if not states:
+        raise ValueError("states: got none, expected the images of at least one step")
+    picked = np.unique(np.linspace(0, len(states) - 1, min(columns, len(states))).round().astype(int))
+    rows = min(samples, len(states[0]))
+    images = np.stack([_batch(states[i])[:rows] for i in picked], axis=1)  # (rows, columns, H, W, C)
+    labels = None
+    if times is not None:
+        labels = [f"t = {times[i]:g}" for i in picked] + [""] * (len(picked) * (rows - 1))
+    flat = images.reshape(-1, *images.shape[2:])
+    return show_grid(flat, columns=len(picked), titles=labels, path=path, title=title)
+
+
+def plot_points(points, labels=None, path=None, title=None, limit=2.4):
+    """Points in the plane, coloured by label.   points (N, 2), labels (N,) or None   ->   Figure"""
+    points = to_numpy(points)
+    figure = new_figure(4.2, 4.2 + (0.3 if title else 0), "tight")
+    axes = figure.add_subplot()
+    colours = COLOURS[0] if labels is None else [COLOURS[int(i) % len(COLOURS)] for i in to_numpy(labels)]
+    axes.scatter(points[:, 0], points[:, 1], s=3, c=colours, alpha=0.6, linewidths=0)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    _style(axes, title)
+    return _finish(figure, path)
+
+
+def plot_loss(losses, steps=None, path=None, title="Training loss", log=True):
+    """A loss curve, raw and smoothed.   losses: numbers by step, or {name: numbers} for several curves   ->   Figure
+
+    steps: the step of each number (default 1, 2, ...); log: logarithmic height
+    """
+    curves = losses if isinstance(losses, dict) else {"": losses}
+    figure = new_figure(6.4, 3.8, "tight")
+    axes = figure.add_subplot()
+    for (name, values), colour in zip(curves.items(), COLOURS * (1 + len(curves) // len(COLOURS)), strict=False):
+        values = np.asarray(values, dtype=np.float64)
+        x = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)[: len(values)]
+        smooth = _smooth(values)
+        if len(values) > 50:
+            axes.plot(x, values, color=colour, alpha=0.22, linewidth=0.8)
+        axes.plot(x, smooth if len(values) > 50 else values, color=colour, linewidth=1.8, label=name or None)
+    if log and all((np.asarray(values) > 0).all() for values in curves.values()):
+        axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel="loss")
+    _style(axes, title, legend=len(curves) > 1)
+    return _finish(figure, path)
+
+
+def plot_schedule(*schedules, path=None):
+    """alpha_bar and the signal-to-noise ratio against t, for several schedules.   schedules: Schedule objects   ->   Figure"""
+    if not schedules:
+        raise ValueError("schedules: got none, expected at least one Schedule")
+    figure = new_figure(9.0, 3.6, "tight")
+    left, right = figure.subplots(1, 2)
+    for schedule, colour in zip(schedules, COLOURS * (1 + len(schedules) // len(COLOURS)), strict=False):
+        t = np.arange(schedule.T) / max(schedule.T - 1, 1)
+        label = f"{schedule.name}, T = {schedule.T}"
+        left.plot(t, schedule.alpha_bar, color=colour, linewidth=1.8, label=label)
+        noise = 1 - schedule.alpha_bar
+        shown = schedule.alpha_bar > 0  # zero-terminal-SNR schedules end at 0, which has no logarithm
+        right.plot(t[shown], schedule.alpha_bar[shown] / noise[shown], color=colour, linewidth=1.8, label=label)
+    left.set(xlabel="t / (T - 1)", ylabel=r"$\bar\alpha_t$", ylim=(-0.02, 1.02))
+    right.set(xlabel="t / (T - 1)", ylabel=r"SNR = $\bar\alpha_t / (1 - \bar\alpha_t)$", yscale="log")
+    _style(left, "Share of signal", legend=True)
+    _style(right, "Signal to noise")
+    return _finish(figure, path)
+
+
+def new_figure(width, height, layout=None):
+    """An empty matplotlib Figure, in inches, that belongs to no window and draws itself in a notebook."""
+    return _figure_class()(figsize=(width, height), dpi=120, layout=layout)
+
+
+# ---- inside ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _figure_class():
+    from matplotlib.figure import Figure
+
+    class NotebookFigure(Figure):
+        def _repr_png_(self):  # what Jupyter asks an object for when pyplot has not been set up
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png")
+            return buffer.getvalue()
+
+    return NotebookFigure
+
+
+def _batch(images):
+    """uint8 (N, H, W, C), C = 1 or 3."""
+    images = to_uint8(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
+        raise ValueError(f"images: got shape {images.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3), N >= 1")
+    return images
+
+
+def _scale(image):
+    return max(1, round(640 / image.shape[1]))
+
+
+def _pillow(image):
+    from PIL import Image
+
+    if image.shape[-1] not in (1, 3):
+        raise ValueError(f"image: got shape {image.shape}, expected (H, W, 1) or (H, W, 3)")
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _draw(axes, image):
+    axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def _style(axes, title=None, legend=False):
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#dee2e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    if title:
+        axes.set_title(title, fontsize=11)
+    if legend:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def _smooth(values, share=0.03):
+    """Running mean over about a thirtieth of the curve, of what has been seen so far at the start."""
+    width = max(1, int(len(values) * share))
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - width, 0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def _finish(figure, path):
+    if path is not None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png")
+        _write(path, buffer.getvalue())
+    return figure
+
+
+def _write(path, data):
+    """All of data in the file, or the file as it was: written beside it, flushed to the disk, renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
