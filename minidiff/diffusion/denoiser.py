@@ -8,6 +8,9 @@ Four names for one thing, at a known t:
     score    gradient of log p(x_t) = -eps / sigma   Song et al. 2021 (arXiv:2011.13456)
 """
 
+import numpy as np
+
+from .names import did_you_mean
 from .schedule import per_sample
 
 PREDICTS = ("eps", "x0", "v", "score")
@@ -15,50 +18,72 @@ PREDICTS = ("eps", "x0", "v", "score")
 
 def to_x0_eps(output, xt, alpha, sigma, predicts):
     """(x0, eps) from a network's output.   output, xt (B, ...)   alpha, sigma: floats or (B, 1, ..., 1)."""
+    check_predicts(predicts)
+    if predicts in ("eps", "score") and np.ndim(alpha) == 0 and alpha == 0:
+        raise ValueError(f"alpha(t) is 0: {predicts} says nothing of x0 in pure noise; use a model that predicts v or x0")
     if predicts == "eps":
         return (xt - sigma * output) / alpha, output
     if predicts == "x0":
         return output, (xt - alpha * output) / sigma
     if predicts == "v":
         return alpha * xt - sigma * output, sigma * xt + alpha * output
-    if predicts == "score":
-        return (xt + sigma * sigma * output) / alpha, -sigma * output
-    raise ValueError(f"predicts: got {predicts!r}, expected one of {', '.join(PREDICTS)}")
+    return (xt + sigma * sigma * output) / alpha, -sigma * output
 
 
 def from_x0_eps(x0, eps, alpha, sigma, predicts):
     """What the network should have put out, from (x0, eps): the training target. The inverse of `to_x0_eps`."""
+    check_predicts(predicts)
     if predicts == "eps":
         return eps
     if predicts == "x0":
         return x0
     if predicts == "v":
         return alpha * eps - sigma * x0
-    if predicts == "score":
-        return -eps / sigma
-    raise ValueError(f"predicts: got {predicts!r}, expected one of {', '.join(PREDICTS)}")
+    return -eps / sigma
 
 
 class Denoiser:
     """A model, a schedule and what the model predicts:   denoiser(x, t, cond) -> (x0, eps).
 
     model      a Layer (its `predict` is called), or any function (x, t, cond) -> array of x's shape
-    schedule   anything with alpha(t) and sigma(t)
+    schedule   anything with alpha(t) and sigma(t): a Schedule, or a process from `continuous`
     predicts   "eps", "x0", "v" or "score"
+    learned_variance   the model puts out 2 C channels, the second half saying where between its two bounds the
+                       variance of a DDPM step lies. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1
     x (B, ...)   t scalar, or (B,)   cond None or whatever the model takes; t reaches the model as it came
     """
 
-    def __init__(self, model, schedule, predicts="eps"):
-        if predicts not in PREDICTS:
-            raise ValueError(f"predicts: got {predicts!r}, expected one of {', '.join(PREDICTS)}")
-        self.model, self.schedule, self.predicts = model, schedule, predicts
+    def __init__(self, model, schedule, predicts="eps", learned_variance=False):
+        check_predicts(predicts)
+        self.model, self.schedule, self.predicts, self.learned_variance = model, schedule, predicts, learned_variance
         self._run = getattr(model, "predict", model)
 
     def __call__(self, x, t, cond=None):
-        output = self._run(x, t, cond)
+        return self.predict(x, t, cond)[:2]
+
+    def predict(self, x, t, cond=None):
+        """(x0, eps, share).   share: None, or of x's shape and about 0 to 1, the variance of the step t -> s in it being
+        exp(share log beta + (1 - share) log beta_tilde), beta and beta_tilde the upper and lower bound for that step."""
+        output, share = self._run(x, t, cond), None
+        if self.learned_variance:
+            output, share = split_variance(output, x)
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
-        return to_x0_eps(output, x, alpha, sigma, self.predicts)
+        return *to_x0_eps(output, x, alpha, sigma, self.predicts), share
 
     def null_cond(self, cond):
         """The "no condition" that stands for `cond`, if the model was trained with one; else None."""
         return self.model.null_cond(cond) if hasattr(self.model, "null_cond") else None
+
+
+def split_variance(output, x):
+    """A network's 2 C channels as (prediction, share): the second half, put out in -1 .. 1, becomes 0 .. 1."""
+    C = x.shape[-1]
+    if output.shape != (*x.shape[:-1], 2 * C):
+        raise ValueError(f"learned_variance: the model put out {output.shape}, expected {(*x.shape[:-1], 2 * C)}")
+    return output[..., :C], (output[..., C:] + 1) / 2
+
+
+def check_predicts(predicts):
+    """Raises ValueError, with the nearest names, unless predicts is one of the four."""
+    if predicts not in PREDICTS:
+        raise ValueError(f"predicts: got {predicts!r}, expected one of {', '.join(PREDICTS)}{did_you_mean(predicts, PREDICTS)}")

@@ -1,0 +1,68 @@
+"""Keeping the predicted clean picture where pictures live.
+
+Data lie in [-1, 1]; early predictions do not, and a sampler that believes them drifts. Both functions take a denoiser and
+return one. Like DDPM's and diffusers' code they change x0 and leave eps as the network said it; `rederive=True` makes eps
+agree with the new x0 again, which some samplers need (those that step with eps alone would not notice the change).
+"""
+
+from ..backend import xp_of
+from .schedule import per_sample
+from .wrapper import Wrapper
+
+
+def clip_x0(denoiser, bound=1.0, rederive=False):
+    """A denoiser whose x0 is held to [-bound, bound]. DDPM (arXiv:2006.11239), section 3.3 and its code."""
+    return Clipped(denoiser, bound, rederive)
+
+
+def dynamic_threshold(denoiser, quantile=0.995, sample_max_value=None, rederive=False):
+    """A denoiser whose x0 is held, picture by picture, to [-s, s] and divided by s. Imagen (arXiv:2205.11487), section 2.3.
+
+    s is the quantile of |x0| over all pixels and channels of one picture, at least 1: where nothing is saturated
+    nothing changes. sample_max_value is the most that s may be (None: no limit; diffusers' default is 1, plain clipping).
+    """
+    return DynamicallyThresholded(denoiser, quantile, sample_max_value, rederive)
+
+
+class _Threshold(Wrapper):
+    def __init__(self, denoiser, rederive):
+        super().__init__(denoiser)
+        self.rederive = rederive
+
+    def change(self, x0, eps, x, t):
+        x0 = self.threshold(x0)
+        if self.rederive:
+            alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
+            eps = (x - alpha * x0) / sigma
+        return x0, eps
+
+
+class Clipped(_Threshold):
+    """See `clip_x0`."""
+
+    def __init__(self, denoiser, bound=1.0, rederive=False):
+        if not bound > 0:
+            raise ValueError(f"bound: got {bound}, expected a positive number")
+        super().__init__(denoiser, rederive)
+        self.bound = float(bound)
+
+    def threshold(self, x0):
+        return x0.clip(-self.bound, self.bound)
+
+
+class DynamicallyThresholded(_Threshold):
+    """See `dynamic_threshold`."""
+
+    def __init__(self, denoiser, quantile=0.995, sample_max_value=None, rederive=False):
+        if not 0 < quantile <= 1:
+            raise ValueError(f"quantile: got {quantile}, expected a number in (0, 1]")
+        if sample_max_value is not None and not sample_max_value > 0:
+            raise ValueError(f"sample_max_value: got {sample_max_value}, expected a positive number or None")
+        super().__init__(denoiser, rederive)
+        self.quantile, self.sample_max_value = float(quantile), sample_max_value
+
+    def threshold(self, x0):
+        xp = xp_of(x0)
+        s = xp.quantile(abs(x0).reshape(len(x0), -1), self.quantile, axis=1)  # (B, ...) -> (B,)
+        s = per_sample(s.clip(1.0, self.sample_max_value), x0)  # (B, 1, ..., 1)
+        return xp.clip(x0, -s, s) / s
