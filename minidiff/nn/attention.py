@@ -41,35 +41,25 @@ class Attention(Layer):
         return y, back
 
 
-class SpatialAttention(Layer):
+class SpatialAttention(Attention):
     """Self-attention over the pixels of an image, around a skip:   y = (x + attention(norm(x))) / rescale.
 
-    x (B, H, W, C)   ->   y (B, H, W, C).   The attention block of DDPM's U-Net, with diffusers' parameter names.
+    x (B, H, W, C)   ->   y (B, H, W, C).   The attention block of DDPM's U-Net.
     """
 
     def __init__(self, channels, heads=1, groups=32, eps=1e-5, rescale=1.0, rng=None):
-        rng = as_rng(rng)
+        super().__init__(channels, heads, bias=True, rng=rng)
         self.group_norm = GroupNorm(groups, channels, eps)
-        self.to_q = Linear(channels, channels, rng=rng)
-        self.to_k = Linear(channels, channels, rng=rng)
-        self.to_v = Linear(channels, channels, rng=rng)
-        self.to_out = [Linear(channels, channels, rng=rng)]
-        self.heads, self.rescale = heads, rescale
+        self.rescale = rescale
 
     def forward(self, x):
         B, H, W, C = x.shape
         h, back_norm = self.group_norm(x.reshape(B, H * W, C))  # (B, HW, C)
-        q, back_q = self.to_q(h)
-        k, back_k = self.to_k(h)
-        v, back_v = self.to_v(h)
-        h, back_attention = ops.attention(q, k, v, self.heads)
-        h, back_out = self.to_out[0](h)
+        h, back_attention = super().forward(h)
         y = (x + h.reshape(x.shape)) * (1.0 / self.rescale)
 
         def back(dy):
             dsum = dy * (1.0 / self.rescale)
-            dq, dk, dv = back_attention(back_out(dsum.reshape(B, H * W, C)))
-            dh = back_q(dq) + back_k(dk) + back_v(dv)
-            return dsum + back_norm(dh).reshape(x.shape)
+            return dsum + back_norm(back_attention(dsum.reshape(B, H * W, C))).reshape(x.shape)  # x was used twice
 
         return y, back

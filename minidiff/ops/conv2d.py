@@ -65,7 +65,7 @@ def scatter(dcols, shape, stride, pads):
     for u in range(KH):
         for v in range(KW):
             dxpad[:, u : u + stride * OH : stride, v : v + stride * OW : stride] += dcols[:, :, :, u, v]
-    return dxpad[:, top : top + H, left : left + W]
+    return crop_image(dxpad, pads)
 
 
 def pad_image(x, pads):
@@ -77,3 +77,9 @@ def pad_image(x, pads):
     xpad = xp_of(x).zeros((B, top + H + bottom, left + W + right, C), x.dtype)
     xpad[:, top : top + H, left : left + W] = x
     return xpad
+
+
+def crop_image(xpad, pads):
+    """The transpose and inverse of `pad_image`.   xpad (B, H', W', C)   ->   (B, H, W, C)"""
+    (top, bottom), (left, right) = pads
+    return xpad[:, top : xpad.shape[1] - bottom, left : xpad.shape[2] - right]

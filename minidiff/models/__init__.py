@@ -1,0 +1,6 @@
+"""Nets made of layers: functions of (x, t, condition) that know no noise schedule."""
+
+from .mlp import MLP
+from .unet import UNet
+
+__all__ = ["MLP", "UNet"]

@@ -1,0 +1,45 @@
+"""How the time and the class reach a net: as one vector for each image."""
+
+import numpy as np
+
+from .. import ops
+from ..backend import xp_of
+from ..nn import Embedding, Layer, Linear
+
+
+def batch_of_times(t, x):
+    """t as an array (B,) beside x (B, ...), whatever it came as: a number for the whole batch, or one for each."""
+    if getattr(t, "ndim", 0) == 0:
+        return xp_of(x).full((x.shape[0],), t, dtype=np.int64 if isinstance(t, (int, np.integer)) else np.float64)
+    if t.shape != (x.shape[0],):
+        raise ValueError(f"t has shape {tuple(t.shape)}, expected a number or ({x.shape[0]},) to fit x {tuple(x.shape)}")
+    return t
+
+
+class TimestepEmbedding(Layer):
+    """The two-layer MLP behind the sinusoids: linear, SiLU, linear.   emb (B, i)   ->   (B, o)"""
+
+    def __init__(self, i, o, rng=None):
+        self.linear_1, self.linear_2 = Linear(i, o, rng=rng), Linear(o, o, rng=rng)
+
+    def forward(self, emb):
+        h, back_1 = self.linear_1(emb)
+        h, back_silu = ops.silu(h)
+        y, back_2 = self.linear_2(h)
+
+        def back(dy):
+            return back_1(back_silu(back_2(dy)))
+
+        return y, back
+
+
+class ClassEmbedding(Embedding):
+    """A learned vector for each class.   labels integers (B,)   ->   (B, features)"""
+
+    def forward(self, labels, batch=None):
+        rows = self.weight.shape[0]
+        if labels is None:
+            raise ValueError(f"this net is conditional: pass cond, integers (B,) in [0, {rows})")
+        if getattr(labels, "ndim", 0) != 1 or (batch is not None and labels.shape[0] != batch):
+            raise ValueError(f"cond has shape {np.shape(labels)}, expected ({batch},): one class for each image")
+        return super().forward(labels)
