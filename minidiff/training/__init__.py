@@ -1,0 +1,25 @@
+"""Training: the optimizer over a flat arena, the moving average, the loop, and files that survive a kill."""
+
+from .adamw import AdamW, clip_grad_norm
+from .arena import Arena
+from .checkpoint import Checkpoint, CheckpointError, load, save
+from .ema import EMA
+from .errors import NotFinite
+from .history import History
+from .lr import learning_rate
+from .trainer import Trainer
+
+__all__ = [
+    "AdamW",
+    "Arena",
+    "Checkpoint",
+    "CheckpointError",
+    "EMA",
+    "History",
+    "NotFinite",
+    "Trainer",
+    "clip_grad_norm",
+    "learning_rate",
+    "load",
+    "save",
+]

@@ -1,0 +1,78 @@
+"""AdamW: Adam with weight decay that does not pass through the gradient. Loshchilov and Hutter 2017 (arXiv:1711.05101),
+algorithm 2; Adam is Kingma and Ba 2014 (arXiv:1412.6980), algorithm 1. Arithmetic and defaults as in torch.optim.AdamW.
+"""
+
+import math
+
+from .arena import Arena
+
+
+class AdamW:
+    """The optimizer over a flat arena.   params: a Layer, {name: Param}, or an Arena
+
+    lr            step length; `step` may be given another one, so a schedule needs no hook here
+    betas         how much of the two running means is kept: of the gradient, and of its square
+    eps           added to the square root, after the bias correction
+    weight_decay  share of each weight, times lr, that is taken away each step
+
+    m, v (size,) are the running means, t the number of steps taken. Raises ValueError for numbers out of range.
+    """
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+        if not lr >= 0:
+            raise ValueError(f"lr: got {lr!r}, expected a number >= 0")
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
+        if not eps > 0:
+            raise ValueError(f"eps: got {eps!r}, expected a number > 0")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay: got {weight_decay!r}, expected a number >= 0")
+        self.arena = Arena.of(params)
+        self.lr, self.betas, self.eps, self.weight_decay = lr, tuple(betas), eps, weight_decay
+        self.m, self.v, self.t = self.arena.zeros(), self.arena.zeros(), 0
+
+    def zero_grad(self):
+        """Every gradient back to zero."""
+        self.arena.zero_grad()
+
+    def step(self, lr=None):
+        """Move every weight once, from the gradients that are there."""
+        lr = float(self.lr if lr is None else lr)  # a Python float keeps float32 arrays float32
+        (beta1, beta2), xp = self.betas, self.arena.xp
+        self.t += 1
+        bias1, bias2 = 1 - beta1**self.t, 1 - beta2**self.t  # both means start at zero, hence too small at first
+        for part in self.arena.chunks():
+            p, g, m, v = self.arena.values[part], self.arena.grads[part], self.m[part], self.v[part]
+            m += (1 - beta1) * (g - m)
+            v += (1 - beta2) * (g * g - v)
+            p *= 1 - lr * self.weight_decay
+            p -= (lr / bias1) * m / (xp.sqrt(v) / math.sqrt(bias2) + self.eps)
+
+    def state(self):
+        """The moments by parameter name, as views.   -> {"m": {name: array}, "v": {name: array}}; `t` is the rest."""
+        return {"m": self.arena.views(self.m), "v": self.arena.views(self.v)}
+
+    def load_state(self, moments, t):
+        """Take over what `state` gave and the number of steps. Raises ValueError listing what does not fit."""
+        missing = [name for name in ("m", "v") if name not in moments]
+        if missing:
+            raise ValueError(f"optimizer state: missing {', '.join(missing)}, expected the moments m and v")
+        self.arena.load(self.m, moments["m"], "optimizer moment m")
+        self.arena.load(self.v, moments["v"], "optimizer moment v")
+        self.t = int(t)
+
+
+def clip_grad_norm(params, max_norm):
+    """Shorten all gradients together so that their norm is at most `max_norm`; returns the norm they had (0-d float64).
+
+    params: a Layer, {name: Param}, or an Arena. max_norm None measures only. As torch.nn.utils.clip_grad_norm_.
+    """
+    arena = Arena.of(params)
+    norm = arena.grad_norm()
+    if max_norm is not None:
+        if not max_norm > 0:
+            raise ValueError(f"max_norm: got {max_norm!r}, expected a number > 0, or None")
+        scale = arena.xp.minimum(1.0, max_norm / (norm + 1e-6)).astype(arena.dtype)
+        for part in arena.chunks():
+            arena.grads[part] *= scale
+    return norm

@@ -1,0 +1,123 @@
+"""One flat array of values and one of gradients, of which every parameter is a view.
+
+An optimizer, an average of weights, clipping and a copy of everything are then loops over a few flat pieces instead of
+hundreds of small arrays. On a CPU the pieces are about 64 k numbers, so that the temporaries of an update stay in the
+cache; on a GPU they are large, so that a step is a handful of kernel launches.
+"""
+
+import weakref
+
+import numpy as np
+
+from ..backend import xp_of
+
+CPU_CHUNK = 1 << 16  # numbers a piece: 256 KiB in float32
+GPU_CHUNK = 1 << 26
+ALIGN = 16  # every parameter starts at a multiple of 16 numbers: 64 bytes in float32, what GPUs and vector units like
+
+_homes = weakref.WeakValueDictionary()  # id(Param) -> the Arena it lives in; an arena keeps its Params alive
+
+
+class Arena:
+    """The parameters of a model, moved into flat memory.   model: a Layer, or {name: Param}
+
+    values, grads   flat arrays (size,) of the parameters' dtype; what lies between two parameters is zero
+    params          {name: Param}, in the order of the model
+    spans           {name: slice} into the flat arrays
+
+    Raises ValueError for a model without parameters or with parameters of different dtypes.
+    """
+
+    def __init__(self, model):
+        self.params = params = _params_of(model)
+        if not params:
+            raise ValueError("model: it has no parameters, so there is nothing to train")
+        dtypes = sorted({str(p.value.dtype) for p in params.values()})
+        if len(dtypes) > 1:
+            raise ValueError(f"model: parameters of dtypes {', '.join(dtypes)}, expected one (model.astype makes it so)")
+        self.xp = xp_of(*(p.value for p in params.values()))
+        self.dtype = np.dtype(dtypes[0])
+        self.moved = False
+        self.spans, end = {}, 0
+        for name, param in params.items():
+            self.spans[name] = slice(end, end + param.value.size)
+            end = -(-self.spans[name].stop // ALIGN) * ALIGN
+        self.values = self.xp.zeros(end, dtype=self.dtype)
+        self.grads = self.xp.zeros(end, dtype=self.dtype)
+        values, grads = self.views(self.values), self.views(self.grads)
+        for name, param in params.items():
+            before = _homes.get(id(param))
+            if before is not None:
+                before.moved = True
+            param.share(values[name], grads[name])
+            _homes[id(param)] = self
+
+    @classmethod
+    def of(cls, model):
+        """The arena in which these parameters live already, or a new one: so an optimizer and an average that are made
+        one after the other from the same model share memory.   model: a Layer, {name: Param}, or an Arena."""
+        if isinstance(model, Arena):
+            return model
+        params = _params_of(model)
+        home = next((_homes.get(id(p)) for p in params.values()), None)
+        same = home is not None and not home.moved and [*map(id, params.values())] == [*map(id, home.params.values())]
+        return home if same else cls(params)
+
+    @property
+    def size(self):
+        """Length of the flat arrays, the few zeros between parameters included."""
+        return self.values.size
+
+    def views(self, flat):
+        """{name: view} of any flat array of this layout, in the parameters' shapes."""
+        return {name: flat[span].reshape(self.params[name].shape) for name, span in self.spans.items()}
+
+    def zeros(self):
+        """A new flat array of this layout, for a moment or an average."""
+        return self.xp.zeros_like(self.values)
+
+    def chunks(self):
+        """The slices in which to walk a flat array."""
+        if self.moved:
+            raise RuntimeError("these parameters have moved to another arena: use the optimizer and the EMA made last")
+        step = CPU_CHUNK if self.xp is np else GPU_CHUNK
+        return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+
+    def zero_grad(self):
+        """Every gradient back to zero."""
+        for part in self.chunks():
+            self.grads[part] = 0
+
+    def grad_norm(self):
+        """The Euclidean norm of all gradients together, summed in float64; a 0-d array, so a GPU need not wait for it."""
+        total = self.xp.zeros((), dtype=np.float64)
+        for part in self.chunks():
+            g = self.grads[part].astype(np.float64)  # squares of large float32 numbers would overflow
+            total = total + g @ g
+        return self.xp.sqrt(total)
+
+    def first_bad(self, flat):
+        """The name of the first parameter whose part of `flat` holds NaN or infinity; None if all is finite."""
+        if all(bool(self.xp.isfinite(flat[part]).all()) for part in self.chunks()):
+            return None
+        return next(name for name, view in self.views(flat).items() if not bool(self.xp.isfinite(view).all()))
+
+    def load(self, flat, state, what="state"):
+        """Write {name: array} into a flat array of this layout. Raises ValueError listing what does not fit, before
+        anything is written."""
+        views = self.views(flat)
+        wrong = [f"missing {name}" for name in views if name not in state]
+        wrong += [f"unexpected {name}" for name in state if name not in views]
+        wrong += [
+            f"{name} is {tuple(state[name].shape)} {state[name].dtype}, expected {view.shape} {view.dtype}"
+            for name, view in views.items()
+            if name in state and (tuple(state[name].shape) != view.shape or state[name].dtype != view.dtype)
+        ]
+        if wrong:
+            raise ValueError(f"{what} does not fit the model:\n  " + "\n  ".join(wrong[:12] + ["..."] * (len(wrong) > 12)))
+        for name, view in views.items():
+            view[...] = self.xp.asarray(state[name])
+
+
+def _params_of(model):
+    return dict(model.parameters() if hasattr(model, "parameters") else model)

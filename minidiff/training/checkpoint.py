@@ -1,0 +1,171 @@
+"""Checkpoints: one safetensors file that holds a whole training run, and says so if a single byte of it has changed.
+
+Tensors, under the parameters' own names (`down_blocks.0.resnets.0.conv1.weight`, ...):
+
+    weights/NAME      the weights as training left them
+    ema/NAME          their moving average, from which one samples
+    adamw.m/NAME      the optimizer's running mean of the gradient
+    adamw.v/NAME      ... and of its square
+
+Metadata, under the one key "minidiff", as JSON: sha256 of the file (taken with these 64 digits as zeros), step, random
+(seed and step: all there is to a counter-based generator), counts (updates of optimizer and EMA), config (whatever the
+caller passed), tensors (name: [dtype, shape]). One key, because the format does not fix the order of several, and two
+equal runs should leave two equal files. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import to_numpy
+from .files import write_whole
+
+GROUPS = ("weights", "ema", "adamw.m", "adamw.v")
+_KEY = "minidiff"
+_MARK, _BLANK = rb"{\"sha256\": \"", b"0" * 64  # as they stand in the header: JSON inside a JSON string
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint, or no longer the one that was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds. Each of weights, ema, m, v is {parameter name: NumPy array}; empty where nothing was kept.
+
+    step    training steps taken           random  {"seed": ..., "step": ...}
+    counts  {"adamw": ..., "ema": ...}     config  whatever was passed to `save`
+    """
+
+    weights: dict
+    ema: dict = field(default_factory=dict)
+    m: dict = field(default_factory=dict)
+    v: dict = field(default_factory=dict)
+    step: int = 0
+    random: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=dict)
+    config: dict = field(default_factory=dict)
+
+
+def save(path, model, *, ema=None, optimizer=None, step=0, random=None, config=None):
+    """Write a checkpoint, whole or not at all; an earlier one at `path` stands until the new one has been read back.
+
+    model      a Layer, or {name: array}
+    ema        an EMA, or {name: array}; optimizer: an AdamW. Either may be left out
+    step       training steps taken; random: {"seed": ..., "step": ...}; config: anything that JSON can hold
+    Raises ValueError for names or a config that cannot be stored, OSError (disk full, ...) saying what stands.
+    """
+    if getattr(ema, "swapped", False):
+        raise RuntimeError("the model holds the average now: leave `with ema.applied()` before saving")
+    moments = optimizer.state() if optimizer is not None else {"m": {}, "v": {}}
+    groups = (_arrays(model), _arrays(ema), moments["m"], moments["v"])
+    tensors = {}
+    for group, arrays in zip(GROUPS, groups, strict=True):
+        for name, array in arrays.items():  # order="C": the format's writer stores strided arrays wrongly, in silence
+            tensors[f"{group}/{name}"] = np.asarray(to_numpy(array), order="C")
+    state = {"step": int(step), "random": random or {}, "counts": {}, "config": config or {}}
+    if optimizer is not None:
+        state["counts"]["adamw"] = optimizer.t
+    if hasattr(ema, "n"):
+        state["counts"]["ema"] = ema.n
+    write_whole(path, _encode(tensors, state), check=load)
+
+
+def load(path):
+    """Read a checkpoint and check it through.   -> Checkpoint, arrays on the host
+
+    Raises FileNotFoundError, and CheckpointError (a ValueError) for a file that is empty, cut short, damaged by as
+    little as one byte, of another format, or that lacks or adds a tensor: the message says which.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder, expected a checkpoint file such as {path / 'checkpoint.safetensors'}")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint at {path}")
+    data = path.read_bytes()
+    tensors, state = _decode(data, path)
+    groups = {group: {} for group in GROUPS}
+    for name, array in tensors.items():
+        group, _, parameter = name.partition("/")
+        groups[group][parameter] = array
+    weights, ema, m, v = groups.values()
+    return Checkpoint(weights, ema, m, v, state["step"], state["random"], state["counts"], state["config"])
+
+
+# ---- the file --------------------------------------------------------------------------------------------------------
+
+
+def _encode(tensors, state):
+    """The file as a list of pieces: head, digest, rest."""
+    from safetensors.numpy import save as encode
+
+    table = {name: [str(array.dtype), list(array.shape)] for name, array in sorted(tensors.items())}
+    try:
+        text = json.dumps({"sha256": _BLANK.decode(), **state, "tensors": table}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"config: it must be made of what JSON can hold (dict, list, str, finite numbers): {error}") from None
+    data = encode(tensors, metadata={_KEY: text})
+    start = data.index(_MARK) + len(_MARK)
+    return [data[:start], hashlib.sha256(data).hexdigest().encode(), memoryview(data)[start + 64 :]]
+
+
+def _decode(data, path):
+    """(tensors, state) of a file's bytes."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
+
+    if not data:
+        raise CheckpointError(f"{path} is empty (0 bytes), expected a checkpoint")
+    header = _header(data, path)
+    try:
+        tensors = decode(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged or cut short ({len(data):,} bytes): {error}") from None
+    try:
+        state = json.loads(header["__metadata__"][_KEY])
+        start = data.index(_MARK) + len(_MARK)
+        claimed, table = state["sha256"], state["tensors"]
+        held = {name: [str(array.dtype), list(array.shape)] for name, array in tensors.items()}
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{path} is a safetensors file of {len(tensors)} tensors, but not a checkpoint of minidiff, or damaged: "
+            f"it has no readable {_KEY!r} entry in its metadata"
+        ) from None
+    wrong = [f"missing {name} {table[name]}" for name in table if name not in held]
+    wrong += [f"unexpected {name} {held[name]}" for name in held if name not in table]
+    wrong += [f"{n} is {held[n]}, expected {table[n]}" for n in table if n in held and held[n] != table[n]]
+    if wrong:
+        listed = "\n  ".join(wrong[:12] + [f"... and {len(wrong) - 12} more"] * (len(wrong) > 12))
+        raise CheckpointError(f"{path} does not hold the tensors that were written to it:\n  {listed}")
+    found = hashlib.sha256(data[:start])
+    found.update(_BLANK)
+    found.update(memoryview(data)[start + 64 :])
+    if found.hexdigest() != claimed:
+        raise CheckpointError(
+            f"{path} has changed since it was written: its bytes have sha256 {found.hexdigest()[:16]}..., "
+            f"expected {str(claimed)[:16]}... . Use an earlier checkpoint, or copy the file again"
+        )
+    return tensors, state
+
+
+def _header(data, path):
+    """The JSON at the start of a safetensors file: eight bytes of length, then text."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or data[8:9] != b"{":
+        raise CheckpointError(f"{path} is not a safetensors file: it begins with {data[:16]!r}")
+    if 8 + length > len(data):
+        raise CheckpointError(f"{path} is cut short: {len(data):,} bytes, expected {8 + length:,} for the header alone")
+    try:
+        return json.loads(data[8 : 8 + length])
+    except ValueError:
+        raise CheckpointError(f"{path} is damaged: its header is not readable") from None
+
+
+def _arrays(thing):
+    """{name: array} of a Layer, an EMA, a dict or None."""
+    if thing is None:
+        return {}
+    return thing.state() if hasattr(thing, "state") else dict(thing)

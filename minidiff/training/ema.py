@@ -1,0 +1,67 @@
+"""The moving average of the weights, from which one samples: it is worth more than any single step's weights.
+
+Ho et al. 2020 (arXiv:2006.11239, appendix B) use decay 0.9999. In a short run such an average is mostly the random
+start, so the decay is warmed up: min(decay, (1 + n) / (10 + n)) after n updates, as in TensorFlow and diffusers.
+"""
+
+import contextlib
+
+from .arena import Arena
+
+
+class EMA:
+    """average = d average + (1 - d) weights, once a step.   params: a Layer, {name: Param}, or an Arena
+
+    decay    the d of a long run, in [0, 1]
+    warmup   let d grow from 0.1 towards `decay`
+    average  flat array (size,), n the number of updates so far
+
+        with ema.applied():          # inside, the model's own parameters hold the average
+            images = sample(...)
+    """
+
+    def __init__(self, params, decay=0.999, warmup=True):
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay: got {decay!r}, expected a number in [0, 1]")
+        self.arena, self.decay, self.warmup = Arena.of(params), decay, warmup
+        self.average, self.n, self.swapped = self.arena.values.copy(), 0, False
+
+    def decay_at(self, n):
+        """The decay of the update that follows n earlier ones."""
+        return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+
+    def update(self):
+        """Take the weights as they are now into the average."""
+        if self.swapped:
+            raise RuntimeError("the model holds the average now: leave `with ema.applied()` before training on")
+        keep = self.decay_at(self.n)
+        self.n += 1
+        for part in self.arena.chunks():
+            self.average[part] += (1 - keep) * (self.arena.values[part] - self.average[part])
+
+    @contextlib.contextmanager
+    def applied(self):
+        """Inside, the model runs on the average; afterwards its weights are back to the bit. Not to be nested."""
+        if self.swapped:
+            raise RuntimeError("the average is already in the model: `with ema.applied()` is not to be nested")
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self):
+        for part in self.arena.chunks():
+            weights = self.arena.values[part].copy()
+            self.arena.values[part] = self.average[part]
+            self.average[part] = weights
+        self.swapped = not self.swapped
+
+    def state(self):
+        """{name: array}: the average in the parameters' names and shapes, as views; `n` is the rest."""
+        return self.arena.views(self.average)
+
+    def load_state(self, average, n):
+        """Take over what `state` gave and the number of updates. Raises ValueError listing what does not fit."""
+        self.arena.load(self.average, average, "EMA")
+        self.n = int(n)

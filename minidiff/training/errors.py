@@ -1,0 +1,17 @@
+"""What stops a training run."""
+
+
+class NotFinite(FloatingPointError):
+    """A number of training step `step` (counted from 1) is NaN or infinite; `tensor` names the first one that is.
+
+    It is raised before that step touches the weights (on a GPU, where looking at every step would slow it down, up to a
+    few steps later), and no checkpoint is written from such a state: the last one saved is good.
+    """
+
+    def __init__(self, step, tensor, value=None):
+        self.step, self.tensor, self.value = step, tensor, value
+        what = f"{tensor} is {value}" if value is not None else f"{tensor} holds NaN or infinity"
+        super().__init__(
+            f"training stopped at step {step}: {what}, expected finite numbers. "
+            "Usual causes: a learning rate that is too high, no warm-up, no gradient clipping, NaN in the data"
+        )

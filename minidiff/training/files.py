@@ -1,0 +1,64 @@
+"""Writing a file so that a kill, a power cut or a full disk at any moment leaves the old one or the new one, whole."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+
+def write_whole(path, pieces, check=None):
+    """Write bytes-like `pieces` to `path`, all or nothing; what stood there before stands until the new file is complete.
+
+    The bytes go to a temporary file in the same folder, which is flushed to the disk, handed to `check(temporary)` (it
+    raises if the file is not good) and then renamed. What a killed writer of the same path left behind is cleared away;
+    a path has one writer at a time. Raises OSError that says how much was to be written and how much room there is.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        clear_stale(path)
+        with open(temporary, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        if check is not None:
+            check(temporary)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _explained(error, path, sum(memoryview(piece).nbytes for piece in pieces)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def clear_stale(path):
+    """Remove the temporary files that a killed writer of `path` left behind."""
+    path = Path(path)
+    start, end = f".{path.name}.", ".tmp"
+    for name in os.listdir(path.parent):
+        if name.startswith(start) and name.endswith(end) and name[len(start) : -len(end)].isdigit():
+            (path.parent / name).unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    """The rename itself lives in the folder, which Windows neither needs nor lets us flush."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error, path, size):
+    reasons = {errno.ENOSPC: "the disk is full", errno.EFBIG: "the limit on file size is reached"}
+    try:
+        room = f", {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free"
+    except OSError:
+        room = ""
+    earlier = "; the file that stood there stands" if path.exists() else ""
+    reason = reasons.get(error.errno, error.strerror or str(error))
+    return OSError(error.errno, f"cannot write {path} ({size / 2**20:.1f} MiB to write{room}): {reason}{earlier}")

@@ -1,0 +1,89 @@
+"""What happened at each step: kept in memory for a plot, and in a CSV file that survives a kill."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from .files import write_whole
+
+FIELDS = ("step", "loss", "lr", "grad_norm", "seconds")
+
+
+class History:
+    """One row for each training step: step (from 1), loss, lr, grad_norm (before clipping), seconds (of training so far).
+
+    Each is a list attribute. With a `path` every row is also appended to that CSV file, as one write, so that a kill
+    costs at most the row being written. A file that is there is replaced at the first row unless `resume` took it over.
+    """
+
+    def __init__(self, path=None):
+        self.path = Path(path) if path is not None else None
+        self._file = None
+        self._start()
+
+    def _start(self):
+        for name in FIELDS:
+            setattr(self, name, [])
+
+    def __len__(self):
+        return len(self.step)
+
+    def add(self, **row):
+        """Append one row; all of FIELDS as keywords, Python numbers."""
+        first = not len(self)
+        for name in FIELDS:
+            getattr(self, name).append(row[name])
+        if self.path is not None:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.path, "w" if first else "a", encoding="utf-8", newline="")
+            self._file.write((_line(FIELDS) if first else "") + _line(row[name] for name in FIELDS))
+            self._file.flush()
+
+    def resume(self, step):
+        """Take over the rows of the file up to `step` and forget the later ones, in memory and in the file."""
+        self.close()
+        if self.path is not None and self.path.exists():
+            self._read()
+        keep = sum(s <= step for s in self.step)
+        for name in FIELDS:
+            del getattr(self, name)[keep:]
+        if self.path is not None:
+            rows = zip(*(getattr(self, name) for name in FIELDS), strict=True)
+            write_whole(self.path, [(_line(FIELDS) + "".join(map(_line, rows))).encode()])
+            self._file = open(self.path, "a", encoding="utf-8", newline="")
+
+    def sync(self):
+        """Have the rows on the disk, so that a checkpoint never outlives its log."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def close(self):
+        """Close the file; the next row opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def plot(self, path=None):
+        """The loss curve.   -> matplotlib Figure, also written to `path` if given"""
+        from ..viz import plot_loss
+
+        return plot_loss(self.loss, self.step, path=path)
+
+    def _read(self):
+        """Rows of the file as far as they are whole: a killed run may have left half a line at the end."""
+        self._start()
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        for row in csv.DictReader(io.StringIO(whole)):
+            try:
+                values = [int(row["step"])] + [float(row[name]) for name in FIELDS[1:]]
+            except (KeyError, TypeError, ValueError):
+                break
+            for name, value in zip(FIELDS, values, strict=True):
+                getattr(self, name).append(value)
+
+
+def _line(values):
+    return ",".join(map(str, values)) + "\n"  # str of a float is the shortest text that reads back as the same number

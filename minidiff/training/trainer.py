@@ -1,0 +1,257 @@
+"""The training loop, one step at a time.
+
+Step k is a pure function of the weights and (seed, k): the batch, the noise and the dropout come from counter-based
+generators at position k, so nothing random has to be saved and a resumed run goes on to the bit.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..data.batches import batch_indices
+from ..nn import training as dropout_from
+from ..rng import Rng
+from . import checkpoint
+from .adamw import AdamW, clip_grad_norm
+from .arena import Arena
+from .ema import EMA
+from .errors import NotFinite
+from .history import History
+from .lr import learning_rate
+
+NOISE, DROPOUT, SAMPLES = 1, 2, 3  # streams: independent sequences of one seed
+FILE = "checkpoint.safetensors"
+GPU_LOOK = 25  # on a GPU, how many steps go by between two looks at the losses
+
+
+class Trainer:
+    """Trains `model` on `images`, as far and as fast as it is asked.
+
+        trainer = Trainer(model, objective, images, labels, steps=2000, folder="runs/first")
+        loss = trainer.step()            # one step; a notebook can look at everything in between
+        trainer.run()                    # the rest, with a progress bar
+        trainer.resume()                 # in a new process: take over the folder's checkpoint
+
+    model       a Layer
+    objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
+    images      (N, ...) floats; moved to the model's device and dtype. labels: (N, ...) conditions, or None
+    steps       length of the whole run; batch_size: examples a step
+    lr          highest learning rate; curve: "cosine" or "constant" after `warmup` steps of a straight rise
+    betas, weight_decay     of AdamW; grad_clip: highest norm of all gradients together, None for no limit
+    ema_decay   of the moving average of the weights, None for none
+    seed        of data order, noise and dropout (initial weights are the model's affair)
+    folder      where checkpoint, log.csv and sample pictures go; None writes nothing
+    checkpoint_every        steps between checkpoints (always one at the end of `run`); None: only there
+    sample      sample(trainer) -> images, called with the averaged weights in the model every `sample_every` steps
+    callbacks   functions of the trainer, called after every step
+    config      kept in the checkpoint: whatever is needed to build model and objective again (JSON)
+
+    Attributes: done (steps taken), history, arena, optimizer, ema, xp.
+    Raises ValueError/TypeError for bad arguments, NotFinite when a loss or gradient is NaN or infinite.
+    """
+
+    def __init__(
+        self, model, objective, images, labels=None, *, steps=1000, batch_size=64, lr=1e-3, curve="cosine", warmup=0,
+        betas=(0.9, 0.999), weight_decay=0.01, grad_clip=1.0, ema_decay=0.999, seed=0, folder=None,
+        checkpoint_every=None, sample=None, sample_every=None, callbacks=(), config=None,
+    ):  # fmt: skip
+        whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
+        _check(whole, warmup, images, labels, sample)
+        self.model, self.objective, self.seed, self.config = model, objective, seed, config
+        self.steps, self.batch_size, self.lr, self.curve, self.warmup = steps, batch_size, lr, curve, warmup
+        self.grad_clip, self.checkpoint_every, self.sample_every = grad_clip, checkpoint_every, sample_every
+        self.sample, self.callbacks = sample, list(callbacks)
+        learning_rate(0, lr=lr, steps=steps, warmup=warmup, curve=curve)  # a bad curve is found now, not later
+        self.arena = Arena.of(model)
+        self.optimizer = AdamW(self.arena, lr, betas, weight_decay=weight_decay)
+        self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
+        self.xp = xp = self.arena.xp
+        self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
+        self.labels = None if labels is None else xp.asarray(labels)
+        self.folder = Path(folder) if folder is not None else None
+        self.history = History(self.folder / "log.csv" if self.folder else None)
+        self.done = 0
+        self._seconds = 0.0
+        self._unseen = []  # (step, loss, lr, norm, seconds) of steps whose numbers have not been looked at yet
+        self._look_every = 1 if xp is np else GPU_LOOK
+
+    # ---- stepping ----------------------------------------------------------------------------------------------------
+
+    def step(self):
+        """One training step.   -> the loss, a float (on a GPU a 0-d array, so that nothing waits for it)"""
+        start, k = time.perf_counter(), self.done
+        lr = learning_rate(k, lr=self.lr, steps=self.steps, warmup=self.warmup, curve=self.curve)
+        x0, cond = self.batch(k)
+        self.arena.zero_grad()
+        with dropout_from(Rng(self.seed, DROPOUT, k, self.xp)):
+            loss, back = self.objective(self.model, x0, Rng(self.seed, NOISE, k, self.xp), cond)
+        look_now = self._look_every == 1
+        if look_now:
+            loss = float(loss)
+            if not np.isfinite(loss):
+                raise NotFinite(k + 1, "the loss", loss)
+        back()
+        norm = clip_grad_norm(self.arena, self.grad_clip)
+        if look_now and not np.isfinite(norm):
+            raise NotFinite(k + 1, self._bad_gradient())
+        self.optimizer.step(lr)
+        if self.ema is not None:
+            self.ema.update()
+        self.done += 1
+        self._seconds += time.perf_counter() - start
+        self._unseen.append((self.done, loss, lr, norm, self._seconds))
+        if self.done % self._look_every == 0:
+            self.look()
+        self._after_step()
+        return loss
+
+    def batch(self, k):
+        """What step k (from 0) trains on.   -> images (B, ...), labels (B, ...) or None"""
+        index = self.xp.asarray(batch_indices(len(self.images), self.batch_size, k, self.seed))
+        return self.images[index], None if self.labels is None else self.labels[index]
+
+    def run(self, steps=None, progress=True):
+        """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History"""
+        stop = self.steps if steps is None else min(self.steps, self.done + steps)
+        with _bar(self, stop, progress) as bar:
+            while self.done < stop:
+                self.step()
+                bar.update(1)
+                if self.history.loss and self.done % self._look_every == 0:
+                    bar.set_postfix(loss=f"{np.mean(self.history.loss[-50:]):.4f}", refresh=False)
+        self.look()
+        if self.folder is not None:
+            self.save()
+        return self.history
+
+    def look(self):
+        """Bring the numbers of the last steps into the history. Raises NotFinite for the first that is bad."""
+        if not self._unseen:
+            return
+        steps, losses, lrs, norms, seconds = zip(*self._unseen, strict=True)
+        self._unseen = []
+        if self._look_every > 1:  # one transfer for all of them
+            both = to_numpy(self.xp.stack([self.xp.asarray(a, dtype=np.float64) for a in losses + norms]))
+            losses, norms = both[: len(losses)], both[len(losses) :]
+        for step, loss, lr, norm, elapsed in zip(steps, losses, lrs, norms, seconds, strict=True):
+            if not np.isfinite(loss):
+                raise NotFinite(step, "the loss", float(loss))
+            if not np.isfinite(norm):
+                raise NotFinite(step, self._bad_gradient())
+            self.history.add(step=step, loss=float(loss), lr=lr, grad_norm=float(norm), seconds=round(elapsed, 4))
+
+    def _bad_gradient(self):
+        name = self.arena.first_bad(self.arena.grads)
+        return f"the gradient of {name}" if name else "the norm of the gradients"
+
+    def _after_step(self):
+        if self.sample is not None and self.sample_every and self.done % self.sample_every == 0:
+            self.sample_grid()
+        for callback in self.callbacks:
+            callback(self)
+        if self.folder is not None and self.checkpoint_every and self.done % self.checkpoint_every == 0:
+            self.save()
+
+    # ---- pictures ----------------------------------------------------------------------------------------------------
+
+    def sampling_rng(self):
+        """A generator for pictures of this moment: the same for every run of this seed, and apart from training's."""
+        return Rng(self.seed, SAMPLES, self.done, self.xp)
+
+    def sample_grid(self):
+        """What `sample` makes of the averaged weights.   -> images; with a folder also saved as samples_STEP.png"""
+        if self.ema is None:
+            images = self.sample(self)
+        else:
+            with self.ema.applied():
+                images = self.sample(self)
+        if self.folder is not None:
+            from ..viz import save_png
+
+            save_png(images, self.folder / f"samples_{self.done:06d}.png")
+        return images
+
+    # ---- saving and resuming -----------------------------------------------------------------------------------------
+
+    def settings(self):
+        """What must be the same for a resumed run to go on as if it had never stopped."""
+        return {
+            "batch_size": self.batch_size, "lr": self.lr, "curve": self.curve, "warmup": self.warmup, "steps": self.steps,
+            "betas": list(self.optimizer.betas), "weight_decay": self.optimizer.weight_decay, "grad_clip": self.grad_clip,
+            "ema_decay": self.ema.decay if self.ema is not None else None, "data": list(self.images.shape),
+        }  # fmt: skip
+
+    def save(self, path=None):
+        """Write a checkpoint (default: into the folder).   -> its path. Raises NotFinite rather than save a broken net."""
+        if path is None and self.folder is None:
+            raise ValueError("path: got None, and this Trainer has no folder to save in")
+        path = Path(path) if path is not None else self.folder / FILE
+        self.look()
+        bad = self.arena.first_bad(self.arena.values)
+        if bad is not None:
+            raise NotFinite(self.done, f"weight {bad}")
+        self.history.sync()
+        config = {"settings": self.settings(), "run": self.config}
+        random = {"seed": self.seed, "step": self.done}
+        checkpoint.save(path, self.model, ema=self.ema, optimizer=self.optimizer, step=self.done, random=random, config=config)
+        return path
+
+    def resume(self, path=None, strict=True):
+        """Go on from a checkpoint (default: the folder's).   -> the trainer itself
+
+        With strict=True raises ValueError when seed or settings differ from those of the run that wrote it, except for a
+        larger or smaller number of `steps`; the learning rate then follows the curve of the new number.
+        """
+        if path is None and self.folder is None:
+            raise ValueError("path: got None, and this Trainer has no folder to resume from")
+        found = checkpoint.load(path if path is not None else self.folder / FILE)
+        if strict:
+            self._must_match(found)
+        if not found.m or (self.ema is not None and not found.ema):
+            lacks = "optimizer moments" if not found.m else "moving average"
+            raise ValueError(f"this checkpoint holds no {lacks}: it can be sampled from, but training cannot go on from it")
+        self.model.load_state(found.weights)
+        self.optimizer.load_state({"m": found.m, "v": found.v}, found.counts["adamw"])
+        if self.ema is not None:
+            self.ema.load_state(found.ema, found.counts["ema"])
+        self.done, self._unseen = found.step, []
+        self.history.resume(self.done)
+        self._seconds = self.history.seconds[-1] if len(self.history) else 0.0
+        return self
+
+    def _must_match(self, found):
+        mine = {"seed": self.seed, **self.settings()}
+        theirs = {"seed": found.random.get("seed"), **found.config.get("settings", {})}
+        differs = [key for key in mine if key != "steps" and key in theirs and theirs[key] != mine[key]]
+        wrong = [f"{key}: the checkpoint has {theirs[key]}, this Trainer {mine[key]}" for key in differs]
+        if wrong:
+            raise ValueError(
+                "this checkpoint was made with other settings (strict=False goes on all the same):\n  " + "\n  ".join(wrong)
+            )
+
+
+def _check(whole, warmup, images, labels, sample):
+    for name, value in whole.items():
+        optional = name.endswith("_every")
+        if not (optional and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
+            raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1" + (", or None" if optional else ""))
+    if not isinstance(warmup, (int, np.integer)) or warmup < 0:
+        raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, at least 0")
+    if not hasattr(images, "shape") or images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"images: got {getattr(images, 'shape', type(images).__name__)}, expected an array (N, ...), N >= 1")
+    if images.dtype.kind != "f":
+        raise TypeError(f"images: got {images.dtype}, expected floats (pixels in [-1, 1])")
+    if isinstance(images, np.ndarray) and not np.isfinite(images).all():
+        raise ValueError(f"images: {int((~np.isfinite(images)).sum())} of {images.size} numbers are NaN or infinite")
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"labels: got {len(labels)}, expected one for each of {len(images)} images")
+    if sample is not None and not callable(sample):
+        raise TypeError(f"sample: got {type(sample).__name__}, expected a function of the trainer that returns images")
+
+
+def _bar(trainer, stop, progress):
+    from tqdm import tqdm
+
+    return tqdm(total=stop, initial=trainer.done, disable=not progress, unit="step", desc="training")
