@@ -46,7 +46,7 @@ def spaced_steps(schedule, steps, spacing="leading", offset=0, skip_last=False, 
         t = np.linspace(0, T - 1, points)
         t = np.round(t) if whole else t
     elif spacing == "trailing":
-        t = np.sort(np.round(T - np.arange(points) * (T / steps)) - 1)
+        t = np.round(np.arange(T, 0, -T / steps))[:steps][::-1] - 1  # cut: arange may come out one longer, at t = -1
     else:
         t = np.floor(np.linspace(0, (0.8 * T) ** 0.5, points) ** 2)
         t = np.maximum(t, np.arange(points))  # rounding down visits some small steps twice; the paper's code does so
