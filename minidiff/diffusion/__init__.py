@@ -4,6 +4,7 @@ from .continuous import EDM, VE, VP, SubVP
 from .denoiser import Denoiser
 from .edm import EDMDenoiser
 from .guidance import cfg, classifier_gradient, classifier_guidance
+from .losses import Objective, SimpleLoss
 from .mixture import GaussianMixture
 from .schedule import Schedule
 from .sigmas import exponential_sigmas, karras_sigmas
@@ -17,7 +18,9 @@ __all__ = [
     "Denoiser",
     "EDMDenoiser",
     "GaussianMixture",
+    "Objective",
     "Schedule",
+    "SimpleLoss",
     "SubVP",
     "cfg",
     "classifier_gradient",

@@ -1,0 +1,142 @@
+"""Which t each sample of a training batch gets.
+
+A t sampler is called as `t, weight = t_sampler(rng, B)`: t is (B,), whole (int64) or real-valued (float64); weight is None,
+or (B,) and 1 / (probability x range), so that the weighted mean of the losses is what uniform t would give. After the
+forward pass the loss reports `t_sampler.update(t, losses)`; `state()` and `load_state(state)` carry what it has learned.
+"""
+
+import math
+
+import numpy as np
+
+from ..backend import to_numpy, xp_of
+from .names import did_you_mean
+
+
+class Uniform:
+    """Each t alike, each draw by itself. DDPM, algorithm 1.
+
+    real   t real-valued on [low, high] instead of the whole steps of a Schedule; always so for a process
+    """
+
+    def __init__(self, schedule, real=False):
+        self.low, self.high, self.real = time_range(schedule, real)
+
+    def __call__(self, rng, B):
+        if not self.real:
+            return rng.integers(self.low, self.high + 1, size=B), None
+        return self.low + (self.high - self.low) * rng.random(B, dtype=np.float64), None
+
+    def update(self, t, losses):
+        """Nothing to learn."""
+
+    def state(self):
+        """{}"""
+        return {}
+
+    def load_state(self, state):
+        """Nothing to take over."""
+
+
+class Stratified(Uniform):
+    """The range cut into B equal strata, one t in each: the same mean as `Uniform` and less noise in the loss.
+
+    Kingma et al. 2021 (arXiv:2107.00630), appendix I.1, has one draw shared by the strata; here each has its own.
+    """
+
+    def __call__(self, rng, B):
+        u = rng.random(B, dtype=np.float64)
+        u = (xp_of(u).arange(B) + u) / B  # one in each [i / B, (i + 1) / B)
+        if not self.real:
+            return self.low + (u * (self.high + 1 - self.low)).astype(np.int64), None
+        return self.low + (self.high - self.low) * u, None
+
+
+class LogNormal(Uniform):
+    """log sigma normal: most of the work at middle noise. EDM (arXiv:2206.00364), table 1. t is sigma itself; no weights."""
+
+    def __init__(self, mean=-1.2, std=1.2):
+        self.mean, self.std, self.real = float(mean), float(std), True
+
+    def __call__(self, rng, B):
+        z = rng.standard_normal(B, dtype=np.float64)
+        return math.e ** (self.mean + self.std * z), None
+
+
+class ByLoss(Uniform):
+    """t in proportion to the root mean square of its last losses. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.3.
+
+    Uniform until every t has `history` losses; after that a share of `uniform_share` stays uniform. Whole t only.
+    The losses come to the host, which waits for the device once a step.
+    """
+
+    def __init__(self, schedule, history=10, uniform_share=0.001):
+        low, high, real = time_range(schedule, False)
+        if real:
+            raise ValueError("t sampling by loss keeps one history a step: it needs a Schedule, not a continuous process")
+        self.low, self.high, self.real, self.uniform_share = low, high, False, float(uniform_share)
+        self.losses = np.zeros((high + 1, history))
+        self.counts = np.zeros(high + 1, dtype=np.int64)
+
+    def probabilities(self):
+        """How likely each t is.   -> float64 (T,)"""
+        T, history = self.losses.shape
+        if not (self.counts == history).all():
+            return np.full(T, 1 / T)
+        p = np.sqrt((self.losses**2).mean(axis=1))
+        if not p.sum() > 0:
+            return np.full(T, 1 / T)
+        return (1 - self.uniform_share) * p / p.sum() + self.uniform_share / T
+
+    def __call__(self, rng, B):
+        p, u = self.probabilities(), rng.random(B, dtype=np.float64)
+        t = np.searchsorted(np.cumsum(p)[:-1], to_numpy(u), side="right")  # (B,)
+        weight = 1 / (len(p) * p[t])
+        xp = xp_of(u)
+        return xp.asarray(t), xp.asarray(weight)
+
+    def update(self, t, losses):
+        """Remember each loss under its t, the oldest forgotten.   t, losses (B,)"""
+        for step, loss in zip(to_numpy(t).tolist(), to_numpy(losses).tolist(), strict=True):
+            if self.counts[step] == self.losses.shape[1]:
+                self.losses[step, :-1] = self.losses[step, 1:]
+                self.losses[step, -1] = loss
+            else:
+                self.losses[step, self.counts[step]] = loss
+                self.counts[step] += 1
+
+    def state(self):
+        """{"losses": (T, history), "counts": (T,)}, copies."""
+        return {"losses": self.losses.copy(), "counts": self.counts.copy()}
+
+    def load_state(self, state):
+        """Take over what `state` returned. Raises ValueError when it is another T's or history's."""
+        losses, counts = to_numpy(state["losses"]), to_numpy(state["counts"])
+        if losses.shape != self.losses.shape:
+            raise ValueError(f"losses: got shape {losses.shape}, expected {self.losses.shape}")
+        self.losses[...], self.counts[...] = losses, counts
+
+
+T_SAMPLERS = {"uniform": Uniform, "stratified": Stratified, "loss": ByLoss}
+
+
+def make_t_sampler(t_sampler, schedule, real=False):
+    """A t sampler from its name ("uniform", "stratified", "loss") or itself."""
+    if callable(t_sampler):
+        return t_sampler
+    if t_sampler not in T_SAMPLERS:
+        raise ValueError(
+            f"t_sampler: got {t_sampler!r}, expected one of {', '.join(T_SAMPLERS)}{did_you_mean(t_sampler, T_SAMPLERS)}"
+        )
+    if t_sampler == "loss":
+        if real:
+            raise ValueError("t_sampler 'loss' keeps one history a step and cannot draw real-valued t")
+        return ByLoss(schedule)
+    return T_SAMPLERS[t_sampler](schedule, real)
+
+
+def time_range(schedule, real):
+    """(lowest t, highest t, whether t is real-valued) of a Schedule or a process."""
+    if hasattr(schedule, "betas"):
+        return 0, schedule.T - 1, bool(real)
+    return schedule.t_min, schedule.t_max, True
