@@ -1,3 +1,17 @@
 """minidiff: diffusion models with every backward pass written by hand, on NumPy and CuPy."""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    """`minidiff.sample`, and rooms such as `minidiff.samplers`, are imported when first touched."""
+    import importlib
+
+    if name == "sample":
+        return importlib.import_module(".samplers", __name__).sample
+    try:
+        return importlib.import_module("." + name, __name__)
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,0 +1,89 @@
+"""DDPM: one small random step back at a time; and what happens when steps are left out."""
+
+import math
+
+from ..backend import xp_of
+from .registry import sampler
+from .stepping import CLEAN, READY, Path, Step, check_choice
+
+VARIANCES = ("fixed_small", "fixed_large", "learned")
+PAPER = "DDPM, Ho et al. 2020 (arXiv:2006.11239), alg. 2"
+
+
+@sampler(order=None, calls=1, deterministic=False, steps=None, paper=PAPER)
+def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, **stepping):
+    """Denoising diffusion probabilistic models: the whole chain.   x (B, ...) -> yields Step.   Algorithm 2.
+
+    steps      None for all T; fewer re-derive the betas, as `ddpm_respaced`
+    variance   "fixed_small" (right for data that is a point), "fixed_large" (right for data that is N(0, 1)), or
+               "learned": between the two, where the network says (Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 15)
+    stepping   see `stepping.Path`
+    """
+    _check_variance(variance, denoiser)
+    path = Path(denoiser, x, _all(denoiser) if steps is None else steps, rng=rng, **stepping)
+    yield READY
+    x = path.x
+    for i, now, after in path:
+        x, x0 = ancestral_step(path, x, now, after, variance, last=i == len(path) - 1)
+        yield Step(i, now.t, x, x0)
+
+
+@sampler(order=None, calls=1, deterministic=False, paper="Nichol and Dhariwal 2021 (arXiv:2102.09672), sec. 4")
+def ddpm_respaced(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepping):
+    """DDPM on some of the steps, done right: each jump gets the beta that leads from its start to its end.
+
+    The betas are 1 - alpha_bar(t) / alpha_bar(t'), equation 19, where t' is the next step that is visited.
+    Arguments as `ddpm`.
+    """
+    run = ddpm(denoiser, x, steps, variance, rng, **stepping)
+    yield READY
+    yield from run
+
+
+@sampler(order=None, calls=1, deterministic=False, paper="no paper: a frequent mistake, kept to be looked at")
+def ddpm_subset(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepping):
+    """DDPM on some of the steps, done wrong: DDPM's formulas with the betas of the full chain, other steps left out.
+
+    Each move goes from t to t - 1 and is then taken to have arrived at the next step visited, so most of the noise is
+    still there at the end. Arguments as `ddpm`.
+    """
+    _check_variance(variance, denoiser)
+    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    yield READY
+    x = path.x
+    for i, now, _ in path:
+        after = path.at(now.t - 1) if now.t >= 1 else CLEAN
+        x, x0 = ancestral_step(path, x, now, after, variance, last=i == len(path) - 1)
+        yield Step(i, now.t, x, x0)
+
+
+def ancestral_step(path, x, now, after, variance, last):
+    """(x, x0) one step on: the posterior q(x_after | x_now, x0) at the predicted x0. DDPM, equations 6 and 7."""
+    if variance == "learned":
+        x0, _, share = path.predict(x, now)
+    else:
+        x0, _ = path.denoise(x, now)
+    ratio = now.alpha / after.alpha
+    beta = 1.0 - ratio**2
+    beta_small = beta * after.sigma**2 / now.sigma**2
+    x = (after.alpha * beta / now.sigma**2) * x0 + (ratio * after.sigma**2 / now.sigma**2) * x
+    if last:
+        return x, x0  # no noise into the finished picture
+    if variance == "learned":
+        std = xp_of(x).exp(0.5 * (share * math.log(beta) + (1.0 - share) * math.log(beta_small)))
+    else:
+        std = math.sqrt(beta_small if variance == "fixed_small" else beta)
+    return x + std * path.noise(), x0
+
+
+def _all(denoiser):
+    T = getattr(getattr(denoiser, "schedule", None), "T", None)
+    if T is None:
+        raise ValueError("steps: this schedule has no number of steps of its own, so say how many")
+    return T
+
+
+def _check_variance(variance, denoiser):
+    check_choice("variance", variance, VARIANCES)
+    if variance == "learned" and not getattr(denoiser, "learned_variance", False):
+        raise ValueError("variance: 'learned' needs a Denoiser(..., learned_variance=True), and this one has none")

@@ -1,0 +1,47 @@
+"""One line from a denoiser to pictures: `sample` starts from noise, runs a sampler by name to its end, shows progress."""
+
+import numpy as np
+
+from ..backend import module_of, xp_of
+from ..progress import progress as show
+from ..rng import as_rng
+from .registry import find
+
+
+def sample(name, denoiser, shape, steps=None, rng=None, progress=False, cond=None, start=0, x=None, dtype=np.float32,
+           device="cpu", **options):
+    """Pictures from noise, by the sampler of this name.   -> (B, ...), the last x
+
+    name       one of `SAMPLERS`; `minidiff samplers` lists them
+    shape      (B, ...) of what to make
+    steps      how many; None: what the sampler takes by itself
+    rng        None, a seed or a generator: the same seed gives the same pictures
+    progress   show a bar
+    x          where to start, in place of noise: with `start`, a sample at that step's noise level; with
+               from_clean=True, a clean picture that is noised to it first
+    options    the sampler's own (eta=, variance=, clip=, spacing=, sigmas=, ...)
+
+    Raises ValueError for an unknown name (with the nearest ones) and for options the sampler cannot take, before the
+    denoiser is asked anything.
+    """
+    row = find(name)
+    rng = as_rng(rng, module_of(device) if x is None else xp_of(x))
+    if x is None:
+        if start:
+            raise ValueError(f"start: got {start} without x; a run that starts on the way needs the sample to start from")
+        x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(prior_std(denoiser))
+    elif tuple(x.shape) != tuple(shape):
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected {tuple(shape)}")
+    if steps is not None:
+        options["steps"] = steps
+    run = row.function(denoiser, x, rng=rng, cond=cond, start=start, **options)
+    if progress:
+        run = show(run, total=None if steps is None else steps - start, label=name)
+    for step in run:
+        x = step.x
+    return x
+
+
+def prior_std(denoiser):
+    """Standard deviation of the noise that a run starts from: the schedule's `prior_std`, or 1 where it has none."""
+    return float(getattr(denoiser.schedule, "prior_std", 1.0))

@@ -1,0 +1,177 @@
+"""What every sampler shares: which steps it visits, where it starts and ends, and how it asks the denoiser.
+
+A sampler walks a `Path`, a list of points from noisy to clean, and yields a `Step` after each move. A point is a time
+together with what the schedule says about it,   x_t = alpha x0 + sigma eps,   as Python floats of 64 bits.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import xp_of
+from ..diffusion.sigmas import exponential_sigmas, karras_sigmas
+from ..diffusion.spacing import check_steps, did_you_mean, spaced_steps
+from ..diffusion.thresholding import clip_x0, dynamic_threshold
+from ..rng import as_rng
+
+FINALS = ("zero", "sigma_min")
+READY = None  # a sampler yields this once, when its arguments are checked: a wrong one is an error at the call itself
+
+
+class Step(NamedTuple):
+    """One move of a sampler.
+
+    i    which step, counted from 0 at the noisy end (from `start` when the run starts there)
+    t    the time it moved away from, as the denoiser was told it
+    x    the sample after the move      (B, ...)
+    x0   the clean picture that the denoiser predicted on the way      (B, ...)
+    """
+
+    i: int
+    t: int | float
+    x: Any
+    x0: Any
+
+
+class Point(NamedTuple):
+    """A time and its noise level. `t` is None at the end, where no denoiser is asked."""
+
+    t: int | float | None
+    alpha: float
+    sigma: float
+
+    @property
+    def s(self):
+        """sigma / alpha: the noise level once x is divided by alpha, which is the sigma of Karras et al."""
+        return self.sigma / self.alpha if self.alpha else math.inf
+
+    @property
+    def lam(self):
+        """log(alpha / sigma), half the log-SNR: the lambda of the DPM-Solver papers. Infinite where sigma = 0."""
+        if self.sigma == 0:
+            return math.inf
+        return math.log(self.alpha / self.sigma) if self.alpha else -math.inf
+
+
+CLEAN = Point(None, 1.0, 0.0)
+
+
+class Path:
+    """The points of one run, and the denoiser as that run asks it. Iterating gives (i, now, after) for every step.
+
+    denoiser    denoiser(x, t, cond) -> (x0, eps), with a `schedule`
+    x           where to start (B, ...), float: noise of the schedule's own scale, or what `start` and `from_clean` say
+    steps       how many steps, or the times themselves, descending
+    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential": see diffusion.spacing
+    offset, skip_last, whole   details of the spacing, as there
+    sigmas      own noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
+    final       what follows the last time: "zero" (clean), or "sigma_min" (the schedule's lowest noise, t = 0)
+    rho         the bend of "karras"
+    start       the step to begin with, 0 to steps - 1; x is then a sample at that step's noise level
+    from_clean  x is a clean picture: noise it to the level of `start` first. SDEdit, Meng et al. 2021 (arXiv:2108.01073)
+    clip        hold the predicted x0 to [-clip, clip]; "dynamic" holds it to its own quantile (Imagen); None leaves it
+    rederive    make eps agree with the clipped x0, for samplers that step with eps alone
+    cond        handed to the denoiser as it is
+    rng         None, a seed, or a generator
+    """
+
+    def __init__(self, denoiser, x, steps, *, spacing="leading", offset=0, skip_last=False, whole=True, sigmas=None,
+                 final="zero", rho=7.0, start=0, from_clean=False, clip=None, rederive=False, cond=None, rng=None):
+        self.schedule = getattr(denoiser, "schedule", None)
+        if not callable(denoiser) or self.schedule is None:
+            raise TypeError(f"denoiser: got {type(denoiser).__name__}, expected one with a schedule: Denoiser(model, schedule)")
+        xp = xp_of(x)
+        if getattr(x, "dtype", None) is None or x.dtype.kind != "f" or x.ndim == 0:
+            raise TypeError(f"x: got {getattr(x, 'dtype', type(x).__name__)}, expected an array of floats (B, ...)")
+        if final not in FINALS:
+            raise ValueError(f"final: got {final!r}, expected one of {', '.join(FINALS)}{did_you_mean(final, FINALS)}")
+        if sigmas is not None:
+            self.points = self._from_sigmas(sigmas)
+        else:
+            times = self._times(steps, spacing, offset, skip_last, whole, rho)
+            last = CLEAN if final == "zero" else self.at(0)._replace(t=None)
+            self.points = [self.at(t) for t in times] + [last]
+        if not isinstance(start, (int, np.integer)) or not 0 <= start < len(self):
+            raise ValueError(f"start: got {start!r}, expected a step from 0 to {len(self) - 1} of this run of {len(self)}")
+        self.start, self.cond, self.rng = int(start), cond, as_rng(rng, xp)
+        self._denoiser = _clipped(denoiser, clip, rederive)
+        self.x = x
+        if from_clean:
+            first = self.points[self.start]
+            self.x = first.alpha * x + first.sigma * self.noise()
+
+    def __len__(self):
+        """How many steps, those before `start` included."""
+        return len(self.points) - 1
+
+    def __iter__(self):
+        for i in range(self.start, len(self)):
+            yield i, self.points[i], self.points[i + 1]
+
+    def denoise(self, x, point):
+        """(x0, eps) of x at this point: one evaluation of the network."""
+        return self._denoiser(x, point.t, self.cond)
+
+    def predict(self, x, point):
+        """(x0, eps, share): also where between its bounds the network puts the variance, if it learned to say."""
+        return self._denoiser.predict(x, point.t, self.cond)
+
+    def noise(self):
+        """Fresh standard normal noise of x's shape, dtype and device."""
+        return xp_of(self.x).asarray(self.rng.standard_normal(self.x.shape, dtype=self.x.dtype))
+
+    def at(self, t):
+        """The point at time t."""
+        t = int(t) if float(t).is_integer() else float(t)
+        return Point(t, float(self.schedule.alpha(t)), float(self.schedule.sigma(t)))
+
+    def at_lam(self, lam):
+        """The point with this log(alpha / sigma), on the schedule's own curve."""
+        return self.at(self.schedule.t_of_log_snr(2.0 * lam))
+
+    def at_s(self, s):
+        """The point with this sigma / alpha. No noise is the clean end."""
+        return CLEAN if s == 0 else self.at_lam(-math.log(s))
+
+    def _times(self, steps, spacing, offset, skip_last, whole, rho):
+        if np.ndim(steps) == 1:
+            times = np.asarray(steps)
+            if len(times) == 0 or not (times[:-1] > times[1:]).all():
+                raise ValueError(f"steps: got the times {times}, expected at least one, descending")
+            return times
+        if spacing in ("karras", "exponential"):
+            check_steps(steps, getattr(self.schedule, "T", math.inf))
+            low, high = self.at(0).s, self.at(self.schedule.T - 1).s
+            levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
+            return self.schedule.t_of_log_snr(-2.0 * np.log(levels))
+        return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
+
+    def _from_sigmas(self, sigmas):
+        levels = [float(s) for s in sigmas]
+        falls = all(a > b for a, b in zip(levels[:-1], levels[1:], strict=True))
+        if len(levels) < 2 or not falls or levels[-1] < 0:
+            raise ValueError(f"sigmas: got {sigmas}, expected at least two noise levels, descending, none negative")
+        return [self.at_s(s) for s in levels]
+
+
+def _clipped(denoiser, clip, rederive):
+    if clip is None:
+        return denoiser
+    if clip == "dynamic":
+        return dynamic_threshold(denoiser, rederive=rederive)
+    if isinstance(clip, str) or not clip > 0:
+        raise ValueError(f"clip: got {clip!r}, expected a positive bound, 'dynamic' or None")
+    return clip_x0(denoiser, float(clip), rederive=rederive)
+
+
+def check_range(name, value, low, high):
+    """Raises ValueError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: got {value!r}, expected a number from {low} to {high}")
+
+
+def check_choice(name, value, known):
+    """Raises ValueError unless value is one of the known ones."""
+    if value not in known:
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(str, known))}{did_you_mean(value, known)}")
