@@ -52,6 +52,7 @@ def read_images(folder, split, size=None):
     C is 1 when every file is grey, else 3. Transparency is laid over white; a camera's turned picture is turned upright.
     Raises ValueError where there is no image, a file cannot be read, or sizes differ and no size is given.
     """
+    shape = _shape(size)
     folders = split_folders(folder, split)
     if not folders:
         raise ValueError(f"{folder}: nothing is held out here: make subfolders train/ and test/, or ask for split 'all'")
@@ -65,7 +66,7 @@ def read_images(folder, split, size=None):
         raise ValueError(f"{folder}: one of train/ and test/ has class folders, the other has none")
     if not paths:
         raise ValueError(f"{folder}: no image for split {split!r}: expected files ending in {', '.join(sorted(SUFFIXES))}")
-    images = [_read(path, size) for path in paths]
+    images = [_read(path, shape) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape[:2] != images[0].shape[:2]:
             raise ValueError(
@@ -78,7 +79,7 @@ def read_images(folder, split, size=None):
     return np.stack(images)[..., None], _labels(labels)  # (N, H, W, 1)
 
 
-def _read(path, size):
+def _read(path, shape):
     """One file as uint8 (H, W) when it is grey, (H, W, 3) when it has colours."""
     from PIL import Image, ImageOps
 
@@ -94,12 +95,21 @@ def _read(path, size):
             else:
                 grey = image.mode in ("1", "L")
             image = image.convert("L" if grey else "RGB")
-            if size is not None:
-                height, width = (size, size) if np.ndim(size) == 0 else size
-                image = ImageOps.fit(image, (int(width), int(height)), method=Image.Resampling.LANCZOS)
+            if shape is not None:
+                image = ImageOps.fit(image, shape[::-1], method=Image.Resampling.LANCZOS)
             return np.array(image)
     except (OSError, SyntaxError, ValueError) as e:  # Pillow raises all three for damaged files
         raise ValueError(f"{path}: cannot be read as an image ({e})") from None
+
+
+def _shape(size):
+    """(height, width) from what a caller gives as size; None stays None."""
+    if size is None:
+        return None
+    shape = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(shape) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 1 for side in shape):
+        raise ValueError(f"size: got {size!r}, expected a side in pixels or (height, width)")
+    return shape
 
 
 def _image_files(paths):

@@ -1,6 +1,7 @@
 """`load` and `info`: one door to every data set, by name or by folder."""
 
 import difflib
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -83,6 +84,8 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
         if value is not None and belongs != kind:
             where = {"images": "a folder of images", "points": f"points in the plane ({', '.join(TOYS)})"}[belongs]
             raise ValueError(f"{option}: got {value!r} for {name_or_path!r}, but it belongs to {where}")
+    if n is not None and (not isinstance(n, (int, np.integer)) or n < 1):
+        raise ValueError(f"n: got {n!r}, expected a whole number, at least 1")
     if name == "digits":
         return Dataset(*load_digits(split))
     if name in TOYS:
@@ -135,11 +138,17 @@ def _read_named(name, split, root):
         source = unpacked[0] if unpacked else fetch(name, root)["cifar-10-binary.tar.gz"]
         return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(source, part))
     complete = [files for place in places if len(files := idx.find_idx(place)) == 4]
+    if name == "fashion-mnist":  # its files bear the same names
+        complete = [files for files in complete if not _is_mnist(files)]
     if not complete:
         fetch(name, root)
         complete = [idx.find_idx(base / name)]
     sha256 = MNIST_SHA256 if name == "mnist" else None
     return _each(split, SPLITS[:2], lambda part: idx.read_idx(complete[0], part, sha256))
+
+
+def _is_mnist(files):
+    return hashlib.sha256(idx.unpack(files["test", "labels"])).hexdigest() == MNIST_SHA256["test", "labels"]
 
 
 def _each(split, parts, read):
@@ -158,6 +167,7 @@ def _refuse_size(path, size, what):
 def _to_float(images):
     """uint8 0 .. 255   ->   float32 -1 .. 1"""
     images = images.astype(np.float32)
-    images /= 127.5
-    images -= 1.0
+    images *= 2
+    images -= 255  # whole numbers so far, so the division below is the only rounding
+    images /= 255
     return images

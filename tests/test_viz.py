@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from minidiff import data, viz
+from minidiff.diffusion.schedule import Schedule
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", "test").images
+
+
+def test_to_uint8():
+    values = np.array([-5, -1, -0.999, 0, 1, 7, np.nan, np.inf], dtype=np.float32)
+    np.testing.assert_array_equal(viz.to_uint8(values), [0, 0, 0, 128, 255, 255, 0, 255])
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(viz.to_uint8(levels.astype(np.float32) / 127.5 - 1), levels)  # there and back
+    assert viz.to_uint8(levels) is levels
+    with pytest.raises(TypeError, match="got int64, expected floats"):
+        viz.to_uint8(np.arange(3))
+
+
+def test_image_grid():
+    images = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3)
+    grid = viz.image_grid(images, columns=3)
+    assert grid.shape == (2 * 3 + 1, 3 * 4 + 1, 1)
+    np.testing.assert_array_equal(grid[1:3, 1:4, 0], images[0])
+    np.testing.assert_array_equal(grid[4:6, 5:8, 0], images[4])
+    assert (grid[4:6, 9:12] == 255).all() and (grid[0] == 255).all() and (grid[:, 4] == 255).all()
+    assert viz.image_grid(np.zeros((2, 4, 4, 3)), gap=0, columns=2).shape == (4, 8, 3)
+    for bad in (np.zeros((4, 4)), np.zeros((1, 4, 4, 2)), np.zeros((0, 4, 4, 1))):
+        with pytest.raises(ValueError, match="images: got shape .*, expected"):
+            viz.image_grid(bad)
+
+
+def test_save_png(tmp_path, digits):
+    path = viz.save_png(digits[:6], tmp_path / "new" / "a.png", columns=3, scale=4)
+    read = np.array(Image.open(path))
+    assert read.shape == (19 * 4, 28 * 4) and list(path.parent.iterdir()) == [path]  # no temporary file left
+    np.testing.assert_array_equal(read[::4, ::4], viz.image_grid(digits[:6], columns=3)[..., 0])
+    np.testing.assert_array_equal(read[::4], read[3::4])
+    colour = np.random.default_rng(0).uniform(-1, 1, (8, 8, 3))
+    read = np.array(Image.open(viz.save_png(colour, tmp_path / "b.png")))
+    assert read.shape == (640, 640, 3)
+    np.testing.assert_array_equal(read[::80, ::80], viz.to_uint8(colour))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, digits, monkeypatch):
+    path = viz.save_png(digits[0], tmp_path / "a.png")
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(viz.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        viz.save_png(digits[1], path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_save_gif(tmp_path, digits):
+    frames = [digits[i : i + 4] for i in range(5)]
+    film = Image.open(viz.save_gif(frames, tmp_path / "a.gif", fps=10, hold=2.0, columns=4, scale=2))
+    assert film.n_frames == 5 and film.info["loop"] == 0 and film.size == (37 * 2, 10 * 2)
+    durations = []
+    for i in range(5):
+        film.seek(i)
+        durations.append(film.info["duration"])
+        shown = np.array(film.convert("L"))[::2, ::2].astype(int)
+        assert np.abs(shown - viz.image_grid(frames[i], columns=4)[..., 0]).max() <= 2
+    assert durations == [100, 100, 100, 100, 2000]
+    with pytest.raises(ValueError, match="frames: got none"):
+        viz.save_gif([], tmp_path / "b.gif")
+
+
+def test_figures_write_and_need_no_pyplot(tmp_path, digits):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    states = [digits[:3] * a for a in np.linspace(0, 1, 30)]
+    made = [
+        viz.show_grid(digits[:10], columns=5, titles=range(10), title="Digits", path=tmp_path / "grid.png"),
+        viz.denoising_strip(states, times=range(30), path=tmp_path / "strip.png"),
+        viz.plot_points(*data.load("moons", n=100), path=tmp_path / "points.png"),
+        viz.plot_loss(np.linspace(2, 1, 100), path=tmp_path / "loss.png"),
+        viz.plot_loss({"a": [1, 2], "b": [0, 1, 2]}, path=tmp_path / "two.png"),
+        viz.plot_schedule(Schedule.linear(100), Schedule.cosine(50), path=tmp_path / "schedule.png"),
+    ]
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == len(made) == 6
+    for file in files:
+        picture = np.array(Image.open(file).convert("L"))
+        assert picture.std() > 5 and (picture[[0, -1]] == 255).all() and (picture[:, [0, -1]] == 255).all()  # ink, and a margin
+    assert made[0]._repr_png_()[:4] == b"\x89PNG"
+    code = "import sys, numpy as np; from minidiff import viz; viz.show_grid(np.zeros((2, 4, 4, 1)), path=sys.argv[1]); \
+assert 'matplotlib.pyplot' not in sys.modules"
+    root = Path(viz.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.png")], check=True, cwd=root)
+
+
+def test_strip_shows_first_and_last(digits):
+    states = [np.full((2, 4, 4, 1), value) for value in np.linspace(-1, 1, 31)]
+    figure = viz.denoising_strip(states, times=list(range(30, -1, -1)), columns=4)
+    assert [a.get_title() for a in figure.axes] == ["t = 30", "t = 20", "t = 10", "t = 0", "", "", "", ""]
+    shown = [a.images[0].get_array()[0, 0] for a in figure.axes]
+    assert shown[0] == 0 and shown[3] == 255 and shown[4] == 0
+
+
+def test_bad_titles(digits):
+    with pytest.raises(ValueError, match="titles: got 2, expected one for each of 3 images"):
+        viz.show_grid(digits[:3], titles=["a", "b"])
