@@ -65,14 +65,15 @@ class AdamW:
 def clip_grad_norm(params, max_norm):
     """Shorten all gradients together so that their norm is at most `max_norm`; returns the norm they had (0-d float64).
 
-    params: a Layer, {name: Param}, or an Arena. max_norm None measures only. As torch.nn.utils.clip_grad_norm_.
+    params: a Layer, {name: Param}, or an Arena. max_norm None measures only. As torch.nn.utils.clip_grad_norm_, but for
+    a norm that is NaN or infinite: the gradients are then left alone, so that the bad one can still be found.
     """
+    if max_norm is not None and not max_norm > 0:
+        raise ValueError(f"max_norm: got {max_norm!r}, expected a number > 0, or None")
     arena = Arena.of(params)
-    norm = arena.grad_norm()
+    norm, xp = arena.grad_norm(), arena.xp
     if max_norm is not None:
-        if not max_norm > 0:
-            raise ValueError(f"max_norm: got {max_norm!r}, expected a number > 0, or None")
-        scale = arena.xp.minimum(1.0, max_norm / (norm + 1e-6)).astype(arena.dtype)
+        scale = xp.where(xp.isfinite(norm), xp.minimum(1.0, max_norm / (norm + 1e-6)), 1.0).astype(arena.dtype)
         for part in arena.chunks():
             arena.grads[part] *= scale
     return norm

@@ -58,7 +58,7 @@ class Trainer:
         checkpoint_every=None, sample=None, sample_every=None, callbacks=(), config=None,
     ):  # fmt: skip
         whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
-        _check(whole, warmup, images, labels, sample)
+        _check(whole, warmup, grad_clip, images, labels, sample)
         self.model, self.objective, self.seed, self.config = model, objective, seed, config
         self.steps, self.batch_size, self.lr, self.curve, self.warmup = steps, batch_size, lr, curve, warmup
         self.grad_clip, self.checkpoint_every, self.sample_every = grad_clip, checkpoint_every, sample_every
@@ -66,6 +66,7 @@ class Trainer:
         learning_rate(0, lr=lr, steps=steps, warmup=warmup, curve=curve)  # a bad curve is found now, not later
         self.arena = Arena.of(model)
         self.optimizer = AdamW(self.arena, lr, betas, weight_decay=weight_decay)
+        Rng(seed)  # ... and so is a bad seed
         self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
@@ -139,7 +140,7 @@ class Trainer:
             if not np.isfinite(loss):
                 raise NotFinite(step, "the loss", float(loss))
             if not np.isfinite(norm):
-                raise NotFinite(step, self._bad_gradient())
+                raise NotFinite(step, self._bad_gradient() if step == self.done else "a gradient")
             self.history.add(step=step, loss=float(loss), lr=lr, grad_norm=float(norm), seconds=round(elapsed, 4))
 
     def _bad_gradient(self):
@@ -207,11 +208,11 @@ class Trainer:
         if path is None and self.folder is None:
             raise ValueError("path: got None, and this Trainer has no folder to resume from")
         found = checkpoint.load(path if path is not None else self.folder / FILE)
-        if strict:
-            self._must_match(found)
         if not found.m or (self.ema is not None and not found.ema):
             lacks = "optimizer moments" if not found.m else "moving average"
             raise ValueError(f"this checkpoint holds no {lacks}: it can be sampled from, but training cannot go on from it")
+        if strict:
+            self._must_match(found)
         self.model.load_state(found.weights)
         self.optimizer.load_state({"m": found.m, "v": found.v}, found.counts["adamw"])
         if self.ema is not None:
@@ -232,13 +233,15 @@ class Trainer:
             )
 
 
-def _check(whole, warmup, images, labels, sample):
+def _check(whole, warmup, grad_clip, images, labels, sample):
     for name, value in whole.items():
         optional = name.endswith("_every")
         if not (optional and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1" + (", or None" if optional else ""))
     if not isinstance(warmup, (int, np.integer)) or warmup < 0:
         raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, at least 0")
+    if grad_clip is not None and not grad_clip > 0:
+        raise ValueError(f"grad_clip: got {grad_clip!r}, expected a number > 0, or None")
     if not hasattr(images, "shape") or images.ndim < 2 or len(images) == 0:
         raise ValueError(f"images: got {getattr(images, 'shape', type(images).__name__)}, expected an array (N, ...), N >= 1")
     if images.dtype.kind != "f":
