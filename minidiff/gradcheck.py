@@ -129,7 +129,7 @@ def _compare(at, x, grad, dy, name, h, tolerance, rng, assigned=None):
     # a derivative along a random direction is typically this large: a chance zero is not an error of 100 %
     typical = float((grad * grad).sum() / grad.size) ** 0.5
     # and rounding alone makes this much slope, so a gradient that is truly 0 (a key's bias in attention) is no error
-    rounding = 8 * np.finfo(np.float64).eps * float(((dy * up) ** 2).sum()) ** 0.5 / h
+    rounding = 100 * np.finfo(np.float64).eps * float(((dy * up) ** 2).sum()) ** 0.5 / h
     error = float(abs(by_back - by_slope) / (abs(by_back) + abs(by_slope) + typical + rounding / tolerance + 1e-300))
     if not error <= tolerance:  # a NaN is not
         raise GradientError(_explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned))
@@ -166,34 +166,47 @@ def diagnose(grad, true, x, batch=None):
     if _near(grad, factor * true) and abs(factor) > 1e-9:
         if abs(factor + 1) < 1e-5:
             return ["a sign: the gradient is exactly the negative"]
-        known = {2.0: "2", 0.5: "1/2"}
+        known = [(2, "2"), (0.5, "1/2")]
         if batch and batch > 1:
-            known |= {float(batch): "the batch size (a sum where a mean stands)", 1.0 / batch: "1/batch (a mean for a sum)"}
-        for size in set(x.shape):
-            known |= {size**0.5: f"sqrt({size})", size**-0.5: f"1/sqrt({size})", 1.0 / size: f"1/{size}", float(size): f"{size}"}
-        for value, words in known.items():
-            if abs(abs(factor) - value) < 1e-5 * value:
-                return [f"a constant factor: the gradient is {words} times the right one; look at the scale of each term"]
+            known += [(batch, "the batch size (a sum where a mean stands)"), (1 / batch, "1/batch (a mean where a sum stands)")]
+        for n in sorted(set(x.shape) - {1}):
+            known += [(n**0.5, f"sqrt({n})"), (n**-0.5, f"1/sqrt({n})"), (n, f"{n}"), (1 / n, f"1/{n}")]
+        words = [w for value, w in known if abs(abs(factor) - value) < 1e-5 * value]
+        if words:
+            return [f"a constant factor: the gradient is {' or '.join(words)} times the right one; look at each term's scale"]
         return [f"a constant factor of {factor:.6g}: a scale of forward is missing in backward, or twice"]
     gap = grad - true
     if x.ndim >= 2 and x.shape[-1] == x.shape[-2] and _near(grad, np.swapaxes(true, -1, -2)):
         return ["a transpose: the gradient's last two axes are swapped"]
     if x.ndim == 4 and _near(grad, true[::-1, ::-1]):
         return ["a flipped kernel: the gradient is right after turning the first two axes round"]
-    along = tuple(range(1, x.ndim)) or (0,)
-    if _near(gap, np.broadcast_to(gap.mean(axis=-1, keepdims=True), gap.shape)):
-        return ["the error is one number for each row: a missing mean term (x also acts through the mean)"]
-    if _near(gap, np.broadcast_to(gap.mean(axis=along, keepdims=True), gap.shape)):
-        return ["the error is one number for each sample: a missing mean term (x also acts through the mean)"]
-    centred = x - x.mean(axis=along, keepdims=True)
-    slope = (gap * centred).sum(axis=along, keepdims=True) / np.maximum((centred**2).sum(axis=along, keepdims=True), 1e-300)
-    if _near(gap, slope * centred):
-        return ["the error is proportional to x - mean(x): a missing variance term (x also acts through the deviation)"]
+    for shape, axes, what in _groupings(x):
+        g, c = gap.reshape(shape), x.reshape(shape) - x.reshape(shape).mean(axis=axes, keepdims=True)
+        if _near(g, np.broadcast_to(g.mean(axis=axes, keepdims=True), shape)):
+            return [f"the error is one number for each {what}: a missing mean term (x also acts through the mean)"]
+        slope = (g * c).sum(axis=axes, keepdims=True) / np.maximum((c * c).sum(axis=axes, keepdims=True), 1e-300)
+        if _near(g, slope * c):
+            return [
+                f"the error is proportional to x - mean(x) in each {what}: the variance term is missing or has the wrong "
+                "sign (x also acts through the deviation)"
+            ]
     wrong = ~np.isclose(grad, true, rtol=1e-4, atol=1e-7 * float(np.abs(true).max()))
     share = wrong.mean()
     if share < 0.5:
         return [f"only {wrong.sum()} of {wrong.size} entries are wrong: an edge, an index, or a term for some entries"]
     return ["no simple pattern: a missing term (mean, variance, cross-talk of a softmax), or a missing sum over the batch"]
+
+
+def _groupings(x):
+    """The sets of numbers over which norms take their means.   yields (shape of x to look at, axes of one set, name)"""
+    if x.ndim < 2:
+        return
+    yield x.shape, (x.ndim - 1,), "row"
+    yield x.shape, tuple(range(1, x.ndim)), "sample"
+    B, C = x.shape[0], x.shape[-1]
+    for groups in range(2, C + 1):
+        if C % groups == 0 and x.ndim > 2:
+            yield (B, x.size // (B * C), groups, C // groups), (1, 3), f"sample and group of {C // groups} channels"
 
 
 # ---- small parts -----------------------------------------------------------------------------------------------------------
@@ -231,6 +244,8 @@ def _run(function, dy, what):
 
 
 def _as_list(grads, expected):
+    if grads is None and expected == 0:  # only integers came in: nothing to carry back
+        return []
     grads = list(grads) if isinstance(grads, (tuple, list)) else [grads]
     if len(grads) != expected:
         raise GradientError(f"back returned {len(grads)} gradients for {expected} float arguments: one each, in their order")

@@ -1,6 +1,7 @@
 """Nets made of layers: functions of (x, t, condition) that know no noise schedule."""
 
+from . import conditioning, unet_blocks
 from .mlp import MLP
 from .unet import UNet
 
-__all__ = ["MLP", "UNet"]
+__all__ = ["MLP", "UNet", "conditioning", "unet_blocks"]
