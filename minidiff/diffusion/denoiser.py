@@ -10,6 +10,7 @@ Four names for one thing, at a known t:
 
 import numpy as np
 
+from ..backend import xp_of
 from .names import did_you_mean
 from .schedule import per_sample
 
@@ -70,9 +71,48 @@ class Denoiser:
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
         return *to_x0_eps(output, x, alpha, sigma, self.predicts), share
 
+    def eps_back(self, x, t, cond=None):
+        """eps and its backward pass by x:   (eps, back), back(deps) -> dx. What a likelihood needs; the model must be a Layer.
+
+        Parameter gradients are added to on the way. Raises TypeError for a model that is a plain function.
+        """
+        output, back_model = run_with_back(self.model, x, t, cond)
+        share = 0.0 * output[..., x.shape[-1] :]  # the variance's channels, if any: nothing comes back from them
+        alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
+        _, eps = to_x0_eps(output[..., : x.shape[-1]], x, alpha, sigma, self.predicts)
+        by_output, by_x = eps_slopes(alpha, sigma, self.predicts)
+
+        def back(deps):
+            doutput = by_output * deps
+            if share.size:
+                doutput = xp_of(x).concatenate([doutput, share], axis=-1)
+            return back_model(doutput) + by_x * deps
+
+        return eps, back
+
     def null_cond(self, cond):
         """The "no condition" that stands for `cond`, if the model was trained with one; else None."""
         return self.model.null_cond(cond) if hasattr(self.model, "null_cond") else None
+
+
+def eps_slopes(alpha, sigma, predicts):
+    """(d eps / d output at fixed x_t, d eps / d x_t at fixed output)."""
+    check_predicts(predicts)
+    if predicts == "eps":
+        return 1.0, 0.0
+    if predicts == "x0":
+        return -alpha / sigma, 1 / sigma
+    if predicts == "v":
+        return alpha, sigma
+    return -sigma, 0.0
+
+
+def run_with_back(model, x, t, cond):
+    """(output, back) of a Layer. Raises TypeError where the model has no backward pass."""
+    answer = model(x, t, cond) if hasattr(model, "predict") else None
+    if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
+        raise TypeError("this needs the model's own backward pass: a Layer, and not a plain function")
+    return answer
 
 
 def split_variance(output, x):

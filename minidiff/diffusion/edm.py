@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend import xp_of
 from .continuous import EDM
+from .denoiser import run_with_back
 from .schedule import per_sample
 
 
@@ -61,6 +62,20 @@ class EDMDenoiser:
         x = x / per_sample(alpha, x)
         x0 = skip * x + out * self._run(scale * x, c_noise(level), cond)
         return x0, (x - x0) / per_sample(level, x), None
+
+    def eps_back(self, x, t, cond=None):
+        """(eps, back), back(deps) -> dx, as `Denoiser.eps_back`."""
+        alpha, level = self.schedule.alpha(t), self.schedule.sigma(t) / self.schedule.alpha(t)
+        skip, out, scale = (per_sample(c(level, self.sigma_data), x) for c in (c_skip, c_out, c_in))
+        alpha, y = per_sample(alpha, x), x / per_sample(alpha, x)
+        level_of = per_sample(level, x)
+        output, back_model = run_with_back(self.model, scale * y, c_noise(level), cond)
+
+        def back(deps):
+            dy = deps / level_of
+            return (dy * (1 - skip) - scale * back_model(out * dy)) / alpha
+
+        return (y - (skip * y + out * output)) / level_of, back
 
     def null_cond(self, cond):
         """The "no condition" that stands for `cond`, if the model was trained with one; else None."""

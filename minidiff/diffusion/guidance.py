@@ -71,6 +71,20 @@ class Guided(Wrapper):
             x0, eps = self._rescaled(x0, eps, x0_cond, eps_cond, x, t)
         return x0, eps, share
 
+    def eps_back(self, x, t, cond=None):
+        """(eps, back) as `Denoiser.eps_back`, without rescaling."""
+        if self.rescale:
+            raise TypeError("a guided denoiser with rescale has no backward pass")
+        w = self.weight if self.interval is None or self.interval[0] <= t <= self.interval[1] else 0.0
+        w = per_sample(w, x)
+        eps_cond, back_cond = self.denoiser.eps_back(x, t, self.cond)
+        eps_null, back_null = self.denoiser.eps_back(x, t, self.null)
+
+        def back(deps):
+            return back_cond((1 + w) * deps) - back_null(w * deps)
+
+        return (1 + w) * eps_cond - w * eps_null, back
+
     def _ask(self, x, t, cond):
         if hasattr(self.denoiser, "predict"):
             return self.denoiser.predict(x, t, cond)

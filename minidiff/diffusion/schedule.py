@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import xp_of
+from .names import did_you_mean
+
+FLOOR = -60.0  # where the curve ends for real-valued t when the last step is pure noise: alpha is 1e-13 there
+NAMES = ("linear", "scaled_linear", "quadratic", "cosine", "sigmoid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +55,33 @@ class Schedule:
         return cls(betas, name)
 
     @classmethod
-    def linear(cls, T=1000, beta_start=1e-4, beta_end=0.02):
-        """Betas on a straight line. DDPM, section 4. The defaults belong to T = 1000."""
+    def linear(cls, T=1000, beta_start=1e-4, beta_end=0.02, scale_to_T=False):
+        """Betas on a straight line. DDPM, section 4.
+
+        The defaults belong to T = 1000. scale_to_T multiplies the betas by 1000 / T (none above 0.999), so that any T
+        ends at about the same noise: Nichol and Dhariwal 2021 (arXiv:2102.09672), their code.
+        """
         _check(T, beta_start, beta_end)
-        return cls(np.linspace(beta_start, beta_end, T), "linear")
+        return cls(_scaled(np.linspace(beta_start, beta_end, T), scale_to_T), "linear")
 
     @classmethod
-    def scaled_linear(cls, T=1000, beta_start=0.00085, beta_end=0.012):
-        """Square roots of the betas on a straight line, as latent diffusion does (arXiv:2112.10752)."""
+    def scaled_linear(cls, T=1000, beta_start=0.00085, beta_end=0.012, scale_to_T=False):
+        """Square roots of the betas on a straight line, as latent diffusion has them (arXiv:2112.10752)."""
         _check(T, beta_start, beta_end)
-        return cls(np.linspace(beta_start**0.5, beta_end**0.5, T) ** 2, "scaled_linear")
+        return cls(_scaled(np.linspace(beta_start**0.5, beta_end**0.5, T) ** 2, scale_to_T), "scaled_linear")
+
+    @classmethod
+    def quadratic(cls, T=1000, beta_start=1e-4, beta_end=0.02, scale_to_T=False):
+        """Square roots of the betas on a straight line: `scaled_linear` by its older name, with DDPM's ends (their code)."""
+        _check(T, beta_start, beta_end)
+        return cls(_scaled(np.linspace(beta_start**0.5, beta_end**0.5, T) ** 2, scale_to_T), "quadratic")
+
+    @classmethod
+    def sigmoid(cls, T=1000, beta_start=1e-4, beta_end=0.02, span=6.0, scale_to_T=False):
+        """Betas on an S from -span to span: slow, fast, slow. GeoDiff (arXiv:2203.02923), as diffusers has it."""
+        _check(T, beta_start, beta_end)
+        s = 1.0 / (1.0 + np.exp(-np.linspace(-span, span, T)))
+        return cls(_scaled(beta_start + (beta_end - beta_start) * s, scale_to_T), "sigmoid")
 
     @classmethod
     def cosine(cls, T=1000, s=0.008, max_beta=0.999):
@@ -68,6 +89,29 @@ class Schedule:
         _check(T)
         f = [math.cos((i / T + s) / (1 + s) * math.pi / 2) ** 2 for i in range(T + 1)]
         return cls(np.minimum(1.0 - np.array(f[1:]) / np.array(f[:-1]), max_beta), "cosine")
+
+    @classmethod
+    def named(cls, name, T=1000, **options):
+        """The schedule of this name: "linear", "scaled_linear", "quadratic", "cosine" or "sigmoid".
+
+        Raises ValueError for another name, with the nearest ones.
+        """
+        if name not in NAMES:
+            raise ValueError(f"schedule: got {name!r}, expected one of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+        return getattr(cls, name)(T, **options)
+
+    def rescale_zero_terminal_snr(self):
+        """This schedule shifted and stretched until its last step is pure noise.
+
+        Lin et al. 2024 (arXiv:2305.08891), algorithm 1. alpha_bar[0] stays, alpha_bar[T - 1] becomes 0. There eps says nothing
+        of x0: train and sample with v or x0.
+        """
+        if self.T < 2:
+            raise ValueError("T: got 1; one step cannot be both the nearly clean first and the pure noise last")
+        alpha = np.sqrt(self.alpha_bar)
+        alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+        alpha_bar = alpha**2
+        return type(self)(1.0 - np.append(alpha_bar[0], alpha_bar[1:] / alpha_bar[:-1]), f"{self.name}_zero_terminal_snr")
 
     # ---- the curve -----------------------------------------------------------------------------------------------------
 
@@ -85,7 +129,7 @@ class Schedule:
 
     def t_of_log_snr(self, log_snr):
         """The real-valued t at which the curve has this log-SNR; held to [0, T - 1]. The inverse of `log_snr`."""
-        curve = self._curve()
+        curve = self._table("curve", np)
         t = np.interp(-np.asarray(log_snr, dtype=np.float64), -curve, np.arange(self.T, dtype=np.float64))
         return float(t) if t.ndim == 0 else t
 
@@ -93,7 +137,7 @@ class Schedule:
         """x_t = alpha(t) x0 + sigma(t) eps.   x0, eps (B, ...)   t scalar or (B,)   ->   (B, ...), x0's dtype. Equation 4."""
         return per_sample(self.alpha(t), x0) * x0 + per_sample(self.sigma(t), x0) * eps
 
-    def _curve(self):
+    def _log_snr(self):
         with np.errstate(divide="ignore"):  # alpha_bar = 0 is legal at the last step: its log-SNR is -inf
             return np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
 
@@ -113,7 +157,7 @@ class Schedule:
         low = int(low) if scalar else xp.clip(low, 0, max(self.T - 2, 0)).astype(np.int64)
         if not scalar and xp is np and t.size and not (0 <= t.min() and t.max() <= self.T - 1):
             raise ValueError(f"t: got {t.min()} to {t.max()}, expected times in [0, {self.T - 1}]")
-        curve = self._table("log_snr", np if scalar else xp)
+        curve = self._table("curve", np if scalar else xp)
         high = min(low + 1, self.T - 1) if scalar else xp.minimum(low + 1, self.T - 1)
         log_snr = curve[low] + (t - low) * (curve[high] - curve[low])
         if what == "log_snr":
@@ -122,12 +166,12 @@ class Schedule:
         return float(square) ** 0.5 if scalar else xp.sqrt(square)
 
     def _table(self, what, xp):
-        """alpha, sigma or log_snr at every whole step, float64 (T,), on xp's device; uploaded once."""
+        """alpha, sigma, log_snr, or the curve between steps; float64 (T,), on xp's device, uploaded once."""
         if (what, xp) not in self._tables:
-            if what == "alpha":
-                table = np.sqrt(self.alpha_bar)
+            if what in ("alpha", "sigma"):
+                table = np.sqrt(self.alpha_bar if what == "alpha" else 1.0 - self.alpha_bar)
             else:
-                table = np.sqrt(1.0 - self.alpha_bar) if what == "sigma" else self._curve()
+                table = self._log_snr() if what == "log_snr" else np.maximum(self._log_snr(), FLOOR)
             self._tables[what, xp] = xp.asarray(table)
         return self._tables[what, xp]
 
@@ -141,6 +185,10 @@ def per_sample(coefficient, x):
     if np.ndim(coefficient) == 0:
         return coefficient
     return coefficient.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+def _scaled(betas, scale_to_T):
+    return np.minimum(betas * (1000 / len(betas)), 0.999) if scale_to_T else betas
 
 
 def _check(T, beta_start=1e-4, beta_end=0.02):

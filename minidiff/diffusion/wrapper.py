@@ -19,6 +19,9 @@ class Wrapper:
         x0, eps, share = self.denoiser.predict(x, t, cond)
         return *self.change(x0, eps, x, t), share
 
+    def eps_back(self, x, t, cond=None):
+        raise TypeError(f"{type(self).__name__} has no backward pass: use the denoiser without it")
+
     def change(self, x0, eps, x, t):
         raise NotImplementedError(f"{type(self).__name__} has no change")
 
