@@ -7,7 +7,7 @@ The tests call the same cases with sizes that hypothesis picks.
 
 import numpy as np
 
-from . import models, nn, ops
+from . import models, nn, ops, selfcheck_more
 from .gradcheck import check, check_layer
 from .nn import Layer
 from .rng import Rng
@@ -114,7 +114,8 @@ def mse(pick, randn):
 
 
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, layer_norm, silu, gelu, softmax,
-       attention, attention_with_mask, embedding, upsample_nearest, avg_pool, concat, dropout, mse]  # fmt: skip
+       attention, attention_with_mask, embedding, upsample_nearest, avg_pool, concat, dropout, mse,
+       *selfcheck_more.OPS]  # fmt: skip
 
 
 # ---- layers and blocks ---------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def UNet(pick, randn):
 
 
 LAYERS = [Linear, Conv2d, GroupNorm, LayerNorm, Embedding, Attention, SpatialAttention, ResnetBlock2D, Downsample2D,
-          Upsample2D, TimestepEmbedding, MLP, UNet]  # fmt: skip
+          Upsample2D, TimestepEmbedding, MLP, UNet, *selfcheck_more.LAYERS]  # fmt: skip
 
 
 def _jitter(layer, randn):

@@ -11,12 +11,19 @@ from .concat import concat
 from .conv2d import conv2d
 from .dropout import dropout
 from .embedding import embedding, timestep_embedding
+from .fir import fir_downsample, fir_upsample
+from .geglu import geglu
 from .linear import linear
 from .loss import mse
+from .named import gelu_tanh, mish, quick_gelu, relu
 from .norm import group_norm, layer_norm
 from .resample import avg_pool, upsample_nearest
+from .resize import resize_nearest
+from .rms_norm import rms_norm
+from .sliced_attention import sliced_attention
 
 __all__ = [
-    "attention", "avg_pool", "concat", "conv2d", "dropout", "embedding", "gelu", "group_norm", "layer_norm", "linear",
-    "mse", "sigmoid", "silu", "softmax", "timestep_embedding", "upsample_nearest",
+    "attention", "avg_pool", "concat", "conv2d", "dropout", "embedding", "fir_downsample", "fir_upsample", "geglu", "gelu",
+    "gelu_tanh", "group_norm", "layer_norm", "linear", "mish", "mse", "quick_gelu", "relu", "resize_nearest", "rms_norm",
+    "sigmoid", "silu", "sliced_attention", "softmax", "timestep_embedding", "upsample_nearest",
 ]  # fmt: skip
