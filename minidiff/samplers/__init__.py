@@ -6,11 +6,21 @@
 
 from .ddim import ddim, ddim_invert
 from .ddpm import ddpm, ddpm_respaced, ddpm_subset
+from .dpm_solver import dpm_solver, dpmpp_2s
+from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_sde
+from .euler import euler, euler_ancestral
+from .heun import heun
+from .lms import lms
+from .plms import plms
+from .probability_flow import probability_flow, rk4
 from .registry import SAMPLERS, Sampler, find, table
 from .run import sample
+from .sde import predictor_corrector, reverse_diffusion
 from .stepping import Path, Point, Step
+from .unipc import unipc
 
 __all__ = [
-    "SAMPLERS", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset", "find",
-    "sample", "table",
+    "SAMPLERS", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset",
+    "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find", "heun", "lms",
+    "plms", "predictor_corrector", "probability_flow", "reverse_diffusion", "rk4", "sample", "table", "unipc",
 ]

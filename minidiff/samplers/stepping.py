@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A time and its noise level. `t` is None at the end, where no denoiser is asked."""
+    """A time and its noise level. `t` is None where no noise is left, and no denoiser can be asked."""
 
     t: int | float | None
     alpha: float
@@ -63,10 +63,11 @@ class Path:
     denoiser    denoiser(x, t, cond) -> (x0, eps), with a `schedule`
     x           where to start (B, ...), float: noise of the schedule's own scale, or what `start` and `from_clean` say
     steps       how many steps, or the times themselves, descending
-    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential": see diffusion.spacing
+    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential": see diffusion.spacing; a process
+                in continuous time knows "linspace", "karras" and "exponential". None: "leading", or there "linspace"
     offset, skip_last, whole   details of the spacing, as there
     sigmas      own noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
-    final       what follows the last time: "zero" (clean), or "sigma_min" (the schedule's lowest noise, t = 0)
+    final       what follows the last time: "zero" (clean), or "sigma_min" (the lowest noise the schedule knows)
     rho         the bend of "karras"
     start       the step to begin with, 0 to steps - 1; x is then a sample at that step's noise level
     from_clean  x is a clean picture: noise it to the level of `start` first. SDEdit, Meng et al. 2021 (arXiv:2108.01073)
@@ -76,7 +77,7 @@ class Path:
     rng         None, a seed, or a generator
     """
 
-    def __init__(self, denoiser, x, steps, *, spacing="leading", offset=0, skip_last=False, whole=True, sigmas=None,
+    def __init__(self, denoiser, x, steps, *, spacing=None, offset=0, skip_last=False, whole=True, sigmas=None,
                  final="zero", rho=7.0, start=0, from_clean=False, clip=None, rederive=False, cond=None, rng=None):
         self.schedule = getattr(denoiser, "schedule", None)
         if not callable(denoiser) or self.schedule is None:
@@ -86,11 +87,15 @@ class Path:
             raise TypeError(f"x: got {getattr(x, 'dtype', type(x).__name__)}, expected an array of floats (B, ...)")
         if final not in FINALS:
             raise ValueError(f"final: got {final!r}, expected one of {', '.join(FINALS)}{did_you_mean(final, FINALS)}")
+        if hasattr(self.schedule, "t_min"):
+            self.t_min, self.t_max, self.T = self.schedule.t_min, self.schedule.t_max, None
+        else:
+            self.t_min, self.t_max, self.T = 0, self.schedule.T - 1, self.schedule.T
         if sigmas is not None:
             self.points = self._from_sigmas(sigmas)
         else:
             times = self._times(steps, spacing, offset, skip_last, whole, rho)
-            last = CLEAN if final == "zero" else self.at(0)._replace(t=None)
+            last = CLEAN if final == "zero" else self.at(self.t_min)
             self.points = [self.at(t) for t in times] + [last]
         if not isinstance(start, (int, np.integer)) or not 0 <= start < len(self):
             raise ValueError(f"start: got {start!r}, expected a step from 0 to {len(self) - 1} of this run of {len(self)}")
@@ -100,6 +105,11 @@ class Path:
         if from_clean:
             first = self.points[self.start]
             self.x = first.alpha * x + first.sigma * self.noise()
+
+    @property
+    def s_max(self):
+        """The highest noise level sigma / alpha of the schedule."""
+        return self.at(self.t_max).s
 
     def __len__(self):
         """How many steps, those before `start` included."""
@@ -140,19 +150,42 @@ class Path:
             if len(times) == 0 or not (times[:-1] > times[1:]).all():
                 raise ValueError(f"steps: got the times {times}, expected at least one, descending")
             return times
-        if spacing in ("karras", "exponential"):
-            check_steps(steps, getattr(self.schedule, "T", math.inf))
-            low, high = self.at(0).s, self.at(self.schedule.T - 1).s
-            levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
-            return self.schedule.t_of_log_snr(-2.0 * np.log(levels))
-        return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
+        if self.T:
+            spacing = spacing or "leading"
+            if spacing not in ("karras", "exponential"):
+                return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
+        check_steps(steps, self.T or math.inf)
+        spacing = spacing or "linspace"
+        check_choice("spacing", spacing, ("linspace", "karras", "exponential"))
+        if spacing == "linspace":
+            return np.linspace(self.t_max, self.t_min, steps + skip_last)[:steps]
+        low, high = self.at(self.t_min).s, self.at(self.t_max).s
+        levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
+        return self.schedule.t_of_log_snr(-2.0 * np.log(levels)).clip(self.t_min, self.t_max)
 
     def _from_sigmas(self, sigmas):
         levels = [float(s) for s in sigmas]
         falls = all(a > b for a, b in zip(levels[:-1], levels[1:], strict=True))
         if len(levels) < 2 or not falls or levels[-1] < 0:
             raise ValueError(f"sigmas: got {sigmas}, expected at least two noise levels, descending, none negative")
-        return [self.at_s(s) for s in levels]
+        points = [self.at_s(s) for s in levels]
+        for s, point in zip(levels, points, strict=True):
+            if abs(s - point.s) > 1e-6 * s:
+                low, high = self.at(self.t_min).s, self.at(self.t_max).s
+                raise ValueError(f"sigmas: got {s}, but this schedule's noise levels go from {low:.6g} to {high:.6g}")
+        return points
+
+
+def scaled(path):
+    """The first sample divided by alpha, so that the noise in it has standard deviation s = sigma / alpha.
+
+    Raises ValueError where alpha = 0: pure noise has no such scale.
+    """
+    first = path.points[path.start]
+    if first.alpha == 0:
+        raise ValueError("schedule: this sampler needs alpha > 0 at its first step, and a zero-terminal-SNR schedule has 0 "
+                         "there; leave the last step out (steps=[...]), or use ddim, ddpm or dpmpp_2m")
+    return path.x / first.alpha
 
 
 def _clipped(denoiser, clip, rederive):

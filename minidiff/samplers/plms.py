@@ -1,0 +1,62 @@
+"""PNDM: DDIM's step, taken with a better noise: an average over the step (Runge-Kutta) or over past steps (multistep)."""
+
+from ..diffusion.denoiser import from_x0_eps, to_x0_eps
+from .registry import sampler
+from .stepping import CLEAN, READY, Path, Step, check_choice
+
+ADAMS_BASHFORTH = {  # weights of this prediction, the one before it, ...
+    1: (1.0,),
+    2: (3 / 2, -1 / 2),
+    3: (23 / 12, -16 / 12, 5 / 12),
+    4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+}
+
+
+@sampler(order=2, calls=1, paper="PNDM, Liu et al. 2022 (arXiv:2202.09778), alg. 2")
+def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, **stepping):
+    """Pseudo linear multistep, after a warm-up.   x (B, ...) -> yields Step.   Algorithm 2, equations 9, 12 and 13.
+
+    The weights are those of evenly spaced steps and a plain ODE, hence "pseudo", and second order (the paper, theorem).
+
+    warm_up    "runge-kutta": three pseudo Runge-Kutta steps of four evaluations (PNDM); "none": one step is taken twice,
+               then as many past predictions as there are (the "PLMS" of Stable Diffusion; skip_prk_steps in diffusers)
+    mix        what is averaged: "eps" (the paper), or "v" as diffusers does for networks that predict v
+    stepping   see `stepping.Path`; `clip` also changes the noise that goes with the clipped picture
+    """
+    check_choice("warm_up", warm_up, ("runge-kutta", "none"))
+    check_choice("mix", mix, ("eps", "v"))
+    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
+    yield READY
+    x, past = path.x, []
+
+    def ask(x, point):
+        x0, eps = path.denoise(x, point)
+        return x0, from_x0_eps(x0, eps, point.alpha, point.sigma, mix)
+
+    for i, now, after in path:
+        x0, output = ask(x, now)
+        past = [output, *past[:3]]
+        if warm_up == "runge-kutta" and len(past) < 4 and after != CLEAN:
+            middle = path.at(_halfway(now.t, after.t))
+            output2 = ask(_ddim(x, output, now, middle, mix), middle)[1]
+            output3 = ask(_ddim(x, output2, now, middle, mix), middle)[1]
+            output4 = ask(_ddim(x, output3, now, after, mix), after)[1]
+            mixed = (output + 2 * output2 + 2 * output3 + output4) / 6
+        elif warm_up == "none" and len(past) == 1 and after != CLEAN:
+            output2 = ask(_ddim(x, output, now, after, mix), after)[1]
+            mixed = (output + output2) / 2
+        else:
+            mixed = sum(w * p for w, p in zip(ADAMS_BASHFORTH[len(past)], past, strict=True))
+        x = _ddim(x, mixed, now, after, mix)
+        yield Step(i, now.t, x, x0)
+
+
+def _ddim(x, output, now, after, mix):
+    """The transfer part: a DDIM step with this output. Equation 9."""
+    x0, eps = to_x0_eps(output, x, now.alpha, now.sigma, mix)
+    return after.alpha * x0 + after.sigma * eps
+
+
+def _halfway(t, t_after):
+    gap = t - t_after
+    return t - (gap // 2 if isinstance(gap, int) else gap / 2)

@@ -1,0 +1,84 @@
+"""UniPC: predict the next sample; then, when the network has been asked there anyway, correct it before going on."""
+
+import math
+
+import numpy as np
+
+from .dpm_solver import GRID
+from .registry import sampler
+from .stepping import READY, Path, Step, check_choice
+
+PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
+
+
+@sampler(order=3, calls=1, paper=f"{PAPER}, alg. 1 and 2")
+def unipc(denoiser, x, steps=50, order=2, solver="bh2", predicts="x0", corrector=True, lower_order_final=True, rng=None,
+          **stepping):
+    """Unified predictor-corrector.   x (B, ...) -> yields Step.   Algorithms 1 (UniC) and 2 (UniP).
+
+    order              of the predictor, 1 to 3; the corrector makes it one more
+    solver             "bh1" or "bh2": B(h) = h or e^h - 1
+    predicts           which prediction is interpolated: "x0", or "eps"
+    corrector          False leaves UniP alone
+    lower_order_final  come down to order 1 over the last steps
+    stepping           see `stepping.Path`
+    """
+    check_choice("order", order, (1, 2, 3))
+    check_choice("solver", solver, ("bh1", "bh2"))
+    check_choice("predicts", predicts, ("x0", "eps"))
+    path = Path(denoiser, x, steps, rng=rng, rederive=predicts == "eps", **(GRID | stepping))
+    yield READY
+    x, x_before, past, used = path.x, None, [], 0  # past: (point, prediction), newest first
+    for i, now, after in path:
+        x0, eps = path.denoise(x, now)
+        output = x0 if predicts == "x0" else eps
+        if corrector and past:
+            x = _advance(x_before, past[:used], now, solver, predicts, arrived=output)
+        past = [(now, output), *past[: order - 1]]
+        used = len(past)
+        if lower_order_final:
+            used = min(used, len(path) - i)
+        if after.sigma == 0:
+            used = 1  # lambda is infinite there
+        x_before = x
+        x = _advance(x, past[:used], after, solver, predicts)
+        yield Step(i, now.t, x, x0)
+
+
+def _advance(x, past, after, solver, predicts, arrived=None):
+    """x at `after`, from x at the newest point of `past`; with `arrived`, the prediction there, the corrected one.
+
+    Predictions at other points enter as slopes D_m = (D_m - D_0) / r_m, weighed so that the step is right for
+    polynomials. Equation 5 (predictor) and 3 (corrector).
+    """
+    now, D0 = past[0]
+    h = after.lam - now.lam
+    if predicts == "eps":
+        k, scale = h, after.sigma
+        x = after.alpha / now.alpha * x - after.alpha * (now.s - after.s) * D0
+    else:
+        k, scale = -h, after.alpha
+        x = after.sigma / now.sigma * x - scale * math.expm1(k) * D0
+    r = [(point.lam - now.lam) / h for point, _ in past[1:]]
+    slopes = [(D - D0) / r_m for (_, D), r_m in zip(past[1:], r, strict=True)]
+    if arrived is not None:
+        r, slopes = [*r, 1.0], [*slopes, arrived - D0]
+    if not slopes:
+        return x
+    b = k if solver == "bh1" else math.expm1(k)
+    for weight, slope in zip(_weights(r, k, b), slopes, strict=True):
+        x = x - scale * b * weight * slope
+    return x
+
+
+def _weights(r, k, b):
+    """Solution of the paper's R(r) a = phi(k) / B: a slope's weight. One slope alone takes 1/2, as the paper does."""
+    if len(r) == 1:
+        return [0.5]
+    phi, factorial, rows, right = math.expm1(k) / k - 1.0, 1, [], []
+    for m in range(len(r)):
+        rows.append([r_m**m for r_m in r])
+        right.append(phi * factorial / b)
+        factorial *= m + 2
+        phi = phi / k - 1.0 / factorial
+    return np.linalg.solve(rows, right).tolist()
