@@ -1,0 +1,74 @@
+"""Runs in processes of their own: killed without warning at any moment and resumed, they end where they would have."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minidiff.training import load
+
+PROGRAM = Path(__file__).parent / "killed_run.py"
+INSIDE_A_WRITE = ("opened", "half written", "written", "flushed", "before rename", "renamed")
+KILLS = 24
+
+
+def start(folder, *options):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, str(PROGRAM), str(folder), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def finish(folder):
+    child = start(folder)
+    child.communicate(timeout=60)
+    assert child.returncode == 0
+    return (folder / "checkpoint.safetensors").read_bytes(), log_of(folder)
+
+
+def log_of(folder):
+    """The log without its last column, the seconds, which no two runs share."""
+    return [line.rsplit(",", 1)[0] for line in (folder / "log.csv").read_text().splitlines()]
+
+
+def kill(child, moment, times, delay=0.0):
+    """SIGKILL, `delay` seconds after the child says for the so-manyth time that it has reached `moment`."""
+    for line in child.stdout:
+        times -= line.strip() == moment
+        if times == 0:
+            break
+    time.sleep(delay)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+@pytest.mark.slow
+def test_killed_over_and_over_it_ends_bit_identical(tmp_path):
+    whole, log = finish(tmp_path / "whole")
+    folder, rng, last = tmp_path / "killed", random.Random(0), 0
+    path = folder / "checkpoint.safetensors"
+    for i in range(KILLS):
+        child = start(folder, "slow")
+        if i % 2:
+            kill(child, INSIDE_A_WRITE[i // 2 % len(INSIDE_A_WRITE)], times=rng.randint(1, 9))
+        else:
+            kill(child, "ready", times=1, delay=rng.uniform(0, 0.15))
+        assert child.returncode == -9, "the run ended before it was killed: the test kills too late"
+        if last:
+            assert path.exists(), "a kill lost the checkpoint"
+        if path.exists():
+            step = load(path).step  # raises if it cannot be read
+            assert step >= last, "a kill brought back an older checkpoint"
+            last = step
+    assert 0 < last < 240
+    assert finish(folder) == (whole, log)
+    assert sorted(os.listdir(folder)) == ["checkpoint.safetensors", "log.csv"]  # no temporary file stays behind
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes_in_two_processes(tmp_path):
+    assert finish(tmp_path / "a") == finish(tmp_path / "b")
