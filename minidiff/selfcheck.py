@@ -113,6 +113,12 @@ def mse(pick, randn):
     return ops.mse, [randn(*shape), randn(*shape)]
 
 
+def cross_entropy(pick, randn):
+    n, k = pick(2, 5), pick(2, 5)
+    labels = _classes(n, k)
+    return lambda logits: ops.cross_entropy(logits, labels), [randn(n, k) * 2]
+
+
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, layer_norm, silu, gelu, softmax,
        attention, attention_with_mask, embedding, upsample_nearest, avg_pool, concat, dropout, mse,
        *selfcheck_more.OPS]  # fmt: skip
@@ -176,6 +182,11 @@ def Upsample2D(pick, randn):
 def TimestepEmbedding(pick, randn):
     i = pick(1, 4)
     return models.conditioning.TimestepEmbedding(i, pick(1, 4), rng=1), [randn(pick(2, 4), i)]
+
+
+def Classifier(pick, randn):
+    net = models.Classifier((pick(4, 7), pick(4, 6), pick(1, 2)), classes=3, width=2, features=4, rng=1)
+    return net, [randn(2, *net.shape)]
 
 
 def MLP(pick, randn):

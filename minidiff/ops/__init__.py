@@ -14,7 +14,7 @@ from .embedding import embedding, timestep_embedding
 from .fir import fir_downsample, fir_upsample
 from .geglu import geglu
 from .linear import linear
-from .loss import mse
+from .loss import cross_entropy, mse
 from .named import gelu_tanh, mish, quick_gelu, relu
 from .norm import group_norm, layer_norm
 from .resample import avg_pool, upsample_nearest
@@ -23,7 +23,7 @@ from .rms_norm import rms_norm
 from .sliced_attention import sliced_attention
 
 __all__ = [
-    "attention", "avg_pool", "concat", "conv2d", "dropout", "embedding", "fir_downsample", "fir_upsample", "geglu", "gelu",
+    "attention", "avg_pool", "concat", "conv2d", "cross_entropy", "dropout", "embedding", "fir_downsample", "fir_upsample", "geglu", "gelu",
     "gelu_tanh", "group_norm", "layer_norm", "linear", "mish", "mse", "quick_gelu", "relu", "resize_nearest", "rms_norm",
     "sigmoid", "silu", "sliced_attention", "softmax", "timestep_embedding", "upsample_nearest",
 ]  # fmt: skip

@@ -1,0 +1,83 @@
+"""A small convolutional classifier: the judge of samples, and the guide of classifier guidance."""
+
+from .. import ops
+from ..nn import Conv2d, GroupNorm, Layer, Linear
+from ..rng import as_rng
+from .conditioning import batch_of_times
+
+
+class Classifier(Layer):
+    """Images in, one number a class out.   x (B, H, W, C)   t None, or scalar or (B,) if built with timed=True
+    ->   logits (B, classes).   back(dlogits) -> dx
+
+    shape     (H, W, C) of the images
+    width     channels of the first convolution; doubled each time the image is halved
+    features  length of the vector that `features(x)` gives, in which distances between sets of images are measured
+    timed     the net is told how noisy its image is: for guidance on noisy images
+    """
+
+    def __init__(self, shape, classes, width=32, features=64, timed=False, rng=None):
+        rng, (H, W, C) = as_rng(rng), shape
+        self.config = dict(shape=tuple(shape), classes=classes, width=width, features=features, timed=timed)
+        self.shape = tuple(shape)
+        self.convs, self.norms, channels = [], [], C
+        while True:
+            self.convs.append(Conv2d(channels, width, 3, padding=1, rng=rng))
+            self.norms.append(GroupNorm(1, width))
+            channels = width
+            if min(H, W) < 4 or len(self.convs) == 4:
+                break
+            H, W, width = H // 2, W // 2, 2 * width
+        self.time = Linear(features, features, rng=rng) if timed else None
+        self.hidden = Linear(H * W * channels, features, rng=rng)
+        self.output = Linear(features, classes, rng=rng)
+
+    def forward(self, x, t=None):
+        f, back_features = self.embed(x, t)
+        logits, back_output = self.output(f)
+
+        def back(dlogits):
+            return back_features(back_output(dlogits))
+
+        return logits, back
+
+    def embed(self, x, t=None):
+        """The feature vectors.   x (B, H, W, C)   ->   (B, features), back(df) -> dx"""
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"Classifier: x has shape {tuple(x.shape)}, expected (B, {', '.join(map(str, self.shape))})")
+        if (t is None) != (self.time is None):
+            raise ValueError(f"Classifier: t is {t!r}, but it was built with timed={self.time is not None}")
+        backs, h = [], x
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            if i:
+                h, back_pool = ops.avg_pool(h, 2)
+                backs.append(back_pool)
+            h, back_conv = conv(h)
+            h, back_norm = norm(h)
+            h, back_silu = ops.silu(h)
+            backs += [back_conv, back_norm, back_silu]
+        image = h.shape
+        h, back_hidden = self.hidden(h.reshape(len(x), -1))  # (B, features)
+        back_time = None
+        if self.time is not None:
+            shift, back_time = self.time(ops.timestep_embedding(batch_of_times(t, x), h.shape[1], dtype=x.dtype))
+            h = h + shift
+        f, back_silu = ops.silu(h)
+
+        def back(df):
+            dh = back_silu(df)
+            if back_time is not None:
+                back_time(dh)
+            dh = back_hidden(dh).reshape(image)
+            for back_part in reversed(backs):
+                dh = back_part(dh)
+            return dh
+
+        return f, back
+
+    def features(self, x, t=None):
+        """The feature vectors, nothing kept.   x (B, H, W, C)   ->   (B, features)"""
+        from ..nn import no_grad
+
+        with no_grad():
+            return self.embed(x, t)[0]
