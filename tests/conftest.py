@@ -1,9 +1,14 @@
 """What the whole suite shares: the counts it prints at the end, and a check against a number from outside."""
 
-import numpy as np
-import pytest
+import os
 
-import minidiff.gradcheck as gradcheck
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: small products, and one worker on each core already
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import minidiff.gradcheck as gradcheck  # noqa: E402
 
 KINDS = {"gradient": "gradients checked", "outside": "numbers from outside held", "planted": "planted mistakes caught"}
 

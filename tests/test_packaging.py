@@ -1,0 +1,86 @@
+"""What a fresh machine meets: the requirements agree, the import is light, nothing starts by itself."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _lines(commented):
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    found = [line.lstrip("# ").strip() for line in lines if line.startswith("#") == commented and line.strip()]
+    return {line for line in found if re.match(r"^[a-z0-9-]+(\[[a-z]+\])?[><=!]", line)}
+
+
+def test_requirements_are_those_of_pyproject():
+    extras = PROJECT["optional-dependencies"]
+    assert _lines(commented=False) == {*PROJECT["dependencies"], *extras["notebooks"], *extras["test"]}
+    assert _lines(commented=True) == {*extras["cuda12"], *extras["cuda13"]}
+
+
+def test_no_bare_cupy():
+    everything = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    assert not [line for line in everything if re.match(r"cupy\b(?!-)", line)]  # source only: it breaks a CPU install
+
+
+@pytest.fixture(scope="module")
+def fresh_import():
+    code = """
+import json, sys, threading, time
+import numpy
+start = time.perf_counter()
+import minidiff
+seconds = time.perf_counter() - start
+import minidiff.nn, minidiff.ops, minidiff.models, minidiff.diffusion, minidiff.samplers, minidiff.training, minidiff.data
+import minidiff.gradcheck, minidiff.metrics, minidiff.viz
+heavy = [m for m in ("matplotlib", "cupy", "tqdm", "pooch", "PIL", "safetensors", "torch", "scipy") if m in sys.modules]
+print(json.dumps({"seconds": seconds, "heavy": heavy, "threads": threading.active_count()}))
+"""
+    return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def test_import_is_light(fresh_import):
+    assert fresh_import["heavy"] == [] and fresh_import["threads"] == 1
+
+
+def test_import_takes_less_than_0_3_seconds():
+    """NumPy's own time counted in, best of three: the machine may be busy with other tests."""
+    code = "import time; s = time.perf_counter(); import minidiff; print(time.perf_counter() - s)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    assert min(map(float, runs)) < 0.3
+
+
+WALLS = {  # a room -> rooms it may not import
+    "backend": "ops nn models diffusion samplers training data cli interop",
+    "ops": "nn models diffusion samplers training data cli interop",
+    "nn": "models diffusion samplers training data cli interop",
+    "models": "diffusion samplers training data cli interop",
+    "diffusion": "nn models samplers training data cli interop",
+    "samplers": "nn models training data cli interop",
+    "data": "ops nn models diffusion samplers training cli interop",
+}
+
+
+@pytest.mark.parametrize("room", WALLS)
+def test_no_arrow_runs_back_up_the_house(room):
+    files = [ROOT / "minidiff" / f"{room}.py"] if room == "backend" else sorted((ROOT / "minidiff" / room).rglob("*.py"))
+    assert files
+    forbidden = "|".join(WALLS[room].split())
+    for file in files:
+        up = "." if file.parent.name == "minidiff" else r"\.\."
+        text = file.read_text()
+        bad = re.findall(rf"^\s*from {up}({forbidden})\b.* import|^\s*from {up} import .*\b({forbidden})\b|minidiff\.({forbidden})\b(?=.*import)", text, re.M)  # fmt: skip  # noqa: E501
+        assert not bad, f"{file}: {bad}"
+
+
+def test_cupy_is_imported_in_backend_and_gpu_only():
+    for file in (ROOT / "minidiff").rglob("*.py"):
+        if file.name != "backend.py" and "gpu" not in file.parts:
+            assert not re.search(r"^\s*(import|from) cupyx?\b", file.read_text(), re.M), file
