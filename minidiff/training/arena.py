@@ -103,20 +103,20 @@ class Arena:
         return next(name for name, view in self.views(flat).items() if not bool(self.xp.isfinite(view).all()))
 
     def load(self, flat, state, what="state"):
-        """Write {name: array} into a flat array of this layout. Raises ValueError listing what does not fit, before
-        anything is written."""
+        """Write {name: array} into a flat array of this layout, cast to its dtype. Raises ValueError listing what does
+        not fit, before anything is written."""
         views = self.views(flat)
         wrong = [f"missing {name}" for name in views if name not in state]
         wrong += [f"unexpected {name}" for name in state if name not in views]
         wrong += [
-            f"{name} is {tuple(state[name].shape)} {state[name].dtype}, expected {view.shape} {view.dtype}"
+            f"{name} is {tuple(state[name].shape)}, expected {view.shape}"
             for name, view in views.items()
-            if name in state and (tuple(state[name].shape) != view.shape or state[name].dtype != view.dtype)
+            if name in state and tuple(state[name].shape) != view.shape
         ]
         if wrong:
             raise ValueError(f"{what} does not fit the model:\n  " + "\n  ".join(wrong[:12] + ["..."] * (len(wrong) > 12)))
         for name, view in views.items():
-            view[...] = self.xp.asarray(state[name])
+            view[...] = self.xp.asarray(state[name]).astype(view.dtype)
 
 
 def _params_of(model):

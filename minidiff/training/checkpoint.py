@@ -6,6 +6,7 @@ Tensors, under the parameters' own names (`down_blocks.0.resnets.0.conv1.weight`
     ema/NAME          their moving average, from which one samples
     adamw.m/NAME      the optimizer's running mean of the gradient
     adamw.v/NAME      ... and of its square
+    objective/NAME    what the loss itself has learned, if anything (time steps drawn by their loss)
 
 Metadata, under the one key "minidiff", as JSON: sha256 of the file (taken with these 64 digits as zeros), step, random
 (seed and step: all there is to a counter-based generator), counts (updates of optimizer and EMA), config (whatever the
@@ -23,7 +24,7 @@ import numpy as np
 from ..backend import to_numpy
 from .files import write_whole
 
-GROUPS = ("weights", "ema", "adamw.m", "adamw.v")
+GROUPS = ("weights", "ema", "adamw.m", "adamw.v", "objective")
 _KEY = "minidiff"
 _MARK, _BLANK = rb"{\"sha256\": \"", b"0" * 64  # as they stand in the header: JSON inside a JSON string
 
@@ -34,34 +35,36 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds. Each of weights, ema, m, v is {parameter name: NumPy array}; empty where nothing was kept.
+    """What a checkpoint holds. weights, ema, m, v are {parameter name: NumPy array}; empty where nothing was kept.
 
-    step    training steps taken           random  {"seed": ..., "step": ...}
-    counts  {"adamw": ..., "ema": ...}     config  whatever was passed to `save`
+    objective  {name: NumPy array}            step    training steps taken
+    counts     {"adamw": ..., "ema": ...}     random  {"seed": ..., "step": ...}
+    config     whatever was passed to `save`
     """
 
     weights: dict
     ema: dict = field(default_factory=dict)
     m: dict = field(default_factory=dict)
     v: dict = field(default_factory=dict)
+    objective: dict = field(default_factory=dict)
     step: int = 0
     random: dict = field(default_factory=dict)
     counts: dict = field(default_factory=dict)
     config: dict = field(default_factory=dict)
 
 
-def save(path, model, *, ema=None, optimizer=None, step=0, random=None, config=None):
+def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, random=None, config=None):
     """Write a checkpoint, whole or not at all; an earlier one at `path` stands until the new one has been read back.
 
     model      a Layer, or {name: array}
-    ema        an EMA, or {name: array}; optimizer: an AdamW. Either may be left out
+    ema        an EMA, or {name: array}; optimizer: an AdamW; objective: {name: array}. Each may be left out
     step       training steps taken; random: {"seed": ..., "step": ...}; config: anything that JSON can hold
     Raises ValueError for names or a config that cannot be stored, OSError (disk full, ...) saying what stands.
     """
     if getattr(ema, "swapped", False):
         raise RuntimeError("the model holds the average now: leave `with ema.applied()` before saving")
     moments = optimizer.state() if optimizer is not None else {"m": {}, "v": {}}
-    groups = (_arrays(model), _arrays(ema), moments["m"], moments["v"])
+    groups = (_arrays(model), _arrays(ema), moments["m"], moments["v"], _arrays(objective))
     tensors = {}
     for group, arrays in zip(GROUPS, groups, strict=True):
         for name, array in arrays.items():  # order="C": the format's writer stores strided arrays wrongly, in silence
@@ -91,8 +94,7 @@ def load(path):
     for name, array in tensors.items():
         group, _, parameter = name.partition("/")
         groups[group][parameter] = array
-    weights, ema, m, v = groups.values()
-    return Checkpoint(weights, ema, m, v, state["step"], state["random"], state["counts"], state["config"])
+    return Checkpoint(*groups.values(), state["step"], state["random"], state["counts"], state["config"])
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------

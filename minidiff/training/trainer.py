@@ -4,6 +4,7 @@ Step k is a pure function of the weights and (seed, k): the batch, the noise and
 generators at position k, so nothing random has to be saved and a resumed run goes on to the bit.
 """
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import numpy as np
 from ..backend import to_numpy
 from ..data.batches import batch_indices
 from ..nn import training as dropout_from
+from ..progress import progress as progress_bar
 from ..rng import Rng
-from . import checkpoint
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
+from .interrupt import between_steps
 from .lr import learning_rate
+from .resume import take_over, write_run
 
 NOISE, DROPOUT, SAMPLES = 1, 2, 3  # streams: independent sequences of one seed
 FILE = "checkpoint.safetensors"
@@ -36,7 +39,8 @@ class Trainer:
 
     model       a Layer
     objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
-    images      (N, ...) floats; moved to the model's device and dtype. labels: (N, ...) conditions, or None
+    images      (N, ...) floats; moved to the model's device and dtype
+    labels      conditions, one row an image: an array (N, ...), a tuple or dict of arrays, or None
     steps       length of the whole run; batch_size: examples a step
     lr          highest learning rate; curve: "cosine" or "constant" after `warmup` steps of a straight rise
     betas, weight_decay     of AdamW; grad_clip: highest norm of all gradients together, None for no limit
@@ -70,7 +74,7 @@ class Trainer:
         self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
-        self.labels = None if labels is None else xp.asarray(labels)
+        self.labels = _each(labels, xp.asarray)
         self.folder = Path(folder) if folder is not None else None
         self.history = History(self.folder / "log.csv" if self.folder else None)
         self.done = 0
@@ -109,23 +113,37 @@ class Trainer:
         return loss
 
     def batch(self, k):
-        """What step k (from 0) trains on.   -> images (B, ...), labels (B, ...) or None"""
+        """What step k (from 0) trains on.   -> images (B, ...), labels with B rows or None"""
         index = self.xp.asarray(batch_indices(len(self.images), self.batch_size, k, self.seed))
-        return self.images[index], None if self.labels is None else self.labels[index]
+        return self.images[index], _each(self.labels, lambda a: a[index])
 
     def run(self, steps=None, progress=True):
-        """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History"""
+        """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History
+
+        Ctrl-C ends it after the step that is under way, with a checkpoint too; a second Ctrl-C at once.
+        """
         stop = self.steps if steps is None else min(self.steps, self.done + steps)
-        with _bar(self, stop, progress) as bar:
-            while self.done < stop:
+        bar = self._bar(stop) if progress else contextlib.nullcontext(range(self.done, stop))
+        with between_steps() as interrupt, bar as steps_left:
+            for _ in steps_left:
                 self.step()
-                bar.update(1)
-                if self.history.loss and self.done % self._look_every == 0:
-                    bar.set_postfix(loss=f"{np.mean(self.history.loss[-50:]):.4f}", refresh=False)
-        self.look()
-        if self.folder is not None:
-            self.save()
+                if progress and self.done % self._look_every == 0:
+                    steps_left.set_postfix(loss=f"{np.mean(self.history.loss[-50:]):.4f}", refresh=False)
+                if interrupt.asked:
+                    break
+            self.look()
+            if self.folder is not None:
+                self.save()
+        if interrupt.asked:
+            raise KeyboardInterrupt
         return self.history
+
+    def _bar(self, stop):
+        bar = progress_bar(range(self.done, stop), total=stop, label="training")
+        bar.n = bar.initial = self.done  # a resumed run does not begin at nought
+        bar.leave = True
+        bar.refresh()
+        return bar
 
     def look(self):
         """Bring the numbers of the last steps into the history. Raises NotFinite for the first that is bad."""
@@ -176,27 +194,14 @@ class Trainer:
 
     # ---- saving and resuming -----------------------------------------------------------------------------------------
 
-    def settings(self):
-        """What must be the same for a resumed run to go on as if it had never stopped."""
-        return {
-            "batch_size": self.batch_size, "lr": self.lr, "curve": self.curve, "warmup": self.warmup, "steps": self.steps,
-            "betas": list(self.optimizer.betas), "weight_decay": self.optimizer.weight_decay, "grad_clip": self.grad_clip,
-            "ema_decay": self.ema.decay if self.ema is not None else None, "data": list(self.images.shape),
-        }  # fmt: skip
-
     def save(self, path=None):
         """Write a checkpoint (default: into the folder).   -> its path. Raises NotFinite rather than save a broken net."""
         if path is None and self.folder is None:
             raise ValueError("path: got None, and this Trainer has no folder to save in")
         path = Path(path) if path is not None else self.folder / FILE
         self.look()
-        bad = self.arena.first_bad(self.arena.values)
-        if bad is not None:
-            raise NotFinite(self.done, f"weight {bad}")
         self.history.sync()
-        config = {"settings": self.settings(), "run": self.config}
-        random = {"seed": self.seed, "step": self.done}
-        checkpoint.save(path, self.model, ema=self.ema, optimizer=self.optimizer, step=self.done, random=random, config=config)
+        write_run(self, path)
         return path
 
     def resume(self, path=None, strict=True):
@@ -207,30 +212,11 @@ class Trainer:
         """
         if path is None and self.folder is None:
             raise ValueError("path: got None, and this Trainer has no folder to resume from")
-        found = checkpoint.load(path if path is not None else self.folder / FILE)
-        if not found.m or (self.ema is not None and not found.ema):
-            lacks = "optimizer moments" if not found.m else "moving average"
-            raise ValueError(f"this checkpoint holds no {lacks}: it can be sampled from, but training cannot go on from it")
-        if strict:
-            self._must_match(found)
-        self.model.load_state(found.weights)
-        self.optimizer.load_state({"m": found.m, "v": found.v}, found.counts["adamw"])
-        if self.ema is not None:
-            self.ema.load_state(found.ema, found.counts["ema"])
-        self.done, self._unseen = found.step, []
+        self.done = take_over(self, path if path is not None else self.folder / FILE, strict)
+        self._unseen = []
         self.history.resume(self.done)
         self._seconds = self.history.seconds[-1] if len(self.history) else 0.0
         return self
-
-    def _must_match(self, found):
-        mine = {"seed": self.seed, **self.settings()}
-        theirs = {"seed": found.random.get("seed"), **found.config.get("settings", {})}
-        differs = [key for key in mine if key != "steps" and key in theirs and theirs[key] != mine[key]]
-        wrong = [f"{key}: the checkpoint has {theirs[key]}, this Trainer {mine[key]}" for key in differs]
-        if wrong:
-            raise ValueError(
-                "this checkpoint was made with other settings (strict=False goes on all the same):\n  " + "\n  ".join(wrong)
-            )
 
 
 def _check(whole, warmup, grad_clip, images, labels, sample):
@@ -248,13 +234,18 @@ def _check(whole, warmup, grad_clip, images, labels, sample):
         raise TypeError(f"images: got {images.dtype}, expected floats (pixels in [-1, 1])")
     if isinstance(images, np.ndarray) and not np.isfinite(images).all():
         raise ValueError(f"images: {int((~np.isfinite(images)).sum())} of {images.size} numbers are NaN or infinite")
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"labels: got {len(labels)}, expected one for each of {len(images)} images")
+    rows = []
+    _each(labels, lambda a: rows.append(len(a)))
+    if any(n != len(images) for n in rows):
+        raise ValueError(f"labels: got {', '.join(map(str, rows))} rows, expected one for each of {len(images)} images")
     if sample is not None and not callable(sample):
         raise TypeError(f"sample: got {type(sample).__name__}, expected a function of the trainer that returns images")
 
 
-def _bar(trainer, stop, progress):
-    from tqdm import tqdm
-
-    return tqdm(total=stop, initial=trainer.done, disable=not progress, unit="step", desc="training")
+def _each(labels, f):
+    """f of every array of the labels, in the same arrangement."""
+    if labels is None:
+        return None
+    if isinstance(labels, dict):
+        return {name: f(a) for name, a in labels.items()}
+    return tuple(map(f, labels)) if isinstance(labels, tuple) else f(labels)

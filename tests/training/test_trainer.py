@@ -1,4 +1,6 @@
 import os
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -57,6 +59,17 @@ def test_labels_travel_with_their_images(trainer, points, objective):
     trainer(objective=check, labels=np.arange(50)).run(10, progress=False)
 
 
+def test_labels_may_be_a_tuple_or_a_dict_of_arrays(trainer, points, objective):
+    def check(model, x0, rng, cond=None):
+        first, second = cond.values() if isinstance(cond, dict) else cond
+        assert np.array_equal(points[first], x0) and second.shape == (8, 3) and np.array_equal(second[:, 1], first)
+        return objective(model, x0, rng)
+
+    index, table = np.arange(50), np.arange(50)[:, None].repeat(3, 1)
+    trainer(objective=check, labels=(index, table)).run(3, progress=False)
+    trainer(objective=check, labels={"a": index, "b": table}).run(3, progress=False)
+
+
 def test_images_take_the_models_dtype(trainer, net, points):
     run = trainer(net().astype(np.float64), points)
     assert run.images.dtype == np.float64 and run.arena.dtype == np.float64
@@ -78,7 +91,13 @@ def test_progress_bar_shows_the_loss_and_can_be_silenced(trainer, capsys):
     assert capsys.readouterr() == ("", "")
     trainer().run()
     err = capsys.readouterr().err
-    assert "20/20" in err and "loss=" in err
+    assert "training" in err and "20/20" in err
+
+
+def test_the_bar_of_a_resumed_run_goes_on(trainer, tmp_path, capsys):
+    trainer(folder=tmp_path).run(13, progress=False)
+    trainer(folder=tmp_path).resume().run()
+    assert " 13/20" in capsys.readouterr().err
 
 
 # ---- numbers that are not ------------------------------------------------------------------------------------------------
@@ -227,6 +246,59 @@ def test_config_is_kept(trainer, tmp_path):
     assert load(tmp_path / "checkpoint.safetensors").config["run"] == {"model": {"width": 16}}
 
 
+def test_what_the_objective_has_learned_is_saved_too(trainer, tmp_path):
+    from minidiff.diffusion import Schedule, SimpleLoss
+
+    def make(name, **options):
+        loss = SimpleLoss(Schedule.linear(8, 0.01, 0.3), t_sampler="loss")
+        return trainer(objective=loss, folder=tmp_path / name, steps=80, **options)
+
+    whole, part = make("whole"), make("part")
+    whole.run(progress=False)
+    part.run(50, progress=False)
+    assert part.objective.state()["counts"].max() > 0
+    rest = make("part").resume()
+    rest.run(progress=False)
+    files = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("whole", "part")]
+    assert files[0] == files[1]
+
+
+def test_ctrl_c_waits_for_the_end_of_the_step_and_saves(trainer, objective, tmp_path, same):
+    def interrupted(model, x0, rng, cond=None):
+        if rng.step == 7:
+            signal.raise_signal(signal.SIGINT)
+        return objective(model, x0, rng, cond)
+
+    before = signal.getsignal(signal.SIGINT)
+    run = trainer(objective=interrupted, folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(progress=False)
+    assert run.done == 8 and load(tmp_path / "checkpoint.safetensors").step == 8
+    assert signal.getsignal(signal.SIGINT) is before
+    whole = trainer()
+    whole.run(progress=False)
+    run.run(progress=False)
+    assert same(run.arena.values, whole.arena.values)
+
+
+def test_a_second_ctrl_c_is_obeyed_at_once(trainer, objective):
+    def stuck(model, x0, rng, cond=None):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("should not get here")
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(objective=stuck).run(progress=False)
+
+
+def test_runs_in_another_thread(trainer):
+    run = trainer()
+    thread = threading.Thread(target=run.run, kwargs={"progress": False})
+    thread.start()
+    thread.join()
+    assert run.done == 20
+
+
 # ---- pictures and callbacks --------------------------------------------------------------------------------------------------
 
 
@@ -273,7 +345,8 @@ def trainer_without_samples(trainer):
         ({"images": [[1.0, 2.0]]}, ValueError, "images: got list"),
         ({"images": np.zeros((5, 2), np.uint8)}, TypeError, "images: got uint8"),
         ({"images": np.full((5, 2), np.nan)}, ValueError, "images: 10 of 10 numbers are NaN"),
-        ({"labels": np.zeros(3, int)}, ValueError, "labels: got 3, expected one for each of 50"),
+        ({"labels": np.zeros(3, int)}, ValueError, "labels: got 3 rows, expected one for each of 50"),
+        ({"labels": (np.zeros(50), np.zeros(49))}, ValueError, "labels: got 50, 49 rows"),
         ({"sample": "grid"}, TypeError, "sample: got str"),
         ({"grad_clip": 0}, ValueError, "grad_clip: got 0"),
         ({"seed": -1}, ValueError, "seed: got -1"),
