@@ -12,7 +12,7 @@ KARRAS = {"spacing": "karras"}
 PAPER = "Karras et al. 2022 (arXiv:2206.00364)"
 
 
-@sampler(order=1, calls=1, paper=f"{PAPER}, alg. 1 without line 6-8")
+@sampler(order=1, calls=1, paper=f"{PAPER}, alg. 1, first order")
 def euler(denoiser, x, steps=50, rng=None, **stepping):
     """Straight lines along the probability-flow ODE. The same as DDIM at eta = 0.   x (B, ...) -> yields Step."""
     path = Path(denoiser, x, steps, rng=rng, **(KARRAS | stepping))
@@ -20,7 +20,7 @@ def euler(denoiser, x, steps=50, rng=None, **stepping):
     yield READY
     for i, now, after in path:
         x0, _ = path.denoise(now.alpha * y, now)
-        y = y + (after.s - now.s) * slope(y, x0, now)
+        y = euler_step(y, x0, now.s, after.s)
         yield Step(i, now.t, after.alpha * y, x0)
 
 
@@ -37,15 +37,20 @@ def euler_ancestral(denoiser, x, steps=50, eta=1.0, rng=None, **stepping):
     for i, now, after in path:
         x0, _ = path.denoise(now.alpha * y, now)
         up, down = ancestral_levels(now.s, after.s, eta)
-        y = y + (down - now.s) * slope(y, x0, now)
+        y = euler_step(y, x0, now.s, down)
         if up > 0:
             y = y + up * path.noise()
         yield Step(i, now.t, after.alpha * y, x0)
 
 
-def slope(y, x0, point):
-    """dy/ds, the noise that the predicted picture leaves."""
-    return (y - x0) / point.s
+def slope(y, x0, s):
+    """dy/ds: the noise that the predicted picture leaves, in units of s."""
+    return (y - x0) / s
+
+
+def euler_step(y, x0, s, s_after):
+    """From noise level s to s_after along the slope at s."""
+    return y + (s_after - s) * slope(y, x0, s)
 
 
 def ancestral_levels(s, s_after, eta=1.0):

@@ -29,10 +29,10 @@ def heun(denoiser, x, steps=50, s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=
             y = y + math.sqrt(max(hat.s**2 - now.s**2, 0.0)) * s_noise * path.noise()
             now = hat
         x0, _ = path.denoise(now.alpha * y, now)
-        d = slope(y, x0, now)
+        d = slope(y, x0, now.s)
         arrived = y + (after.s - now.s) * d
         if after.s > 0:
-            d_arrived = slope(arrived, path.denoise(after.alpha * arrived, after)[0], after)
+            d_arrived = slope(arrived, path.denoise(after.alpha * arrived, after)[0], after.s)
             arrived = y + (after.s - now.s) * (d + d_arrived) / 2
         y = arrived
         yield Step(i, now.t, after.alpha * y, x0)

@@ -21,7 +21,7 @@ def lms(denoiser, x, steps=50, order=4, rng=None, **stepping):
     levels, slopes = [], []  # newest first
     for i, now, after in path:
         x0, _ = path.denoise(now.alpha * y, now)
-        levels, slopes = [now.s, *levels[: order - 1]], [slope(y, x0, now), *slopes[: order - 1]]
+        levels, slopes = [now.s, *levels[: order - 1]], [slope(y, x0, now.s), *slopes[: order - 1]]
         y = y + sum(w * d for w, d in zip(weights(levels, now.s, after.s), slopes, strict=True))
         yield Step(i, now.t, after.alpha * y, x0)
 

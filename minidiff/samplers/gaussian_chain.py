@@ -1,0 +1,41 @@
+"""The variance that a sampler generates on Gaussian data, exactly: no sampling, no network.
+
+For data N(0, 1) the best denoiser is linear, so a whole run is linear in its start and in each draw of noise. A batch
+in which sample k is fed nothing but a 1, as the start (k = 0) or as draw k, comes out as the weights of the run; the
+variance of its result is the sum of their squares.
+"""
+
+import numpy as np
+
+from ..diffusion.denoiser import Denoiser
+
+
+def generated_variance(function, schedule, **options):
+    """Variance of what a sampler makes of N(0, 1) noise when the data is N(0, 1), which would be 1.   -> float
+
+    function   a sampler, called as function(denoiser, x, rng=, **options); its draws of noise must be of x's shape
+    schedule   a Schedule
+    """
+
+    def best(x, t, cond):
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        return alpha / (alpha**2 + sigma**2) * x
+
+    draws = 2 * schedule.T  # at most two a step
+    x = np.zeros((1 + draws, 1))
+    x[0] = 1.0
+    *_, last = function(Denoiser(best, schedule, "x0"), x, rng=UnitDraws(), **options)
+    return float((last.x**2).sum())
+
+
+class UnitDraws:
+    """A "generator" whose k-th draw is 1 for sample k and 0 for the others."""
+
+    def __init__(self):
+        self.draws = 0
+
+    def standard_normal(self, size, dtype=np.float64):
+        self.draws += 1
+        z = np.zeros(size, dtype)
+        z[self.draws] = 1.0
+        return z
