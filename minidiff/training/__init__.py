@@ -3,6 +3,7 @@
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .checkpoint import Checkpoint, CheckpointError, load, save
+from .config import RunConfig, check_options
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
@@ -17,7 +18,9 @@ __all__ = [
     "EMA",
     "History",
     "NotFinite",
+    "RunConfig",
     "Trainer",
+    "check_options",
     "clip_grad_norm",
     "learning_rate",
     "load",
