@@ -41,10 +41,8 @@ def ddim_invert(denoiser, x, steps=50, refine=0, rng=None, **stepping):
 
     refine     how often to ask again about the answer itself; each time brings the round trip nearer to exact
     stepping   see `stepping.Path`; the steps are walked in the opposite order, `start` counts from the noisy end as ever,
-               and the walk stops there; `clip` is refused, for what was clipped away cannot be found again
+               and the walk stops there; with `clip`, what is clipped away cannot be found again
     """
-    if stepping.get("clip") is not None:
-        raise ValueError("clip: inversion has to keep all that the network says; leave clip out")
     if not isinstance(refine, int) or refine < 0:
         raise ValueError(f"refine: got {refine!r}, expected a whole number, at least 0")
     path = Path(denoiser, x, steps, rng=rng, **stepping)
@@ -53,7 +51,7 @@ def ddim_invert(denoiser, x, steps=50, refine=0, rng=None, **stepping):
         guess = x
         for _ in range(1 + refine):
             _, eps = path.denoise(guess, after)
-            x0 = (x - now.sigma * eps) / now.alpha
+            x0 = path.clip((x - now.sigma * eps) / now.alpha)
             guess = after.alpha * x0 + after.sigma * eps
         x = guess
         yield Step(i, after.t, x, x0)

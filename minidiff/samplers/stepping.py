@@ -100,7 +100,7 @@ class Path:
         if not isinstance(start, (int, np.integer)) or not 0 <= start < len(self):
             raise ValueError(f"start: got {start!r}, expected a step from 0 to {len(self) - 1} of this run of {len(self)}")
         self.start, self.cond, self.rng = int(start), cond, as_rng(rng, xp)
-        self._denoiser = _clipped(denoiser, clip, rederive)
+        self._denoiser, self._clips = _clipped(denoiser, clip, rederive), clip is not None
         self.x = x
         if from_clean:
             first = self.points[self.start]
@@ -122,6 +122,10 @@ class Path:
     def denoise(self, x, point):
         """(x0, eps) of x at this point: one evaluation of the network."""
         return self._denoiser(x, point.t, self.cond)
+
+    def clip(self, x0):
+        """x0 held to its bounds, if this run has any; for samplers that work out x0 themselves."""
+        return self._denoiser.threshold(x0) if self._clips else x0
 
     def predict(self, x, point):
         """(x0, eps, share): also where between its bounds the network puts the variance, if it learned to say."""
