@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from ..backend import xp_of
+from ..backend import to_device, xp_of
 
 _mode = threading.local()  # a thread has its own mode, so one may sample while another trains
 
@@ -161,6 +161,12 @@ class Layer:
         """Recast every parameter in place (float64 for checks); returns the layer itself."""
         for param in self.parameters().values():
             param.value = param.value.astype(dtype)
+        return self
+
+    def to(self, device):
+        """Move every parameter to "cpu" or "cuda", in place; returns the layer itself."""
+        for param in self.parameters().values():
+            param.value = to_device(param.value, device)
         return self
 
     def size(self):

@@ -1,0 +1,54 @@
+"""The command line: `minidiff train`, `sample`, `info`, `gradcheck`, `demo`. Each command is a file in `commands`."""
+
+import argparse
+import os
+import sys
+
+from . import __version__
+from .commands import demo, gradcheck, info, sample, samplers, train
+
+COMMANDS = (demo, train, sample, samplers, info, gradcheck)
+
+
+def main(argv=None):
+    """Run a command.   -> exit code: 0 done, 1 something went wrong while working, 2 the request itself was wrong
+
+    Messages go to stderr, one line where one will do. MINIDIFF_TRACEBACK=1 shows where an error came from.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments) or 0
+    except KeyboardInterrupt:
+        print("\nminidiff: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away: `minidiff samplers | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
+        if os.environ.get("MINIDIFF_TRACEBACK"):
+            raise
+        print(f"minidiff {arguments.command}: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError) else 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="minidiff",
+        description="Diffusion models with every backward pass written by hand. Start with: minidiff demo",
+    )
+    parser.add_argument("--version", action="version", version=f"minidiff {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        summary = module.__doc__.splitlines()[0]
+        sub = commands.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Check the backward pass of every op and layer against the slope of its forward pass.
+
+Every row is the largest relative error in float64 over all arguments and parameters of some random cases.
+"""
+
+from .. import selfcheck
+
+
+def add_arguments(parser):
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="random cases for each (default: 3)")
+    parser.add_argument("--tolerance", type=float, default=1e-6, metavar="X", help="largest error that passes (default: 1e-6)")
+
+
+def run(arguments):
+    if arguments.seeds < 1 or not arguments.tolerance > 0:
+        raise ValueError(f"--seeds, --tolerance: got {arguments.seeds}, {arguments.tolerance}, expected both above 0")
+    failures, checked = [], 0
+    print(f"{'':6} {'':30} {'largest error':>13}  gradients")
+    for kind, name, result, n in selfcheck.table(arguments.seeds, arguments.tolerance):
+        checked += n
+        if isinstance(result, AssertionError):
+            failures.append((name, result))
+            print(f"{kind:6} {name:30} {'WRONG':>13}  {n}", flush=True)
+        else:
+            print(f"{kind:6} {name:30} {result:13.1e}  {n}", flush=True)
+    for name, failure in failures:
+        print(f"\n{name}: {failure}")
+    print(f"\n{checked} gradients checked, {len(failures)} of the ops and layers wrong")
+    return 1 if failures else 0

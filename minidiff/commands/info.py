@@ -1,0 +1,37 @@
+"""Say what a checkpoint holds: step, model, configuration, tensors."""
+
+import numpy as np
+
+from ..runs import find_checkpoint
+from ..training import checkpoint
+
+
+def add_arguments(parser):
+    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a checkpoint file")
+    parser.add_argument("--tensors", action="store_true", help="list every tensor with its shape")
+
+
+def run(arguments):
+    file = find_checkpoint(arguments.run_folder)
+    found = checkpoint.load(file)
+    kept = found.config.get("run") or {}
+    count = sum(a.size for a in found.weights.values())
+    print(f"{file}  ({file.stat().st_size / 1e6:.1f} MB, sha256 of its contents checked)")
+    print(f"step        {found.step}")
+    print(f"parameters  {count:,} in {len(found.weights)} tensors, {next(iter(found.weights.values())).dtype}")
+    print(f"also holds  {', '.join(_extras(found)) or 'nothing else'}")
+    print(f"random      seed {found.random.get('seed')}, at step {found.random.get('step')}")
+    if kept.get("shape"):
+        print(f"samples     shape {tuple(kept['shape'])}, classes {kept['classes'] or 'none'}")
+    for section in ("data", "model", "diffusion", "train"):
+        for key, value in kept.get(section, {}).items():
+            print(f"{section}.{key} = {value}")
+    if arguments.tensors:
+        width = max(map(len, found.weights))
+        for name, array in found.weights.items():
+            print(f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {float(np.sqrt((array.astype('f8') ** 2).mean())):.4g}")
+
+
+def _extras(found):
+    named = {"moving average": found.ema, "optimizer moments": found.m}
+    return [name for name, held in named.items() if held]

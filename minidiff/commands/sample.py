@@ -1,0 +1,104 @@
+"""Sample from a run, and save the pictures as a PNG or a film as a GIF.
+
+examples:
+  minidiff sample runs/digits                                 ten rows, one a class
+  minidiff sample runs/digits --class 7 --count 16 --guidance 2
+  minidiff sample runs/digits --sampler dpmpp_2m --steps 10 --out seven.png
+  minidiff sample runs/digits --out film.gif                  the way from noise to picture
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import module_of, to_numpy
+from ..diffusion import cfg
+from ..progress import progress
+from ..rng import Rng
+from ..runs import open_run
+from ..samplers import SAMPLERS, find
+
+
+def add_arguments(parser):
+    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a checkpoint file")
+    parser.add_argument("--sampler", default="ddim", metavar="NAME", help="see `minidiff samplers` (default: ddim)")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps to take (default: the sampler's own)")
+    parser.add_argument("--eta", type=float, metavar="X", help="share of DDPM's noise that ddim adds, from 0 to 1")
+    parser.add_argument("--spacing", metavar="NAME", help="which steps: leading, linspace, trailing, quadratic, karras, exponential")
+    parser.add_argument("--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile")
+    parser.add_argument("--class", type=int, dest="class_", metavar="K", help="the class to sample (default: all, a row each)")
+    parser.add_argument("--guidance", type=float, default=0.0, metavar="W",
+                        help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
+    parser.add_argument("--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
+    parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
+    parser.add_argument("--out", metavar="FILE", help="a .png, or a .gif for a film (default: samples.png in the run's folder)")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+
+def run(arguments):
+    from .. import viz
+
+    row = find(arguments.sampler)  # an unknown name is said before the checkpoint is read
+    given = Path(arguments.run_folder)
+    out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")
+    if out.suffix.lower() not in (".png", ".gif"):
+        raise ValueError(f"--out: got {out}, expected a name that ends in .png or .gif")
+    saved = open_run(given, arguments.weights, arguments.device)
+    n, cond = _who(arguments, saved.kept["classes"])
+    xp = module_of(arguments.device)
+    denoiser, cond = saved.denoiser, None if cond is None else xp.asarray(cond)
+    if arguments.guidance:
+        denoiser, cond = cfg(denoiser, cond, arguments.guidance), None
+    rng = Rng(arguments.seed, xp=xp)
+    x = rng.standard_normal((n, *saved.kept["shape"]))
+    walk = row.function(denoiser, x, rng=rng, cond=cond, **_options(arguments))
+    if not arguments.no_progress:
+        walk = progress(walk, total=arguments.steps or row.steps, label=row.name)
+    frames = [to_numpy(x)]
+    for step in walk:
+        if out.suffix.lower() == ".gif":
+            frames.append(to_numpy(step.x))
+    columns = None if saved.kept["classes"] is None or arguments.class_ is not None else -(-n // saved.kept["classes"])
+    if len(saved.kept["shape"]) == 1:
+        viz.plot_points(step.x, path=out)
+    elif out.suffix.lower() == ".gif":
+        viz.save_gif(frames, out, columns=columns)
+    else:
+        viz.save_png(to_numpy(step.x), out, columns=columns)
+    print(f"{out}: {n} samples by {row.name}, seed {arguments.seed}")
+
+
+def _who(arguments, classes):
+    """How many samples, and the class of each (None where the model has no classes)."""
+    if arguments.count is not None and arguments.count < 1:
+        raise ValueError(f"--count: got {arguments.count}, expected at least 1")
+    if classes is None:
+        if arguments.class_ is not None or arguments.guidance:
+            raise ValueError("--class, --guidance: this model was trained without classes")
+        return arguments.count or 64, None
+    if arguments.class_ is None:
+        n = arguments.count or 10 * classes
+        return n, np.arange(n) * classes // n
+    if not 0 <= arguments.class_ < classes:
+        raise ValueError(f"--class: got {arguments.class_}, expected a class from 0 to {classes - 1}")
+    n = arguments.count or 64
+    return n, np.full(n, arguments.class_)
+
+
+def _options(arguments):
+    """The sampler's own options, as far as they were given."""
+    options = {key: getattr(arguments, key) for key in ("steps", "eta", "spacing") if getattr(arguments, key) is not None}
+    if arguments.clip is not None:
+        options["clip"] = arguments.clip if arguments.clip == "dynamic" else _bound(arguments.clip)
+    if "eta" in options and SAMPLERS[arguments.sampler].name != "ddim":
+        raise ValueError(f"--eta: belongs to ddim, not to {arguments.sampler}")
+    return options
+
+
+def _bound(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--clip: got {text!r}, expected a positive number or 'dynamic'") from None
