@@ -4,6 +4,7 @@ from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .checkpoint import Checkpoint, CheckpointError, load, save
 from .config import RunConfig, check_options
+from .distill import TwoStepLoss, progressive_distillation
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
@@ -20,9 +21,11 @@ __all__ = [
     "NotFinite",
     "RunConfig",
     "Trainer",
+    "TwoStepLoss",
     "check_options",
     "clip_grad_norm",
     "learning_rate",
     "load",
+    "progressive_distillation",
     "save",
 ]

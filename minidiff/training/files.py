@@ -28,7 +28,7 @@ def write_whole(path, pieces, check=None):
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _explained(error, path, sum(memoryview(piece).nbytes for piece in pieces)) from error
+        raise explained(error, path, sum(memoryview(piece).nbytes for piece in pieces)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,12 +53,13 @@ def _sync_folder(folder):
         os.close(handle)
 
 
-def _explained(error, path, size):
+def explained(error, path, size):
+    """The OSError once more, saying which file of how many bytes could not be written, and what stands."""
     reasons = {errno.ENOSPC: "the disk is full", errno.EFBIG: "the limit on file size is reached"}
     try:
-        room = f", {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB free"
+        room = f", {shutil.disk_usage(path.parent).free / 2**20:.2f} MiB free"
     except OSError:
         room = ""
     earlier = "; the file that stood there stands" if path.exists() else ""
     reason = reasons.get(error.errno, error.strerror or str(error))
-    return OSError(error.errno, f"cannot write {path} ({size / 2**20:.1f} MiB to write{room}): {reason}{earlier}")
+    return OSError(error.errno, f"cannot write {path} ({size / 2**20:.2f} MiB to write{room}): {reason}{earlier}")

@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-from .files import write_whole
+from .files import explained, write_whole
 
 FIELDS = ("step", "loss", "lr", "grad_norm", "seconds")
 
@@ -35,11 +35,17 @@ class History:
         for name in FIELDS:
             getattr(self, name).append(row[name])
         if self.path is not None:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self.path, "w" if first else "a", encoding="utf-8", newline="")
-            self._file.write((_line(FIELDS) if first else "") + _line(row[name] for name in FIELDS))
-            self._file.flush()
+            text = (_line(FIELDS) if first else "") + _line(row[name] for name in FIELDS)
+            try:
+                self._append(text, "wb" if first else "ab")
+            except OSError as error:
+                raise explained(error, self.path, len(text)) from error
+
+    def _append(self, text, mode):
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, mode, buffering=0)  # unbuffered: one row, one write
+        self._file.write(text.encode())
 
     def resume(self, step):
         """Take over the rows of the file up to `step` and forget the later ones, in memory and in the file."""
@@ -52,7 +58,6 @@ class History:
         if self.path is not None:
             rows = zip(*(getattr(self, name) for name in FIELDS), strict=True)
             write_whole(self.path, [(_line(FIELDS) + "".join(map(_line, rows))).encode()])
-            self._file = open(self.path, "a", encoding="utf-8", newline="")
 
     def sync(self):
         """Have the rows on the disk, so that a checkpoint never outlives its log."""

@@ -124,7 +124,7 @@ class Trainer:
         """
         stop = self.steps if steps is None else min(self.steps, self.done + steps)
         bar = self._bar(stop) if progress else contextlib.nullcontext(range(self.done, stop))
-        with between_steps() as interrupt, bar as steps_left:
+        with between_steps() as interrupt, bar as steps_left, contextlib.closing(self.history):
             for _ in steps_left:
                 self.step()
                 if progress and self.done % self._look_every == 0:

@@ -96,7 +96,7 @@ def test_a_real_limit_on_file_size(tmp_path):
     path = tmp_path / "x"
     done = subprocess.run([sys.executable, "-c", LIMITED, path], capture_output=True, text=True)
     assert done.returncode == 7, done.stderr
-    assert "0.8 MiB to write" in done.stdout and "limit on file size" in done.stdout and "stands" in done.stdout
+    assert "0.76 MiB to write" in done.stdout and "limit on file size" in done.stdout and "stands" in done.stdout
     assert load(path).step == 1 and os.listdir(tmp_path) == ["x"]
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from minidiff.training import History
@@ -61,6 +63,19 @@ def test_close_and_go_on(tmp_path):
     history.close()
     fill(history, 3, 3)
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+
+
+def test_a_full_disk_is_named_and_what_was_written_stands(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full here")
+    history = History(tmp_path / "log.csv")
+    fill(history, 1, 2)
+    history._file = open("/dev/full", "wb", buffering=0)
+    with pytest.raises(OSError, match="log.csv .*the disk is full; the file that stood there stands"):
+        fill(history, 3, 3)
+    again = History(tmp_path / "log.csv")
+    again.resume(2)
+    assert again.step == [1, 2]
 
 
 def test_plot(tmp_path):
