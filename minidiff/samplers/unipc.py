@@ -12,28 +12,28 @@ PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
 
 
 @sampler(order=3, calls=1, paper=f"{PAPER}, alg. 1 and 2")
-def unipc(denoiser, x, steps=50, order=2, solver="bh2", predicts="x0", corrector=True, lower_order_final=True, rng=None,
+def unipc(denoiser, x, steps=50, order=2, solver="bh2", interpolates="x0", corrector=True, lower_order_final=True, rng=None,
           **stepping):
     """Unified predictor-corrector.   x (B, ...) -> yields Step.   Algorithms 1 (UniC) and 2 (UniP).
 
     order              of the predictor, 1 to 3; the corrector makes it one more
     solver             "bh1" or "bh2": B(h) = h or e^h - 1
-    predicts           which prediction is interpolated: "x0", or "eps"
+    interpolates       which prediction: "x0", or "eps"
     corrector          False leaves UniP alone
     lower_order_final  come down to order 1 over the last steps
     stepping           see `stepping.Path`
     """
     check_choice("order", order, (1, 2, 3))
     check_choice("solver", solver, ("bh1", "bh2"))
-    check_choice("predicts", predicts, ("x0", "eps"))
-    path = Path(denoiser, x, steps, rng=rng, rederive=predicts == "eps", **(GRID | stepping))
+    check_choice("interpolates", interpolates, ("x0", "eps"))
+    path = Path(denoiser, x, steps, rng=rng, rederive=interpolates == "eps", **(GRID | stepping))
     yield READY
     x, x_before, past, used = path.x, None, [], 0  # past: (point, prediction), newest first
     for i, now, after in path:
         x0, eps = path.denoise(x, now)
-        output = x0 if predicts == "x0" else eps
+        output = x0 if interpolates == "x0" else eps
         if corrector and past:
-            x = _advance(x_before, past[:used], now, solver, predicts, arrived=output)
+            x = _advance(x_before, past[:used], now, solver, interpolates, arrived=output)
         past = [(now, output), *past[: order - 1]]
         used = len(past)
         if lower_order_final:
@@ -41,11 +41,11 @@ def unipc(denoiser, x, steps=50, order=2, solver="bh2", predicts="x0", corrector
         if after.sigma == 0:
             used = 1  # lambda is infinite there
         x_before = x
-        x = _advance(x, past[:used], after, solver, predicts)
+        x = _advance(x, past[:used], after, solver, interpolates)
         yield Step(i, now.t, x, x0)
 
 
-def _advance(x, past, after, solver, predicts, arrived=None):
+def _advance(x, past, after, solver, form, arrived=None):
     """x at `after`, from x at the newest point of `past`; with `arrived`, the prediction there, the corrected one.
 
     Predictions at other points enter as slopes D_m = (D_m - D_0) / r_m, weighed so that the step is right for
@@ -53,7 +53,7 @@ def _advance(x, past, after, solver, predicts, arrived=None):
     """
     now, D0 = past[0]
     h = after.lam - now.lam
-    if predicts == "eps":
+    if form == "eps":
         k, scale = h, after.sigma
         x = after.alpha / now.alpha * x - after.alpha * (now.s - after.s) * D0
     else:
