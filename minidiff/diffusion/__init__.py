@@ -3,13 +3,20 @@
 from .continuous import EDM, VE, VP, SubVP
 from .denoiser import Denoiser
 from .edm import EDMDenoiser
+from .edm_loss import EDMLoss
 from .guidance import cfg, classifier_gradient, classifier_guidance
+from .likelihood import bits_per_dim, dequantize, ode_log_likelihood
 from .losses import Objective, SimpleLoss
 from .mixture import GaussianMixture
+from .ode import rk45
+from .posterior import Posterior
 from .schedule import Schedule
+from .score_matching import ScoreMatching
 from .sigmas import exponential_sigmas, karras_sigmas
 from .spacing import spaced_steps
 from .thresholding import clip_x0, dynamic_threshold
+from .vlb import variational_bound
+from .vlb_losses import HybridLoss, VLBLoss
 
 __all__ = [
     "EDM",
@@ -17,17 +24,27 @@ __all__ = [
     "VP",
     "Denoiser",
     "EDMDenoiser",
+    "EDMLoss",
     "GaussianMixture",
+    "HybridLoss",
     "Objective",
+    "Posterior",
     "Schedule",
+    "ScoreMatching",
     "SimpleLoss",
     "SubVP",
+    "VLBLoss",
+    "bits_per_dim",
     "cfg",
     "classifier_gradient",
     "classifier_guidance",
     "clip_x0",
+    "dequantize",
     "dynamic_threshold",
     "exponential_sigmas",
     "karras_sigmas",
+    "ode_log_likelihood",
+    "rk45",
     "spaced_steps",
+    "variational_bound",
 ]

@@ -117,13 +117,23 @@ class ByLoss(Uniform):
         self.losses[...], self.counts[...] = losses, counts
 
 
+class Drawn(Uniform):
+    """Any function (rng, B) -> (t, weight or None) as a t sampler."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def __call__(self, rng, B):
+        return self.draw(rng, B)
+
+
 T_SAMPLERS = {"uniform": Uniform, "stratified": Stratified, "loss": ByLoss}
 
 
 def make_t_sampler(t_sampler, schedule, real=False):
-    """A t sampler from its name ("uniform", "stratified", "loss") or itself."""
+    """A t sampler from its name ("uniform", "stratified", "loss"), from a function (rng, B) -> (t, weight), or itself."""
     if callable(t_sampler):
-        return t_sampler
+        return t_sampler if hasattr(t_sampler, "update") else Drawn(t_sampler)
     if t_sampler not in T_SAMPLERS:
         raise ValueError(
             f"t_sampler: got {t_sampler!r}, expected one of {', '.join(T_SAMPLERS)}{did_you_mean(t_sampler, T_SAMPLERS)}"
