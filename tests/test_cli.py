@@ -1,0 +1,223 @@
+"""The command as a user meets it: what it writes, what it says, its exit codes. Never a traceback."""
+
+import csv
+import gzip
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minidiff import selfcheck
+from minidiff.cli import main
+
+SMALL = ["--set", "model.block_out_channels=[8,8]", "--set", "model.norm_num_groups=4", "--set", "model.attention_head_dim=8",
+         "--batch-size", "8", "--no-progress"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of three steps on the digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "--data", "digits", "--steps", "3", "--sample-every", "3", "--out", str(folder), *SMALL]) == 0
+    return folder
+
+
+def write_idx(folder, n=12, size=28):
+    """A small MNIST of noise, as the four idx files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for part in ("train", "t10k"):
+        images = rng.integers(0, 256, (n, size, size), dtype=np.uint8)
+        header = struct.pack(">IIII", 0x803, n, size, size)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(struct.pack(">II", 0x801, n) + labels.tobytes()))
+    return folder
+
+
+def test_train_leaves_what_it_says(run):
+    assert {"checkpoint.safetensors", "log.csv", "loss.png", "samples_000003.png"} <= {f.name for f in run.iterdir()}
+    rows = list(csv.DictReader((run / "log.csv").open()))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3] and all(float(row["loss"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("options", [[], ["--class", "3", "--count", "2", "--guidance", "1.5"], ["--weights", "raw", "--count", "3"],
+                                     ["--sampler", "dpmpp_2m", "--clip", "1"], ["--eta", "1", "--spacing", "trailing"]])  # fmt: skip
+def test_sample_writes_a_picture(run, tmp_path, options, capsys):
+    out = tmp_path / "s.png"
+    assert main(["sample", str(run), "--steps", "2", "--out", str(out), "--no-progress", *options]) == 0
+    assert out.read_bytes()[:4] == b"\x89PNG" and str(out) in capsys.readouterr().out
+
+
+def test_sample_writes_a_film_and_is_the_same_for_the_same_seed(run, tmp_path):
+    films = []
+    for name in ("a.gif", "b.gif"):
+        command = ["sample", str(run), "--steps", "3", "--count", "4", "--seed", "5", "--out", str(tmp_path / name), "--no-progress"]
+        assert main(command) == 0
+        films.append((tmp_path / name).read_bytes())
+    assert films[0][:4] == b"GIF8" and films[0] == films[1]
+
+
+def test_every_sampler_samples_from_a_run(run, tmp_path):
+    from minidiff.samplers import SAMPLERS
+
+    for name in SAMPLERS:
+        steps = [] if name == "probability_flow" else ["--steps", "4"]
+        if name != "ddpm":  # that one takes all thousand
+            out = str(tmp_path / "x.png")
+            assert main(["sample", str(run), "--sampler", name, *steps, "--count", "1", "--out", out, "--no-progress"]) == 0, name
+
+
+def test_info_and_samplers(run, capsys):
+    assert main(["info", str(run), "--tensors"]) == 0
+    text = capsys.readouterr().out
+    assert "step        3" in text and "down_blocks.0.resnets.0.conv1.weight" in text and "moving average" in text
+    assert main(["samplers"]) == 0
+    assert "dpmpp_2m" in capsys.readouterr().out
+
+
+def test_resume_goes_on(run, tmp_path, capsys):
+    folder = tmp_path / "r"
+    assert main(["train", "--steps", "2", "--out", str(folder), *SMALL]) == 0
+    assert main(["train", "--steps", "4", "--out", str(folder), "--resume", "--no-progress"]) == 0
+    assert "going on" in capsys.readouterr().out
+    assert len((folder / "log.csv").read_text().splitlines()) == 5
+
+
+def test_a_folder_of_idx_files_at_28_x_28(tmp_path, capsys):
+    """Three levels halve 28 twice; four would not: the net pads by itself."""
+    files = write_idx(tmp_path / "idx")
+    four = ["--set", "model.block_out_channels=[4,4,4,4]", "--set", "model.norm_num_groups=2", "--set", "model.attention_head_dim=4"]
+    command = ["train", "--data", str(files), "--steps", "1", "--batch-size", "2", "--out", str(tmp_path / "run"), "--no-progress"]
+    assert main([*command, *four]) == 0
+    assert main(["sample", str(tmp_path / "run"), "--count", "2", "--steps", "1", "--no-progress"]) == 0
+
+
+def test_a_folder_of_pictures_without_classes(tmp_path):
+    from minidiff.viz import save_png
+
+    folder = tmp_path / "pictures"
+    for i, image in enumerate(np.random.default_rng(0).uniform(-1, 1, (4, 9, 11, 3))):
+        save_png(image, folder / f"{i}.png", scale=1)
+    command = ["train", "--data", str(folder), "--size", "8", "--steps", "1", "--out", str(tmp_path / "run")]
+    assert main([*command, *SMALL, "--batch-size", "2", "--set", "model.layers_per_block=1"]) == 0
+    assert main(["sample", str(tmp_path / "run"), "--count", "2", "--steps", "1", "--no-progress"]) == 0
+
+
+def test_points_in_the_plane(tmp_path):
+    command = ["train", "--data", "moons", "--steps", "2", "--batch-size", "8", "--out", str(tmp_path / "run"), "--no-progress"]
+    assert main([*command, "--set", "model.width=8"]) == 0
+    assert main(["sample", str(tmp_path / "run"), "--steps", "2", "--no-progress"]) == 0
+
+
+def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
+    def wrong(pick, randn):
+        return lambda x: (x * x, lambda dy: dy * x), [randn(3, 2)]
+
+    monkeypatch.setattr(selfcheck, "LAYERS", [])
+    monkeypatch.setattr(selfcheck, "OPS", [selfcheck.silu, selfcheck.linear])
+    assert main(["gradcheck", "--seeds", "1"]) == 0
+    assert "silu" in capsys.readouterr().out
+    monkeypatch.setattr(selfcheck, "OPS", [wrong])
+    assert main(["gradcheck", "--seeds", "1"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+
+
+# ---- mistakes -------------------------------------------------------------------------------------------------------------
+
+MISTAKES = [
+    (["train", "--data", "didgits"], 2, "did you mean 'digits'"),
+    (["train", "--set", "train.lrr=3"], 2, "unknown key train.lrr; did you mean train.lr"),
+    (["train", "--set", "model.dropuot=0.1"], 2, "unknown key model.dropuot; did you mean model.dropout"),
+    (["train", "--set", "lr"], 2, "expected section.key=value"),
+    (["train", "--set", "train.steps=many"], 2, "train.steps: got 'many', expected a whole number"),
+    (["train", "--steps", "0"], 2, "steps: got 0"),
+    (["train", "--lr", "-1"], 2, "lr: got -1"),
+    (["train", "--schedule", "cosinus"], 2, "cosine"),
+    (["train", "--predicts", "epsilon"], 2, "predicts: got 'epsilon', expected one of eps, x0, v, score"),
+    (["train", "--T", "0"], 2, "T: got 0"),
+    (["train", "--set", "model.block_out_channels=[30,64]"], 2, "30 is not divisible"),
+    (["train", "--set", "model.name=vit"], 2, "model.name: got 'vit', expected one of unet, mlp"),
+    (["train", "--config", "no.toml"], 1, "no.toml"),
+    (["train", "--resume", "--out", "nowhere"], 1, "there is no checkpoint at nowhere"),
+    (["train", "--device", "cuda"], 1, "CuPy"),
+    (["sample", "nowhere"], 1, "there is no checkpoint at nowhere"),
+    (["sample", "RUN", "--sampler", "ddmi"], 2, "did you mean"),
+    (["sample", "RUN", "--steps", "0"], 2, "steps"),
+    (["sample", "RUN", "--steps", "2000"], 2, "2000"),
+    (["sample", "RUN", "--class", "10"], 2, "--class: got 10, expected a class from 0 to 9"),
+    (["sample", "RUN", "--eta", "2"], 2, "eta: got 2"),
+    (["sample", "RUN", "--out", "x.jpg"], 2, "ends in .png or .gif"),
+    (["sample", "RUN", "--count", "0"], 2, "--count: got 0"),
+    (["sample", "RUN", "--clip", "much"], 2, "--clip: got 'much'"),
+    (["info", "nowhere"], 1, "there is no checkpoint"),
+]
+
+
+@pytest.mark.parametrize("command, code, words", MISTAKES, ids=[" ".join(m[0])[:50] for m in MISTAKES])
+def test_mistake(run, tmp_path, monkeypatch, capsys, command, code, words):
+    if "cuda" in command:
+        pytest.importorskip("numpy")
+        monkeypatch.setitem(sys.modules, "cupy", None)  # a machine without CuPy
+    before = {f.name: f.read_bytes() for f in run.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    assert main([str(run) if part == "RUN" else part for part in command]) == code
+    said = capsys.readouterr()
+    assert words in said.err and "Traceback" not in said.err
+    assert before == {f.name: f.read_bytes() for f in run.iterdir()}
+
+
+def _damaged(data, how):
+    if how == "flipped byte":
+        middle = len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    return {"empty": b"", "cut short": data[:-1000], "another format": b"PK\x03\x04" + data}[how]
+
+
+@pytest.mark.parametrize("how", ["flipped byte", "empty", "cut short", "another format"])
+def test_damaged_checkpoint(run, tmp_path, capsys, how):
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(_damaged((run / "checkpoint.safetensors").read_bytes(), how))
+    for command in (["info", str(file)], ["sample", str(file)], ["train", "--resume", "--out", str(tmp_path)]):
+        assert main(command) in (1, 2)
+        said = capsys.readouterr().err
+        assert str(file) in said and "Traceback" not in said
+
+
+def test_damaged_data_file(tmp_path, capsys):
+    files = write_idx(tmp_path / "idx")
+    (files / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    assert main(["train", "--data", str(files), "--out", str(tmp_path / "run")]) in (1, 2)
+    assert "train-images" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_turns_nan_stops_at_once_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
+    folder = tmp_path / "run"
+    command = ["train", "--steps", "40", "--checkpoint-every", "1", "--out", str(folder), *SMALL, "--set", "train.grad_clip=none"]
+    with np.errstate(all="ignore"):
+        assert main([*command, "--lr", "1e30", "--set", "train.warmup=3"]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"step \d+", said) and "Traceback" not in said
+    assert main(["info", str(folder)]) == 0
+
+
+def test_a_real_process_reports_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "minidiff", "sample", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+@pytest.mark.slow
+def test_demo_with_few_steps_leaves_everything(tmp_path):
+    assert main(["demo", "--steps", "2", "--out", str(tmp_path / "demo"), "--no-progress"]) == 0
+    made = {f.name for f in (tmp_path / "demo").iterdir()}
+    assert {"samples.png", "denoising.gif", "loss.png", "checkpoint.safetensors", "metrics.json"} <= made
+    figures = json.loads((tmp_path / "demo" / "metrics.json").read_text())
+    assert figures["classifier_accuracy_held_out"] >= 0.97  # the judge itself does not depend on the two steps
+    assert {"seconds", "steps", "parameters", "class_accuracy", "frechet_distance"} <= figures.keys()
