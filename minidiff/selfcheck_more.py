@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import ops
+from . import models, nn, ops
 
 
 def _image(pick, randn, channels):
@@ -62,4 +62,65 @@ def sliced_attention(pick, randn):
 OPS = [*map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, resize_nearest,
        fir_downsample, fir_upsample, attention_with_scale_and_bias, sliced_attention]  # fmt: skip
 
-LAYERS = []
+# ---- layers and blocks ---------------------------------------------------------------------------------------------------
+
+
+def RMSNorm(pick, randn):
+    d = pick(2, 6)
+    return _stirred(nn.RMSNorm(d), randn), [randn(pick(2, 3), pick(1, 3), d)]
+
+
+def GEGLU(pick, randn):
+    i = pick(1, 4)
+    return nn.GEGLU(i, pick(1, 4), rng=1), [randn(pick(2, 3), pick(1, 3), i)]
+
+
+def FeedForward(pick, randn):
+    d, act = pick(1, 4), ("geglu", "gelu", "quick_gelu")[pick(0, 2)]
+    return nn.FeedForward(d, 2, act, rng=1), [randn(pick(2, 3), pick(1, 3), d)]
+
+
+def BasicTransformerBlock_with_causal_mask(pick, randn):
+    heads, n = pick(1, 2), pick(1, 5)
+    block = _stirred(nn.BasicTransformerBlock(4 * heads, heads, 4, rng=1), randn)
+    return block, [randn(pick(2, 3), n, 4 * heads), None, None, nn.causal_mask(n)]
+
+
+def BasicTransformerBlock(pick, randn):
+    heads, b, m, e = pick(1, 2), pick(2, 3), pick(2, 4), pick(1, 3)
+    only, double = ((False, False), (True, False), (False, True))[pick(0, 2)]
+    block = nn.BasicTransformerBlock(4 * heads, heads, 4, e, only_cross_attention=only, double_self_attention=double, rng=1)
+    mask = np.arange(m)[None, :] < np.arange(b)[:, None] + 1
+    return _stirred(block, randn), [randn(b, pick(1, 5), 4 * heads), randn(b, m, e), mask]
+
+
+def Transformer2DModel(pick, randn):
+    heads, e, linear = pick(1, 2), pick(1, 3), bool(pick(0, 1))
+    net = nn.Transformer2DModel(8, heads, 4, pick(1, 2), e, groups=2, linear_projection=linear, rng=1)
+    x = _image(pick, randn, 8)
+    return _stirred(net, randn), [x, randn(x.shape[0], pick(1, 4), e)]
+
+
+def ResnetBlock2D_that_resamples(pick, randn):
+    kind, d = ("up", "down", "fir_up", "fir_down")[pick(0, 3)], pick(1, 3)
+    block = models.resnet.ResnetBlock2D(4, 4, d, groups=2, resample=kind, shortcut=bool(pick(0, 1)), act="mish", rng=1)
+    x = _image(pick, randn, 4)
+    return _stirred(block, randn), [x, randn(x.shape[0], d)]
+
+
+def ResnetBlockCondNorm2D(pick, randn):
+    o, d = 4 * pick(1, 2), pick(1, 3)
+    block = models.unet_k_blocks.ResnetBlockCondNorm2D(4, o, d, 2, 4, 1e-5, rng=1)
+    x = _image(pick, randn, 4)
+    return _stirred(block, randn), [x, randn(x.shape[0], d)]
+
+
+LAYERS = [RMSNorm, GEGLU, FeedForward, BasicTransformerBlock, BasicTransformerBlock_with_causal_mask, Transformer2DModel,
+          ResnetBlock2D_that_resamples, ResnetBlockCondNorm2D]  # fmt: skip
+
+
+def _stirred(layer, randn):
+    """Every number of the layer moved, so that no norm stands at 1 and 0, where a forgotten factor would not show."""
+    for param in layer.parameters().values():
+        param.value = param.value + 0.3 * randn(*param.shape)
+    return layer

@@ -8,8 +8,11 @@ from .. import ops
 from ..nn import Conv2d, GroupNorm, Layer
 from ..ops.conv2d import crop_image, pad_image
 from ..rng import as_rng
+from . import unet_config
 from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
-from .unet_blocks import DownBlock2D, MidBlock2D, UpBlock2D
+from .time_features import time_features
+from .unet_blocks import MidBlock2D
+from .unet_factory import down_block, head_count, up_block
 
 
 class UNet(Layer):
@@ -21,117 +24,154 @@ class UNet(Layer):
     sample_size          H (and W) the net is meant for; written down, not enforced
     block_out_channels   channels at each resolution, first to coarsest
     layers_per_block     residual blocks at each resolution (one more on the way up)
-    down_block_types     "DownBlock2D" or "AttnDownBlock2D" for each resolution; up_block_types likewise
+    down_block_types     for each resolution one of `unet_config.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
+    up_block_types       likewise of `unet_config.UP`, the coarsest first
     attention_head_dim   features of one attention head; None: a single head
     num_class_embeds     how many classes, the null class counted in; None: unconditional
     null_class           the class that stands for "no condition" in classifier-free guidance
+    class_embed_type     None: as above; "timestep": cond is one number for each image, taken in as a time is;
+                         "identity": cond is a vector (B, time_embedding_dim), added to the time's. back -> (dx, dcond)
+    time_embedding_type  "positional", "fourier" (t > 0 is a noise level, and y is divided by it) or "learned"
+    fourier_weights      its fixed frequencies; None draws them, and config then holds what was drawn
+    attn_norm_num_groups groups in the middle's attention; None: as the rest has, and no norm there with scale_shift
+
+    The other options are diffusers' too, under its names. Raises ValueError that names an option it does not know.
     """
 
     def __init__(self, sample_size=None, in_channels=3, out_channels=3, block_out_channels=(64, 128), layers_per_block=2,
                  down_block_types=None, up_block_types=None, attention_head_dim=8, norm_num_groups=32, norm_eps=1e-5,
                  dropout=0.0, num_class_embeds=None, null_class=None, flip_sin_to_cos=True, freq_shift=0,
-                 downsample_padding=1, add_attention=True, resnet_time_scale_shift="default",
-                 mid_block_scale_factor=1.0, rng=None):  # fmt: skip
-        levels = len(block_out_channels)
+                 downsample_padding=1, add_attention=True, resnet_time_scale_shift="default", mid_block_scale_factor=1.0,
+                 center_input_sample=False, time_embedding_type="positional", time_embedding_dim=None,
+                 mid_block_type="UNetMidBlock2D", downsample_type="conv", upsample_type="conv", act_fn="silu",
+                 attn_norm_num_groups=None, class_embed_type=None, num_train_timesteps=None, fourier_weights=None,
+                 rng=None):  # fmt: skip
+        levels, block_out_channels = len(block_out_channels), tuple(block_out_channels)
         down_block_types = tuple(down_block_types or ("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",))
         up_block_types = tuple(up_block_types or ("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
-        self.config = dict(
-            sample_size=sample_size, in_channels=in_channels, out_channels=out_channels,
-            block_out_channels=tuple(block_out_channels), layers_per_block=layers_per_block,
-            down_block_types=tuple(down_block_types), up_block_types=tuple(up_block_types),
-            attention_head_dim=attention_head_dim, norm_num_groups=norm_num_groups, norm_eps=norm_eps, dropout=dropout,
-            num_class_embeds=num_class_embeds, null_class=null_class, flip_sin_to_cos=flip_sin_to_cos,
-            freq_shift=freq_shift, downsample_padding=downsample_padding, add_attention=add_attention,
-            resnet_time_scale_shift=resnet_time_scale_shift, mid_block_scale_factor=mid_block_scale_factor)  # fmt: skip
-        _check_config(self.config)
+        self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng", "levels")}
+        unet_config.check(config)
         rng = as_rng(rng)
-        first, temb_channels = block_out_channels[0], 4 * block_out_channels[0]
-        options = dict(groups=norm_num_groups, eps=norm_eps, dropout=dropout,
-                       scale_shift=resnet_time_scale_shift == "scale_shift")  # fmt: skip
-
-        def heads(channels, attends=True):
-            return (channels // attention_head_dim if attention_head_dim else 1) if attends else None
-
+        first, temb_channels = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
+        options = dict(temb_channels=temb_channels, groups=norm_num_groups, eps=norm_eps, dropout=dropout, act=act_fn,
+                       scale_shift=resnet_time_scale_shift == "scale_shift", rescale=1.0)  # fmt: skip
         self.conv_in = Conv2d(in_channels, first, 3, padding=1, rng=rng)
-        self.time_embedding = TimestepEmbedding(first, temb_channels, rng)
-        self.class_embedding = ClassEmbedding(num_class_embeds, temb_channels, rng) if num_class_embeds else None
+        self.time_proj, features = time_features(config, first, rng)
+        if time_embedding_type == "fourier":
+            config["fourier_weights"] = self.time_proj.weights.tolist()
+        self.time_embedding = TimestepEmbedding(features, temb_channels, rng)
+        self.class_embedding = None
+        if class_embed_type == "timestep":
+            self.class_embedding = TimestepEmbedding(features, temb_channels, rng)
+        elif class_embed_type is None and num_class_embeds:
+            self.class_embedding = ClassEmbedding(num_class_embeds, temb_channels, rng)
         self.down_blocks, self.up_blocks, skips, before = [], [], [first], first
         for level, (kind, channels) in enumerate(zip(down_block_types, block_out_channels, strict=True)):
-            last = level == levels - 1
-            self.down_blocks.append(
-                DownBlock2D(before, channels, temb_channels, layers_per_block, heads(channels, kind.startswith("Attn")),
-                            not last, downsample_padding, rng, rescale=1.0, **options)  # fmt: skip
-            )
-            skips += [channels] * (layers_per_block + (not last))
+            block, kept = down_block(kind, before, channels, level == levels - 1, config, rng, options)
+            self.down_blocks.append(block)
+            skips += kept
             before = channels
-        self.mid_block = MidBlock2D(before, temb_channels, heads(before, add_attention), rng,
-                                    rescale=mid_block_scale_factor, **options)  # fmt: skip
-        for level, (kind, channels) in enumerate(zip(up_block_types, reversed(block_out_channels), strict=True)):
-            taken = [skips.pop() for _ in range(layers_per_block + 1)]
-            self.up_blocks.append(
-                UpBlock2D(before, channels, taken, temb_channels, heads(channels, kind.startswith("Attn")),
-                          level != levels - 1, rng, rescale=1.0, **options)  # fmt: skip
-            )
+        self.mid_block = self.middle(before, rng, options) if mid_block_type else None
+        channels_up = block_out_channels[::-1]
+        for level, (kind, channels) in enumerate(zip(up_block_types, channels_up, strict=True)):
+            following, last = channels_up[min(level + 1, levels - 1)], level == levels - 1
+            self.up_blocks.append(up_block(kind, before, channels, following, last, skips, config, rng, options))
             before = channels
-        self.conv_norm_out = GroupNorm(norm_num_groups, first, norm_eps)
+        self.conv_norm_out = GroupNorm(norm_num_groups or min(first // 4, 32), first, norm_eps)
         self.conv_out = Conv2d(first, out_channels, 3, padding=1, rng=rng)
 
+    def middle(self, channels, rng, options):
+        """The block at the coarsest resolution."""
+        config = self.config
+        groups = config["norm_num_groups"] or min(channels // 4, 32)
+        in_attention = config["attn_norm_num_groups"] or (None if options["scale_shift"] else groups)
+        heads = head_count("Attn", channels, config) if config["add_attention"] else None
+        options = options | {"groups": groups, "rescale": config["mid_block_scale_factor"]}
+        return MidBlock2D(channels, options.pop("temb_channels"), heads, rng, in_attention, **options)
+
     def forward(self, x, t, cond=None):
-        if x.ndim != 4 or x.shape[3] != self.config["in_channels"]:
-            raise ValueError(f"UNet: x has shape {tuple(x.shape)}, expected (B, H, W, {self.config['in_channels']})")
+        config = self.config
+        if x.ndim != 4 or x.shape[3] != config["in_channels"]:
+            raise ValueError(f"UNet: x has shape {tuple(x.shape)}, expected (B, H, W, {config['in_channels']})")
+        t = batch_of_times(t, x)
         temb, back_temb = self.embed(x, t, cond)  # (B, D)
-        pads = self.pads(x)
-        h, back_in = self.conv_in(pad_image(x, pads))
+        pads, centred = self.pads(x), config["center_input_sample"]
+        image = pad_image(2 * x - 1 if centred else x, pads)
+        h, back_in = self.conv_in(image)
         skips, backs_down, backs_up = [h], [], []
         for block in self.down_blocks:
-            (h, kept), back_block = block(h, temb)
+            if carries_image(block):
+                (h, kept, image), back_block = block(h, temb, image)
+            else:
+                (h, kept), back_block = block(h, temb)
             skips += kept
             backs_down.append((back_block, len(kept)))
-        h, back_mid = self.mid_block(h, temb)
+        h, back_mid = (h, None) if self.mid_block is None else self.mid_block(h, temb)
+        image = None
         for block in self.up_blocks:
             taken = [skips.pop() for _ in block.resnets][::-1]
-            h, back_block = block(h, temb, taken)
+            if carries_image(block):
+                (h, image), back_block = block(h, taken, temb, image)
+            else:
+                h, back_block = block(h, taken, temb)
             backs_up.append(back_block)
         h, back_norm = self.conv_norm_out(h)
         h, back_silu = ops.silu(h)
         h, back_out = self.conv_out(h)
-        y = crop_image(h, pads)
+        y = crop_image(h if image is None else h + image, pads)
+        scale = 1.0 / t.astype(x.dtype)[:, None, None, None] if config["time_embedding_type"] == "fourier" else None
+        unused = len(skips)  # K blocks do not look at the first image
 
         def back(dy):
-            dh, dskips, dtemb = back_norm(back_silu(back_out(pad_image(dy, pads)))), [], 0
-            for back_block in reversed(backs_up):
-                dh, dtaken, dtemb_block = back_block(dh)
+            dy = pad_image(dy if scale is None else dy * scale, pads)
+            dh, dimage, dskips, dtemb = back_norm(back_silu(back_out(dy))), dy, [0] * unused, 0
+            for block, back_block in zip(reversed(self.up_blocks), reversed(backs_up), strict=True):
+                if carries_image(block):
+                    dh, dtaken, dtemb_block, dimage = back_block(dh, dimage)
+                else:
+                    dh, dtaken, dtemb_block = back_block(dh)
                 dskips += dtaken  # the last block took the first skips, so this is the order in which they were made
                 dtemb = dtemb + dtemb_block
-            dh, dtemb_block = back_mid(dh)
-            dtemb = dtemb + dtemb_block
-            for back_block, count in reversed(backs_down):
-                dh, dtemb_block = back_block(dh, dskips[-count:])
+            if back_mid:
+                dh, dtemb_block = back_mid(dh)
+                dtemb = dtemb + dtemb_block
+            dimage = 0
+            for block, (back_block, count) in zip(reversed(self.down_blocks), reversed(backs_down), strict=True):
+                if carries_image(block):
+                    dh, dtemb_block, dimage = back_block(dh, dskips[-count:], dimage)
+                else:
+                    dh, dtemb_block = back_block(dh, dskips[-count:])
                 del dskips[-count:]
                 dtemb = dtemb + dtemb_block
-            back_temb(dtemb)
-            return crop_image(back_in(dh + dskips[0]), pads)
+            dx = crop_image(back_in(dh + dskips[0]) + dimage, pads) * (2 if centred else 1)
+            dcond = back_temb(dtemb)
+            return dx if dcond is None else (dx, dcond)
 
-        return y, back
+        return y if scale is None else y * scale, back
 
     def embed(self, x, t, cond):
-        """The vector that tells every block the time and the class.   -> temb (B, D), back(dtemb) -> None"""
-        options = self.config
-        if cond is not None and self.class_embedding is None:
-            raise ValueError("UNet: got cond, but this net is unconditional (num_class_embeds is None)")
-        sinusoids = ops.timestep_embedding(
-            batch_of_times(t, x), options["block_out_channels"][0], flip_sin_to_cos=options["flip_sin_to_cos"],
-            downscale_freq_shift=options["freq_shift"], dtype=x.dtype)  # fmt: skip
-        temb, back_time = self.time_embedding(sinusoids)
-        if self.class_embedding is None:
-            return temb, back_time
-        classes, back_class = self.class_embedding(cond, x.shape[0])
+        """The vector that tells every block the time and the class.   -> temb (B, D), back(dtemb) -> dcond or None"""
+        kind, classes = self.config["class_embed_type"], self.config["num_class_embeds"]
+        if cond is not None and kind is None and not classes:
+            raise ValueError("UNet: got cond, but this net is unconditional (num_class_embeds and class_embed_type are None)")
+        if cond is None and kind is not None:
+            raise ValueError(f"UNet: this net is conditional (class_embed_type={kind!r}): pass cond")
+        features, back_features = self.time_proj(t, x.dtype)
+        temb, back_time = self.time_embedding(features)
+        added, back_class = 0, lambda dtemb: None
+        if kind == "identity":
+            added, back_class = cond, lambda dtemb: dtemb
+        elif kind == "timestep":
+            added, back_class = self.class_embedding(self.time_proj(batch_of_times(cond, x), x.dtype)[0])
+        elif self.class_embedding is not None:
+            added, back_class = self.class_embedding(cond, x.shape[0])
 
         def back(dtemb):
-            back_time(dtemb)
-            back_class(dtemb)
+            back_features(back_time(dtemb))
+            dcond = back_class(dtemb)
+            return dcond if kind == "identity" else None
 
-        return temb + classes, back
+        return temb + added, back
 
     def pads(self, x):
         """How many rows and columns of zeros make every down step halve x exactly.   -> ((top, bottom), (left, right))"""
@@ -144,21 +184,6 @@ class UNet(Layer):
         return None if null is None or cond is None else cond * 0 + null
 
 
-def _check_config(config):
-    """Every option that would fail later, or silently do something else, fails here with its name."""
-    levels = len(config["block_out_channels"])
-    for name, kinds in (("down_block_types", ("DownBlock2D", "AttnDownBlock2D")),
-                        ("up_block_types", ("UpBlock2D", "AttnUpBlock2D"))):  # fmt: skip
-        if len(config[name]) != levels or any(kind not in kinds for kind in config[name]):
-            raise ValueError(f"{name}: got {config[name]}, expected {levels} of {kinds}, one for each of block_out_channels")
-    for name, choices in (("resnet_time_scale_shift", ("default", "scale_shift")), ("downsample_padding", (0, 1))):
-        if config[name] not in choices:
-            raise ValueError(f"{name}: got {config[name]!r}, expected one of {choices}")
-    for channels in config["block_out_channels"]:
-        if channels % config["norm_num_groups"]:
-            raise ValueError(f"block_out_channels: {channels} is not divisible by norm_num_groups={config['norm_num_groups']}")
-        if config["attention_head_dim"] and channels % config["attention_head_dim"]:
-            raise ValueError(f"block_out_channels: {channels} is not divisible by attention_head_dim={config['attention_head_dim']}")
-    classes, null = config["num_class_embeds"], config["null_class"]
-    if null is not None and not (classes and 0 <= null < classes):
-        raise ValueError(f"null_class: got {null}, expected a class in [0, num_class_embeds), which is {classes}")
+def carries_image(block):
+    """Whether this block takes the picture itself beside the features, as NCSN++'s do."""
+    return getattr(block, "has_image", False)

@@ -3,8 +3,10 @@
 from .attention import Attention, SpatialAttention
 from .layer import Layer, Param, no_grad, training, training_rng
 from .layers import GELU, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, Sequential, SiLU
+from .transformer import GEGLU, BasicTransformerBlock, FeedForward, RMSNorm, Transformer2DModel, causal_mask
 
 __all__ = [
-    "Attention", "Conv2d", "Dropout", "Embedding", "GELU", "GroupNorm", "Layer", "LayerNorm", "Linear", "Param",
-    "Sequential", "SiLU", "SpatialAttention", "no_grad", "training", "training_rng",
+    "Attention", "BasicTransformerBlock", "Conv2d", "Dropout", "Embedding", "FeedForward", "GEGLU", "GELU", "GroupNorm",
+    "Layer", "LayerNorm", "Linear", "Param", "RMSNorm", "Sequential", "SiLU", "SpatialAttention", "Transformer2DModel",
+    "causal_mask", "no_grad", "training", "training_rng",
 ]  # fmt: skip

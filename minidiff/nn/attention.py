@@ -13,7 +13,10 @@ class Attention(Layer):
     back(dy) -> dx, or (dx, dcontext) when a context was given
     """
 
-    def __init__(self, features, heads=1, head_dim=None, context_features=None, bias=False, out_bias=True, dropout=0.0, rng=None):
+    max_scores = 1 << 28  # above this many numbers (1 GiB in float32) the scores are made a slice of queries at a time
+
+    def __init__(self, features, heads=1, head_dim=None, context_features=None, bias=False, out_bias=True, dropout=0.0,
+                 rng=None):  # fmt: skip
         rng = as_rng(rng)
         inner = heads * (head_dim or features // heads)
         if head_dim is None and features % heads:
@@ -29,7 +32,7 @@ class Attention(Layer):
         q, back_q = self.to_q(x)
         k, back_k = self.to_k(source)
         v, back_v = self.to_v(source)
-        h, back_attention = ops.attention(q, k, v, self.heads, mask)
+        h, back_attention = self.attend(q, k, v, mask)
         h, back_out = self.to_out[0](h)
         y, back_drop = self.to_out[1](h)
 
@@ -40,21 +43,30 @@ class Attention(Layer):
 
         return y, back
 
+    def attend(self, q, k, v, mask=None):
+        """`ops.attention` with this layer's heads, in slices where the scores would be too large.   -> y, back"""
+        per_query = q.shape[0] * self.heads * k.shape[1]
+        if per_query * q.shape[1] <= self.max_scores:
+            return ops.attention(q, k, v, self.heads, mask)
+        return ops.sliced_attention(q, k, v, self.heads, mask, rows=max(1, self.max_scores // per_query))
+
 
 class SpatialAttention(Attention):
     """Self-attention over the pixels of an image, around a skip:   y = (x + attention(norm(x))) / rescale.
 
-    x (B, H, W, C)   ->   y (B, H, W, C).   The attention block of DDPM's U-Net.
+    x (B, H, W, C)   ->   y (B, H, W, C).   The attention block of DDPM's U-Net. groups None: without the norm.
     """
 
     def __init__(self, channels, heads=1, groups=32, eps=1e-5, rescale=1.0, rng=None):
         super().__init__(channels, heads, bias=True, rng=rng)
-        self.group_norm = GroupNorm(groups, channels, eps)
+        self.group_norm = GroupNorm(groups, channels, eps) if groups else None
         self.rescale = rescale
 
     def forward(self, x):
         B, H, W, C = x.shape
-        h, back_norm = self.group_norm(x.reshape(B, H * W, C))  # (B, HW, C)
+        h, back_norm = x.reshape(B, H * W, C), lambda dh: dh  # (B, HW, C)
+        if self.group_norm is not None:
+            h, back_norm = self.group_norm(h)
         h, back_attention = super().forward(h)
         y = (x + h.reshape(x.shape)) * (1.0 / self.rescale)
 

@@ -1,0 +1,144 @@
+"""The residual block of every U-Net and autoencoder here, and what halves and doubles an image between them."""
+
+from .. import ops
+from ..nn import Conv2d, Dropout, GroupNorm, Layer, Linear
+from ..ops.named import activation
+
+RESAMPLE = {
+    None: None,
+    "up": lambda x: ops.upsample_nearest(x, 2),
+    "down": lambda x: ops.avg_pool(x, 2),
+    "fir_up": ops.fir_upsample,
+    "fir_down": ops.fir_downsample,
+}
+
+
+class ResnetBlock2D(Layer):
+    """norm, act, conv, + time; norm, act, dropout, conv; + x (through a 1x1 conv where the channels change).
+
+    x (B, H, W, in_channels)   temb (B, temb_channels)   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dtemb)
+
+    temb_channels None: a block without a time; call it with x alone, and back(dy) -> dx
+    scale_shift    the time scales and shifts the second norm instead of being added before it (arXiv:2105.05233)
+    rescale        the sum at the end is divided by it
+    groups_out     groups of the second norm, where they differ
+    act            name of the activation
+    time_act       False: the time's vector goes into its linear layer as it is, without an activation
+    resample       "up", "down", "fir_up", "fir_down": both branches change size after the first activation
+    shortcut       True puts the 1x1 conv beside the branch even where the channels stay
+    """
+
+    def __init__(self, in_channels, out_channels, temb_channels, groups=32, eps=1e-5, dropout=0.0, scale_shift=False,
+                 rescale=1.0, groups_out=None, act="silu", time_act=True, resample=None, shortcut=False, rng=None):  # fmt: skip
+        self.norm1 = GroupNorm(groups, in_channels, eps)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, rng=rng)
+        if temb_channels is None:
+            self.time_emb_proj = None
+        else:
+            self.time_emb_proj = Linear(temb_channels, out_channels * (2 if scale_shift else 1), rng=rng)
+        self.norm2 = GroupNorm(groups_out or groups, out_channels, eps)
+        self.dropout = Dropout(dropout)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1, rng=rng)
+        shortcut = shortcut or in_channels != out_channels
+        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, rng=rng) if shortcut else None
+        self.scale_shift, self.rescale = scale_shift and temb_channels is not None, rescale
+        self.act, self.time_act, self.resample = activation(act), time_act, RESAMPLE[resample]
+
+    def forward(self, x, temb=None):
+        h, back_norm1 = norm_act(self.norm1, self.act, x)
+        side, back_size = x, None
+        if self.resample:
+            h, back_size_h = self.resample(h)
+            side, back_size = self.resample(x)
+        h, back_conv1 = self.conv1(h)
+        time, back_time = self.time(temb)
+        if self.scale_shift:
+            O = h.shape[-1]
+            scale, shift = time[..., :O], time[..., O:]
+            normed, back_norm2 = self.norm2(h)
+            h, back_act2 = self.act(normed * (1 + scale) + shift)
+        else:
+            h, back_norm2 = norm_act(self.norm2, self.act, h if time is None else h + time)
+        h, back_drop = self.dropout(h)
+        h, back_conv2 = self.conv2(h)
+        skip, back_skip = (side, None) if self.conv_shortcut is None else self.conv_shortcut(side)
+        y = skip + h
+        if self.rescale != 1:
+            y = y * (1.0 / self.rescale)
+
+        def back(dy):
+            dsum = dy if self.rescale == 1 else dy * (1.0 / self.rescale)
+            dh = back_drop(back_conv2(dsum))
+            if self.scale_shift:
+                dh = back_act2(dh)
+                dscale, dshift = (dh * normed).sum(axis=(1, 2)), dh.sum(axis=(1, 2))  # (B, O)
+                dtime, _ = ops.concat([dscale, dshift])  # (B, 2 O)
+                dh = back_norm2(dh * (1 + scale))
+            else:
+                dh = back_norm2(dh)
+                dtime = dh.sum(axis=(1, 2))  # (B, O): the time was added at every pixel
+            dh1, dside = back_conv1(dh), dsum if back_skip is None else back_skip(dsum)
+            if back_size:
+                dh1, dside = back_size_h(dh1), back_size(dside)
+            dx = back_norm1(dh1) + dside
+            return dx if back_time is None else (dx, back_time(dtime))
+
+        return y, back
+
+    def time(self, temb):
+        """The time's vector as each pixel gets it.   temb (B, D) -> (B, 1, 1, O) or (B, 1, 1, 2 O), back((B, O)) -> dtemb"""
+        if self.time_emb_proj is None:
+            return None, None
+        h, back_act = self.act(temb) if self.time_act else (temb, lambda dh: dh)
+        h, back_proj = self.time_emb_proj(h)
+
+        def back(dtime):
+            return back_act(back_proj(dtime))
+
+        return h[:, None, None, :], back
+
+
+def norm_act(norm, act, x):
+    """act(norm(x)), in one op where there is one.   -> y, back"""
+    if act is ops.silu:
+        return norm(x, silu=True)
+    h, back_norm = norm(x)
+    y, back_act = act(h)
+
+    def back(dy):
+        return back_norm(back_act(dy))
+
+    return y, back
+
+
+class Downsample2D(Layer):
+    """Half the height and width by a 3x3 conv of stride 2.   x (B, H, W, C)   ->   y (B, ceil(H/2), ceil(W/2), C)
+
+    padding 1 on every side, or 0: then one row and column of zeros at the bottom and right, as the first DDPM code had.
+    """
+
+    def __init__(self, channels, padding=1, rng=None):
+        pads = 1 if padding else ((0, 1), (0, 1))
+        self.conv = Conv2d(channels, channels, 3, stride=2, padding=pads, rng=rng)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Upsample2D(Layer):
+    """Twice the height and width: each pixel four times, then a 3x3 conv.   x (B, H, W, C)   ->   y (B, 2H, 2W, C)
+
+    size (H', W'): to this size instead, where the image that stands beside it on the way up was odd.
+    """
+
+    def __init__(self, channels, rng=None):
+        self.conv = Conv2d(channels, channels, 3, padding=1, rng=rng)
+
+    def forward(self, x, size=None):
+        h, back_up = ops.upsample_nearest(x, 2) if size is None else ops.resize_nearest(x, *size)
+        y, back_conv = self.conv(h)
+
+        def back(dy):
+            return back_up(back_conv(dy))
+
+        return y, back

@@ -1,0 +1,77 @@
+"""Which options of the U-Net go together: whatever would fail later, or silently do something else, fails here by name."""
+
+import difflib
+
+DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "KDownBlock2D")
+UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", "KUpBlock2D")
+CHOICES = {
+    "resnet_time_scale_shift": ("default", "scale_shift"),
+    "downsample_padding": (0, 1),
+    "downsample_type": ("conv", "resnet"),
+    "upsample_type": ("conv", "resnet"),
+    "time_embedding_type": ("positional", "fourier", "learned"),
+    "mid_block_type": ("UNetMidBlock2D", None),
+    "class_embed_type": (None, "timestep", "identity"),
+    "act_fn": ("silu", "swish", "mish", "gelu", "relu"),
+}
+
+
+def check(config):
+    """Raises ValueError that names the option, what came and what was expected."""
+    levels, kinds = len(config["block_out_channels"]), (*config["down_block_types"], *config["up_block_types"])
+    for name, known in (("down_block_types", DOWN), ("up_block_types", UP)):
+        for kind in config[name]:
+            check_choice(name, kind, known)
+        if len(config[name]) != levels:
+            raise ValueError(f"{name}: got {len(config[name])}, expected {levels}, one for each of block_out_channels")
+    for name, known in CHOICES.items():
+        check_choice(name, config[name], known)
+    _check_groups(config, kinds)
+    _check_skip_stages(config, kinds)
+    if any(kind.startswith("K") for kind in kinds) and not all(kind.startswith("K") for kind in kinds):
+        raise ValueError(f"down_block_types, up_block_types: KDownBlock2D and KUpBlock2D do not mix with others, got {kinds}")
+    if config["time_embedding_type"] == "learned" and not config["num_train_timesteps"]:
+        raise ValueError("num_train_timesteps: got None, expected how many times there are, for time_embedding_type='learned'")
+    classes, null = config["num_class_embeds"], config["null_class"]
+    if null is not None and not (classes and 0 <= null < classes):
+        raise ValueError(f"null_class: got {null}, expected a class in [0, num_class_embeds), which is {classes}")
+
+
+def check_choice(name, value, known):
+    """Raises ValueError with the nearest name unless `value` is one of `known`."""
+    if value not in known:
+        near = difflib.get_close_matches(str(value), [str(k) for k in known], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, known))}{hint}")
+
+
+def _check_groups(config, kinds):
+    groups, head = config["norm_num_groups"], config["attention_head_dim"]
+    own = ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", "KDownBlock2D", "KUpBlock2D")
+    if groups is None and any(kind not in own for kind in kinds):
+        raise ValueError("norm_num_groups: got None, expected a number (only Skip and K blocks choose for themselves)")
+    for channels in config["block_out_channels"]:
+        if groups and channels % groups:
+            raise ValueError(f"block_out_channels: {channels} is not divisible by norm_num_groups={groups}")
+        if head and channels % head:
+            raise ValueError(f"block_out_channels: {channels} is not divisible by attention_head_dim={head}")
+    if config["attn_norm_num_groups"] and config["block_out_channels"][-1] % config["attn_norm_num_groups"]:
+        raise ValueError(
+            f"attn_norm_num_groups: got {config['attn_norm_num_groups']}, expected a divisor of the "
+            f"{config['block_out_channels'][-1]} channels of the middle"
+        )
+
+
+def _check_skip_stages(config, kinds):
+    """The picture that Skip blocks carry beside the features must have their size at every stage."""
+    down, up = (["Skip" in kind for kind in config[name]] for name in ("down_block_types", "up_block_types"))
+    if any(down) and (sorted(down, reverse=True) != down or config["in_channels"] != 3):
+        raise ValueError(
+            f"down_block_types: Skip blocks come first and need in_channels=3, got {config['down_block_types']} and "
+            f"in_channels={config['in_channels']}"
+        )
+    if any(up) and (sorted(up) != up or (sum(up) > 1 and config["out_channels"] != 3)):
+        raise ValueError(
+            f"up_block_types: Skip blocks come last and need out_channels=3, got {config['up_block_types']} and "
+            f"out_channels={config['out_channels']}"
+        )

@@ -1,0 +1,131 @@
+"""Stages of the k-diffusion U-Net: the time scales and shifts every norm, and sizes change through a smooth filter.
+
+Structure and parameter names are those of diffusers' KDownBlock2D and KUpBlock2D; so are their groups of 32 channels.
+"""
+
+from .. import ops
+from ..backend import xp_of
+from ..nn import Conv2d, Dropout, Layer, Linear
+from ..ops.named import activation
+
+GROUP = 32
+
+
+class AdaGroupNorm(Layer):
+    """Group norm whose scale and shift are linear in the time's vector.   x (B, H, W, C), temb (B, D)   ->   y, x's shape"""
+
+    def __init__(self, temb_channels, channels, groups, eps=1e-5, rng=None):
+        if groups < 1 or channels % groups:
+            raise ValueError(f"AdaGroupNorm: groups is {groups}, expected a divisor of the {channels} channels")
+        self.linear = Linear(temb_channels, 2 * channels, rng=rng)
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x, temb):
+        C, xp = x.shape[-1], xp_of(x)
+        one, zero = xp.ones(C, x.dtype), xp.zeros(C, x.dtype)  # a norm without weights of its own
+        normed, back_norm = ops.group_norm(x, one, zero, self.groups, self.eps)
+        h, back_linear = self.linear(temb)
+        scale, shift = h[:, None, None, :C], h[:, None, None, C:]
+
+        def back(dy):
+            dscale, dshift = (dy * normed).sum(axis=(1, 2)), dy.sum(axis=(1, 2))  # (B, C)
+            dh, _ = ops.concat([dscale, dshift])
+            return back_norm(dy * (1 + scale))[0], back_linear(dh)
+
+        return normed * (1 + scale) + shift, back
+
+
+class ResnetBlockCondNorm2D(Layer):
+    """norm, act, conv; norm, act, dropout, conv; + x. The time comes in through both norms.   back(dy) -> (dx, dtemb)"""
+
+    def __init__(self, in_channels, out_channels, temb_channels, groups, groups_out, eps, dropout=0.0, act="gelu", rng=None):
+        self.norm1 = AdaGroupNorm(temb_channels, in_channels, groups, eps, rng)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1, rng=rng)
+        self.norm2 = AdaGroupNorm(temb_channels, out_channels, groups_out, eps, rng)
+        self.dropout = Dropout(dropout)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1, rng=rng)
+        self.conv_shortcut = Conv2d(in_channels, out_channels, 1, bias=False, rng=rng) if in_channels != out_channels else None
+        self.act = activation(act)
+
+    def forward(self, x, temb):
+        h, back_norm1 = self.norm1(x, temb)
+        h, back_act1 = self.act(h)
+        h, back_conv1 = self.conv1(h)
+        h, back_norm2 = self.norm2(h, temb)
+        h, back_act2 = self.act(h)
+        h, back_drop = self.dropout(h)
+        h, back_conv2 = self.conv2(h)
+        skip, back_skip = (x, lambda dy: dy) if self.conv_shortcut is None else self.conv_shortcut(x)
+
+        def back(dy):
+            dh, dtemb_2 = back_norm2(back_act2(back_drop(back_conv2(dy))))
+            dx, dtemb_1 = back_norm1(back_act1(back_conv1(dh)))
+            return dx + back_skip(dy), dtemb_1 + dtemb_2
+
+        return skip + h, back
+
+
+class _KStage(Layer):
+    def run(self, x, temb):
+        """All residual blocks.   -> y, their outputs, back(dy, douts) -> (dx, dtemb)"""
+        outs, backs = [], []
+        for resnet in self.resnets:
+            x, back_resnet = resnet(x, temb)
+            outs.append(x)
+            backs.append(back_resnet)
+
+        def back(dy, douts):
+            dtemb = 0
+            for back_resnet, dout in zip(reversed(backs), reversed(douts), strict=True):
+                dy, dtemb_i = back_resnet(dy + dout)
+                dtemb = dtemb + dtemb_i
+            return dy, dtemb
+
+        return x, outs, back
+
+
+class KDownBlock2D(_KStage):
+    """x, temb   ->   (y, skips): the outputs of the residual blocks, not that of the last halving.   back(dy, dskips)"""
+
+    def __init__(self, in_channels, channels, temb_channels, layers, downsample=True, rng=None, **options):
+        groups = channels // GROUP
+        self.resnets = [
+            ResnetBlockCondNorm2D(c, channels, temb_channels, c // GROUP, groups, rng=rng, **options)
+            for c in [in_channels] + [channels] * (layers - 1)
+        ]
+        self.downsample = downsample
+
+    def forward(self, x, temb):
+        x, skips, back_run = self.run(x, temb)
+        y, back_down = ops.fir_downsample(x, edge="reflect") if self.downsample else (x, lambda dy: dy)
+
+        def back(dy, dskips):
+            return back_run(back_down(dy), dskips)
+
+        return (y, skips), back
+
+
+class KUpBlock2D(_KStage):
+    """x, skips, temb   ->   y. Only the last skip is looked at, once, beside x.   back(dy) -> (dx, dskips, dtemb)
+
+    The last residual block already has the channels of the next stage, next_channels.
+    """
+
+    def __init__(self, channels, next_channels, temb_channels, layers, upsample=True, rng=None, **options):
+        self.resnets = []
+        for i in range(layers):
+            c, o = channels * (2 if i == 0 else 1), next_channels if i == layers - 1 else channels
+            self.resnets.append(ResnetBlockCondNorm2D(c, o, temb_channels, c // GROUP, channels // GROUP, rng=rng, **options))
+        self.upsample = upsample
+
+    def forward(self, x, skips, temb):
+        x, back_cat = ops.concat([x, skips[-1]])
+        x, _, back_run = self.run(x, temb)
+        y, back_up = ops.fir_upsample(x, edge="reflect") if self.upsample else (x, lambda dy: dy)
+
+        def back(dy):
+            dcat, dtemb = back_run(back_up(dy), [0] * len(self.resnets))
+            dx, dskip = back_cat(dcat)
+            return dx, [skip * 0 for skip in skips[:-1]] + [dskip], dtemb
+
+        return y, back
