@@ -1,0 +1,35 @@
+"""The README's Python runs as it is printed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+@pytest.mark.slow
+def test_the_quickstart_draws_digits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 20
+    space = {}
+    exec(BLOCKS[0], space)
+    assert (tmp_path / "digits.png").read_bytes()[:4] == b"\x89PNG"
+    assert space["trainer"].history.loss[-1] < 0.6 * space["trainer"].history.loss[0]
+
+
+def test_the_other_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in BLOCKS[1:]:
+        exec(block, {})
+
+
+def test_length_commands_and_links():
+    assert len(README.splitlines()) < 200
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,62 @@
+"""Philox against its published known answers, and numbers with the moments they should have."""
+
+import numpy as np
+import pytest
+
+from minidiff.rng import Rng, as_rng, philox
+
+# Random123 (Salmon et al. 2011), kat_vectors: philox4x32, 10 rounds. counter, key -> words
+KNOWN = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
+     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("counter, key, words", KNOWN)
+def test_known_answers(counter, key, words, outside):
+    ours = philox([np.array([c], np.uint64) for c in counter], key)
+    outside([int(w[0]) for w in ours], words, atol=0)
+
+
+def test_moments_and_independence():
+    z = Rng(0).standard_normal((400, 500), dtype=np.float64)
+    n = z.size
+    assert abs(z.mean()) < 4 / n**0.5 and abs(z.var() - 1) < 4 * (2 / n) ** 0.5
+    assert abs((z**4).mean() - 3) < 4 * (96 / n) ** 0.5
+    assert abs((z[:, 1:] * z[:, :-1]).mean()) < 4 / n**0.5
+    u = Rng(1).random(100_000)
+    assert 0 <= u.min() and u.max() < 1 and abs(u.mean() - 0.5) < 4 / (12 * 100_000) ** 0.5
+    counts = np.bincount(Rng(2).integers(3, 10, 70_000), minlength=10)
+    assert counts[:3].sum() == 0 and np.abs(counts[3:] - 10_000).max() < 500
+
+
+def test_streams_steps_calls_and_seeds_differ_and_repeat():
+    base = Rng(5, stream=1, step=2)
+    first = base.random(8)
+    others = [base.random(8), base.at(step=3).random(8), base.at(stream=2).random(8), Rng(6, 1, 2).random(8)]
+    assert not any(np.array_equal(first, other) for other in others)
+    np.testing.assert_array_equal(first, Rng(5, stream=1, step=2).random(8))
+    np.testing.assert_array_equal(first, base.at().random(8))
+
+
+def test_a_longer_draw_begins_as_a_shorter_one():
+    """Element i depends on i alone, so a batch split over devices draws the same uniforms."""
+    np.testing.assert_array_equal(Rng(0).random(100)[:37], Rng(0).random(37))
+
+
+def test_permutation_and_shapes():
+    assert sorted(Rng(0).permutation(50)) == list(range(50)) and not np.array_equal(Rng(0).permutation(50), np.arange(50))
+    assert Rng(0).standard_normal((2, 3)).shape == (2, 3) and Rng(0).standard_normal().shape == ()
+    assert Rng(0).standard_normal(5).dtype == np.float32 and Rng(0).random(0).shape == (0,)
+
+
+def test_bad_arguments_and_what_as_rng_takes():
+    for arguments, words in (((-1,), "seed: got -1"), ((0, 2**32), "stream"), ((0, 0, 1.5), "step: got 1.5")):
+        with pytest.raises(ValueError, match=words):
+            Rng(*arguments)
+    with pytest.raises(ValueError, match=r"range \[3, 3\) is empty"):
+        Rng(0).integers(3, 3)
+    numpys = np.random.default_rng(0)
+    assert as_rng(numpys) is numpys and as_rng(7).seed == 7 and as_rng(None).seed != as_rng(None).seed
