@@ -215,7 +215,7 @@ def test_a_real_process_reports_in_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_demo_with_few_steps_leaves_everything(tmp_path):
-    assert main(["demo", "--steps", "2", "--out", str(tmp_path / "demo"), "--no-progress"]) == 0
+    assert main(["demo", "--steps", "2", "--samples", "50", "--out", str(tmp_path / "demo"), "--no-progress"]) == 0
     made = {f.name for f in (tmp_path / "demo").iterdir()}
     assert {"samples.png", "denoising.gif", "loss.png", "checkpoint.safetensors", "metrics.json"} <= made
     figures = json.loads((tmp_path / "demo" / "metrics.json").read_text())

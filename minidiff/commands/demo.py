@@ -21,6 +21,7 @@ GUIDANCE, STEPS = 0.5, 25  # of the samples that are shown and measured
 def add_arguments(parser):
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where to (default: runs/demo)")
     parser.add_argument("--steps", type=int, default=1000, metavar="N", help="training steps (default: 1000)")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many samples to measure (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -46,9 +47,9 @@ def run(arguments):
         viz.save_png(walk[-1].x, out / "samples.png", columns=10)
         viz.save_gif([noise] + [step.x for step in walk], out / "denoising.gif", columns=10)
 
-        print("3/4  1,000 more samples to measure")
-        asked = np.arange(1000) % 10
-        samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (1000, *shape), steps=STEPS, rng=Rng(arguments.seed, 8))
+        print(f"3/4  {arguments.samples:,} more samples, to measure")
+        asked = np.arange(arguments.samples) % 10
+        samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS, rng=Rng(arguments.seed, 8))
 
     print("4/4  training a classifier on the real digits, and asking it about the samples")
     held_out, held_out_labels = data.load("digits", split="test")
@@ -68,7 +69,7 @@ Done in {f["seconds"]:.0f} seconds. In {out}:
   denoising.gif           the same digits on their way out of the noise
   loss.png                what training did
   checkpoint.safetensors  the run: weights, average, optimizer, configuration
-  metrics.json            of 1,000 samples, {f["class_accuracy"]:.1%} show the digit that was asked for;
+  metrics.json            of {f["samples"]:,} samples, {f["class_accuracy"]:.1%} show the digit that was asked for;
                           Frechet distance to held-out digits {f["frechet_distance"]:.2f} (real training digits: {
         f["frechet_distance_train_to_held_out"]:.2f});
                           distance to the nearest training digit {f["nearest_neighbour_samples_to_train"]:.3f} (held-out ones: {
