@@ -8,6 +8,7 @@ from .guidance import cfg, classifier_gradient, classifier_guidance
 from .likelihood import bits_per_dim, dequantize, ode_log_likelihood
 from .losses import Objective, SimpleLoss
 from .mixture import GaussianMixture
+from .noise_level import estimate_t, noise_std, t_of_noise_std
 from .ode import rk45
 from .posterior import Posterior
 from .schedule import Schedule
@@ -41,10 +42,13 @@ __all__ = [
     "clip_x0",
     "dequantize",
     "dynamic_threshold",
+    "estimate_t",
     "exponential_sigmas",
     "karras_sigmas",
+    "noise_std",
     "ode_log_likelihood",
     "rk45",
     "spaced_steps",
+    "t_of_noise_std",
     "variational_bound",
 ]

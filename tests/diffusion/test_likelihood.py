@@ -33,7 +33,7 @@ def prior_of(mixture, process, t):
 def test_log_likelihood_of_a_mixture_is_its_known_density(process):
     first, last = (0, 999) if isinstance(process, Schedule) else (process.t_min, process.t_max)
     found = ode_log_likelihood(MIXTURE.denoiser(process), X, log_prior=prior_of(MIXTURE, process, last))
-    np.testing.assert_allclose(found.log_p, MIXTURE.log_prob(X, process.alpha(first), process.sigma(first)), atol=2e-4)
+    np.testing.assert_allclose(found.log_p, MIXTURE.log_prob(X, process.alpha(first), process.sigma(first)), atol=5e-4)
     if not isinstance(process, Schedule):  # whose first step has noise enough to matter
         np.testing.assert_allclose(found.log_p, MIXTURE.log_prob(X), atol=1e-3)
     assert found.latent.shape == X.shape and found.calls > 50

@@ -1,0 +1,132 @@
+"""Given a noisy picture from anywhere: which t does it look like?
+
+Two answers. `noise_std` looks at the picture alone: whatever it shows, neighbouring pixels agree more than noise does.
+`estimate_t` asks a denoiser for the likelihood of each noise level and takes the most likely one; it knows what such
+pictures look like, so it is right where the picture is as rough as the noise.
+"""
+
+import numpy as np
+
+from ..backend import xp_of
+from ..rng import as_rng
+from .sigmas import t_of_sigma
+
+
+def noise_std(x):
+    """Standard deviation of the white noise in pictures, from the pictures alone.   x (B, H, W, C)   ->   (B,)
+
+    The diagonal detail (a - b - c + d) / 2 of every 2 x 2 block keeps white noise as it is and loses all that is straight
+    or smooth; its median size is 0.6745 of the noise's standard deviation, and a median does not mind the few blocks with
+    corners in them. Donoho and Johnstone 1994, "Ideal spatial adaptation by wavelet shrinkage", section 4.2.
+    """
+    if x.ndim != 4 or x.shape[1] < 2 or x.shape[2] < 2:
+        raise ValueError(f"x: got shape {x.shape}, expected pictures (B, H, W, C) of at least 2 x 2 pixels")
+    H, W = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    a, b, c, d = (x[:, i:H:2, j:W:2] for i in (0, 1) for j in (0, 1))
+    detail = abs(a - b - c + d).reshape(len(x), -1) / 2
+    return xp_of(x).median(detail, axis=1) / 0.6745
+
+
+def t_of_noise_std(schedule, std, scaled=True):
+    """The real-valued t of a picture with noise of this standard deviation.   std (B,) or a number
+
+    scaled   True: the picture is x_t = alpha x0 + sigma eps, so sigma(t) is std
+             False: it is x0 + std eps, nobody having shrunk x0, so sigma(t) / alpha(t) is std; alpha(t) x is then an x_t
+    Levels outside the schedule give its first or last t.
+    """
+    if not scaled:
+        return _held(schedule, t_of_sigma(schedule, std))
+    low, high = _ends(schedule)
+    t = np.linspace(low, high, 4001)
+    sigma = schedule.sigma(t)
+    found = np.interp(np.asarray(std, dtype=np.float64), sigma, t)
+    return float(found) if np.ndim(found) == 0 else found
+
+
+def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutchinson", probes=1, rng=None):
+    """The most likely real-valued t of each picture, by a denoiser.   x (B, ...)   ->   float64 (B,)
+
+    With u = log(sigma / alpha), the density of a fixed x changes with the noise level as
+
+        d log p_u(x) / du = |eps|^2 - sigma div eps - (D - eps . x / sigma) d log alpha / du
+
+    (the heat equation; eps is the denoiser's at that level). Summed over u this is log p up to a constant; its highest
+    point is the answer. sigma div eps counts the dimensions in which the denoiser need not guess. "unit" takes that to be
+    all D, so it asks at which t the predicted noise has unit variance: no backward pass, and right where little noise
+    cannot hide in the picture's own roughness; below that it answers the lowest t.
+
+    scaled       as in `t_of_noise_std`: False when nobody has shrunk the picture, and then there is no d log alpha / du
+    levels       noise levels tried, evenly in u: one network call each
+    divergence   "hutchinson" (with `probes`) or "exact", through the model's backward pass (a Layer's); or "unit"
+    """
+    if divergence not in ("unit", "exact", "hutchinson"):
+        raise ValueError(f"divergence: got {divergence!r}, expected 'unit', 'exact' or 'hutchinson'")
+    if levels < 3:
+        raise ValueError(f"levels: got {levels}, expected at least 3")
+    schedule, xp, B = denoiser.schedule, xp_of(x), len(x)
+    low, high = _ends(schedule)
+    u = np.linspace(-schedule.log_snr(low) / 2, -_finite(schedule, high) / 2, levels)
+    signs = None
+    if divergence == "hutchinson":
+        signs = xp.asarray(2 * as_rng(rng, xp).integers(0, 2, size=(probes, *x.shape)) - 1).astype(x.dtype)
+    slopes = []
+    for level in u.tolist():
+        t = min(max(schedule.t_of_log_snr(-2 * level), low), high)
+        slopes.append(_slope(denoiser, x, t, cond, scaled, divergence, signs))
+    slopes = xp.stack(slopes).astype(np.float64)  # (levels, B)
+    h = u[1] - u[0]
+    log_p = xp.concatenate([xp.zeros((1, B)), xp.cumsum((slopes[:-1] + slopes[1:]) * (h / 2), axis=0)])  # trapezoids
+    best = xp.clip(xp.argmax(log_p, axis=0), 1, levels - 2)  # (B,)
+    rows = xp.arange(B)
+    left, right = slopes[best - 1, rows], slopes[best + 1, rows]  # the slope falls through 0 between these two
+    shift = xp.clip((left + right) / xp.maximum(left - right, 1e-300), -1, 1)
+    return schedule.t_of_log_snr(-2 * (u[0] + (best + shift) * h))
+
+
+def _slope(denoiser, x, t, cond, scaled, divergence, signs):
+    """d log p / du of each picture at this t.   ->   (B,)"""
+    schedule, B, D = denoiser.schedule, len(x), x.size // len(x)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    xt = x if scaled else alpha * x
+    if divergence == "unit":
+        (_, eps), sigma_div = denoiser(xt, t, cond), float(D)
+    else:
+        eps, back = denoiser.eps_back(xt, t, cond)
+        probed = _unit_vectors(x) if signs is None else signs
+        trace = sum((v * back(v)).reshape(B, D).sum(axis=1) for v in probed)
+        sigma_div = sigma * trace if signs is None else sigma * trace / len(signs)
+    square = (eps * eps).reshape(B, D).sum(axis=1)
+    if not scaled:
+        return square - sigma_div
+    along = (eps * x).reshape(B, D).sum(axis=1)
+    return square - sigma_div - (D - along / sigma) * _log_alpha_slope(schedule, t)
+
+
+def _log_alpha_slope(schedule, t):
+    """d log alpha / du; -sigma^2 where alpha^2 + sigma^2 = 1."""
+    low, high = _ends(schedule)
+    h = 1e-4 * (high - low)
+    a, b = max(t - h, low), min(t + h, high)
+    du = (schedule.log_snr(a) - schedule.log_snr(b)) / 2
+    return float(np.log(schedule.alpha(b)) - np.log(schedule.alpha(a))) / du
+
+
+def _unit_vectors(x):
+    xp, D = xp_of(x), x.size // len(x)
+    for i in range(D):
+        v = xp.zeros((len(x), D), dtype=x.dtype)
+        v[:, i] = 1
+        yield v.reshape(x.shape)
+
+
+def _ends(schedule):
+    return (0, schedule.T - 1) if hasattr(schedule, "betas") else (schedule.t_min, schedule.t_max)
+
+
+def _finite(schedule, t):
+    """log-SNR at the noisy end, which is -inf at zero terminal SNR: then a level at which nothing can be seen."""
+    return max(schedule.log_snr(t), -14.0)
+
+
+def _held(schedule, t):
+    return np.clip(t, *_ends(schedule)) if np.ndim(t) else min(max(t, _ends(schedule)[0]), _ends(schedule)[1])

@@ -1,0 +1,131 @@
+"""Changing pictures with a denoiser: from a sketch (SDEdit), in a hole (inpainting), between two (interpolation)."""
+
+import math
+
+from ..backend import xp_of
+from ..rng import as_rng
+from .ddim import ddim, ddim_invert
+from .ddpm import ancestral_step
+from .registry import eager, find
+from .run import prior_std
+from .stepping import READY, Path, Step
+
+
+def sdedit(denoiser, picture, strength=0.5, steps=50, sampler="ddim", rng=None, **options):
+    """A picture made real: noised part of the way, then sampled from there. Meng et al. 2021 (arXiv:2108.01073), algorithm 1.
+
+    picture    (B, ...), clean: a sketch, a collage, another sample   ->   generator of Step
+    strength   share of the steps that are walked: near 0 little changes, at 1 little is kept
+    options    the sampler's own, and `stepping.Path`'s
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength: got {strength}, expected a number above 0, at most 1")
+    start = steps - max(1, round(strength * steps))
+    return find(sampler).function(denoiser, picture, steps=steps, start=start, from_clean=True, rng=rng, **options)
+
+
+def inpaint(denoiser, picture, mask, steps=50, variance="fixed_small", x=None, rng=None, **stepping):
+    """Fill a hole: after each step the known pixels are put back at that step's noise.
+
+    Song et al. 2021 (arXiv:2011.13456), appendix I.2. What is drawn need not fit what is known well: see `repaint`.
+
+    picture    (B, ...), clean; what it holds inside the hole does not matter   ->   yields Step
+    mask       1 where the picture is known, 0 in the hole; of a shape that broadcasts to the picture's
+    x          noise to start from; None draws it
+    variance   "fixed_small", "fixed_large" or "learned", as in `ddpm`;   stepping: see `stepping.Path`
+    """
+    return repaint(denoiser, picture, mask, steps, 1, 1, variance, x, rng, **stepping)
+
+
+@eager
+def repaint(denoiser, picture, mask, steps=50, jump=10, resamples=10, variance="fixed_small", x=None, rng=None, **stepping):
+    """Fill a hole so that it fits: go back up and down again, so that hole and surroundings agree.   -> yields Step
+
+    Lugmayr et al. 2022 (arXiv:2201.09865), algorithm 1 and appendix B. Arguments as `inpaint`, and
+    jump        steps that are walked back up each time
+    resamples   how often each stretch is walked down; 1 is `inpaint`
+    """
+    for name, value in (("jump", jump), ("resamples", resamples)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1")
+    xp, rng = xp_of(picture), as_rng(rng, xp_of(picture))
+    mask = xp.asarray(mask).astype(picture.dtype)
+    if mask.ndim > picture.ndim or any(m not in (1, p) for m, p in zip(mask.shape[::-1], picture.shape[::-1], strict=False)):
+        raise ValueError(f"mask: got shape {mask.shape}, expected one that broadcasts to the picture's {picture.shape}")
+    if x is None:
+        x = xp.asarray(rng.standard_normal(picture.shape, dtype=picture.dtype)) * prior_std(denoiser)
+    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    yield READY
+    x, points, x0 = path.x, path.points, None
+    at = path.start
+    for target in repaint_walk(len(path), jump, resamples, path.start):
+        now, after = points[at], points[target]
+        if target > at:
+            x, x0 = ancestral_step(path, x, now, after, variance, last=target == len(path))
+            known = after.alpha * picture
+            if after.sigma > 0:
+                known = known + after.sigma * path.noise()
+            x = mask * known + (1 - mask) * x
+            yield Step(at, now.t, x, x0)
+        else:
+            x = noise_up(path, x, now, after)
+        at = target
+
+
+def repaint_walk(steps, jump, resamples, start=0):
+    """The points that RePaint visits after the first: steps down (+1), now and then `jump` single steps up (-1).
+
+    Point `steps` is the clean end. The turning points are those with 1, 1 + jump, 1 + 2 jump, ... steps left, each
+    turned at resamples - 1 times.
+    """
+    left = dict.fromkeys(range(0, steps - start - jump, jump), resamples - 1)
+    at = start
+    while at < steps:
+        at += 1
+        yield at
+        if left.get(steps - 1 - at, 0) > 0:
+            left[steps - 1 - at] -= 1
+            for _ in range(jump):
+                at -= 1
+                yield at
+
+
+def noise_up(path, x, now, after):
+    """x at the cleaner point `now` given the noise that leads to the noisier point `after`: q(x_after | x_now)."""
+    ratio = after.alpha / now.alpha
+    return ratio * x + math.sqrt(after.sigma**2 - ratio**2 * now.sigma**2) * path.noise()
+
+
+def interpolate(denoiser, a, b, shares, steps=50, rng=None, **stepping):
+    """Pictures on the way from a to b: both inverted to noise by DDIM, mixed on the sphere, and sampled again.
+
+    a, b       one clean picture each (H, W, C)   shares: numbers from 0 (a) to 1 (b)   ->   (len(shares), H, W, C)
+    stepping   see `stepping.Path`.   Song et al. 2020 (arXiv:2010.02502), section 5.3
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"a, b: got shapes {a.shape} and {b.shape}, expected the same")
+    xp = xp_of(a, b)
+    for step in ddim_invert(denoiser, xp.stack([a, b]), steps=steps, rng=rng, **stepping):
+        noise = step.x
+    mixed = xp.concatenate([slerp(noise[:1], noise[1:], share) for share in shares])
+    for step in ddim(denoiser, mixed, steps=steps, rng=rng, **stepping):
+        mixed = step.x
+    return mixed
+
+
+def slerp(a, b, share):
+    """Between two noises along the sphere: what is in between is as long as they are, as noise must be.
+
+    a, b (B, ...)   share: a number from 0 (a) to 1 (b)   ->   (B, ...).   Shoemake 1985
+    Nearly parallel ones are mixed along the straight line.
+    """
+    xp, B = xp_of(a, b), len(a)
+    u, v = a.reshape(B, -1), b.reshape(B, -1)
+    lengths = xp.sqrt((u * u).sum(axis=1) * (v * v).sum(axis=1))
+    cosine = ((u * v).sum(axis=1) / xp.maximum(lengths, 1e-30)).clip(-1.0, 1.0)
+    angle = xp.arccos(cosine)  # (B,)
+    sine = xp.maximum(xp.sin(angle), 1e-30)
+    straight = abs(cosine) > 0.9999
+    of_a = xp.where(straight, 1.0 - share, xp.sin((1.0 - share) * angle) / sine).astype(a.dtype)
+    of_b = xp.where(straight, share, xp.sin(share * angle) / sine).astype(a.dtype)
+    return (of_a[:, None] * u + of_b[:, None] * v).reshape(a.shape)
