@@ -4,11 +4,13 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name):
-    """`minidiff.sample`, and rooms such as `minidiff.samplers`, are imported when first touched."""
+    """`minidiff.sample`, `set_threads`, `threads`, and rooms such as `minidiff.samplers`, are imported when first touched."""
     import importlib
 
     if name == "sample":
         return importlib.import_module(".samplers", __name__).sample
+    if name in ("set_threads", "threads"):
+        return getattr(importlib.import_module(".cpu", __name__), name)
     try:
         return importlib.import_module("." + name, __name__)
     except ModuleNotFoundError as error:

@@ -61,7 +61,10 @@ class Conv2d(Layer):
 
 
 class GroupNorm(Layer):
-    """Normalise over space and groups of channels.   x (B, ..., channels)   ->   y, x's shape"""
+    """Normalise over space and groups of channels.   x (B, ..., channels)   ->   y, x's shape
+
+    Called with silu=True, the activation that mostly follows is part of it.
+    """
 
     def __init__(self, groups, channels, eps=1e-5):
         if channels % groups:
@@ -69,9 +72,10 @@ class GroupNorm(Layer):
         self.weight, self.bias = Param(np.ones(channels, np.float32)), Param(np.zeros(channels, np.float32))
         self.groups, self.eps = groups, eps
 
-    def forward(self, x):
+    def forward(self, x, silu=False):
         gamma, beta = self.weight, self.bias
-        y, back_op = ops.group_norm(x, gamma.value, beta.value, self.groups, self.eps)
+        op = ops.group_norm_silu if silu else ops.group_norm
+        y, back_op = op(x, gamma.value, beta.value, self.groups, self.eps)
 
         def back(dy):
             dx, dgamma, dbeta = back_op(dy)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
 def sigmoid(x):
@@ -13,6 +14,7 @@ def sigmoid(x):
     return 0.5 * (1.0 + xp_of(x).tanh(0.5 * x))
 
 
+@has_fast_version
 def silu(x):
     """y = x sigmoid(x), also called swish. Elfwing et al. 2017 (arXiv:1702.03118).   x (...)   ->   y (...)"""
     check.floats("silu", x=x)

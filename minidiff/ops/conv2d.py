@@ -2,8 +2,10 @@
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def conv2d(x, w, b=None, stride=1, padding=0):
     """y[n, i, j] = sum over (u, v) of xpad[n, i s + u, j s + v] @ w[u, v] + b, a cross-correlation as in every framework.
 

@@ -1,8 +1,10 @@
 """The linear map: every matrix product of a network is this one."""
 
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def linear(x, w, b=None):
     """y = x w + b.   x (..., I)   w (I, O)   b (O,) or None   ->   y (..., O)"""
     check.floats("linear", x=x, w=w, b=b)

@@ -6,8 +6,10 @@ variance. Dropping either of the last two trains, a little worse, and no picture
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def group_norm(x, gamma, beta, groups, eps=1e-5):
     """Normalise each image over space and over a group of neighbouring channels. Wu and He 2018 (arXiv:1803.08494).
 

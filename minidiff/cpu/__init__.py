@@ -1,0 +1,14 @@
+"""Fast versions of ops for NumPy arrays: the same functions, cut into pieces that stay in a core's cache, on threads.
+
+Only `ops.dispatch` and the training room look in here, and only for plain NumPy arrays. What an op means is written in
+`ops`; a test ties every function here to its reference there. A function that answers NotImplemented leaves the work,
+or the complaint about its arguments, to the reference.
+"""
+
+from .activation import silu
+from .conv2d import conv2d
+from .linear import linear
+from .norm import group_norm, group_norm_silu
+from .threads import get_threads, set_threads, threads
+
+__all__ = ["conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "silu", "threads"]

@@ -1,0 +1,65 @@
+"""What the output pixels of a piece see, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory."""
+
+from .pieces import CACHE, cut, even
+from .scratch import scratch
+
+TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
+
+
+def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
+    """Cuts a batch of images: [(first image, last, first row, last)]. Several whole images, or a band of one image's rows."""
+    row_bytes = OW * (K + O) * itemsize
+    at_least = max(1, TASK // (OH * OW * K * O))
+    each = even(B, CACHE // (OH * row_bytes), at_least)
+    if each > 1 or OH * row_bytes <= CACHE or not bands:
+        return [(n0, n1, 0, OH) for n0, n1 in cut(B, each)]
+    band = even(OH, max(1, CACHE // row_bytes))
+    return [(n, n + 1, i0, i1) for n in range(B) for i0, i1 in cut(OH, band)]
+
+
+def columns(x, piece, KH, KW, stride, pads, OW):
+    """One row for each output pixel of the piece.   -> (images rows OW, KH KW C), this thread's until it asks again"""
+    n0, n1, i0, i1 = piece
+    C = x.shape[3]
+    if KH == KW == stride == 1 and not any(map(any, pads)):
+        return x[n0:n1, i0:i1].reshape(-1, C)
+    rows = i1 - i0
+    seen = padded(x[n0:n1], i0 * stride - pads[0][0], (rows - 1) * stride + KH, pads[1])
+    cols = scratch("conv2d columns", (n1 - n0, rows, OW, KH, KW, C), x.dtype)
+    for u in range(KH):
+        for v in range(KW):
+            cols[:, :, :, u, v] = seen[:, u : u + stride * rows : stride, v : v + stride * OW : stride]
+    return cols.reshape(-1, KH * KW * C)
+
+
+def padded(x, first, count, sides):
+    """`count` rows of images from row `first` on, zeros where there is no image, and at the sides.   x (n, H, W, C)"""
+    n, H, W, C = x.shape
+    (left, right), above = sides, max(0, -first)
+    inside = min(H, first + count) - max(0, first)
+    if not (left or right) and inside == count:
+        return x[:, first : first + count]
+    out = scratch("conv2d padded", (n, count, left + W + right, C), x.dtype)
+    out[:, :above] = 0
+    out[:, above + inside :] = 0
+    middle = out[:, above : above + inside]
+    middle[:, :, :left] = 0
+    middle[:, :, left + W :] = 0
+    middle[:, :, left : left + W] = x[:, max(0, first) : max(0, first) + inside]
+    return out
+
+
+def scatter_back(dcols, dx, stride, pads):
+    """Writes into dx (n, H, W, C) the transpose of gathering.   dcols (n, OH, OW, KH, KW, C)"""
+    n, OH, OW, KH, KW, C = dcols.shape
+    (top, bottom), (left, right) = pads
+    _, H, W, _ = dx.shape
+    if KH == KW == stride == 1 and not any(map(any, pads)):
+        dx[...] = dcols.reshape(dx.shape)
+        return
+    total = scratch("conv2d padded", (n, top + H + bottom, left + W + right, C), dx.dtype)
+    total[...] = 0
+    for u in range(KH):
+        for v in range(KW):
+            total[:, u : u + stride * OH : stride, v : v + stride * OW : stride] += dcols[:, :, :, u, v]
+    dx[...] = total[:, top : top + H, left : left + W]

@@ -1,0 +1,147 @@
+"""The one setting for parallel work: how many threads share the pieces of an op.
+
+NumPy lets go of Python's lock inside its loops and products, so Python threads run them side by side. Each thread works
+on a piece that fits its core's cache, with products that stay on that one core: BLAS is told so once, when the first
+piece is run. Which thread runs which piece is a matter of chance and changes nothing, because pieces depend on shapes
+alone and no two write to the same place.
+"""
+
+import contextlib
+import itertools
+import os
+import queue
+import threading
+
+_setting = None  # None: not asked yet
+_busy = threading.local()  # .inside: this thread is already running pieces
+_team = None
+_team_lock = threading.Lock()
+_blas_told = False
+
+
+def get_threads():
+    """How many threads an op may use: what was set, else MINIDIFF_THREADS, else one for each core (at most 16)."""
+    global _setting
+    if _setting is None:
+        given = os.environ.get("MINIDIFF_THREADS", "").strip()
+        _setting = _checked(given, "MINIDIFF_THREADS") if given else min(_cores(), 16)
+    return _setting
+
+
+def set_threads(n):
+    """From now on ops share their work among n threads, the calling one included; None: the default again."""
+    global _setting
+    _setting = None if n is None else _checked(n, "n")
+
+
+@contextlib.contextmanager
+def threads(n):
+    """Inside, ops share their work among n threads."""
+    global _setting
+    before = _setting
+    set_threads(n)
+    try:
+        yield
+    finally:
+        _setting = before
+
+
+def share(work, pieces):
+    """work(i) for every i in range(pieces), on as many threads as are set; returns when all are done.
+
+    Where a team is at work already (a piece that shares again, two samplers in one program) the caller does it alone.
+    The first exception of a piece is raised here, after the others have stopped.
+    """
+    global _team
+    if not _blas_told:
+        _one_thread_in_blas()
+    helpers = min(get_threads(), pieces) - 1
+    if helpers < 1 or getattr(_busy, "inside", False) or not _team_lock.acquire(blocking=False):
+        for i in range(pieces):
+            work(i)
+        return
+    try:
+        if _team is None:
+            _team = _Team()
+        _team.run(work, pieces, helpers)
+    finally:
+        _team_lock.release()
+
+
+class _Team:
+    """Threads that wait for work. They are daemons: a program ends without asking them."""
+
+    def __init__(self):
+        self.inboxes, self.done = [], queue.SimpleQueue()
+
+    def run(self, work, pieces, helpers):
+        while len(self.inboxes) < helpers:
+            self.inboxes.append(queue.SimpleQueue())
+            threading.Thread(target=self._wait, args=(self.inboxes[-1],), name="minidiff", daemon=True).start()
+        job = _Job(work, pieces)
+        for inbox in self.inboxes[:helpers]:
+            inbox.put(job)
+        job.take_pieces()
+        for _ in range(helpers):  # nobody may still write when the answer is handed out
+            self.done.get()
+        if job.error is not None:
+            raise job.error
+
+    def _wait(self, inbox):
+        while True:
+            job = inbox.get()
+            job.take_pieces()
+            del job  # arrays are not to live on in a thread that waits
+            self.done.put(None)
+
+
+class _Job:
+    """Pieces of work that several threads take from, one after the other, until none is left."""
+
+    def __init__(self, work, pieces):
+        self.work, self.pieces, self.error, self.following = work, pieces, None, itertools.count()
+
+    def take_pieces(self):
+        _busy.inside = True
+        try:
+            while self.error is None and (i := next(self.following)) < self.pieces:
+                self.work(i)
+        except BaseException as error:  # Ctrl-C too: it is raised again where the work was asked for
+            self.error = error
+        finally:
+            _busy.inside = False
+
+
+def _one_thread_in_blas():
+    """A product runs on the thread that asks for it. Two BLAS threads under two of ours wait for each other instead."""
+    global _blas_told
+    from threadpoolctl import ThreadpoolController
+
+    ThreadpoolController().limit(limits=1, user_api="blas")
+    _blas_told = True
+
+
+def _checked(n, name):
+    try:
+        whole = int(n)
+    except (TypeError, ValueError):
+        whole = 0
+    if isinstance(n, float) or whole < 1:
+        raise ValueError(f"{name}: got {n!r}, expected a whole number of threads, at least 1")
+    return whole
+
+
+def _cores():
+    """The cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _after_fork():
+    """A forked child has none of its parent's threads."""
+    global _team, _team_lock
+    _team, _team_lock = None, threading.Lock()
+    _busy.inside = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

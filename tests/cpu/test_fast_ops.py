@@ -1,0 +1,90 @@
+"""Every fast version gives what its plain reference gives: value and all gradients, over shapes drawn at random."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from minidiff import cpu, ops
+from minidiff.rng import Rng
+
+THREADS = st.integers(1, 3)
+many = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+EPS = {"float32": 1e-5, "float64": 1e-13}
+dtypes = st.sampled_from(["float32", "float64"])
+
+
+def tied(name, dtype, threads, *arrays, **options):
+    """Hold the fast op `name` to its reference on these arrays; dy is drawn from a seed of its own."""
+    fast, plain = getattr(cpu, name), getattr(ops, name).reference
+    with cpu.threads(threads):
+        answer = fast(*arrays, **options)
+        assert answer is not NotImplemented
+        y, back = answer
+        dy = Rng(99).standard_normal(y.shape, dtype=dtype)
+        grads, again = back(dy), back(dy)
+    with ops.dispatch.plain():
+        true, back_true = plain(*arrays, **options)
+        wanted = back_true(dy)
+    single = not isinstance(wanted, tuple)
+    for got, same, want in zip(*((g,) if single else g for g in (grads, again, wanted)), strict=True):
+        assert np.array_equal(got, same)
+        close(got, want, EPS[dtype])
+    close(y, true, EPS[dtype])
+
+
+def close(got, want, eps):
+    assert got.shape == want.shape and got.dtype == want.dtype
+    assert np.abs(got - want).max() <= eps * max(np.abs(want).max(), 1e-30)
+
+
+def draw(seed, dtype, *shape):
+    return Rng(seed).standard_normal(shape, dtype=dtype)
+
+
+@many
+@given(dtypes, THREADS, st.data())
+def test_conv2d(dtype, threads, data):
+    KH, KW, stride = (data.draw(st.integers(1, 4)) for _ in range(3))
+    pads = tuple(tuple(data.draw(st.integers(0, 3)) for _ in range(2)) for _ in range(2))
+    B, C, O = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    H = data.draw(st.integers(max(1, KH - sum(pads[0])), 20))
+    W = data.draw(st.integers(max(1, KW - sum(pads[1])), 20))
+    x, w, b = draw(1, dtype, B, H, W, C), draw(2, dtype, KH, KW, C, O), draw(3, dtype, O)
+    arrays = (x, w, b) if data.draw(st.booleans()) else (x, w)
+    tied("conv2d", dtype, threads, *arrays, stride=stride, padding=pads)
+
+
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("shape", [(2, 40, 40, 48), (1, 64, 64, 32), (40, 8, 8, 32), (7, 16, 16, 64)])
+def test_conv2d_of_many_pieces(shape, dtype):
+    C = shape[3]
+    w, b = draw(2, dtype, 3, 3, C, C) / (3 * C**0.5), draw(3, dtype, C)
+    for stride in (1, 2):
+        tied("conv2d", dtype, 2, draw(1, dtype, *shape), w, b, stride=stride, padding=1)
+
+
+@many
+@given(dtypes, THREADS, st.integers(1, 3), st.integers(1, 600), st.integers(1, 80), st.integers(1, 80))
+def test_linear(dtype, threads, B, N, I, O):
+    N = max(N, cpu.linear.__globals__["SMALL"] // (B * I * O) + 1)
+    tied("linear", dtype, threads, draw(1, dtype, B, N, I), draw(2, dtype, I, O), draw(3, dtype, O))
+
+
+@many
+@given(dtypes, THREADS, st.integers(1, 12), st.integers(1, 12), st.integers(1, 20), st.integers(1, 4), st.integers(1, 16))
+def test_group_norm(dtype, threads, B, H, W, groups, each):
+    C = groups * each
+    B = max(B, 2048 // (H * W * C) + 1)
+    x = draw(1, dtype, B, H, W, C) * 2 + 3
+    gamma, beta = draw(2, dtype, C), draw(3, dtype, C)
+    if H * W * each == 1:  # one number has no deviation: both give beta, and gradients of pure rounding
+        return
+    tied("group_norm", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
+    tied("group_norm_silu", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
+
+
+@many
+@given(dtypes, THREADS, st.integers(2048, 100_000))
+def test_silu(dtype, threads, n):
+    tied("silu", dtype, threads, draw(1, dtype, n) * 10)
