@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .. import ops
 from ..backend import xp_of
 from ..nn import Embedding, Layer, Linear
+from ..ops.named import activation
 
 
 def batch_of_times(t, x):
@@ -17,18 +17,19 @@ def batch_of_times(t, x):
 
 
 class TimestepEmbedding(Layer):
-    """The two-layer MLP behind the sinusoids: linear, SiLU, linear.   emb (B, i)   ->   (B, o)"""
+    """The two-layer MLP behind the sinusoids: linear, activation, linear.   emb (B, i)   ->   (B, o)"""
 
-    def __init__(self, i, o, rng=None):
+    def __init__(self, i, o, rng=None, act="silu"):
         self.linear_1, self.linear_2 = Linear(i, o, rng=rng), Linear(o, o, rng=rng)
+        self.act = activation(act)
 
     def forward(self, emb):
         h, back_1 = self.linear_1(emb)
-        h, back_silu = ops.silu(h)
+        h, back_act = self.act(h)
         y, back_2 = self.linear_2(h)
 
         def back(dy):
-            return back_1(back_silu(back_2(dy)))
+            return back_1(back_act(back_2(dy)))
 
         return y, back
 

@@ -1,7 +1,7 @@
 """The stages of the U-Net, with the structure and the parameter names of diffusers' UNet2DModel.
 
 Each forward takes x (B, H, W, C) and what every block of the stage reads beside it: the time's vector temb (B, D), and in
-text-to-image nets the context (B, M, E). back gives dx and one gradient for each of these.
+text-to-image nets the context (B, M, E), with mask= for what of it to look at. back gives dx and a gradient for each.
 """
 
 from .. import ops
@@ -27,12 +27,12 @@ class _Stage(Layer):
             elif heads:
                 self.attentions.append(spatial(channels, heads, rng, options))
 
-    def run(self, i, x, temb, *context):
+    def run(self, i, x, temb, *context, **mask):
         """Residual block i and its attention.   -> y, back; back(dy) -> (dx, dtemb, and dcontext if there is one)"""
         h, back_resnet = self.resnets[i](x, temb)
         if self.attentions is None:
             return h, back_resnet
-        y, back_attention = self.attentions[i](h, *context)
+        y, back_attention = self.attentions[i](h, *context, **mask)
 
         def back(dy):
             if not context:
@@ -59,10 +59,10 @@ class DownBlock2D(_Stage):
         elif downsample:
             self.downsamplers = [Downsample2D(channels, padding, rng)]
 
-    def forward(self, x, *beside):
+    def forward(self, x, *beside, **mask):
         skips, backs, back_down = [], [], None
         for i in range(len(self.resnets)):
-            x, back_i = self.run(i, x, *beside)
+            x, back_i = self.run(i, x, *beside, **mask)
             skips.append(x)
             backs.append(back_i)
         if self.downsamplers:
@@ -87,7 +87,7 @@ class UpBlock2D(_Stage):
     """Blocks that each take one skip beside x, then twice the size.
 
     x (B, H, W, C)   skips: list, the last is used first   ->   y.   back(dy) -> (dx, dskips, *dbeside)
-    upsample: True ("conv"), "resnet" for a residual block that doubles, or False
+    upsample: True ("conv"), "resnet" for a residual block that doubles, or False.   size: of y, where twice is too much
     """
 
     def __init__(self, in_channels, channels, skip_channels, temb_channels, heads=None, upsample=True, rng=None, **options):
@@ -101,11 +101,11 @@ class UpBlock2D(_Stage):
         elif upsample:
             self.upsamplers = [Upsample2D(channels, rng)]
 
-    def forward(self, x, skips, *beside, size=None):
+    def forward(self, x, skips, *beside, size=None, **mask):
         backs, back_up = [], None
         for i in range(len(self.resnets)):
             x, back_cat = ops.concat([x, skips[-1 - i]])
-            x, back_i = self.run(i, x, *beside)
+            x, back_i = self.run(i, x, *beside, **mask)
             backs.append((back_cat, back_i))
         if self.upsamplers:
             x, back_up = self.upsamplers[0](x, *(beside[:1] if self.resizes_with_time else (size,)))
@@ -139,10 +139,10 @@ class MidBlock2D(Layer):
             self.attentions = [spatial(channels, heads, rng, options, attention_groups)]
         self.resnets.append(ResnetBlock2D(channels, channels, temb_channels, rng=rng, **options))
 
-    def forward(self, x, *beside):
+    def forward(self, x, *beside, **mask):
         time, context = beside[:1], beside[1:]
         h, back_1 = self.resnets[0](x, *time)
-        h, back_attention = self.attentions[0](h, *context) if self.attentions else (h, lambda dy: dy)
+        h, back_attention = self.attentions[0](h, *context, **mask) if self.attentions else (h, lambda dy: dy)
         y, back_2 = self.resnets[1](h, *time)
 
         def back(dy):

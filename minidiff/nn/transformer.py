@@ -98,8 +98,8 @@ class BasicTransformerBlock(Layer):
     """Tokens look at each other, then at the context, then each thinks for itself; each time x = x + part(norm(x)).
 
     x (B, N, D)   context (B, M, E), for nets built with context_features=E   ->   y (B, N, D)
-    mask        bool (B, M) or broadcastable to (B, heads, N, M): what of the context may be looked at
-    self_mask   the same for the tokens themselves, such as `causal_mask(N)`
+    mask        for the second attention: bool (B, M) or broadcastable to (B, heads, N, M): what of the context to look at
+    self_mask   for the first, such as `causal_mask(N)`
     back(dy) -> dx, or (dx, dcontext) when a context was given
 
     only_cross_attention   the first attention looks at the context as well
@@ -126,11 +126,14 @@ class BasicTransformerBlock(Layer):
         if mask is not None and mask.ndim == 2:
             mask = mask[:, None, None, :]  # (B, 1, 1, M): the same for every head and query
         backs = []
-        for norm, attention, crosses in zip((self.norm1, self.norm2), (self.attn1, self.attn2), self.crosses, strict=True):
+        for norm, attention, crosses, seen in (
+            (self.norm1, self.attn1, self.crosses[0], self_mask),
+            (self.norm2, self.attn2, self.crosses[1], mask),
+        ):
             if attention is None:
                 continue
             h, back_norm = norm(x)
-            h, back_attention = attention(h, context, mask) if crosses else attention(h, mask=self_mask)
+            h, back_attention = attention(h, context if crosses else None, seen)
             x = x + h
             backs.append((back_norm, back_attention, crosses))
         h, back_norm3 = self.norm3(x)

@@ -1,0 +1,226 @@
+"""The U-Net of Stable Diffusion: the picture, or its latent, looks at a text at every resolution.
+
+Rombach et al. 2022 (arXiv:2112.10752). Structure, option names and parameter names are those of diffusers'
+UNet2DConditionModel; the layouts are ours (channels last).
+"""
+
+from typing import Any, NamedTuple
+
+from .. import ops
+from ..nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
+from ..ops.named import activation
+from ..rng import as_rng
+from . import unet_condition_config as options_of
+from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
+from .resnet import ResnetBlock2D
+from .time_features import Sinusoids
+from .unet_blocks import DownBlock2D, MidBlock2D, UpBlock2D, added
+
+
+class TextCondition(NamedTuple):
+    """What such a net is told beside the time.
+
+    context   (B, M, E): an encoded text
+    mask      bool (B, M): which of its tokens to look at; None: all
+    labels    classes (B,) or vectors (B, ...), for nets that take some
+    """
+
+    context: Any
+    mask: Any = None
+    labels: Any = None
+
+
+class UNet2DConditionModel(Layer):
+    """Images, a time and a text in; an image of the same size out.
+
+    x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition   ->   y (B, H, W, out_channels)
+    back(dy) -> (dx, dcontext), and dlabels as a third where the labels are vectors.   Any H and W.
+
+    attention_head_dim             the *number* of heads, a misnomer of the field's; one for all resolutions, or each
+    cross_attention_dim            E; one for all, or each
+    layers_per_block               one for all, or each; transformer_layers_per_block likewise
+    class_embed_type               None, "timestep", "identity", "projection" or "simple_projection"
+    upcast_attention               changes nothing: everything here is computed in float32
+
+    The other options are diffusers', under its names. Raises ValueError that names an option it does not know.
+    """
+
+    def __init__(self, sample_size=None, in_channels=4, out_channels=4, center_input_sample=False, flip_sin_to_cos=True,
+                 freq_shift=0, down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+                 mid_block_type="UNetMidBlock2DCrossAttn", up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+                 only_cross_attention=False, block_out_channels=(320, 640, 1280, 1280), layers_per_block=2,
+                 downsample_padding=1, mid_block_scale_factor=1.0, dropout=0.0, act_fn="silu", norm_num_groups=32,
+                 norm_eps=1e-5, cross_attention_dim=1280, transformer_layers_per_block=1,
+                 reverse_transformer_layers_per_block=None, encoder_hid_dim=None, encoder_hid_dim_type=None,
+                 attention_head_dim=8, use_linear_projection=False, class_embed_type=None, num_class_embeds=None,
+                 upcast_attention=False, resnet_time_scale_shift="default", resnet_skip_time_act=False,
+                 resnet_out_scale_factor=1.0, time_embedding_dim=None, time_embedding_act_fn=None, conv_in_kernel=3,
+                 conv_out_kernel=3, projection_class_embeddings_input_dim=None, class_embeddings_concat=False,
+                 rng=None):  # fmt: skip
+        self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        levels = options_of.check(config)  # one dict of options for each resolution
+        rng = as_rng(rng)
+        first, temb = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
+        self.conv_in = Conv2d(in_channels, first, conv_in_kernel, padding=(conv_in_kernel - 1) // 2, rng=rng)
+        self.time_proj = Sinusoids(first, flip_sin_to_cos, freq_shift)
+        self.time_embedding = TimestepEmbedding(first, temb, rng, act_fn)
+        self.encoder_hid_proj = Linear(encoder_hid_dim, levels[0]["context"], rng=rng) if encoder_hid_dim else None
+        self.class_embedding = self.embedding_of_classes(first, temb, rng)
+        self.time_embed_act = activation(time_embedding_act_fn) if time_embedding_act_fn else None
+        temb *= 2 if class_embeddings_concat else 1
+        shared = dict(groups=norm_num_groups, eps=norm_eps, dropout=dropout, act=act_fn, rng=rng,
+                      scale_shift=resnet_time_scale_shift == "scale_shift")  # fmt: skip
+        self.down_blocks, self.up_blocks, skips, before = [], [], [first], first
+        for level, (kind, own) in enumerate(zip(down_block_types, levels, strict=True)):
+            last, channels = level == len(levels) - 1, own["channels"]
+            resize, extra = self.kind_of(kind, own, own["transformers"], last, rng)
+            block = DownBlock2D(before, channels, temb, own["layers"], downsample=resize, padding=downsample_padding,
+                                **shared | extra)  # fmt: skip
+            self.down_blocks.append(block)
+            skips += [channels] * (own["layers"] + (not last))
+            before = channels
+        self.mid_block = self.middle(before, temb, levels[-1], shared) if mid_block_type else None
+        for level, (kind, own) in enumerate(zip(up_block_types, reversed(levels), strict=True)):
+            last, channels = level == len(levels) - 1, own["channels"]
+            resize, extra = self.kind_of(kind, own, own["transformers_up"], last, rng)
+            taken = [skips.pop() for _ in range(own["layers"] + 1)]
+            self.up_blocks.append(UpBlock2D(before, channels, taken, temb, upsample=resize, **shared | extra))
+            before = channels
+        self.conv_norm_out = GroupNorm(norm_num_groups, first, norm_eps)
+        self.conv_act = activation(act_fn)
+        self.conv_out = Conv2d(first, out_channels, conv_out_kernel, padding=(conv_out_kernel - 1) // 2, rng=rng)
+
+    def kind_of(self, kind, own, transformers, last, rng):
+        """What a block's name says: (how it changes size, the options that go with it)."""
+        resnet, config = kind.startswith("Resnet"), self.config
+        extra = {}
+        if kind.startswith("CrossAttn"):
+            extra["attend"] = lambda i: self.transformer(own, transformers[i], own["only_cross"], rng)
+        elif kind.startswith("Attn"):
+            extra["heads"] = max(1, own["channels"] // own["heads"])  # here it is the features of a head, as its name says
+        elif resnet:
+            extra = {"time_act": not config["resnet_skip_time_act"], "rescale": config["resnet_out_scale_factor"]}
+        return False if last else "resnet" if resnet else True, extra
+
+    def transformer(self, own, layers, only_cross, rng):
+        """The transformer behind a residual block."""
+        channels, heads = own["channels"], own["heads"]
+        return Transformer2DModel(channels, heads, channels // heads, layers, own["context"], self.config["norm_num_groups"],
+                                  self.config["use_linear_projection"], only_cross_attention=only_cross, rng=rng)  # fmt: skip
+
+    def middle(self, channels, temb, own, shared):
+        """The block at the coarsest resolution."""
+        shared = shared | {"rescale": self.config["mid_block_scale_factor"]}
+        if self.config["mid_block_type"] == "UNetMidBlock2D":
+            return OneResnet(channels, temb, shared)
+        # the middle never looks at the text alone
+        attend = lambda i: self.transformer(own, own["transformers"][-1], False, shared["rng"])  # noqa: E731
+        return MidBlock2D(channels, temb, attend=attend, **shared)
+
+    def embedding_of_classes(self, first, temb, rng):
+        """The layer that takes `labels`; None where they are taken as they are, or not at all."""
+        config, kind = self.config, self.config["class_embed_type"]
+        if kind is None:
+            return ClassEmbedding(config["num_class_embeds"], temb, rng) if config["num_class_embeds"] else None
+        if kind == "identity":
+            return None
+        wide = config["projection_class_embeddings_input_dim"]
+        if kind == "simple_projection":
+            return Linear(wide, temb, rng=rng)
+        if kind == "timestep":
+            return TimestepEmbedding(first, temb, rng, config["act_fn"])
+        return TimestepEmbedding(wide, temb, rng)
+
+    def forward(self, x, t, cond):
+        config = self.config
+        context, mask, labels = cond if isinstance(cond, TextCondition) else TextCondition(cond)
+        options_of.check_inputs(config, x, context, labels)
+        temb, back_temb = self.embed(x, batch_of_times(t, x), labels)
+        back_hid = None
+        if self.encoder_hid_proj is not None:
+            context, back_hid = self.encoder_hid_proj(context)
+        h, back_in = self.conv_in(2 * x - 1 if config["center_input_sample"] else x)
+        skips, backs_down, backs_up = [h], [], []
+        for block in self.down_blocks:
+            (h, kept), back_block = block(h, *beside(block, temb, context), **masked(block, mask))
+            skips += kept
+            backs_down.append((back_block, len(kept)))
+        h, back_mid = h, None
+        if self.mid_block is not None:
+            h, back_mid = self.mid_block(h, *beside(self.mid_block, temb, context), **masked(self.mid_block, mask))
+        for block in self.up_blocks:
+            taken = [skips.pop() for _ in block.resnets][::-1]
+            size = skips[-1].shape[1:3] if skips else None  # what the next block's images measure: twice ours, or one less
+            h, back_block = block(h, taken, *beside(block, temb, context), size=size, **masked(block, mask))
+            backs_up.append(back_block)
+        h, back_norm = self.conv_norm_out(h)
+        h, back_act = self.conv_act(h)
+        y, back_out = self.conv_out(h)
+
+        def back(dy):
+            dh, dskips, dbeside = back_norm(back_act(back_out(dy))), [], [0, 0 * context]
+            for back_block in reversed(backs_up):
+                dh, dtaken, *dbeside_i = back_block(dh)
+                dskips += dtaken  # the last block took the first skips, so this is the order in which they were made
+                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
+            if back_mid:
+                dh, *dbeside_i = back_mid(dh)
+                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
+            for back_block, count in reversed(backs_down):
+                dh, *dbeside_i = back_block(dh, dskips[-count:])
+                del dskips[-count:]
+                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
+            dtemb, dcontext = dbeside
+            dx = back_in(dh + dskips[0]) * (2 if config["center_input_sample"] else 1)
+            dlabels = back_temb(dtemb)
+            dcontext = back_hid(dcontext) if back_hid else dcontext
+            return (dx, dcontext) if dlabels is None else (dx, dcontext, dlabels)
+
+        return y, back
+
+    def embed(self, x, t, labels):
+        """The vector that tells every block the time and the labels.   -> temb (B, D), back(dtemb) -> dlabels or None"""
+        kind, joined = self.config["class_embed_type"], self.config["class_embeddings_concat"]
+        h, back_time = self.time_embedding(self.time_proj.predict(t, x.dtype))
+        back_class, back_join, back_act = None, None, None
+        if kind is not None or self.class_embedding is not None:
+            if kind == "timestep":
+                labels = self.time_proj.predict(batch_of_times(labels, x), x.dtype)
+            extra, back_class = (labels, lambda d: d) if self.class_embedding is None else self.class_embedding(labels)
+            h, back_join = ops.concat([h, extra]) if joined else (h + extra, lambda dh: (dh, dh))
+        if self.time_embed_act is not None:
+            h, back_act = self.time_embed_act(h)
+
+        def back(dtemb):
+            dtemb = back_act(dtemb) if back_act else dtemb
+            dtime, dclass = back_join(dtemb) if back_join else (dtemb, None)
+            back_time(dtime)
+            dlabels = back_class(dclass) if back_class else None
+            return dlabels if kind in ("identity", "projection", "simple_projection") else None
+
+        return h, back
+
+
+class OneResnet(Layer):
+    """The middle of nets that attend to nothing there: one residual block."""
+
+    def __init__(self, channels, temb_channels, options):
+        self.resnets = [ResnetBlock2D(channels, channels, temb_channels, **options)]
+
+    def forward(self, x, temb):
+        return self.resnets[0](x, temb)
+
+
+def looks_at_text(block):
+    """Whether this stage has transformers."""
+    return isinstance((getattr(block, "attentions", None) or [None])[0], Transformer2DModel)
+
+
+def beside(block, temb, context):
+    """What this block reads beside the image."""
+    return (temb, context) if looks_at_text(block) else (temb,)
+
+
+def masked(block, mask):
+    """The mask, for blocks that have a use for it."""
+    return {"mask": mask} if mask is not None and looks_at_text(block) else {}
