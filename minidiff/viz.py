@@ -8,6 +8,7 @@ path is given.
 
 import io
 import os
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
 def show_grid(images, columns=None, titles=None, path=None, scale=None, title=None):
     """Images side by side, a title above each if given.   ->   matplotlib Figure
 
-    images (N, H, W, C) or (N, H, W); columns: default about as many as rows; titles: N strings
+    images (N, H, W, C) or (N, H, W); columns: default about as many as rows; titles: N strings, wrapped to fit
     scale: size of an image in inches (default: from how many there are); title: over the whole; path: also written there
     """
     images = _batch(images)
@@ -97,8 +98,10 @@ def show_grid(images, columns=None, titles=None, path=None, scale=None, title=No
     rows = -(-n // columns)
     wide = scale or min(1.4, max(0.45, 9.0 / columns))  # inches, of an image
     high = wide * height / width
-    named = [titles is not None and any(str(t) for t in titles[row * columns :][:columns]) for row in range(rows)]
-    top = np.cumsum([0.36 if title else 0.05] + [high + 0.24 * has for has in named])  # of each row, and the end of the last
+    titles = [textwrap.fill(str(t), max(8, int(wide / 0.075))) for t in titles] if titles is not None else [""] * n
+    lines = [max(len(t.splitlines()) for t in titles[row * columns :][:columns]) for row in range(rows)]
+    above = [0.16 * count + 0.08 * (count > 0) for count in lines]  # inches, for the titles of a row
+    top = np.cumsum([0.36 if title else 0.05] + [high + room for room in above])  # of each row, and the end of the last
     figure_width, figure_height, gap = columns * wide + 0.1, top[-1] + 0.05, 0.03
     figure = new_figure(figure_width, figure_height)
     for i, image in enumerate(images):
@@ -107,8 +110,7 @@ def show_grid(images, columns=None, titles=None, path=None, scale=None, title=No
         box = (left / figure_width, bottom / figure_height, (wide - 2 * gap) / figure_width, (high - 2 * gap) / figure_height)
         axes = figure.add_axes(box)
         _draw(axes, image)
-        if titles is not None:
-            axes.set_title(str(titles[i]), fontsize=9, pad=3)
+        axes.set_title(titles[i], fontsize=9, pad=3)
     if title:
         figure.suptitle(title, fontsize=12, y=1 - 0.08 / figure_height, va="top")
     return _finish(figure, path)
@@ -232,7 +234,8 @@ def _pillow(image):
 
 def _draw(axes, image):
     axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(color="#ced4da", linewidth=0.5)  # where a white picture ends on white paper
 
 
 def _style(axes, title=None, legend=False):

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..rng import Rng
 from . import cifar, folder, idx
+from .captioned import CLASSES, classified_shapes
 from .digits import load_digits
 from .download import cache_folder, fetch
-from .toys import TOYS, load_toy
+from .toys import TOYS
 
 SPLITS = ("train", "test", "all")
 _TEN = tuple("0123456789")
@@ -55,6 +57,7 @@ _INFO = {
     "fashion-mnist": Info("fashion-mnist", (28, 28, 1), _FASHION, {"train": 60000, "test": 10000}, "Zalando Research, MIT"),
     "cifar10": Info("cifar10", (32, 32, 3), _CIFAR, {"train": 50000, "test": 10000}, "A. Krizhevsky, 2009"),
 }
+_INFO["shapes"] = Info("shapes", (16, 16, 3), CLASSES, None, "drawn by minidiff.data.shapes")
 _INFO |= {name: Info(name, (2,), None, None, "drawn by minidiff.data.toys") for name in TOYS}
 
 
@@ -68,9 +71,10 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
 
     split   "train", "test" or "all"; each data set's split is fixed
     root    where named data sets are looked for and downloaded to: default $MINIDIFF_DATA or the user's cache folder
-    size    for a folder of images: side, or (height, width), to which they are resized
-    n       for points in the plane: how many in the training part, and again in the test part (default 10,000)
-    seed    for points in the plane (default 0)
+    size    for a folder of images: side, or (height, width), to which they are resized; for shapes: side (default 16)
+    n       for what is drawn (shapes and points in the plane): how many in the training part, and again in the test part
+            (default 10,000)
+    seed    for what is drawn (default 0)
 
     -> Dataset(images float32 in [-1, 1] (N, H, W, C), labels int64 (N,) or None); points are (N, 2).
     Raises ValueError for an unknown name or split, an option that does not apply, and damaged or ill-fitting files;
@@ -79,17 +83,20 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
     name, path = _resolve(name_or_path)
     if split not in SPLITS:
         raise ValueError(f"split: got {split!r}, expected one of {', '.join(SPLITS)}")
-    kind = "images" if path else "points" if name in TOYS else "named"
-    for option, value, belongs in (("size", size, "images"), ("n", n, "points"), ("seed", seed, "points")):
-        if value is not None and belongs != kind:
-            where = {"images": "a folder of images", "points": f"points in the plane ({', '.join(TOYS)})"}[belongs]
-            raise ValueError(f"{option}: got {value!r} for {name_or_path!r}, but it belongs to {where}")
+    drawn = name in TOYS or name == "shapes"
+    for option, value, belongs, to in (
+        ("size", size, path or name == "shapes", "shapes and folders of images"),
+        ("n", n, drawn, f"data that is drawn (shapes, {', '.join(TOYS)})"),
+        ("seed", seed, drawn, f"data that is drawn (shapes, {', '.join(TOYS)})"),
+    ):
+        if value is not None and not belongs:
+            raise ValueError(f"{option}: got {value!r} for {str(name_or_path)!r}, but it belongs to {to}")
     if n is not None and (not isinstance(n, (int, np.integer)) or n < 1):
         raise ValueError(f"n: got {n!r}, expected a whole number, at least 1")
     if name == "digits":
         return Dataset(*load_digits(split))
-    if name in TOYS:
-        return Dataset(*load_toy(name, split, 10_000 if n is None else n, 0 if seed is None else seed))
+    if drawn:
+        return _draw(name, split, 10_000 if n is None else n, 0 if seed is None else seed, size)
     images, labels = _read_folder(path, split, size) if path else _read_named(name, split, root)
     return Dataset(_to_float(images), labels)
 
@@ -117,6 +124,16 @@ def _resolve(name_or_path):
     near = difflib.get_close_matches(str(name_or_path).lower(), _INFO, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
     raise ValueError(f"data: {str(name_or_path)!r} is neither a folder nor a known name{hint} Known: {', '.join(_INFO)}")
+
+
+def _draw(name, split, n, seed, size):
+    """The training and the test part are two streams of one seed."""
+    streams = {"train": [0], "test": [1], "all": [0, 1]}[split]
+    if name == "shapes":
+        parts = [classified_shapes(n, size or 16, Rng(seed, stream)) for stream in streams]
+    else:
+        parts = [TOYS[name](n, Rng(seed, stream)) for stream in streams]
+    return Dataset(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _read_folder(path, split, size):

@@ -6,7 +6,7 @@ that say which part a point belongs to.
 
 import numpy as np
 
-from ..rng import Rng, as_rng
+from ..rng import as_rng
 
 
 def moons(n, rng=None, noise=0.08):
@@ -51,13 +51,6 @@ def gaussians(n, rng=None, modes=8, std=0.1):
 
 
 TOYS = {"moons": moons, "swiss_roll": swiss_roll, "checkerboard": checkerboard, "gaussians": gaussians}
-
-
-def load_toy(name, split, n, seed):
-    """n points of the training part, n of the test part (another stream of the same seed), or both."""
-    parts = {"train": [0], "test": [1], "all": [0, 1]}[split]
-    drawn = [TOYS[name](n, Rng(seed, stream)) for stream in parts]
-    return tuple(np.concatenate(arrays) for arrays in zip(*drawn, strict=True))
 
 
 def _finish(points):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minidiff import data
+from minidiff.data import checker
 
 
 def test_digits_are_the_real_ones():
@@ -43,6 +44,19 @@ def test_toys(name):
     assert not np.isin(points[:, 0], test.images[:, 0]).any()
     np.testing.assert_array_equal(data.load(name, "all", n=500).images, np.concatenate([points, test.images]))
     assert data.load(name).images.shape == (10_000, 2)
+
+
+def test_shapes_by_class():
+    images, labels = data.load("shapes", n=50)
+    assert images.shape == (50, 16, 16, 3) and images.dtype == np.float32 and labels.dtype == np.int64
+    assert data.load("shapes", "all", n=20, size=32, seed=3).images.shape == (40, 32, 32, 3)
+    names = data.info("shapes").class_names
+    assert names[0] == "red circle" and len(names) == 24
+    for image, label in zip(images, labels, strict=True):
+        (reading,) = checker.read(image[None])
+        assert reading.satisfies(f"a {names[label]}")
+    with pytest.raises(ValueError, match="size: got 5, expected a whole number of pixels, at least 8"):
+        data.load("shapes", size=5)
 
 
 def test_toys_have_the_shapes_they_claim():
