@@ -263,4 +263,3 @@ def _same(a, b):
 
 def _near(a, b):
     return bool(np.abs(a - b).max() <= 1e-5 * max(float(np.abs(b).max()), 1e-12))
-

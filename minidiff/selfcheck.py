@@ -234,7 +234,9 @@ def run(case, pick, randn, tolerance=1e-6):
 def run_seed(case, seed, tolerance=1e-6):
     """Check one case on sizes and numbers from a seed."""
     rng = Rng(seed)
-    return run(case, lambda low, high: int(rng.integers(low, high + 1)), lambda *s: rng.standard_normal(s, np.float64), tolerance)
+    return run(
+        case, lambda low, high: int(rng.integers(low, high + 1)), lambda *s: rng.standard_normal(s, np.float64), tolerance
+    )
 
 
 def table(seeds=3, tolerance=1e-6):

@@ -47,8 +47,16 @@ def test_train_leaves_what_it_says(run):
     assert [int(row["step"]) for row in rows] == [1, 2, 3] and all(float(row["loss"]) > 0 for row in rows)
 
 
-@pytest.mark.parametrize("options", [[], ["--class", "3", "--count", "2", "--guidance", "1.5"], ["--weights", "raw", "--count", "3"],
-                                     ["--sampler", "dpmpp_2m", "--clip", "1"], ["--eta", "1", "--spacing", "trailing"]])  # fmt: skip
+SAMPLE_OPTIONS = [
+    [],
+    ["--class", "3", "--count", "2", "--guidance", "1.5"],
+    ["--weights", "raw", "--count", "3"],
+    ["--sampler", "dpmpp_2m", "--clip", "1"],
+    ["--eta", "1", "--spacing", "trailing"],
+]
+
+
+@pytest.mark.parametrize("options", SAMPLE_OPTIONS)
 def test_sample_writes_a_picture(run, tmp_path, options, capsys):
     out = tmp_path / "s.png"
     assert main(["sample", str(run), "--steps", "2", "--out", str(out), "--no-progress", *options]) == 0
@@ -58,7 +66,19 @@ def test_sample_writes_a_picture(run, tmp_path, options, capsys):
 def test_sample_writes_a_film_and_is_the_same_for_the_same_seed(run, tmp_path):
     films = []
     for name in ("a.gif", "b.gif"):
-        command = ["sample", str(run), "--steps", "3", "--count", "4", "--seed", "5", "--out", str(tmp_path / name), "--no-progress"]
+        command = [
+            "sample",
+            str(run),
+            "--steps",
+            "3",
+            "--count",
+            "4",
+            "--seed",
+            "5",
+            "--out",
+            str(tmp_path / name),
+            "--no-progress",
+        ]
         assert main(command) == 0
         films.append((tmp_path / name).read_bytes())
     assert films[0][:4] == b"GIF8" and films[0] == films[1]
@@ -71,7 +91,9 @@ def test_every_sampler_samples_from_a_run(run, tmp_path):
         steps = [] if name == "probability_flow" else ["--steps", "4"]
         if name != "ddpm":  # that one takes all thousand
             out = str(tmp_path / "x.png")
-            assert main(["sample", str(run), "--sampler", name, *steps, "--count", "1", "--out", out, "--no-progress"]) == 0, name
+            assert main(["sample", str(run), "--sampler", name, *steps, "--count", "1", "--out", out, "--no-progress"]) == 0, (
+                name
+            )
 
 
 def test_info_and_samplers(run, capsys):
@@ -93,8 +115,26 @@ def test_resume_goes_on(run, tmp_path, capsys):
 def test_a_folder_of_idx_files_at_28_x_28(tmp_path, capsys):
     """Three levels halve 28 twice; four would not: the net pads by itself."""
     files = write_idx(tmp_path / "idx")
-    four = ["--set", "model.block_out_channels=[4,4,4,4]", "--set", "model.norm_num_groups=2", "--set", "model.attention_head_dim=4"]
-    command = ["train", "--data", str(files), "--steps", "1", "--batch-size", "2", "--out", str(tmp_path / "run"), "--no-progress"]
+    four = [
+        "--set",
+        "model.block_out_channels=[4,4,4,4]",
+        "--set",
+        "model.norm_num_groups=2",
+        "--set",
+        "model.attention_head_dim=4",
+    ]
+    command = [
+        "train",
+        "--data",
+        str(files),
+        "--steps",
+        "1",
+        "--batch-size",
+        "2",
+        "--out",
+        str(tmp_path / "run"),
+        "--no-progress",
+    ]
     assert main([*command, *four]) == 0
     assert main(["sample", str(tmp_path / "run"), "--count", "2", "--steps", "1", "--no-progress"]) == 0
 
@@ -199,7 +239,18 @@ def test_damaged_data_file(tmp_path, capsys):
 
 def test_a_loss_that_turns_nan_stops_at_once_and_keeps_the_last_good_checkpoint(tmp_path, capsys):
     folder = tmp_path / "run"
-    command = ["train", "--steps", "40", "--checkpoint-every", "1", "--out", str(folder), *SMALL, "--set", "train.grad_clip=none"]
+    command = [
+        "train",
+        "--steps",
+        "40",
+        "--checkpoint-every",
+        "1",
+        "--out",
+        str(folder),
+        *SMALL,
+        "--set",
+        "train.grad_clip=none",
+    ]
     with np.errstate(all="ignore"):
         assert main([*command, "--lr", "1e30", "--set", "train.warmup=3"]) == 1
     said = capsys.readouterr().err
@@ -209,7 +260,9 @@ def test_a_loss_that_turns_nan_stops_at_once_and_keeps_the_last_good_checkpoint(
 
 def test_a_real_process_reports_in_one_line(tmp_path):
     command = [sys.executable, "-m", "minidiff", "sample", "nowhere"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stdout == ""
 
 

@@ -49,7 +49,9 @@ def run(arguments):
 
         print(f"3/4  {arguments.samples:,} more samples, to measure")
         asked = np.arange(arguments.samples) % 10
-        samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS, rng=Rng(arguments.seed, 8))
+        samples = sample(
+            "ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS, rng=Rng(arguments.seed, 8)
+        )
 
     print("4/4  training a classifier on the real digits, and asking it about the samples")
     held_out, held_out_labels = data.load("digits", split="test")

@@ -29,7 +29,9 @@ def run(arguments):
     if arguments.tensors:
         width = max(map(len, found.weights))
         for name, array in found.weights.items():
-            print(f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {float(np.sqrt((array.astype('f8') ** 2).mean())):.4g}")
+            print(
+                f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {float(np.sqrt((array.astype('f8') ** 2).mean())):.4g}"
+            )
 
 
 def _extras(found):

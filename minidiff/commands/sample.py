@@ -24,8 +24,12 @@ def add_arguments(parser):
     parser.add_argument("--sampler", default="ddim", metavar="NAME", help="see `minidiff samplers` (default: ddim)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps to take (default: the sampler's own)")
     parser.add_argument("--eta", type=float, metavar="X", help="share of DDPM's noise that ddim adds, from 0 to 1")
-    parser.add_argument("--spacing", metavar="NAME", help="which steps: leading, linspace, trailing, quadratic, karras, exponential")
-    parser.add_argument("--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile")
+    parser.add_argument(
+        "--spacing", metavar="NAME", help="which steps: leading, linspace, trailing, quadratic, karras, exponential"
+    )
+    parser.add_argument(
+        "--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile"
+    )
     parser.add_argument("--class", type=int, dest="class_", metavar="K", help="the class to sample (default: all, a row each)")
     parser.add_argument("--guidance", type=float, default=0.0, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip

@@ -81,7 +81,9 @@ def configuration(arguments, found=None):
         config = preset(arguments.data or "digits")
     if arguments.config:
         config = _merged(config, arguments.config)
-    flags = [f"{key}={json.dumps(getattr(arguments, flag))}" for flag, key in SHORT.items() if getattr(arguments, flag) is not None]
+    flags = [
+        f"{key}={json.dumps(getattr(arguments, flag))}" for flag, key in SHORT.items() if getattr(arguments, flag) is not None
+    ]
     return config.override(flags + arguments.assignments)
 
 
@@ -122,7 +124,9 @@ def _folder(arguments):
     if arguments.resume:
         return folder, checkpoint.load(file)
     if file.exists() and not arguments.overwrite:
-        raise ValueError(f"--out: {folder} holds a checkpoint; add --resume to go on, --overwrite to start anew, or name another")
+        raise ValueError(
+            f"--out: {folder} holds a checkpoint; add --resume to go on, --overwrite to start anew, or name another"
+        )
     return folder, None
 
 

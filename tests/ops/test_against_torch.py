@@ -65,7 +65,10 @@ def test_group_norm(rng, seed, count):
     h = max(h, 4)  # in a group of two or three numbers dx is the difference of nearly equal terms, here as in torch
     arrays = [_randn(rng, b, h, w, c) * 2 + 1, _randn(rng, c), _randn(rng, c)]
     _compare(
-        count, lambda x, g, s: ops.group_norm(x, g, s, groups), _channels_first(lambda x, g, s: F.group_norm(x, groups, g, s)), arrays
+        count,
+        lambda x, g, s: ops.group_norm(x, g, s, groups),
+        _channels_first(lambda x, g, s: F.group_norm(x, groups, g, s)),
+        arrays,
     )
 
 
@@ -73,7 +76,10 @@ def test_group_norm(rng, seed, count):
 def test_layer_norm(rng, seed, count):
     b, n, d = (int(rng.integers(lo, hi)) for lo, hi in ((1, 4), (1, 7), (6, 40)))
     _compare(
-        count, ops.layer_norm, lambda x, g, s: F.layer_norm(x, (d,), g, s), [_randn(rng, b, n, d), _randn(rng, d), _randn(rng, d)]
+        count,
+        ops.layer_norm,
+        lambda x, g, s: F.layer_norm(x, (d,), g, s),
+        [_randn(rng, b, n, d), _randn(rng, d), _randn(rng, d)],
     )
 
 

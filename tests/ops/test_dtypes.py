@@ -29,7 +29,9 @@ def test_back_is_linear_and_may_be_called_again():
     """back(d1) + back(d2) == back(d1 + d2): it reads what it captured and changes none of it."""
     for case in selfcheck.OPS:
         rng = Rng(11)
-        f, arrays = case(lambda a, b, rng=rng: int(rng.integers(a, b + 1)), lambda *s, rng=rng: rng.standard_normal(s, np.float64))
+        f, arrays = case(
+            lambda a, b, rng=rng: int(rng.integers(a, b + 1)), lambda *s, rng=rng: rng.standard_normal(s, np.float64)
+        )
         y, back = f(*arrays)
         d1, d2 = rng.standard_normal((2, *y.shape), np.float64)
         parts = [g if isinstance(g, tuple) else (g,) for g in (back(d1), back(d2), back(d1 + d2))]
