@@ -29,9 +29,8 @@ def run(arguments):
     if arguments.tensors:
         width = max(map(len, found.weights))
         for name, array in found.weights.items():
-            print(
-                f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {float(np.sqrt((array.astype('f8') ** 2).mean())):.4g}"
-            )
+            rms = float(np.sqrt((array.astype(np.float64) ** 2).mean()))
+            print(f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {rms:.4g}")
 
 
 def _extras(found):
