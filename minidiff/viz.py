@@ -31,14 +31,17 @@ def to_uint8(images):
     return np.nan_to_num(levels).astype(np.uint8)
 
 
-def image_grid(images, columns=None, gap=1, background=255):
+def image_grid(images, columns=None, gap=1, background=None):
     """One picture of many, row by row.
 
     images (N, H, W, C) or (N, H, W)   ->   uint8 (rows * (H + gap) + gap, columns * (W + gap) + gap, C)
-    columns: default about as many as rows. Empty places at the end are filled with the background.
+    columns: default about as many as rows; background: grey level of the gaps and of empty places, default white, or
+    light grey where the pictures themselves are white at their edges
     """
     images = _batch(images)
     n, height, width, channels = images.shape
+    if background is None:
+        background = _gap_colour(images)
     columns = columns or max(1, round((n * height / width) ** 0.5))
     rows = -(-n // columns)
     grid = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
@@ -70,9 +73,11 @@ def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
 
     fps: frames a second; hold: seconds for which the last frame stays. Written whole or not at all.
     """
-    frames = [to_uint8(f) if np.ndim(f) == 3 else image_grid(f, columns) for f in frames]
+    frames = list(frames)
     if not frames:
         raise ValueError("frames: got none, expected at least one")
+    gaps = _gap_colour(_batch(frames[-1])) if np.ndim(frames[-1]) == 4 else None  # the same all through the film
+    frames = [to_uint8(f) if np.ndim(f) == 3 else image_grid(f, columns, background=gaps) for f in frames]
     scale = scale or _scale(frames[0])
     pictures = [_pillow(enlarge(f, scale)) for f in frames]
     buffer = io.BytesIO()
@@ -218,6 +223,10 @@ def _batch(images):
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or len(images) == 0:
         raise ValueError(f"images: got shape {images.shape}, expected (N, H, W), (N, H, W, 1) or (N, H, W, 3), N >= 1")
     return images
+
+
+def _gap_colour(images):
+    return 255 if np.median(images[:, 0]) < 230 else 205
 
 
 def _scale(image):

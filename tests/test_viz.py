@@ -29,6 +29,8 @@ def test_image_grid():
     np.testing.assert_array_equal(grid[1:3, 1:4, 0], images[0])
     np.testing.assert_array_equal(grid[4:6, 5:8, 0], images[4])
     assert (grid[4:6, 9:12] == 255).all() and (grid[0] == 255).all() and (grid[:, 4] == 255).all()
+    white = viz.image_grid(np.ones((2, 4, 4, 3)))
+    assert white[0, 0, 0] == 205 and white[1, 1, 0] == 255  # where a white picture ends can be seen
     assert viz.image_grid(np.zeros((2, 4, 4, 3)), gap=0, columns=2).shape == (4, 8, 3)
     for bad in (np.zeros((4, 4)), np.zeros((1, 4, 4, 2)), np.zeros((0, 4, 4, 1))):
         with pytest.raises(ValueError, match="images: got shape .*, expected"):
