@@ -1,9 +1,14 @@
 """Nets made of layers: functions of (x, t, condition) that know no noise schedule."""
 
 from . import conditioning, unet_blocks
+from .autoencoder_kl import AutoencoderKL
 from .classifier import Classifier
 from .mlp import MLP
 from .unet import UNet
 from .unet_condition import TextCondition, UNet2DConditionModel
+from .vq_model import VQModel
 
-__all__ = ["Classifier", "MLP", "TextCondition", "UNet", "UNet2DConditionModel", "conditioning", "unet_blocks"]
+__all__ = [
+    "AutoencoderKL", "Classifier", "MLP", "TextCondition", "UNet", "UNet2DConditionModel", "VQModel", "conditioning",
+    "unet_blocks",
+]  # fmt: skip

@@ -1,0 +1,109 @@
+"""Encoder and decoder of the autoencoders behind latent diffusion: the U-Net's blocks, without a time and without skips.
+
+Rombach et al. 2022 (arXiv:2112.10752), appendix G. Parameter names are those of diffusers' Encoder and Decoder.
+"""
+
+from .. import ops
+from ..nn import Conv2d, GroupNorm, Layer
+from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
+from .unet_blocks import MidBlock2D, spatial
+from .unet_config import check_choice
+
+EPS = 1e-6
+DOWN, UP = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"), ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")
+
+
+class Chain(Layer):
+    """Layers and ops one after another, in the order that `in_order` gives.   x   ->   y.   back(dy) -> dx"""
+
+    def forward(self, x):
+        backs = []
+        for layer in self.in_order():
+            x, back_layer = layer(x)
+            backs.append(back_layer)
+
+        def back(dy):
+            for back_layer in reversed(backs):
+                dy = back_layer(dy)
+            return dy
+
+        return x, back
+
+
+class CoderStage(Chain):
+    """Residual blocks, each perhaps followed by attention, then another size.   x (B, H, W, C)   ->   y"""
+
+    def __init__(self, in_channels, channels, layers, attends, resize, rng, options):
+        self.resnets, self.attentions = [], [] if attends else None
+        for i in range(layers):
+            self.resnets.append(ResnetBlock2D(channels if i else in_channels, channels, None, rng=rng, **options))
+            if attends:
+                self.attentions.append(spatial(channels, 1, rng, options))
+        self.downsamplers = [Downsample2D(channels, padding=0, rng=rng)] if resize == "down" else None
+        self.upsamplers = [Upsample2D(channels, rng)] if resize == "up" else None
+
+    def in_order(self):
+        for i, resnet in enumerate(self.resnets):
+            yield resnet
+            if self.attentions:
+                yield self.attentions[i]
+        yield from self.downsamplers or self.upsamplers or []
+
+
+class Encoder(Chain):
+    """x (B, H, W, in_channels)   ->   (B, H / 2^k, W / 2^k, out_channels), k one less than there are stages"""
+
+    def __init__(self, in_channels, out_channels, down_block_types, block_out_channels, layers_per_block, norm_num_groups,
+                 act_fn, attention, rng):  # fmt: skip
+        _check("down_block_types", down_block_types, block_out_channels, DOWN)
+        options = dict(groups=norm_num_groups, eps=EPS, act=act_fn)
+        before = block_out_channels[0]
+        self.conv_in = Conv2d(in_channels, before, 3, padding=1, rng=rng)
+        self.down_blocks = []
+        for i, (kind, channels) in enumerate(zip(down_block_types, block_out_channels, strict=True)):
+            resize = "down" if i < len(block_out_channels) - 1 else None
+            stage = CoderStage(before, channels, layers_per_block, kind.startswith("Attn"), resize, rng, options)
+            self.down_blocks.append(stage)
+            before = channels
+        self.mid_block = MidBlock2D(before, None, 1 if attention else None, rng, **options)
+        self.conv_norm_out = GroupNorm(norm_num_groups, before, EPS)
+        self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
+
+    def in_order(self):
+        return [self.conv_in, *self.down_blocks, self.mid_block, self.conv_norm_out, ops.silu, self.conv_out]
+
+
+class Decoder(Chain):
+    """z (B, h, w, in_channels)   ->   (B, h 2^k, w 2^k, out_channels)"""
+
+    def __init__(self, in_channels, out_channels, up_block_types, block_out_channels, layers_per_block, norm_num_groups,
+                 act_fn, attention, rng):  # fmt: skip
+        _check("up_block_types", up_block_types, block_out_channels, UP)
+        options = dict(groups=norm_num_groups, eps=EPS, act=act_fn)
+        before = block_out_channels[-1]
+        self.conv_in = Conv2d(in_channels, before, 3, padding=1, rng=rng)
+        self.mid_block = MidBlock2D(before, None, 1 if attention else None, rng, **options)
+        self.up_blocks = []
+        for i, (kind, channels) in enumerate(zip(up_block_types, reversed(block_out_channels), strict=True)):
+            resize = "up" if i < len(block_out_channels) - 1 else None
+            stage = CoderStage(before, channels, layers_per_block + 1, kind.startswith("Attn"), resize, rng, options)
+            self.up_blocks.append(stage)
+            before = channels
+        self.conv_norm_out = GroupNorm(norm_num_groups, before, EPS)
+        self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
+
+    def in_order(self):
+        return [self.conv_in, self.mid_block, *self.up_blocks, self.conv_norm_out, ops.silu, self.conv_out]
+
+
+def check_image(name, x, channels):
+    """Raises ValueError unless x is (B, H, W, channels)."""
+    if x.ndim != 4 or x.shape[3] != channels:
+        raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (B, H, W, {channels})")
+
+
+def _check(name, kinds, block_out_channels, known):
+    for kind in kinds:
+        check_choice(name, kind, known)
+    if len(kinds) != len(block_out_channels):
+        raise ValueError(f"{name}: got {len(kinds)}, expected {len(block_out_channels)}, one for each of block_out_channels")
