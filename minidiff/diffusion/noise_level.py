@@ -37,10 +37,9 @@ def t_of_noise_std(schedule, std, scaled=True):
     if not scaled:
         return _held(schedule, t_of_sigma(schedule, std))
     low, high = _ends(schedule)
-    t = np.linspace(low, high, 4001)
-    sigma = schedule.sigma(t)
-    found = np.interp(np.asarray(std, dtype=np.float64), sigma, t)
-    return float(found) if np.ndim(found) == 0 else found
+    xp, t = xp_of(std), np.linspace(low, high, 4001)
+    found = xp.interp(xp.asarray(std, dtype=np.float64), xp.asarray(schedule.sigma(t)), xp.asarray(t))
+    return float(found) if np.ndim(std) == 0 else found
 
 
 def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutchinson", probes=1, rng=None):
@@ -129,4 +128,5 @@ def _finite(schedule, t):
 
 
 def _held(schedule, t):
-    return np.clip(t, *_ends(schedule)) if np.ndim(t) else min(max(t, _ends(schedule)[0]), _ends(schedule)[1])
+    low, high = _ends(schedule)
+    return t.clip(low, high) if np.ndim(t) else min(max(t, low), high)

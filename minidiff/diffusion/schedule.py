@@ -129,9 +129,10 @@ class Schedule:
 
     def t_of_log_snr(self, log_snr):
         """The real-valued t at which the curve has this log-SNR; held to [0, T - 1]. The inverse of `log_snr`."""
-        curve = self._table("curve", np)
-        t = np.interp(-np.asarray(log_snr, dtype=np.float64), -curve, np.arange(self.T, dtype=np.float64))
-        return float(t) if t.ndim == 0 else t
+        xp = xp_of(log_snr)
+        curve, steps = self._table("curve", xp), xp.arange(self.T, dtype=np.float64)
+        t = xp.interp(-xp.asarray(log_snr, dtype=np.float64), -curve, steps)
+        return float(t) if np.ndim(log_snr) == 0 else t
 
     def add_noise(self, x0, eps, t):
         """x_t = alpha(t) x0 + sigma(t) eps.   x0, eps (B, ...)   t scalar or (B,)   ->   (B, ...), x0's dtype. Equation 4."""

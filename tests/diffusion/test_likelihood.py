@@ -39,6 +39,15 @@ def test_log_likelihood_of_a_mixture_is_its_known_density(process):
     assert found.latent.shape == X.shape and found.calls > 50
 
 
+@pytest.mark.parametrize("process, t", [(VP(), 0.4), (Schedule.linear(1000), 300)], ids=repr)
+def test_density_of_noisy_pictures(process, t):
+    """From the middle: the density of x_t itself, where alpha is well below 1."""
+    x = process.add_noise(X, np.random.default_rng(3).standard_normal(X.shape), t)
+    last = getattr(process, "t_max", 999)
+    found = ode_log_likelihood(MIXTURE.denoiser(process), x, t_min=t, log_prior=prior_of(MIXTURE, process, last))
+    np.testing.assert_allclose(found.log_p, MIXTURE.log_prob(x, process.alpha(t), process.sigma(t)), atol=2e-4)
+
+
 def test_with_the_standard_prior_where_nothing_is_left_of_the_data():
     """At beta_max = 40, alpha(1) = 4e-5: the prior N(0, I) is then right to 1e-3 nats."""
     found = ode_log_likelihood(MIXTURE.denoiser(VP(beta_max=40.0)), X)

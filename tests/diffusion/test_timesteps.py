@@ -95,6 +95,21 @@ def test_the_loss_tells_the_sampler_each_sample_s_own_loss(tiny_net):
     assert told == pytest.approx(5 * float(loss), rel=1e-12) and objective.t_sampler.counts.sum() == 5
 
 
+def test_weights_weigh_the_loss_and_its_gradient(check_objective, tiny_net):
+    x0, weights = np.random.default_rng(0).standard_normal((4, 2)), np.array([0.0, 1.0, 2.0, 5.0])
+    told = []
+
+    class Fixed(Uniform):
+        def __call__(self, rng, B):
+            return np.arange(B), weights
+
+        def update(self, t, losses):
+            told.append(losses)
+
+    loss = check_objective(SimpleLoss(S, t_sampler=Fixed(S)), tiny_net(2, 2), x0)
+    assert loss == pytest.approx((weights * told[0]).mean(), rel=1e-13)
+
+
 @pytest.mark.parametrize(
     "make, match",
     [
