@@ -51,12 +51,15 @@ class Denoiser:
     predicts   "eps", "x0", "v" or "score"
     learned_variance   the model puts out 2 C channels, the second half saying where between its two bounds the
                        variance of a DDPM step lies. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1
-    x (B, ...)   t scalar, or (B,)   cond None or whatever the model takes; t reaches the model as it came
+    time_scale the model is told time_scale t. 1 tells it t as it came; a process whose t ends at 1 needs about 1000
+               where the model's time embedding expects steps (Song et al. 2021, their code, have 999)
+    x (B, ...)   t scalar, or (B,)   cond None or whatever the model takes
     """
 
-    def __init__(self, model, schedule, predicts="eps", learned_variance=False):
+    def __init__(self, model, schedule, predicts="eps", learned_variance=False, time_scale=1.0):
         check_predicts(predicts)
         self.model, self.schedule, self.predicts, self.learned_variance = model, schedule, predicts, learned_variance
+        self.time_scale = time_scale
         self._run = getattr(model, "predict", model)
 
     def __call__(self, x, t, cond=None):
@@ -65,7 +68,7 @@ class Denoiser:
     def predict(self, x, t, cond=None):
         """(x0, eps, share).   share: None, or of x's shape and about 0 to 1, the variance of the step t -> s in it being
         exp(share log beta + (1 - share) log beta_tilde), beta and beta_tilde the upper and lower bound for that step."""
-        output, share = self._run(x, t, cond), None
+        output, share = self._run(x, model_time(t, self.time_scale), cond), None
         if self.learned_variance:
             output, share = split_variance(output, x)
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
@@ -76,7 +79,7 @@ class Denoiser:
 
         Parameter gradients are added to on the way. Raises TypeError for a model that is a plain function.
         """
-        output, back_model = run_with_back(self.model, x, t, cond)
+        output, back_model = run_with_back(self.model, x, model_time(t, self.time_scale), cond)
         share = 0.0 * output[..., x.shape[-1] :]  # the variance's channels, if any: nothing comes back from them
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
         _, eps = to_x0_eps(output[..., : x.shape[-1]], x, alpha, sigma, self.predicts)
@@ -105,6 +108,11 @@ def eps_slopes(alpha, sigma, predicts):
     if predicts == "v":
         return alpha, sigma
     return -sigma, 0.0
+
+
+def model_time(t, time_scale):
+    """What the model is told the time is: t itself, untouched, where the scale is 1."""
+    return t if time_scale == 1 else t * time_scale
 
 
 def run_with_back(model, x, t, cond):

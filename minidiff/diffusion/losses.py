@@ -10,7 +10,7 @@ step depends on the seed and the step alone.
 import numpy as np
 
 from ..backend import xp_of
-from .denoiser import Denoiser, check_predicts, from_x0_eps
+from .denoiser import Denoiser, check_predicts, from_x0_eps, model_time
 from .schedule import per_sample
 from .timesteps import make_t_sampler
 from .weighting import check_weighting, weight
@@ -24,13 +24,14 @@ class Objective:
     cond_dropout  how often a sample's condition is replaced by the null condition, which guidance needs
     t_sampler     "uniform", "stratified", "loss", or a t sampler from `timesteps`
     real_t        draw real-valued t from a Schedule too (a process always has them)
+    time_scale    the model is told time_scale t: see `Denoiser`
     """
 
-    def __init__(self, schedule, predicts="eps", cond_dropout=0.1, t_sampler="uniform", real_t=False):
+    def __init__(self, schedule, predicts="eps", cond_dropout=0.1, t_sampler="uniform", real_t=False, time_scale=1.0):
         check_predicts(predicts)
         if not 0 <= cond_dropout <= 1:
             raise ValueError(f"cond_dropout: got {cond_dropout}, expected a probability")
-        self.schedule, self.predicts, self.cond_dropout = schedule, predicts, cond_dropout
+        self.schedule, self.predicts, self.cond_dropout, self.time_scale = schedule, predicts, cond_dropout, time_scale
         self.t_sampler = make_t_sampler(t_sampler, schedule, real_t)
 
     def __call__(self, model, x0, rng, cond=None):
@@ -56,7 +57,7 @@ class Objective:
 
     def denoiser(self, model):
         """The denoiser that a model trained with this loss is sampled with."""
-        return Denoiser(model, self.schedule, self.predicts)
+        return Denoiser(model, self.schedule, self.predicts, time_scale=self.time_scale)
 
     def state(self):
         """What training has taught the loss itself (the t sampler's histories): {name: array}."""
@@ -85,8 +86,9 @@ class SimpleLoss(Objective):
         real_t=False,
         gamma=None,
         k=1.0,
+        time_scale=1.0,
     ):
-        super().__init__(schedule, predicts, cond_dropout, t_sampler, real_t)
+        super().__init__(schedule, predicts, cond_dropout, t_sampler, real_t, time_scale)
         check_weighting(weighting)
         self.weighting, self.gamma, self.k = weighting, gamma, k
 
@@ -94,7 +96,7 @@ class SimpleLoss(Objective):
         alpha, sigma = per_sample(self.schedule.alpha(t), x0), per_sample(self.schedule.sigma(t), x0)
         xt = alpha * x0 + sigma * eps
         target = from_x0_eps(x0, eps, alpha, sigma, self.predicts)
-        output, back_model = model(xt, t, cond)
+        output, back_model = model(xt, model_time(t, self.time_scale), cond)
         w = weight(self.schedule, t, self.predicts, self.weighting, self.gamma, self.k)
         losses, dlosses = mean_square(output, target, w)
         return losses, dlosses, back_model

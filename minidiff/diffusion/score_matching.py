@@ -1,5 +1,6 @@
 """Denoising score matching: learn the gradient of the log-density of noisy data from the noise that was added."""
 
+from .denoiser import model_time
 from .losses import Objective, mean_square
 from .schedule import per_sample
 
@@ -15,8 +16,8 @@ class ScoreMatching(Objective):
                 "none"        lambda = 1
     """
 
-    def __init__(self, schedule, weighting="sigma2", cond_dropout=0.1, t_sampler="uniform", real_t=False):
-        super().__init__(schedule, "score", cond_dropout, t_sampler, real_t)
+    def __init__(self, schedule, weighting="sigma2", cond_dropout=0.1, t_sampler="uniform", real_t=False, time_scale=1.0):
+        super().__init__(schedule, "score", cond_dropout, t_sampler, real_t, time_scale)
         if weighting not in ("sigma2", "likelihood", "none"):
             raise ValueError(f"weighting: got {weighting!r}, expected 'sigma2', 'likelihood' or 'none'")
         if weighting == "likelihood" and not hasattr(schedule, "g"):
@@ -26,7 +27,7 @@ class ScoreMatching(Objective):
     def compare(self, model, x0, eps, t, cond):
         sigma = self.schedule.sigma(t)
         xt = self.schedule.add_noise(x0, eps, t)
-        output, back_model = model(xt, t, cond)
+        output, back_model = model(xt, model_time(t, self.time_scale), cond)
         weight = None
         if self.weighting == "sigma2":
             weight = sigma * sigma

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minidiff.diffusion import VE, VP, GaussianMixture, Schedule, SimpleLoss
+from minidiff.diffusion import VE, VP, GaussianMixture, Schedule, ScoreMatching, SimpleLoss
 from minidiff.diffusion.denoiser import PREDICTS, from_x0_eps
 from minidiff.diffusion.losses import Objective
 from minidiff.diffusion.weighting import WEIGHTINGS, weight
@@ -28,6 +28,7 @@ def test_gradient_of_every_target_and_weighting(check_objective, tiny_net, predi
         dict(weighting="p2", gamma=0.5, k=2.0),
         dict(weighting="min_snr", gamma=3.0, predicts="v"),
         dict(cond_dropout=0.5),
+        dict(real_t=True, time_scale=0.01),
     ],
 )
 def test_gradient_of_every_option(check_objective, tiny_net, options):
@@ -183,6 +184,17 @@ def test_bad_input(tiny_net):
 def test_its_denoiser_speaks_the_same_language(tiny_net):
     denoiser = SimpleLoss(S, "v").denoiser(tiny_net(2, 2))
     assert denoiser.predicts == "v" and denoiser.schedule is S
+
+
+def test_the_model_is_told_the_same_time_in_training_and_in_sampling(tiny_net):
+    net = tiny_net(2, 2)
+    for objective in (SimpleLoss(VP(), time_scale=999.0), ScoreMatching(VP(), time_scale=999.0)):
+        objective(net, X0, np.random.default_rng(0))
+        assert 0 < net.seen[-1][1].min() and 200 < net.seen[-1][1].max() < 999
+        objective.denoiser(net)(X0, 0.5)
+        assert net.seen[-1][1] == 0.5 * 999
+        objective.denoiser(net).eps_back(X0, 0.25)
+        assert net.seen[-1][1] == 0.25 * 999
 
 
 # ---- weightings ------------------------------------------------------------------------------------------------------------
