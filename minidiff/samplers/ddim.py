@@ -3,7 +3,7 @@
 import math
 
 from .registry import eager, sampler
-from .stepping import READY, Path, Step, check_range
+from .stepping import READY, Path, Step, check_range, transition
 
 
 @sampler(order=1, calls=1, paper="DDIM, Song et al. 2020 (arXiv:2010.02502), eq. 12")
@@ -28,7 +28,7 @@ def ddim(denoiser, x, steps=50, eta=0.0, rng=None, **stepping):
 
 def noise_level(now, after):
     """Standard deviation of the noise that DDPM adds between two points. DDIM, equation 16 at eta = 1."""
-    return after.sigma / now.sigma * math.sqrt(1.0 - (now.alpha / after.alpha) ** 2)
+    return after.sigma / now.sigma * math.sqrt(transition(now, after)[1])
 
 
 @eager

@@ -4,7 +4,7 @@ import math
 
 from ..backend import xp_of
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice
+from .stepping import CLEAN, READY, Path, Step, check_choice, transition
 
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 PAPER = "DDPM, Ho et al. 2020 (arXiv:2006.11239), alg. 2"
@@ -49,6 +49,8 @@ def ddpm_subset(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepp
     """
     _check_variance(variance, denoiser)
     path = Path(denoiser, x, steps, rng=rng, **stepping)
+    if path.T is None:
+        raise ValueError("schedule: ddpm_subset leaves out whole steps, and this one has none; use ddpm_respaced")
     yield READY
     x = path.x
     for i, now, _ in path:
@@ -63,8 +65,7 @@ def ancestral_step(path, x, now, after, variance, last):
         x0, _, share = path.predict(x, now)
     else:
         x0, _ = path.denoise(x, now)
-    ratio = now.alpha / after.alpha
-    beta = 1.0 - ratio**2
+    ratio, beta = transition(now, after)
     beta_small = beta * after.sigma**2 / now.sigma**2
     x = (after.alpha * beta / now.sigma**2) * x0 + (ratio * after.sigma**2 / now.sigma**2) * x
     if last:

@@ -21,6 +21,9 @@ def probability_flow(denoiser, x, steps=None, rtol=1e-5, atol=1e-5, rng=None, **
     rtol, atol   the error allowed in one step, relative and absolute: see `diffusion.ode.rk45`
     stepping     see `stepping.Path`; of the spacing only the two ends matter
     """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value > 0:
+            raise ValueError(f"{name}: got {value}, expected a positive number")
     path = Path(denoiser, x, 2, rng=rng, rederive=True, **({"spacing": "exponential"} | stepping))
     ends = [p for p in path.points[path.start :] if p != CLEAN]
     y, first, last = scaled(path), ends[0], ends[-1]

@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from ..diffusion.spacing import did_you_mean
+from ..diffusion.names import did_you_mean
 
 SAMPLERS = {}
 

@@ -1,17 +1,14 @@
 """The reverse SDE, step by step, for every process: VP, sub-VP, VE, and the discrete schedules, which are VP.
 
-Only alpha and sigma are needed. Between two points of a linear SDE the noisier sample is
-
-    x = ratio x' + sqrt(added) z,    ratio = alpha / alpha',    added = sigma^2 - ratio^2 sigma'^2
-
-which is DDPM's sqrt(1 - beta) and beta for VP, and 1 and sigma^2 - sigma'^2 for VE. Song et al. 2021 (arXiv:2011.13456).
+Only alpha and sigma are needed: they say what the forward SDE does between two points (`stepping.transition`).
+Song et al. 2021 (arXiv:2011.13456).
 """
 
 import math
 
 from ..backend import xp_of
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step
+from .stepping import CLEAN, READY, Path, Step, transition
 
 PAPER = "Song et al. 2021 (arXiv:2011.13456)"
 
@@ -23,7 +20,7 @@ def reverse_diffusion(denoiser, x, steps=1000, rng=None, **stepping):
     The first step in the noise that is left out is the last: it returns the mean.
     stepping   see `stepping.Path`
     """
-    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
     yield READY
     x = path.x
     for i, now, after in path:
@@ -43,7 +40,7 @@ def predictor_corrector(denoiser, x, steps=1000, corrector_steps=1, snr=0.16, rn
         raise ValueError(f"corrector_steps: got {corrector_steps!r}, expected a whole number, at least 0")
     if not snr > 0:
         raise ValueError(f"snr: got {snr}, expected a positive number")
-    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
     yield READY
     x = path.x
     for i, now, after in path:
@@ -56,8 +53,7 @@ def predictor_corrector(denoiser, x, steps=1000, corrector_steps=1, snr=0.16, rn
 def reverse_step(path, x, now, after, last):
     """(x, x0) one step back:   x' = (2 - ratio) x + added score + sqrt(added) z,   without z at the last."""
     x0, eps = path.denoise(x, now)
-    ratio = now.alpha / after.alpha
-    added = now.sigma**2 - (ratio * after.sigma) ** 2
+    ratio, added = transition(now, after)
     x = (2.0 - ratio) * x - (added / now.sigma) * eps
     return (x if last else x + math.sqrt(added) * path.noise()), x0
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import xp_of
+from ..diffusion.names import did_you_mean
 from ..diffusion.sigmas import exponential_sigmas, karras_sigmas
-from ..diffusion.spacing import check_steps, did_you_mean, spaced_steps
+from ..diffusion.spacing import check_steps, spaced_steps
 from ..diffusion.thresholding import clip_x0, dynamic_threshold
 from ..rng import as_rng
 
@@ -157,6 +158,7 @@ class Path:
         if self.T:
             spacing = spacing or "leading"
             if spacing not in ("karras", "exponential"):
+                skip_last = skip_last and steps != self.T  # all the steps there are leave none to end on
                 return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
         check_steps(steps, self.T or math.inf)
         spacing = spacing or "linspace"
@@ -178,6 +180,15 @@ class Path:
                 low, high = self.at(self.t_min).s, self.at(self.t_max).s
                 raise ValueError(f"sigmas: got {s}, but this schedule's noise levels go from {low:.6g} to {high:.6g}")
         return points
+
+
+def transition(now, after):
+    """(ratio, added): the forward process makes x of the cleaner x' by   x = ratio x' + sqrt(added) z.
+
+    DDPM's sqrt(1 - beta) and beta where the process preserves variance; 1 and a difference of sigma^2 where alpha = 1.
+    """
+    ratio = now.alpha / after.alpha
+    return ratio, now.sigma**2 - (ratio * after.sigma) ** 2
 
 
 def scaled(path):
@@ -211,4 +222,5 @@ def check_range(name, value, low, high):
 def check_choice(name, value, known):
     """Raises ValueError unless value is one of the known ones."""
     if value not in known:
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(str, known))}{did_you_mean(value, known)}")
+        known = [str(one) for one in known]
+        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(known)}{did_you_mean(value, known)}")

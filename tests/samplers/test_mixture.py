@@ -72,9 +72,9 @@ CASES = {
     "reverse_diffusion, VP": ("reverse_diffusion", VP(), dict(steps=1000)),
     "reverse_diffusion, sub-VP": ("reverse_diffusion", SubVP(), dict(steps=1000)),
     "reverse_diffusion, VE": ("reverse_diffusion", VE(), dict(steps=1000)),
-    "predictor_corrector, VP": ("predictor_corrector", VP(), dict(steps=500, snr=0.1)),
-    "predictor_corrector, sub-VP": ("predictor_corrector", SubVP(), dict(steps=500, snr=0.1)),
-    "predictor_corrector, VE": ("predictor_corrector", VE(), dict(steps=500, snr=0.1)),
+    "predictor_corrector, VP": ("predictor_corrector", VP(), dict(steps=250, snr=0.1)),
+    "predictor_corrector, sub-VP": ("predictor_corrector", SubVP(), dict(steps=250, snr=0.1)),
+    "predictor_corrector, VE": ("predictor_corrector", VE(), dict(steps=250, snr=0.1)),
 }
 
 

@@ -1,0 +1,101 @@
+"""Every deterministic sampler nears the exact answer at the rate its order says."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minidiff import samplers
+from minidiff.diffusion import Schedule
+from minidiff.diffusion.continuous import EDM, VE, VP, SubVP
+from minidiff.diffusion.mixture import GaussianMixture
+from minidiff.samplers import convergence
+from minidiff.samplers.gaussian_chain import generated_variance
+from minidiff.samplers.lms import weights
+
+DETERMINISTIC = [row.name for row in samplers.SAMPLERS.values() if row.deterministic]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return {row.name: row for row in convergence.measure()}
+
+
+@pytest.mark.parametrize("name", [name for name in DETERMINISTIC if name != "probability_flow"])
+def test_slope_is_the_order(name, rows):
+    assert abs(rows[name].slope - rows[name].order) < 0.15, rows[name]
+
+
+def test_orders_are_those_of_the_papers():
+    orders = {name: samplers.find(name).order for name in DETERMINISTIC}
+    assert orders == {
+        "ddim": 1, "euler": 1, "dpm_solver_1": 1, "dpm_solver_2": 2, "dpm_solver": 3, "dpmpp_2s": 2, "dpmpp_3s": 3,
+        "dpmpp_2m": 2, "heun": 2, "plms": 2, "unipc": 3, "lms": 4, "rk4": 4, "probability_flow": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name, order, options", [
+    ("dpm_solver", 3, {"solver": "heun"}), ("dpm_solver_2", 2, {"solver": "heun"}), ("dpmpp_2m", 2, {"solver": "heun"}),
+    ("dpmpp_2s", 2, {"solver": "heun"}), ("unipc", 2, {"corrector": False}), ("unipc", 2, {"order": 1}),
+    ("unipc", 3, {"solver": "bh1"}), ("unipc", 3, {"interpolates": "eps"}),
+    ("unipc", 4, {"order": 3, "lower_order_final": False}),
+    ("lms", 1, {"order": 1}), ("lms", 2, {"order": 2}), ("lms", 3, {"order": 3}), ("plms", 2, {"warm_up": "none"}),
+])  # fmt: skip
+def test_slopes_of_the_variants(name, order, options):
+    errors = [convergence.error(samplers.find(name).function, steps, **options) for steps in (256, 1024)]
+    assert abs(math.log(errors[0] / errors[1]) / math.log(4) - order) < 0.2, errors
+
+
+def test_adaptive_solver_keeps_its_tolerance():
+    errors = {tol: convergence.error(samplers.probability_flow, 1, rtol=tol, atol=tol) for tol in (1e-4, 1e-6, 1e-8)}
+    for tol, error in errors.items():
+        assert error < 5 * tol, errors
+    assert errors[1e-8] < errors[1e-4] / 1e3
+
+
+@pytest.mark.parametrize("process", [Schedule.linear(), Schedule.cosine(), VP(), SubVP(), VE(), EDM()], ids=repr)
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_every_process(name, process):
+    """The exact flow from wherever the run starts to the noise level where it ends, whatever the schedule."""
+    mean, std = np.array([0.4, -0.2]), 0.7
+    denoiser = GaussianMixture([mean], stds=std).denoiser(process)
+    high, low = 5.0, 0.05
+    options = {} if name == "probability_flow" else {"steps": 1}
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    run = samplers.find(name).function(denoiser, x, sigmas=np.exp(np.linspace(math.log(high), math.log(low), 200)), **options)
+    *_, last = run
+    first, end = (samplers.Path(denoiser, x, 1, sigmas=[high, low]).points[i] for i in (0, 1))
+    ratio = math.sqrt((std**2 + end.s**2) / (std**2 + first.s**2))
+    exact = end.alpha * (mean + (x / first.alpha - mean) * ratio)
+    tolerance = {1: 3e-2, 2: 1e-3}.get(samplers.find(name).order, 1e-4)
+    np.testing.assert_allclose(last.x, exact, atol=tolerance)
+
+
+def test_weights_integrate_cubics():
+    """With four uneven nodes, every polynomial up to the third power, to the last digit."""
+    nodes, a, b = (2.0, 3.1, 3.5, 6.0), 2.0, 1.2
+    for power in range(4):
+        exact = (b ** (power + 1) - a ** (power + 1)) / (power + 1)
+        assert sum(w * n**power for w, n in zip(weights(nodes, a, b), nodes, strict=True)) == pytest.approx(exact, rel=1e-12)
+    h = 0.1  # on even nodes they are the classical weights
+    np.testing.assert_allclose(np.array(weights((0, h, 2 * h, 3 * h), 0, -h)) / -h, np.array([55, -59, 37, -9]) / 24)
+
+
+def test_variance_of_deterministic_and_broken_chains():
+    """DDIM on N(0, 1) multiplies by the same numbers whatever the noise; the subset hack leaves noise in."""
+    schedule = Schedule.linear(100, 1e-3, 0.2)
+    assert generated_variance(samplers.ddim, schedule, steps=100) < 1.0
+    full = generated_variance(samplers.ddpm, schedule)
+    assert generated_variance(samplers.ddim, schedule, steps=100, eta=1.0) == pytest.approx(full, rel=1e-12)
+    assert generated_variance(samplers.ddpm_respaced, schedule, steps=100) == pytest.approx(full, rel=1e-12)
+    assert generated_variance(samplers.ddpm_subset, schedule, steps=100) == pytest.approx(full, rel=1e-12)
+
+
+def test_table_and_figure(tmp_path, rows):
+    pytest.importorskip("matplotlib")
+    lines = convergence.table(list(rows.values()))
+    assert len(lines) == 1 + len(rows) and "dpmpp_2m" in "\n".join(lines)
+    figure = convergence.draw(list(rows.values()), tmp_path / "orders.png")
+    assert (tmp_path / "orders.png").stat().st_size > 10_000
+    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
+    assert len(figure.axes[0].lines) == len(rows)
