@@ -169,6 +169,8 @@ def plot_loss(losses, steps=None, path=None, title="Training loss", log=True):
         axes.plot(x, smooth if len(values) > 50 else values, color=colour, linewidth=1.8, label=name or None)
     if log and all((np.asarray(values) > 0).all() for values in curves.values()):
         axes.set_yscale("log")
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which(_plain_numbers())
     axes.set(xlabel="step", ylabel="loss")
     _style(axes, title, legend=len(curves) > 1)
     return _finish(figure, path)
@@ -256,6 +258,13 @@ def _style(axes, title=None, legend=False):
         axes.set_title(title, fontsize=11)
     if legend:
         axes.legend(frameon=False, fontsize=9)
+
+
+def _plain_numbers():
+    """0.3 in place of 3 x 10^-1, and only as many of them as fit."""
+    from matplotlib.ticker import LogFormatter
+
+    return LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5))
 
 
 def _smooth(values, share=0.03):
