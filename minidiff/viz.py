@@ -170,7 +170,7 @@ def plot_loss(losses, steps=None, path=None, title="Training loss", log=True):
     if log and all((np.asarray(values) > 0).all() for values in curves.values()):
         axes.set_yscale("log")
         for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which(_plain_numbers())
+            which(_plain_number)
     axes.set(xlabel="step", ylabel="loss")
     _style(axes, title, legend=len(curves) > 1)
     return _finish(figure, path)
@@ -260,11 +260,9 @@ def _style(axes, title=None, legend=False):
         axes.legend(frameon=False, fontsize=9)
 
 
-def _plain_numbers():
-    """0.3 in place of 3 x 10^-1, and only as many of them as fit."""
-    from matplotlib.ticker import LogFormatter
-
-    return LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5))
+def _plain_number(value, _position=None):
+    """0.3 in place of 3 x 10^-1, and of the marks of a logarithmic axis only 1, 2, 3 and 5."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "1235" else ""
 
 
 def _smooth(values, share=0.03):
