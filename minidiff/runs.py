@@ -13,19 +13,23 @@ from .training.trainer import FILE
 
 WEIGHTS = 0  # the stream of the seed from which initial weights are drawn
 MODELS = {"unet": models.UNet, "mlp": models.MLP}
-SHARED = {"model": {"name": "unet"}, "diffusion": {"schedule": "cosine", "predicts": "v"},
-          "train": {"lr": 2e-3, "warmup": 100}}  # fmt: skip
+SHARED = {
+    "model": {"name": "unet"},
+    "diffusion": {"schedule": "cosine", "predicts": "v"},
+    "train": {"lr": 2e-3, "warmup": 100, "checkpoint_every": 250, "sample_every": 500},
+}
+_SMALL = {"layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 32}
+_LARGE = {"layers_per_block": 2, "norm_num_groups": 16, "attention_head_dim": 32, "dropout": 0.1}
 PRESETS = {  # what suits a data set, over SHARED; any of it can be changed
-    "digits": {"model": {"block_out_channels": [32, 64], "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 32},
-               "train": {"steps": 1500}},
-    "mnist": {"model": {"block_out_channels": [32, 64, 64], "layers_per_block": 1, "norm_num_groups": 8,
-                        "attention_head_dim": 32}, "train": {"steps": 4000, "checkpoint_every": 250, "sample_every": 500}},
-    "cifar10": {"model": {"block_out_channels": [64, 128, 128], "layers_per_block": 2, "norm_num_groups": 16,
-                          "attention_head_dim": 32, "dropout": 0.1},
-                "train": {"steps": 50000, "lr": 5e-4, "checkpoint_every": 500, "sample_every": 2000}},
-    "points": {"model": {"name": "mlp", "width": 128, "depth": 3}, "diffusion": {"schedule": "cosine", "predicts": "eps"},
-               "train": {"steps": 3000, "batch_size": 256}},
-}  # fmt: skip
+    "digits": {"model": {**_SMALL, "block_out_channels": [32, 64]}, "train": {"steps": 1500}},
+    "mnist": {"model": {**_SMALL, "block_out_channels": [32, 64, 64]}, "train": {"steps": 4000}},
+    "cifar10": {"model": {**_LARGE, "block_out_channels": [64, 128, 128]}, "train": {"steps": 50000, "lr": 5e-4}},
+    "points": {
+        "model": {"name": "mlp", "width": 128, "depth": 3},
+        "diffusion": {"predicts": "eps"},
+        "train": {"steps": 3000, "batch_size": 256},
+    },
+}
 
 
 class Run(NamedTuple):
@@ -76,8 +80,10 @@ def build_model(options, seed=0):
 def build_objective(config):
     """Schedule and loss."""
     d = config.diffusion
-    given = {key: getattr(d, key) for key in ("beta_start", "beta_end") if getattr(d, key) is not None}
-    schedule = Schedule.named(d.schedule, d.T, **given)
+    options = {key: getattr(d, key) for key in ("beta_start", "beta_end") if getattr(d, key) is not None}
+    if not options and d.schedule != "cosine":
+        options = {"scale_to_T": True}  # the usual betas belong to T = 1000; with another T they end in too little noise
+    schedule = Schedule.named(d.schedule, d.T, **options)
     return SimpleLoss(schedule, d.predicts, d.weighting, d.cond_dropout, d.t_sampler)
 
 

@@ -31,7 +31,9 @@ def run(arguments):
     from ..training.files import write_whole
 
     start, out = time.perf_counter(), Path(arguments.out)
-    config = preset("digits").override([f"train.steps={arguments.steps}", f"train.seed={arguments.seed}"])
+    config = preset("digits").override(
+        [f"train.steps={arguments.steps}", f"train.seed={arguments.seed}", "train.sample_every=none"]
+    )
     made = build(config)
     print(f"1/4  training a U-Net of {made.model.size():,} parameters on {len(made.images):,} real digits")
     trainer = make_trainer(made, out)
