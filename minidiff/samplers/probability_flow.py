@@ -19,18 +19,17 @@ def probability_flow(denoiser, x, steps=None, rtol=1e-5, atol=1e-5, rng=None, **
 
     steps        None; a number is the most that may be accepted before giving up with RuntimeError
     rtol, atol   the error allowed in one step, relative and absolute: see `diffusion.ode.rk45`
-    stepping     see `stepping.Path`; of the spacing only the two ends matter
+    stepping     see `stepping.Path`; of `sigmas` only the two ends matter, and spacing has no say
     """
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value > 0:
             raise ValueError(f"{name}: got {value}, expected a positive number")
-    path = Path(denoiser, x, 2, rng=rng, rederive=True, **({"spacing": "exponential"} | stepping))
-    ends = [p for p in path.points[path.start :] if p != CLEAN]
-    y, first, last = scaled(path), ends[0], ends[-1]
     if steps is not None and not steps >= 1:
         raise ValueError(f"steps: got {steps}, expected at least 1, or None")
+    path = Path(denoiser, x, 2, rng=rng, rederive=True, **(stepping | {"spacing": "exponential"}))  # two steps: two ends
+    y, seen = scaled(path), None
+    first, *_, last = [path.points[path.start], *(p for p in path.points if p != CLEAN)]
     yield READY
-    seen = None
 
     def f(u, y):
         nonlocal seen
