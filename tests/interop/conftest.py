@@ -31,11 +31,12 @@ def stir(torch):
 
 @pytest.fixture
 def same_weights(torch):
-    """same_weights(ours, theirs): load their weights into ours, with nothing missing and nothing left over."""
+    """same_weights(ours, theirs, prefix): load their weights, their names behind a prefix, with nothing left over."""
     from minidiff.interop.fit import fit
 
-    def run(ours, theirs, **options):
-        fit(ours, {name: p.detach().numpy() for name, p in theirs.named_parameters() if p.requires_grad}, **options)
+    def run(ours, theirs, prefix="", **options):
+        weights = {prefix + name: p.detach().numpy() for name, p in theirs.named_parameters() if p.requires_grad}
+        fit(ours, weights, **options)
         return ours
 
     return run
@@ -65,8 +66,8 @@ def same_gradients(torch, close):
     """
     from minidiff.interop.layout import slots
 
-    def run(ours, theirs, relative=1e-3):
-        grads = {name: p.grad.numpy() for name, p in theirs.named_parameters() if p.requires_grad}
+    def run(ours, theirs, relative=1e-3, prefix=""):
+        grads = {prefix + name: p.grad.numpy() for name, p in theirs.named_parameters() if p.requires_grad}
         own = slots(ours)
         assert set(own) == set(grads)
         largest = max(float(np.abs(g).max()) for g in grads.values())

@@ -1,0 +1,165 @@
+"""Text to numbers as CLIP does it: lower case, words, bytes, and the most frequent pairs of bytes glued together first.
+
+Byte-pair encoding is Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2; the rules of CLIP are those of
+Radford et al. 2021 (arXiv:2103.00020). Gives the numbers that transformers' CLIPTokenizer gives, from its two files.
+"""
+
+import functools
+import json
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+# What Unicode calls white space. Python's \s has four control characters more.
+_SPACES = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_WHOLE = (START, END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
+
+
+class CLIPTokenizer:
+    """tokenizer(texts) -> (ids, mask), both (B, length): start, the text's tokens, end, and padding.
+
+    vocab      {token: number}; it must know every byte, with and without the end of a word "</w>"
+    merges     pairs of tokens, the most frequent first
+    pad        the token that fills up: the end again, or "!" in Stable Diffusion 2
+    length     tokens of a text, start and end included; longer ones are cut
+    lowered    those of the special tokens that are looked for after the text is made lower case, not before
+    """
+
+    def __init__(self, vocab, merges, pad=END, length=77, lowered=()):
+        for name in (START, END, pad):
+            if name not in vocab:
+                raise ValueError(f"vocab: {name!r} is missing, expected the vocabulary of a CLIP tokenizer")
+        self.vocab, self.length, self.pad = vocab, length, pad
+        self.rank = {tuple(pair): i for i, pair in enumerate(merges)}
+        self.names = {number: token for token, number in vocab.items()}
+        self._raw = _any_of([name for name in dict.fromkeys((START, END, pad)) if name not in lowered])
+        self._lowered = _any_of(lowered)
+        self._word = functools.lru_cache(maxsize=1 << 16)(self._encode_word)
+
+    @classmethod
+    def from_folder(cls, folder):
+        """From vocab.json and merges.txt, and what tokenizer_config.json and special_tokens_map.json say of padding."""
+        folder = Path(folder)
+        missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).exists()]
+        if missing:
+            raise FileNotFoundError(f"{folder} has no {' and no '.join(missing)}: not the folder of a CLIP tokenizer")
+        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+        lines = lines[1:] if lines[0].startswith("#version") else lines
+        merges = [tuple(line.split()) for line in lines if len(line.split()) == 2]
+        settings = {}
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):
+            if (folder / name).exists():
+                settings |= json.loads((folder / name).read_text(encoding="utf-8"))
+        specials, length = {}, settings.get("model_max_length", 77)
+        for role, usual in (("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)):
+            special = settings.get(role) or usual
+            special = special if isinstance(special, dict) else {"content": special}
+            specials[special["content"]] = special.get("normalized", False)  # of two that say something, the last
+            pad = special["content"]
+        return cls(vocab, merges, pad, length if length < 10**6 else 77, [name for name, late in specials.items() if late])
+
+    def __call__(self, texts, length=None, padding=True):
+        """texts: a string or a list   ->   ids (B, length) int64, mask (B, length) bool, False on the padding.
+
+        padding False: only as long as the longest text needs.
+        """
+        texts, length = [texts] if isinstance(texts, str) else list(texts), length or self.length
+        rows = [[self.vocab[START], *self.encode(text)[: length - 2], self.vocab[END]] for text in texts]
+        wide = length if padding else max(map(len, rows))
+        ids = np.full((len(rows), wide), self.vocab[self.pad], dtype=np.int64)
+        mask = np.zeros(ids.shape, dtype=bool)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)], mask[i, : len(row)] = row, True
+        return ids, mask
+
+    def encode(self, text):
+        """The numbers of a text, without start, end and padding.   -> list of int"""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"text: half of a surrogate pair at {error.start}, which no file can hold") from None
+        ids = []
+        for i, part in enumerate(self._raw.split(text)):
+            if i % 2:  # a special token, spelled out; padding is one, so Stable Diffusion 2 takes "!" for padding
+                ids.append(self.vocab[part])
+                continue
+            for j, piece in enumerate(self._lowered.split(normalize(part))):
+                if j % 2:
+                    ids.append(self.vocab[piece])
+                else:
+                    ids += (number for word in words(piece) for number in self._word(word))
+        return ids
+
+    def decode(self, ids):
+        """The text of numbers, as far as it survived: lower case, one space after each word."""
+        tokens = [self.names[int(i)] for i in ids]
+        text = "".join(token for token in tokens if token not in (START, END))
+        raw = b" ".join(bytes(BYTE_OF[letter] for letter in word) for word in text.split("</w>"))
+        return raw.decode("utf-8", errors="replace").strip()
+
+    def _encode_word(self, word):
+        """A word's bytes, as letters, the last marked; then the best known pair of neighbours is joined, again and again."""
+        parts = [LETTER_OF[byte] for byte in word.encode()]
+        parts[-1] += "</w>"
+        parts = [part if part in self.vocab else None for part in parts]  # None: a byte that this vocabulary lacks
+        while len(parts) > 1:
+            ranks = [self.rank.get(pair, len(self.rank)) for pair in zip(parts[:-1], parts[1:], strict=True)]
+            best = min(ranks)
+            if best == len(self.rank):
+                break
+            at = ranks.index(best)
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        return [self.vocab[END] if part is None else self.vocab[part] for part in parts]
+
+
+def _any_of(names):
+    """Matches one of the names, in a group of its own; without names, nothing."""
+    return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
+
+
+def normalize(text):
+    """Composed characters, single spaces, lower case, letter by letter (so a final sigma stays a plain one)."""
+    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    return "".join(letter.lower() for letter in text)
+
+
+def words(text):
+    """A normalized text cut up: contractions, runs of letters, single digits, runs of anything else; spaces drop out."""
+    i, found = 0, []
+    while i < len(text):
+        kind, start = _kind(text[i]), i
+        whole = next((word for word in _WHOLE if text[i] in "'<" and text.startswith(word, i)), None)
+        if whole:  # one word, or, of a special token in capitals, its three parts
+            i += len(whole)
+            found += [whole] if whole[0] == "'" else ["<|", whole[2:-2], "|>"]
+            continue
+        i += 1
+        while kind not in "N " and i < len(text) and _kind(text[i]) == kind:
+            i += 1
+        if kind != " ":
+            found.append(text[start:i])
+    return found
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _kind(letter):
+    """L letter, N number, space, or . for everything else."""
+    if _SPACES.fullmatch(letter):
+        return " "
+    kind = unicodedata.category(letter)[0]
+    return kind if kind in "LN" else "."
+
+
+def _letters():
+    """A printable letter for every byte, as GPT-2 chose them: itself where it prints, else one from 256 upwards."""
+    prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in prints]
+    return {byte: chr(byte) for byte in prints} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
+
+
+LETTER_OF = _letters()
+BYTE_OF = {letter: byte for byte, letter in LETTER_OF.items()}
