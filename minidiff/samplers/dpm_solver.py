@@ -4,7 +4,7 @@ In lambda = log(alpha / sigma) the probability-flow ODE is linear but for the ne
 lambda' = lambda + h, is known up to an integral over the network's prediction D:
 
     x' = (alpha' / alpha) x - sigma' integral of eps    DPM-Solver,   Lu et al. 2022 (arXiv:2206.00927), prop. 3.1
-    x' = (sigma' / sigma) x + alpha' integral of x0     DPM-Solver++, Lu et al. 2022 (arXiv:2211.01095), eq. 9
+    x' = (sigma' / sigma) x + alpha' integral of x0     DPM-Solver++, Lu et al. 2022 (arXiv:2211.01095), prop. 4.1
 
 The two differ in which prediction is taken to be smooth. With k = h for eps and k = -h for x0 both read
 
@@ -43,7 +43,7 @@ def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_fi
 
 
 @sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 1",
-         dpmpp_3s=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, app. B"))
+         dpmpp_3s=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order"))
 def dpmpp_2s(denoiser, x, steps=50, order=2, solver="midpoint", lower_order_final=True, rng=None, **stepping):
     """DPM-Solver++ 2S: `dpm_solver` with the clean picture in place of the noise, so clipping it is sound."""
     path = _path(denoiser, x, steps, order, solver, rng=rng, **stepping)

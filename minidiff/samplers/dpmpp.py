@@ -21,7 +21,7 @@ def dpmpp_2m(denoiser, x, steps=50, solver="midpoint", lower_order_final=True, r
     yield from _multistep(path, 0.0, solver, lower_order_final)
 
 
-@sampler(order=None, calls=1, deterministic=False, paper=f"{PAPER_PP}, sec. 5")
+@sampler(order=None, calls=1, deterministic=False, paper=f"{PAPER_PP}, SDE-DPM-Solver++(2M)")
 def dpmpp_2m_sde(denoiser, x, steps=50, eta=1.0, solver="midpoint", lower_order_final=True, rng=None, **stepping):
     """SDE-DPM-Solver++(2M): as `dpmpp_2m`, on the SDE.   x (B, ...) -> yields Step.
 
@@ -50,7 +50,7 @@ def _multistep(path, eta, solver, lower_order_final):
         yield Step(i, now.t, x, x0)
 
 
-@sampler(order=None, calls=2, deterministic=False, paper=f"{PAPER_PP}, singlestep, as k-diffusion's dpmpp_sde")
+@sampler(order=None, calls=2, deterministic=False, paper=f"{PAPER_PP}, SDE, singlestep; k-diffusion, sample_dpmpp_sde")
 def dpmpp_sde(denoiser, x, steps=50, eta=1.0, r=0.5, rng=None, **stepping):
     """SDE-DPM-Solver++(2S): a second evaluation on the way, a share r of the step further on.   x (B, ...) -> yields Step.
 

@@ -1,5 +1,7 @@
 """One line from a denoiser to pictures: `sample` starts from noise, runs a sampler by name to its end, shows progress."""
 
+import math
+
 import numpy as np
 
 from ..backend import module_of, xp_of
@@ -29,19 +31,28 @@ def sample(name, denoiser, shape, steps=None, rng=None, progress=False, cond=Non
     if x is None:
         if start:
             raise ValueError(f"start: got {start} without x; a run that starts on the way needs the sample to start from")
-        x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(prior_std(denoiser))
+        std = prior_std(denoiser, options.get("sigmas"))
+        x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(std)
     elif tuple(x.shape) != tuple(shape):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected {tuple(shape)}")
     if steps is not None:
         options["steps"] = steps
     run = row.function(denoiser, x, rng=rng, cond=cond, start=start, **options)
     if progress:
-        run = show(run, total=None if steps is None else steps - start, label=name)
+        steps = row.steps if steps is None else steps if np.ndim(steps) == 0 else len(steps)
+        run = show(run, total=steps - start if steps and "sigmas" not in options else None, label=name)
     for step in run:
         x = step.x
     return x
 
 
-def prior_std(denoiser):
-    """Standard deviation of the noise that a run starts from: the schedule's `prior_std`, or 1 where it has none."""
-    return float(getattr(denoiser.schedule, "prior_std", 1.0))
+def prior_std(denoiser, sigmas=None):
+    """Standard deviation of the noise that a run starts from: the schedule's `prior_std`, or 1 where it has none.
+
+    With noise levels of one's own: what data of variance 1 has at the first of them.
+    """
+    schedule = denoiser.schedule
+    if sigmas is None or len(sigmas) == 0 or not sigmas[0] > 0:  # the last two are errors that the sampler will name
+        return float(getattr(schedule, "prior_std", 1.0))
+    t = schedule.t_of_log_snr(-2.0 * math.log(sigmas[0]))
+    return math.hypot(schedule.alpha(t), schedule.sigma(t))

@@ -11,10 +11,10 @@ from .stepping import READY, Path, Step, check_choice
 PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
 
 
-@sampler(order=3, calls=1, paper=f"{PAPER}, alg. 1 and 2")
+@sampler(order=3, calls=1, paper=f"{PAPER}, sec. 3")
 def unipc(denoiser, x, steps=50, order=2, solver="bh2", interpolates="x0", corrector=True, lower_order_final=True, rng=None,
           **stepping):
-    """Unified predictor-corrector.   x (B, ...) -> yields Step.   Algorithms 1 (UniC) and 2 (UniP).
+    """Unified predictor-corrector.   x (B, ...) -> yields Step.   UniP, section 3.2, and UniC, 3.1.
 
     order              of the predictor, 1 to 3; the corrector makes it one more
     solver             "bh1" or "bh2": B(h) = h or e^h - 1
@@ -49,7 +49,7 @@ def _advance(x, past, after, solver, form, arrived=None):
     """x at `after`, from x at the newest point of `past`; with `arrived`, the prediction there, the corrected one.
 
     Predictions at other points enter as slopes D_m = (D_m - D_0) / r_m, weighed so that the step is right for
-    polynomials. Equation 5 (predictor) and 3 (corrector).
+    polynomials. Section 3.1 (corrector) and 3.2 (predictor).
     """
     now, D0 = past[0]
     h = after.lam - now.lam

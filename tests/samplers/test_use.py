@@ -243,6 +243,25 @@ def test_progress_bar(denoiser, capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
+def test_progress_of_runs_whose_length_is_not_a_number(denoiser, capsys):
+    pytest.importorskip("tqdm")
+    for options in (dict(steps=[40, 20, 0]), dict(sigmas=[2.0, 1.0, 0.0]), dict(steps=5, start=2, x=X)):
+        minidiff.sample("ddim", denoiser, X.shape, rng=0, progress=True, **options)
+    minidiff.sample("probability_flow", denoiser, X.shape, rng=0, progress=True)
+
+
+def test_noise_of_the_right_size_for_levels_of_one_s_own():
+    """Data of variance 1 on a process that lets variance grow: the start has the variance that such data has there."""
+    seen = []
+    one = GaussianMixture([[0.0]], stds=1.0).denoiser(EDM())
+    model = lambda x, t, c: seen.append(x.std()) or one(x, t)[1]  # noqa: E731
+    for top in (80.0, 3.0):
+        made = minidiff.sample("heun", Denoiser(model, EDM()), (20_000, 1), rng=0, sigmas=np.geomspace(top, 0.01, 30))
+        assert seen[0] == pytest.approx(np.hypot(1.0, top), rel=0.02)
+        assert made.std() == pytest.approx(1.0, rel=0.02)
+        seen.clear()
+
+
 def test_import_is_light():
     import subprocess
     import sys
