@@ -134,6 +134,8 @@ def main(argv=None):
         for m in chosen:
             print(f"{m.name}\n    {m.file}\n  - {m.old}\n  + {m.new}\n    seen: {m.seen}\n")
         return 0
+    if not chosen:
+        parser.error(f"no mistake's name or file contains {' or '.join(arguments.words)}")
     try:
         killers = run(chosen, arguments.jobs)
     except SystemError as error:
