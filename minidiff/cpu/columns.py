@@ -1,9 +1,15 @@
-"""What the output pixels of a piece see, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory."""
+"""What the output pixels of a piece see, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory.
+
+Channels lie last, so the KW pixels that a window sees in one row of the image are one run of memory: overlapping windows
+are a view with strides of its own, and copying that view is the whole of gathering.
+"""
+
+import numpy as np
 
 from .pieces import CACHE, cut, even
 from .scratch import scratch
 
-TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
+TASK = 1 << 22  # multiplications below which a piece is not worth handing to another thread
 
 
 def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
@@ -13,39 +19,45 @@ def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
     each = even(B, CACHE // (OH * row_bytes), at_least)
     if each > 1 or OH * row_bytes <= CACHE or not bands:
         return [(n0, n1, 0, OH) for n0, n1 in cut(B, each)]
-    band = even(OH, max(1, CACHE // row_bytes))
+    band = even(OH, CACHE // row_bytes)
     return [(n, n + 1, i0, i1) for n in range(B) for i0, i1 in cut(OH, band)]
 
 
 def columns(x, piece, KH, KW, stride, pads, OW):
     """One row for each output pixel of the piece.   -> (images rows OW, KH KW C), this thread's until it asks again"""
     n0, n1, i0, i1 = piece
-    C = x.shape[3]
+    C, rows = x.shape[3], i1 - i0
     if KH == KW == stride == 1 and not any(map(any, pads)):
         return x[n0:n1, i0:i1].reshape(-1, C)
-    rows = i1 - i0
     seen = padded(x[n0:n1], i0 * stride - pads[0][0], (rows - 1) * stride + KH, pads[1])
-    cols = scratch("conv2d columns", (n1 - n0, rows, OW, KH, KW, C), x.dtype)
-    for u in range(KH):
-        for v in range(KW):
-            cols[:, :, :, u, v] = seen[:, u : u + stride * rows : stride, v : v + stride * OW : stride]
+    image, row, pixel, number = seen.strides
+    windows = (n1 - n0, rows, OW, KH, KW * C)
+    cols = scratch("columns", windows, x.dtype)
+    cols[...] = np.ndarray(windows, x.dtype, seen, 0, (image, stride * row, stride * pixel, row, number))
     return cols.reshape(-1, KH * KW * C)
 
 
 def padded(x, first, count, sides):
-    """`count` rows of images from row `first` on, zeros where there is no image, and at the sides.   x (n, H, W, C)"""
+    """`count` rows of images from row `first` on, zeros where there is no image, and at the sides. Contiguous.
+
+    x (n, H, W, C)   sides (left, right)   ->   (n, count, left + W + right, C), this thread's until it asks again
+    """
     n, H, W, C = x.shape
     (left, right), above = sides, max(0, -first)
-    inside = min(H, first + count) - max(0, first)
-    if not (left or right) and inside == count:
-        return x[:, first : first + count]
-    out = scratch("conv2d padded", (n, count, left + W + right, C), x.dtype)
-    out[:, :above] = 0
-    out[:, above + inside :] = 0
-    middle = out[:, above : above + inside]
-    middle[:, :, :left] = 0
-    middle[:, :, left + W :] = 0
-    middle[:, :, left : left + W] = x[:, max(0, first) : max(0, first) + inside]
+    inside = max(0, min(H, first + count) - max(0, first))
+    part = x[:, max(0, first) : max(0, first) + inside]
+    if not (left or right) and inside == count and part.flags.c_contiguous:
+        return part
+    out = scratch("padded", (n, count, left + W + right, C), x.dtype)
+    if above:
+        out[:, :above] = 0
+    if above + inside < count:
+        out[:, above + inside :] = 0
+    if left:
+        out[:, :, :left] = 0
+    if right:
+        out[:, :, left + W :] = 0
+    out[:, above : above + inside, left : left + W] = part
     return out
 
 
@@ -57,7 +69,7 @@ def scatter_back(dcols, dx, stride, pads):
     if KH == KW == stride == 1 and not any(map(any, pads)):
         dx[...] = dcols.reshape(dx.shape)
         return
-    total = scratch("conv2d padded", (n, top + H + bottom, left + W + right, C), dx.dtype)
+    total = scratch("padded", (n, top + H + bottom, left + W + right, C), dx.dtype)
     total[...] = 0
     for u in range(KH):
         for v in range(KW):

@@ -1,12 +1,15 @@
 """Convolution in pieces: the columns of a few images, or of a band of one, are gathered into cache and used there.
 
-Gathering all columns at once writes and reads KH KW times the image through main memory. A piece's columns stay in the
-core's own cache until its product is done. Backward to the input of a convolution of stride 1 is a convolution itself,
-of dy with the kernel turned round: gathering is cheaper than adding columns back, and nothing is written twice.
+Gathering all columns at once writes and reads KH KW times the image through main memory. A piece's columns stay in
+cache until its product is done. Backward to the input of a convolution of stride 1 is a convolution itself, of dy with
+the kernel turned round: gathering is cheaper than adding columns back, and nothing is written twice.
+
+Most convolutions of a U-Net are 3 x 3, and `winograd` is quicker for these as soon as they are not tiny.
 """
 
 import numpy as np
 
+from . import winograd
 from .columns import columns, image_pieces, scatter_back
 from .pieces import lanes
 from .rows import add_row
@@ -19,35 +22,30 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     pads = ((padding, padding), (padding, padding)) if type(padding) is int else padding
     if not _fits(x, w, b, stride, pads):
         return NotImplemented
-    y = run(x, w, b, stride, pads)
-    if y is NotImplemented:
-        return NotImplemented
     KH, KW, C, O = w.shape
-    B, OH, OW = y.shape[:3]
-    (top, bottom), (left, right) = pads
-    turned = ((KH - 1 - top, KH - 1 - bottom), (KW - 1 - left, KW - 1 - right))
-    by_convolution = stride == 1 and min(min(turned)) >= 0
-
-    def back(dy):  # saved: x, w
-        dy = np.ascontiguousarray(dy)
-        dw, db = weight_gradients(x, dy, w.shape, stride, pads)
-        if by_convolution:
-            dx = run(dy, w[::-1, ::-1].transpose(0, 1, 3, 2), None, 1, turned)
-        else:
-            dx = input_gradient(dy, w, x.shape, stride, pads)
-        return (dx, dw) if b is None else (dx, dw, db)
-
-    return y, back
-
-
-def run(x, w, b, stride, pads):
-    """The forward pass alone.   -> y (B, OH, OW, O)"""
-    (KH, KW, C, O), B = w.shape, x.shape[0]
+    B = x.shape[0]
     OH, OW = ((n + sum(pad) - k) // stride + 1 for n, pad, k in zip(x.shape[1:3], pads, (KH, KW), strict=True))
     if OH < 1 or OW < 1:
         return NotImplemented
+    few_products = winograd.pays(B, OH, OW, KH, KW, C, O, stride)
+    y = winograd.run(x, w, b, pads, OH, OW) if few_products else direct(x, w, b, stride, pads, OH, OW)
+
+    def back(dy):  # saved: x, w
+        if few_products and y_tiles <= winograd.LARGEST:
+            dx, dw, db = winograd.gradients(x, w, dy, pads)
+        else:
+            dx, (dw, db) = input_gradient(dy, w, x.shape, stride, pads), weight_gradients(x, dy, w.shape, stride, pads)
+        return (dx, dw) if b is None else (dx, dw, db)
+
+    y_tiles = -(-OH // 4) * -(-OW // 4)
+    return y, back
+
+
+def direct(x, w, b, stride, pads, OH, OW):
+    """The forward pass alone.   -> y (B, OH, OW, O)"""
+    (KH, KW, C, O), B = w.shape, x.shape[0]
     y = np.empty((B, OH, OW, O), x.dtype)
-    wide = np.ascontiguousarray(w).reshape(KH * KW * C, O)
+    wide = w.reshape(KH * KW * C, O)
     pieces = image_pieces(B, OH, OW, KH * KW * C, O, x.itemsize)
 
     def forward(i):
@@ -88,15 +86,19 @@ def weight_gradients(x, dy, shape, stride, pads):
 
 
 def input_gradient(dy, w, shape, stride, pads):
-    """dLoss/dx where it is no convolution: the columns' gradients, added up where windows overlap."""
+    """dLoss/dx: a convolution, or where strides skip pixels the columns' gradients, added up where windows overlap."""
     (KH, KW, C, O), (B, OH, OW, _) = w.shape, dy.shape
+    turned = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip((KH, KW), pads, strict=True))
+    if stride == 1 and min(min(turned)) >= 0:
+        around = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))  # (KH, KW, O, C)
+        return direct(np.ascontiguousarray(dy), around, None, 1, turned, *shape[1:3])
     dx = np.empty(shape, dy.dtype)
-    tall = np.ascontiguousarray(w.reshape(KH * KW * C, O).T)
+    tall = w.reshape(KH * KW * C, O).T
     pieces = image_pieces(B, OH, OW, KH * KW * C, O, dy.itemsize, bands=False)
 
     def backward(i):
         n0, n1, _, _ = pieces[i]
-        dcols = scratch("conv2d columns", ((n1 - n0) * OH * OW, KH * KW * C), dy.dtype)
+        dcols = scratch("columns", ((n1 - n0) * OH * OW, KH * KW * C), dy.dtype)
         np.matmul(dy[n0:n1].reshape(-1, O), tall, out=dcols)
         scatter_back(dcols.reshape(n1 - n0, OH, OW, KH, KW, C), dx[n0:n1], stride, pads)
 

@@ -1,7 +1,7 @@
 """How work is cut: pieces that fit a core's cache, lanes of pieces for sums. Functions of sizes alone, so that neither
 chance nor the number of threads has a say in the last bit of a result."""
 
-CACHE = 384 * 1024  # bytes of scratch a piece may fill: most cores have 512 KiB to 2 MiB of their own
+CACHE = 1536 * 1024  # bytes of scratch a piece may fill: less than a core's share of the last level cache
 LANES = 8  # partial sums of a weight's gradient: so many threads can work on one
 
 
