@@ -20,7 +20,7 @@ class CLIPTextModel(Layer):
     """
 
     def __init__(self, vocab_size=49408, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
-                 max_position_embeddings=77, hidden_act="quick_gelu", layer_norm_eps=1e-5, attention_dropout=0.0,
+                 max_position_embeddings=77, hidden_act="quick_gelu", layer_norm_eps=1e-5,
                  pad_token_id=1, bos_token_id=49406, eos_token_id=49407, rng=None):  # fmt: skip
         self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
         self.text_model = CLIPTextTransformer(self.config, as_rng(rng))
