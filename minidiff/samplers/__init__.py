@@ -8,6 +8,7 @@ from .ddim import ddim, ddim_invert
 from .ddpm import ddpm, ddpm_respaced, ddpm_subset
 from .dpm_solver import dpm_solver, dpmpp_2s
 from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_sde
+from .editing import inpaint, interpolate, repaint, sdedit, slerp
 from .euler import euler, euler_ancestral
 from .heun import heun
 from .lms import lms
@@ -21,6 +22,7 @@ from .unipc import unipc
 
 __all__ = [
     "SAMPLERS", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset",
-    "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find", "heun", "lms",
-    "plms", "predictor_corrector", "probability_flow", "reverse_diffusion", "rk4", "sample", "table", "unipc",
-]
+    "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find", "heun", "inpaint",
+    "interpolate", "lms", "plms", "predictor_corrector", "probability_flow", "repaint", "reverse_diffusion", "rk4", "sample",
+    "sdedit", "slerp", "table", "unipc",
+]  # fmt: skip
