@@ -1,0 +1,109 @@
+"""`RawKernel` without a GPU: CUDA C compiled by g++ against cuda_on_cpu.h, with CuPy's call signature and its manners.
+
+A kernel is compiled once for each source and set of flags; the library is kept in the temporary folder.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+HEADER = Path(__file__).with_name("cuda_on_cpu.h")
+COMPILER = shutil.which("g++")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
+LIMITS = (1024, 1024, 64)  # threads of a block along each axis, and 1024 in all
+
+SCALARS = {"float": np.float32, "double": np.float64, "int": np.int32, "unsigned": np.uint32, "unsigned int": np.uint32,
+           "long long": np.int64, "unsigned long long": np.uint64, "size_t": np.uint64}  # fmt: skip
+
+
+class RawKernel:
+    """The kernel `name` of `code`, as cupy.RawKernel.   kernel(grid, block, args)
+
+    backwards  class attribute: run blocks and threads from last to first, to shake out results that hang on the order
+    """
+
+    backwards = False
+    sanitize = bool(os.environ.get("MINIDIFF_SANITIZE"))
+
+    def __init__(self, code, name, options=(), backend="nvrtc"):
+        found = re.search(rf'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?{name}\(([^)]*)\)', code)
+        if not found:
+            raise ValueError(f"no kernel {name} in the source")
+        self.name, self.types = name, [_type_of(p) for p in found[1].split(",")]
+        self._launch = _compile(code, name, tuple(self.types), self.sanitize)
+
+    def __call__(self, grid, block, args, shared_mem=0):
+        grid, block = (tuple(n) + (1,) * (3 - len(n)) for n in (grid, block))
+        if min(grid + block) < 1 or np.prod(block) > 1024 or any(n > m for n, m in zip(block, LIMITS, strict=True)):
+            raise ValueError(f"{self.name}: grid {grid} of blocks {block} is more than a card takes, or none at all")
+        if max(grid[1:]) > 65535 or shared_mem:
+            raise ValueError(f"{self.name}: grid {grid}, or dynamic shared memory, which these kernels do without")
+        if len(args) != len(self.types):
+            raise TypeError(f"{self.name}: {len(args)} arguments for {len(self.types)} parameters")
+        held = [self._argument(i, a, t) for i, (a, t) in enumerate(zip(args, self.types, strict=True))]
+        pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(h) for h in held))
+        wrong = self._launch(pointers, (ctypes.c_uint * 6)(*grid, *block), int(self.backwards))
+        if wrong:
+            raise RuntimeError(f"{self.name}: {wrong.decode()}")
+
+    def _argument(self, i, value, type_):
+        where = f"{self.name}: argument {i} ({type_})"
+        if type_.endswith("*"):
+            if isinstance(value, np.uintp) and value == 0:
+                return ctypes.c_void_p(0)  # a null pointer
+            if type(value).__name__ != "ndarray" or isinstance(value, np.ndarray):
+                raise TypeError(f"{where}: {type(value).__name__}, expected a device array")
+            array = value._a
+            if array.dtype != SCALARS[type_[:-1]]:
+                raise TypeError(f"{where}: an array of {array.dtype}; CuPy would not notice")
+            if not array.flags.c_contiguous:
+                raise TypeError(f"{where}: strides {array.strides}; a kernel sees memory, not strides")
+            return ctypes.c_void_p(array.ctypes.data)
+        if not isinstance(value, SCALARS[type_]):  # CuPy passes a Python float as a double and an int as a long
+            raise TypeError(f"{where}: a {type(value).__name__}, which CuPy would pass with another width")
+        return np.ctypeslib.as_ctypes_type(SCALARS[type_])(value.item())
+
+
+def _type_of(parameter):
+    """ "const float* __restrict__ x" -> "float*" """
+    words = re.sub(r"\b(const|__restrict__)\b", "", parameter).strip()
+    return re.sub(r"\s+", " ", re.sub(r"\w+$", "", words)).replace(" *", "*").strip()
+
+
+@functools.cache
+def _compile(code, name, types, sanitize):
+    if COMPILER is None:
+        raise RuntimeError("g++ is not installed")
+    unpacked = ", ".join(f"*({t}*)a[{i}]" for i, t in enumerate(types))
+    source = f"""#include "{HEADER.name}"
+{code}
+static void call(void** a) {{ {name}({unpacked}); }}
+extern "C" const char* launch(void** a, unsigned* d, int backwards) {{
+  return cpu::launch(call, a, {{d[0], d[1], d[2]}}, {{d[3], d[4], d[5]}}, backwards);
+}}
+"""
+    flags = ("-std=c++17", "-O1", "-w", "-shared", "-fPIC", *(SANITIZE if sanitize else ()))
+    key = hashlib.sha256((source + HEADER.read_text() + str(flags)).encode()).hexdigest()[:20]
+    folder = Path(tempfile.gettempdir()) / f"minidiff-cuda-on-cpu-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    library = folder / f"{name}-{key}.so"
+    if not library.exists():
+        new = folder / f"{name}-{key}-{os.getpid()}"
+        new.with_suffix(".cpp").write_text(source)
+        command = [COMPILER, *flags, f"-I{HEADER.parent}", str(new.with_suffix(".cpp")), "-o", str(new)]
+        made = subprocess.run(command, capture_output=True, text=True)
+        new.with_suffix(".cpp").unlink()
+        if made.returncode:
+            raise RuntimeError(f"{name} does not compile:\n{made.stderr}")
+        os.replace(new, library)
+    launch = ctypes.CDLL(str(library)).launch
+    launch.restype = ctypes.c_char_p
+    return launch
