@@ -1,0 +1,498 @@
+# %% [markdown]
+# # 1. Backward by hand
+#
+# A network learns by asking, for each of its numbers: *if I turned this up a little, would the loss rise or fall?* The
+# answer to that question, for every number at once, is called the **gradient**, and computing it is called the **backward
+# pass**. Most libraries do it for you, out of sight. Here we write it ourselves. It is shorter than you may think, and there
+# is a simple way to know that it is right.
+#
+# At the end of this chapter you will have trained a small network with nothing but NumPy and your own derivatives.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import gradcheck, nn, ops, viz
+from minidiff.data import toys
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## What does a backward pass compute?
+#
+# Take the simplest layer there is, a **linear** one: it multiplies its input by a matrix of weights $w$ and adds a bias $b$,
+#
+# $$y = x\,w + b.$$
+#
+# $x$ holds $B$ examples of $I$ numbers each, so it is a $B \times I$ matrix; $y$ is $B \times O$. Somewhere further on, a
+# single number is computed from $y$: the loss $L$. Suppose somebody hands us $\partial L/\partial y$, a matrix of $y$'s shape
+# that says how much $L$ changes when each entry of $y$ changes. We write `dy` for it, and `dx` for $\partial L/\partial x$,
+# and so on: *`dz` is always the derivative of the loss by `z`, and has `z`'s shape.*
+#
+# Entry by entry, $y_{no} = \sum_i x_{ni} w_{io} + b_o$. The number $x_{ni}$ appears in the whole row $y_{n\cdot}$, each time
+# multiplied by a $w_{io}$, so $dx_{ni} = \sum_o dy_{no} w_{io}$. The number $w_{io}$ appears in every example, so its
+# derivative is a sum over examples; the same goes for $b_o$. In matrices:
+#
+# $$dx = dy\,w^T, \qquad dw = x^T dy, \qquad db = \sum_n dy_n.$$
+#
+# Here is the idea that holds all of minidiff together: **a function returns its answer, and the function that carries the
+# gradient back.**
+
+# %%
+def linear(x, w, b):
+    """y = x w + b.   x (B, I)   w (I, O)   b (O,)   ->   y (B, O)"""
+
+    def back(dy):
+        return dy @ w.T, x.T @ dy, dy.sum(axis=0)
+
+    return x @ w + b, back
+
+
+x, w, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), rng.standard_normal(5)
+y, back = linear(x, w, b)
+dy = rng.standard_normal(y.shape)
+dx, dw, db = back(dy)
+assert dx.shape == x.shape and dw.shape == w.shape and db.shape == b.shape
+print("x", x.shape, " w", w.shape, " b", b.shape, "  ->   y", y.shape)
+
+# %% [markdown]
+# `back` is a function that remembers: it was made inside `linear`, so it still sees the `x` and `w` of that one call.
+# (Such a function is called a *closure*.) Nothing else has to be stored anywhere.
+
+# %% [markdown]
+# ## How do I know that it is right?
+#
+# Ask the forward pass. A derivative is a slope, and a slope can be measured: move one entry of $x$ up by a small $h$, then
+# down by $h$, and see how much the loss moved:
+#
+# $$\frac{\partial L}{\partial x_i} \approx \frac{L(x + h\,e_i) - L(x - h\,e_i)}{2h}.$$
+#
+# Which loss? Any will do. The simplest one whose derivative by $y$ is exactly `dy` is $L = \sum dy \cdot y$.
+
+# %%
+def slope(f, x, dy, h=1e-5):
+    """The gradient of sum(dy * f(x)) by every entry of x, from 2 forward passes for each."""
+    dx = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[index] += h
+        down[index] -= h
+        dx[index] = (dy * (f(up) - f(down))).sum() / (2 * h)
+    return dx
+
+
+for name, ours, measured in [
+    ("dx", dx, slope(lambda x: linear(x, w, b)[0], x, dy)),
+    ("dw", dw, slope(lambda w: linear(x, w, b)[0], w, dy)),
+    ("db", db, slope(lambda b: linear(x, w, b)[0], b, dy)),
+]:
+    print(f"{name}: backward and slope differ by at most {np.abs(ours - measured).max():.1e}")
+    assert np.abs(ours - measured).max() < 1e-8
+
+# %% [markdown]
+# ## Why two forward passes, and why $h = 10^{-5}$?
+#
+# $\bigl(L(x+h) - L(x)\bigr)/h$ would need one pass less, but its error shrinks like $h$, while that of the two-sided slope
+# shrinks like $h^2$. And $h$ must not be *too* small: then $L(x+h)$ and $L(x-h)$ agree in nearly all of their digits, and
+# what is left of their difference is rounding. Let us measure it, on $e^{\sin x}$, whose derivative we know.
+
+# %%
+def f(x):
+    return np.exp(np.sin(x))
+
+
+h = 10.0 ** np.arange(-12, 0.1, 0.25)
+x1 = 0.3
+true = np.cos(x1) * f(x1)
+one_sided = np.abs((f(x1 + h) - f(x1)) / h - true)
+two_sided = np.abs((f(x1 + h) - f(x1 - h)) / (2 * h) - true)
+x32, h32 = np.float32(x1), h.astype(np.float32)
+single = np.abs((f(x32 + h32) - f(x32 - h32)) / (2 * h32) - true)  # the same in 32-bit numbers
+
+figure = viz.new_figure(6.4, 3.8, "tight")
+axes = figure.add_subplot()
+for error, label, colour in [
+    (one_sided, "one-sided, float64", viz.COLOURS[4]),
+    (two_sided, "two-sided, float64", viz.COLOURS[0]),
+    (single, "two-sided, float32", viz.COLOURS[1]),
+]:
+    axes.loglog(h, np.maximum(error, 1e-13), color=colour, label=label)
+axes.axvline(1e-5, color="grey", linestyle=":", linewidth=1)
+axes.set(xlabel="h", ylabel="error of the slope", title="Too large an h bends, too small an h rounds", ylim=(1e-13, 3))
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %%
+at = [np.argmin(np.abs(h - 10.0**k)) for k in (-3, -4, -5)]  # what the errors are at h = 1e-3, 1e-4, 1e-5
+print("two-sided, h = 1e-3, 1e-4, 1e-5:", *(f"{two_sided[i]:.0e}" for i in at))
+assert two_sided[at[0]] / two_sided[at[1]] > 90 and one_sided[at[0]] / one_sided[at[1]] < 11  # shrinks like h^2, and like h
+assert two_sided[at[2]] < 1e-9 < 1e-6 < one_sided[at[2]]
+assert np.median(single[h < 1e-3]) > 1e-4  # float32: the digits are gone before the slope is good
+print(f"best error: one-sided {one_sided.min():.0e}, two-sided {two_sided.min():.0e}, two-sided in float32 {single.min():.0e}")
+
+# %% [markdown]
+# In float32 the curve turns up again near $h = 10^{-2}$, long before the slope is good, and its best error is larger than
+# many real mistakes. So: **gradients are checked in float64**, whatever the network is trained in.
+
+# %% [markdown]
+# ## Something that bends: SiLU
+#
+# Linear layers stacked on each other are one linear layer. Something between them has to bend. Diffusion networks use
+# **SiLU**, the number times its own sigmoid:
+#
+# $$\text{silu}(x) = x\,s(x), \qquad s(x) = \frac{1}{1 + e^{-x}}.$$
+#
+# By the product rule, and because $s' = s(1-s)$: $\ \text{silu}'(x) = s + x\,s(1-s)$. Every entry is on its own, so the
+# backward pass multiplies `dy` by that, entry by entry.
+
+# %%
+def silu(x):
+    """x * sigmoid(x), entry by entry.   any shape"""
+    s = 1 / (1 + np.exp(-x))
+
+    def back(dy):
+        return dy * (s + x * s * (1 - s))
+
+    return x * s, back
+
+
+x, dy = rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
+assert np.abs(silu(x)[1](dy) - slope(lambda x: silu(x)[0], x, dy)).max() < 1e-8
+
+line = np.linspace(-6, 6, 200)
+figure = viz.new_figure(5.2, 3.2, "tight")
+axes = figure.add_subplot()
+axes.plot(line, silu(line)[0], color=viz.COLOURS[0], label="silu(x)")
+axes.plot(line, silu(line)[1](np.ones_like(line)), color=viz.COLOURS[1], label="its slope")
+axes.axhline(0, color="grey", linewidth=0.6)
+axes.set(xlabel="x", ylim=(-0.6, 4), title="SiLU: off on the left, on at the right, a small dip between")
+axes.legend(frameon=False)
+figure
+
+# %% [markdown]
+# ## The chain rule is: call the backs in reverse
+#
+# If $x \to h \to y$, a nudge of $x$ moves $h$, and that moves $y$. So the gradient goes $dy \to dh \to dx$. No formula is
+# needed: each `back` takes what the next one hands over.
+#
+# One rule goes with it. **A value that is used $k$ times gets a gradient that is a sum of $k$ terms**, because a nudge of it
+# acts along $k$ ways. In $y = x + \text{silu}(x w + b)$, called a *residual* block, $x$ is used twice: once on the straight
+# way, once through the layers.
+
+# %%
+def residual(x, w, b):
+    """y = x + silu(x w + b).   x (B, D)   w (D, D)   b (D,)   ->   y (B, D)"""
+    h, back_linear = linear(x, w, b)
+    a, back_silu = silu(h)
+
+    def back(dy):
+        dx, dw, db = back_linear(back_silu(dy))
+        return dy + dx, dw, db  # x was used twice, so two terms
+
+    return x + a, back
+
+
+x, w, b = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), rng.standard_normal(3)
+y, back = residual(x, w, b)
+dy = rng.standard_normal(y.shape)
+assert np.abs(back(dy)[0] - slope(lambda x: residual(x, w, b)[0], x, dy)).max() < 1e-8
+
+# %% [markdown]
+# ## Why not store what backward needs in `self`?
+#
+# Nearly every tutorial writes a layer as an object that keeps its input in `self.cache` until `backward` is called. It looks
+# tidy. Here it is, and it passes our test:
+
+# %%
+class CachedLinear:
+    def __init__(self, w, b):
+        self.w, self.b = w, b
+
+    def forward(self, x):
+        self.cache = x
+        return x @ self.w + self.b
+
+    def backward(self, dy):
+        self.dw = self.cache.T @ dy
+        return dy @ self.w.T
+
+
+layer = CachedLinear(w, b)
+layer.forward(x)
+layer.backward(dy)
+assert np.abs(layer.dw - slope(lambda w: linear(x, w, b)[0], w, dy)).max() < 1e-8
+
+# %% [markdown]
+# Now use the same layer **twice in one forward pass**, which real networks do: a text encoder reads two captions, guidance
+# asks one network with and without a condition, a recurrent layer runs once a word. The loss depends on both calls, so the
+# gradient of $w$ is the sum of two terms.
+
+# %%
+x_a, x_b = rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
+dy_a, dy_b = rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
+true = slope(lambda w: linear(x_a, w, b)[0], w, dy_a) + slope(lambda w: linear(x_b, w, b)[0], w, dy_b)
+
+layer.forward(x_a)
+layer.forward(x_b)  # overwrites the cache of the first call
+by_cache = 0
+for dy in (dy_b, dy_a):
+    layer.backward(dy)
+    by_cache = by_cache + layer.dw
+
+(_, back_a), (_, back_b) = linear(x_a, w, b), linear(x_b, w, b)  # each back remembers its own call
+by_back = back_a(dy_a)[1] + back_b(dy_b)[1]
+
+
+def off(gradient):
+    return np.linalg.norm(gradient - true) / np.linalg.norm(true)
+
+
+print(f"self.cache:  wrong by {off(by_cache):.0%}, and no error was raised")
+print(f"y, back:     wrong by {off(by_back):.0e}")
+assert off(by_cache) > 0.3 and off(by_back) < 1e-8
+
+# %% [markdown]
+# The cached layer is not slightly off: it is wrong by about the size of the gradient itself, in silence. minidiff's checker
+# looks for this on purpose: it runs the forward pass once more before it calls `back` again.
+
+# %%
+def cached(x, w, b):
+    layer.w, layer.b = w, b
+    y = layer.forward(x)
+
+    def back(dy):
+        dx = layer.backward(dy)
+        return dx, layer.dw, dy.sum(axis=0)
+
+    return y, back
+
+
+try:
+    gradcheck.check(cached, x_a, w, b)
+    raise SystemExit("this line is never reached")
+except gradcheck.GradientError as error:
+    print(error)
+
+# %% [markdown]
+# ## Checking a million numbers: one random direction
+#
+# Two forward passes for *each* entry is fine for twelve entries and hopeless for a million. But if we move all entries at
+# once, along a random direction $r$, the slope along it is one number, and backward predicts it:
+#
+# $$\sum dx \cdot r \;=\; \frac{1}{2h} \sum dy \cdot \bigl(f(x + h r) - f(x - h r)\bigr).$$
+#
+# If `dx` is wrong anywhere, a random direction notices, except with probability zero. Two forward passes, whatever the size.
+
+# %%
+def check(f, x, h=1e-5, dy=None):
+    """Relative error of a backward pass along one random direction.   f(x) -> y, back"""
+    rng = np.random.default_rng(123)
+    y, back = f(x)
+    dy = rng.standard_normal(y.shape) if dy is None else dy
+    r = rng.standard_normal(x.shape)
+    r /= np.linalg.norm(r)
+    by_back = (back(dy) * r).sum()
+    by_slope = (dy * (f(x + h * r)[0] - f(x - h * r)[0])).sum() / (2 * h)
+    return abs(by_back - by_slope) / (abs(by_back) + abs(by_slope) + 1e-5)  # 0 against 0 is right
+
+
+big = rng.standard_normal((500, 400))
+print(f"silu on {big.size:,} numbers: {check(silu, big):.0e}")
+assert check(silu, big) < 1e-6
+
+# %% [markdown]
+# ## Why is `dy` random, and not simply all ones?
+#
+# Because ones hide mistakes. The **softmax** turns a row of numbers into probabilities, $y_i = e^{x_i} / \sum_j e^{x_j}$. Its
+# backward pass is $dx = y\,(dy - \sum_j dy_j y_j)$. Here is one with a mistake that people really make, a plain mean in place
+# of the weighted one:
+
+# %%
+def wrong_softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    y = e / e.sum(axis=-1, keepdims=True)
+
+    def back(dy):
+        return y * (dy - dy.mean(axis=-1, keepdims=True))  # should be (dy * y).sum(...)
+
+    return y, back
+
+
+rows = rng.standard_normal((6, 5))
+with_ones, with_random = check(wrong_softmax, rows, dy=np.ones((6, 5))), check(wrong_softmax, rows)
+print(f"error seen with dy = 1: {with_ones:.0e}     error seen with a random dy: {with_random:.2f}")
+assert with_ones < 1e-6 and with_random > 0.01
+
+# %% [markdown]
+# With `dy = 1` the loss is the sum of the probabilities. That sum is always 1, so its true gradient is 0, and the wrong
+# formula gives 0 too. A random `dy` has no such blind spot.
+
+# %% [markdown]
+# ## Training a network with it
+#
+# Two moons: points in the plane, of two kinds. The network $2 \to 24 \to 24 \to 1$ puts out one number $z$ for each point,
+# and $s(z)$ is its belief that the point is of kind 1. The loss is the usual one, how surprised it is by the true label $k$:
+#
+# $$L = \frac{1}{B}\sum_n \bigl(\log(1 + e^{z_n}) - k_n z_n\bigr), \qquad dz_n = \frac{s(z_n) - k_n}{B}.$$
+
+# %%
+def surprise(z, kind):
+    """Mean of -log(probability given to the true kind).   z (B, 1)   kind (B, 1), 0 or 1   ->   a number"""
+    def back():
+        return (1 / (1 + np.exp(-z)) - kind) / len(z)
+
+    return (np.logaddexp(0, z) - kind * z).mean(), back
+
+
+def network(x, params):
+    """Linear, SiLU, linear, SiLU, linear.   x (B, 2)   ->   z (B, 1)"""
+    backs, h = [], x
+    for number, (w, b) in enumerate(params):
+        h, back_linear = linear(h, w, b)
+        h, back_silu = silu(h) if number < len(params) - 1 else (h, lambda dh: dh)
+        backs.append((back_linear, back_silu))
+
+    def back(dh):
+        grads = []
+        for back_linear, back_silu in reversed(backs):
+            dh, dw, db = back_linear(back_silu(dh))
+            grads.insert(0, (dw, db))
+        return dh, grads
+
+    return h, back
+
+
+sizes = [2, 24, 24, 1]
+params = [(rng.standard_normal((i, o)) / i**0.5, np.zeros(o)) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+start = [(w.copy(), b.copy()) for w, b in params]
+points, kinds = toys.moons(400, rng=1, noise=0.12)
+points, kinds = points.astype(np.float64), kinds[:, None]
+gradcheck.check(lambda x: (network(x, params)[0], lambda dy: network(x, params)[1](dy)[0]), points[:5])
+
+# %% [markdown]
+# And the training itself: forward, backward, a small step downhill. Nothing else.
+
+# %%
+losses = []
+for _ in range(500 if FAST else 1500):
+    z, back = network(points, params)
+    loss, back_loss = surprise(z, kinds)
+    _, grads = back(back_loss())
+    params = [(w - 0.5 * dw, b - 0.5 * db) for (w, b), (dw, db) in zip(params, grads, strict=True)]
+    losses.append(loss)
+test_points, test_kinds = toys.moons(1000, rng=2, noise=0.12)
+right = ((network(test_points.astype(np.float64), params)[0][:, 0] > 0) == test_kinds).mean()
+print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f};   {right:.1%} of 1000 new points are told apart")
+assert losses[-1] < 0.1 and right > 0.95
+
+# %%
+axis = np.linspace(-2.2, 2.2, 120)
+plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+belief = 1 / (1 + np.exp(-network(plane, params)[0])).reshape(120, 120)
+figure = viz.new_figure(9, 3.8, "tight")
+left, right_axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
+left.semilogy(losses, color=viz.COLOURS[0])
+left.set(xlabel="step", ylabel="loss", title="Downhill")
+right_axes.contourf(axis, axis, belief, levels=20, cmap="RdBu_r", alpha=0.4)
+right_axes.contour(axis, axis, belief, levels=[0.5], colors="black", linewidths=1)
+for kind in (0, 1):
+    right_axes.scatter(*points[kinds[:, 0] == kind].T, s=6, color=("#1f4e9c", "#a61e1e")[kind])
+right_axes.set(aspect="equal", title="What the network believes")
+figure
+
+# %% [markdown]
+# ## Handing over
+#
+# minidiff's `ops` are these same functions, with friendlier errors, and its layers own their parameters: `layer(x)` gives
+# `y, back`, and `back(dy)` adds to each parameter's `.grad`. Built from them, the network above must give the same
+# numbers to the last digits. Does it?
+
+# %%
+(y, back), (y_lib, back_lib) = linear(x, w, b), ops.linear(x, w, b)
+assert np.allclose(y, y_lib, atol=1e-12)
+for mine, theirs in zip(back(dy), back_lib(dy), strict=True):
+    assert np.allclose(mine, theirs, atol=1e-12)
+(y, back), (y_lib, back_lib) = silu(x), ops.silu(x)
+assert np.allclose(y, y_lib, atol=1e-12) and np.allclose(back(dy), back_lib(dy), atol=1e-12)
+
+net = nn.Sequential(nn.Linear(2, 24), nn.SiLU(), nn.Linear(24, 24), nn.SiLU(), nn.Linear(24, 1)).astype(np.float64)
+for param, value in zip(net.parameters().values(), [a for pair in start for a in pair], strict=True):
+    param.value[...] = value
+z, back = net(points)
+back(surprise(z, kinds)[1]())
+z_hand, back_hand = network(points, start)
+grads = [a for pair in back_hand(surprise(z_hand, kinds)[1]())[1] for a in pair]
+worst = max(np.abs(p.grad - g).max() for p, g in zip(net.parameters().values(), grads, strict=True))
+print(f"{len(grads)} gradients by hand and by the library differ by at most {worst:.0e}")
+assert worst < 1e-12
+gradcheck.check_layer(net, points[:5])
+
+# %% [markdown]
+# `gradcheck.check(f, *arrays)` and `gradcheck.check_layer(layer, *arrays)` are public: use them on whatever you write. When
+# something is wrong they say which entry, by how much, and what such a mistake usually is.
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** Write `tanh(x)` with its backward pass.
+# Hint: the slope of tanh is $1 - \tanh^2 x$, and you already have $\tanh x$: it is `y`.
+
+# %%
+def tanh(x):
+    ...  # return y, back
+
+
+if tanh(np.zeros(1)) is not None:
+    gradcheck.check(tanh, rng.standard_normal((4, 3)))
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** Repair the softmax above.
+# Hint: every $y_i$ depends on every $x_j$ of its row. The term that was a plain mean is `(dy * y).sum(axis=-1,
+# keepdims=True)`.
+
+# %%
+def softmax(x):
+    ...  # return y, back
+
+
+if softmax(np.zeros((1, 2))) is not None:
+    gradcheck.check(softmax, rng.standard_normal((4, 3)))
+    assert np.allclose(softmax(rows)[0], ops.softmax(rows)[0])
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** $y = x \cdot x$, a matrix times *itself* (for square $x$). How many terms has $dx$?
+# Hint: for $y = a\,b$ the two gradients are $da = dy\,b^T$ and $db = a^T dy$. Here $a$ and $b$ are the same matrix.
+
+# %%
+def squared_matrix(x):
+    ...  # return y, back
+
+
+if squared_matrix(np.eye(2)) is not None:
+    gradcheck.check(squared_matrix, rng.standard_normal((4, 4)))
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** A gated layer: $y = (x\,w)\cdot\text{silu}(x\,v)$, entry by entry. Its cousins are in every modern text
+# encoder. Return `dx, dw, dv`.
+# Hint: name the two factors, $p = x w$ and $q = \text{silu}(x v)$. Then $dp = dy \cdot q$ and $dq = dy \cdot p$, and $x$ is
+# used twice.
+
+# %%
+def gated(x, w, v):
+    ...  # return y, back
+
+
+if gated(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))) is not None:
+    gradcheck.check(gated, rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), rng.standard_normal((3, 5)))
+    print("exercise 4: right")
