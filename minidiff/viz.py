@@ -7,7 +7,6 @@ path is given.
 """
 
 import io
-import os
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .backend import to_numpy
+from .files import write_whole
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#e0a100", "#0b7285", "#c2255c", "#495057")
 
@@ -65,7 +65,8 @@ def save_png(images, path, columns=None, scale=None):
     image = enlarge(image, scale or _scale(image))
     buffer = io.BytesIO()
     _pillow(image).save(buffer, "png")
-    return _write(path, buffer.getvalue())
+    write_whole(path, [buffer.getvalue()])
+    return Path(path)
 
 
 def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
@@ -83,7 +84,8 @@ def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
     buffer = io.BytesIO()
     durations = [1000 // fps] * (len(pictures) - 1) + [int(1000 * hold)]  # milliseconds
     pictures[0].save(buffer, "gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    return _write(path, buffer.getvalue())
+    write_whole(path, [buffer.getvalue()])
+    return Path(path)
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -278,21 +280,5 @@ def _finish(figure, path):
     if path is not None:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png")
-        _write(path, buffer.getvalue())
+        write_whole(path, [buffer.getvalue()])
     return figure
-
-
-def _write(path, data):
-    """All of data in the file, or the file as it was: written beside it, flushed to the disk, renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from minidiff import data, viz
+from minidiff import data, files, viz
 from minidiff.diffusion.schedule import Schedule
 
 Image = pytest.importorskip("PIL.Image")
@@ -56,8 +56,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, digits, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(viz.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="the disk is full"):
         viz.save_png(digits[1], path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 

@@ -28,7 +28,7 @@ def add_arguments(parser):
 
 def run(arguments):
     from .. import data, metrics, viz
-    from ..training.files import write_whole
+    from ..files import write_whole
 
     start, out = time.perf_counter(), Path(arguments.out)
     config = preset("digits").override(

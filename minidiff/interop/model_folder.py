@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..training.files import write_whole
+from ..files import write_whole
 from . import tensor_file
 from .blank import Blank
 from .fit import fit, match

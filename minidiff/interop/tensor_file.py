@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..training.files import write_whole
+from ..files import write_whole
 
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32,

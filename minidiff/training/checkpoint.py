@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import to_numpy
-from .files import write_whole
+from ..files import write_whole
 
 GROUPS = ("weights", "ema", "adamw.m", "adamw.v", "objective")
 _KEY = "minidiff"

@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-from .files import explained, write_whole
+from ..files import explained, write_whole
 
 FIELDS = ("step", "loss", "lr", "grad_norm", "seconds")
 

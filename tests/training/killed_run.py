@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minidiff import models
+from minidiff import files, models
 from minidiff.nn import training_rng
 from minidiff.rng import Rng
-from minidiff.training import Trainer, files
+from minidiff.training import Trainer
 
 MOMENTS = ("opened", "half written", "written", "flushed", "before rename", "renamed", "step")
 

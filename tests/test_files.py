@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from minidiff.training import CheckpointError, files, load, save
-from minidiff.training.files import write_whole
+from minidiff import files
+from minidiff.files import write_whole
+from minidiff.training import CheckpointError, load, save
 
 
 @pytest.fixture
