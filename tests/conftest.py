@@ -41,11 +41,12 @@ def count(request):
 
 @pytest.fixture
 def outside(count):
-    """outside(ours, theirs, atol): ours equals numbers that somebody else computed; counted as one number each."""
+    """outside(ours, theirs, atol): ours equals numbers that somebody else computed. Up to 64 numbers count one each, a
+    larger array counts once: a million pixels of one comparison are not a million proofs."""
 
     def compare(ours, theirs, atol):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=0, atol=atol)
-        count("outside", int(np.size(theirs)))
+        count("outside", int(np.size(theirs)) if np.size(theirs) <= 64 else 1)
 
     return compare
 
