@@ -44,11 +44,8 @@ class Run(NamedTuple):
 
 
 def preset(name):
-    """The RunConfig that suits a data set (or a folder, which is taken to hold pictures like MNIST or CIFAR-10)."""
-    info = data.info(name)
-    kind = "points" if info.shape == (2,) else name if name in PRESETS else "mnist" if name == "fashion-mnist" else None
-    if kind is None:
-        kind = "cifar10" if info.shape is None or info.shape[2] == 3 else "mnist"
+    """The RunConfig that suits a data set by name; pictures that are not known by name get what suits MNIST."""
+    kind = "points" if data.info(name).shape == (2,) else name if name in PRESETS else "mnist"
     chosen = {section: {**values, **PRESETS[kind].get(section, {})} for section, values in SHARED.items()}
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
 
