@@ -1,12 +1,11 @@
-"""silu in pieces that stay in cache, with a sigmoid that is worked out once and kept for the way back."""
+"""silu in pieces that stay in cache. Its one exponential is worked out on the way forward and kept for the way back."""
 
 import numpy as np
 
-from .pieces import cut
+from .pieces import cut, even, numbers
 from .scratch import scratch
 from .threads import share
 
-PIECE = 1 << 15  # numbers a piece: 128 KiB in float32
 SMALL = 1 << 11
 
 
@@ -14,22 +13,22 @@ def silu(x):
     """Fast version of `ops.silu`."""
     if x.dtype not in (np.float32, np.float64) or x.size < SMALL or not x.flags.c_contiguous:
         return NotImplemented
-    y, gate = np.empty_like(x), np.empty_like(x)
-    xf, yf, gf, pieces = x.reshape(-1), y.reshape(-1), gate.reshape(-1), cut(x.size, PIECE)
+    y, below = np.empty_like(x), np.empty_like(x)
+    xf, yf, bf, pieces = x.reshape(-1), y.reshape(-1), below.reshape(-1), cut(x.size, even(x.size, numbers(x.size)))
 
     def forward(i):
         part = slice(*pieces[i])
         np.negative(xf[part], out=yf[part])
-        silu_of_minus(yf[part], gf[part], yf[part])
+        silu_of_minus(yf[part], bf[part], yf[part])
 
     share(forward, len(pieces))
 
-    def back(dy):  # saved: y, gate
+    def back(dy):  # saved: y, below
         dx, flat = np.empty_like(x), dy.reshape(-1)
 
         def backward(i):
             part = slice(*pieces[i])
-            silu_back(flat[part], yf[part], gf[part], dx.reshape(-1)[part])
+            silu_back(flat[part], yf[part], bf[part], dx.reshape(-1)[part])
 
         share(backward, len(pieces))
         return dx
@@ -37,19 +36,18 @@ def silu(x):
     return y, back
 
 
-def silu_of_minus(minus_x, gate, y):
-    """gate = -sigmoid(x) and y = x sigmoid(x), from -x. Signs are chosen so that nothing is turned round twice."""
-    with np.errstate(over="ignore"):  # exp(89) is infinite in float32, and 1 / infinity is the right answer
-        np.exp(minus_x, out=gate)
-    np.subtract(-1, gate, out=gate)
-    np.reciprocal(gate, out=gate)
-    np.multiply(minus_x, gate, out=y)
+def silu_of_minus(minus_x, below, y):
+    """below = -(1 + exp(-x)) and y = x sigmoid(x) = -x / below, from -x. y may be the memory of minus_x."""
+    with np.errstate(over="ignore"):  # exp(89) is infinite in float32, and x / infinity is the right answer
+        np.exp(minus_x, out=below)
+    np.subtract(-1, below, out=below)
+    np.divide(minus_x, below, out=y)
 
 
-def silu_back(dy, y, gate, dx):
-    """dx = dy (s + y (1 - s)) with s = -gate: the derivative needs no exponential once y and s are known."""
+def silu_back(dy, y, below, dx):
+    """dx = dy (y + s (1 - y)), s = sigmoid(x) = -1 / below: the derivative needs no exponential once these are known."""
     slope = scratch("silu slope", y.shape, y.dtype)
     np.subtract(y, 1, out=slope)
-    slope *= gate
+    slope /= below
     slope += y
     np.multiply(dy, slope, out=dx)

@@ -17,6 +17,11 @@ def even(total, most, least=1):
     return -(-total // count)
 
 
+def numbers(total):
+    """How many of `total` numbers elementwise work takes in a piece: 64 k to 128 k, 256 to 512 KiB in float32."""
+    return min(1 << 17, max(1 << 16, total // 4))
+
+
 def lanes(pieces, bytes_each):
     """Neighbouring pieces dealt out to at most LANES lists; fewer where a partial sum is large (8 MiB for all)."""
     count = max(2, min(LANES, (8 << 20) // max(1, bytes_each)))
