@@ -56,7 +56,7 @@ def ode_log_likelihood(
     low, high = (0, schedule.T - 1) if hasattr(schedule, "betas") else (schedule.t_min, schedule.t_max)
     low = low if t_min is None else t_min
     D, shape = x.size // B, x.shape
-    signs = _signs(as_rng(rng, xp), (probes, *shape), x.dtype, xp) if divergence == "hutchinson" else None
+    signs = random_signs(rng, (probes, *shape), x) if divergence == "hutchinson" else None
     calls = 0
 
     def slope(u, state):
@@ -65,7 +65,7 @@ def ode_log_likelihood(
         t = _inside(schedule.t_of_log_snr(-2 * u), low, high)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         eps, back = denoiser.eps_back(alpha * state[:, :D].reshape(shape), t, cond)
-        probed = _unit_vectors(xp, x) if signs is None else signs
+        probed = unit_vectors(x) if signs is None else signs
         trace = sum((v * back(v)).reshape(B, D).sum(axis=1) for v in probed)  # v . (d eps / d x) v, summed
         trace = trace if signs is None else trace / probes
         # dy/du = s eps and d log p(y)/du = -s alpha tr, where s = sigma / alpha
@@ -115,13 +115,17 @@ def _inside(t, low, high):
     return min(max(t, low), high)
 
 
-def _signs(rng, shape, dtype, xp):
-    return xp.asarray(2 * rng.integers(0, 2, size=shape) - 1).astype(dtype)  # Rademacher: the least variance
+def random_signs(rng, shape, x):
+    """Plus and minus ones in x's dtype and library: of all random vectors v, v J v estimates a trace best with these."""
+    xp = xp_of(x)
+    return xp.asarray(2 * as_rng(rng, xp).integers(0, 2, size=shape) - 1).astype(x.dtype)
 
 
-def _unit_vectors(xp, x):
-    for i in range(x.size // len(x)):
-        v = xp.zeros((len(x), x.size // len(x)), dtype=x.dtype)
+def unit_vectors(x):
+    """One array of x's shape for each of the D dimensions of a sample, 1 there and 0 elsewhere.   x (B, ...)"""
+    xp, D = xp_of(x), x.size // len(x)
+    for i in range(D):
+        v = xp.zeros((len(x), D), dtype=x.dtype)
         v[:, i] = 1
         yield v.reshape(x.shape)
 

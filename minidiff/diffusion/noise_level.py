@@ -8,7 +8,7 @@ pictures look like, so it is right where the picture is as rough as the noise.
 import numpy as np
 
 from ..backend import xp_of
-from ..rng import as_rng
+from .likelihood import random_signs, unit_vectors
 from .sigmas import t_of_sigma
 
 
@@ -67,7 +67,7 @@ def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutch
     u = np.linspace(-schedule.log_snr(low) / 2, -_finite(schedule, high) / 2, levels)
     signs = None
     if divergence == "hutchinson":
-        signs = xp.asarray(2 * as_rng(rng, xp).integers(0, 2, size=(probes, *x.shape)) - 1).astype(x.dtype)
+        signs = random_signs(rng, (probes, *x.shape), x)
     slopes = []
     for level in u.tolist():
         t = min(max(schedule.t_of_log_snr(-2 * level), low), high)
@@ -91,7 +91,7 @@ def _slope(denoiser, x, t, cond, scaled, divergence, signs):
         (_, eps), sigma_div = denoiser(xt, t, cond), float(D)
     else:
         eps, back = denoiser.eps_back(xt, t, cond)
-        probed = _unit_vectors(x) if signs is None else signs
+        probed = unit_vectors(x) if signs is None else signs
         trace = sum((v * back(v)).reshape(B, D).sum(axis=1) for v in probed)
         sigma_div = sigma * trace if signs is None else sigma * trace / len(signs)
     square = (eps * eps).reshape(B, D).sum(axis=1)
@@ -108,14 +108,6 @@ def _log_alpha_slope(schedule, t):
     a, b = max(t - h, low), min(t + h, high)
     du = (schedule.log_snr(a) - schedule.log_snr(b)) / 2
     return float(np.log(schedule.alpha(b)) - np.log(schedule.alpha(a))) / du
-
-
-def _unit_vectors(x):
-    xp, D = xp_of(x), x.size // len(x)
-    for i in range(D):
-        v = xp.zeros((len(x), D), dtype=x.dtype)
-        v[:, i] = 1
-        yield v.reshape(x.shape)
 
 
 def _ends(schedule):

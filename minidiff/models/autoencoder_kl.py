@@ -6,7 +6,7 @@ Option names and parameter names are those of diffusers' AutoencoderKL; the layo
 
 from .. import ops
 from ..backend import xp_of
-from ..nn import Conv2d, Layer, no_grad
+from ..nn import Conv2d, Layer, chain, no_grad
 from ..rng import as_rng
 from .autoencoder_parts import Decoder, Encoder, check_image
 
@@ -39,7 +39,7 @@ class AutoencoderKL(Layer):
     def encode(self, x):
         """x   ->   moments (B, h, w, 2 L), back(dmoments) -> dx"""
         check_image("x", x, self.config["in_channels"])
-        return _through(x, self.encoder, self.quant_conv)
+        return chain([self.encoder, self.quant_conv], x)
 
     def decode(self, z):
         """z (B, h, w, L)   ->   y, back(dy) -> dz"""
@@ -47,7 +47,7 @@ class AutoencoderKL(Layer):
             raise ValueError(
                 f"AutoencoderKL: z has shape {tuple(z.shape)}, expected (B, h, w, {self.config['latent_channels']})"
             )
-        return _through(z, self.post_quant_conv, self.decoder)
+        return chain([self.post_quant_conv, self.decoder], z)
 
     def forward(self, x, noise=None):
         """noise (B, h, w, L), standard normal: decode a sample in place of the mean.   back(dy) -> dx"""
@@ -106,18 +106,3 @@ def _split(moments):
     L = moments.shape[-1] // 2
     logvar = moments[..., L:]
     return moments[..., :L], logvar.clip(-30.0, 20.0), ((logvar > -30.0) & (logvar < 20.0)).astype(moments.dtype)
-
-
-def _through(x, *layers):
-    backs = []
-    for layer in layers:
-        if layer is not None:
-            x, back_layer = layer(x)
-            backs.append(back_layer)
-
-    def back(dy):
-        for back_layer in reversed(backs):
-            dy = back_layer(dy)
-        return dy
-
-    return x, back

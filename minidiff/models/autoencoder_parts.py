@@ -4,7 +4,7 @@ Rombach et al. 2022 (arXiv:2112.10752), appendix G. Parameter names are those of
 """
 
 from .. import ops
-from ..nn import Conv2d, GroupNorm, Layer
+from ..nn import Conv2d, GroupNorm, Layer, chain
 from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
 from .unet_blocks import MidBlock2D, spatial
 from .unet_config import check_choice
@@ -17,17 +17,7 @@ class Chain(Layer):
     """Layers and ops one after another, in the order that `in_order` gives.   x   ->   y.   back(dy) -> dx"""
 
     def forward(self, x):
-        backs = []
-        for layer in self.in_order():
-            x, back_layer = layer(x)
-            backs.append(back_layer)
-
-        def back(dy):
-            for back_layer in reversed(backs):
-                dy = back_layer(dy)
-            return dy
-
-        return x, back
+        return chain(self.in_order(), x)
 
 
 class CoderStage(Chain):

@@ -1,12 +1,12 @@
 """Layers that own parameters. Pure functions, forward and backward, are in `ops`; nets made of layers in `models`."""
 
 from .attention import Attention, SpatialAttention
-from .layer import Layer, Param, no_grad, training, training_rng
+from .layer import Layer, Param, chain, no_grad, owned, training, training_rng
 from .layers import GELU, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, Sequential, SiLU
 from .transformer import GEGLU, BasicTransformerBlock, FeedForward, RMSNorm, Transformer2DModel, causal_mask
 
 __all__ = [
     "Attention", "BasicTransformerBlock", "Conv2d", "Dropout", "Embedding", "FeedForward", "GEGLU", "GELU", "GroupNorm",
     "Layer", "LayerNorm", "Linear", "Param", "RMSNorm", "Sequential", "SiLU", "SpatialAttention", "Transformer2DModel",
-    "causal_mask", "no_grad", "training", "training_rng",
+    "causal_mask", "chain", "no_grad", "owned", "training", "training_rng",
 ]  # fmt: skip

@@ -174,6 +174,38 @@ class Layer:
         return sum(int(np.prod(p.shape, dtype=np.int64)) for p in self.parameters().values())
 
 
+def owned(y, back_op, *params):
+    """An op's answer as a layer's: y, and a back that adds each parameter's gradient where it belongs and passes dx on.
+
+    params   the Params behind the op's arguments after the first, in their order; None for one that is not there
+    """
+    params = [param for param in params if param is not None]
+
+    def back(dy):
+        dx, *dparams = back_op(dy)
+        for param, dparam in zip(params, dparams, strict=True):
+            param.grad += dparam
+        return dx
+
+    return y, back
+
+
+def chain(layers, x):
+    """Layers one after another: forward runs down the list, back runs up. None is passed over.   -> y, back"""
+    backs = []
+    for layer in layers:
+        if layer is not None:
+            x, back_layer = layer(x)
+            backs.append(back_layer)
+
+    def back(dy):
+        for back_layer in reversed(backs):
+            dy = back_layer(dy)
+        return dy
+
+    return x, back
+
+
 def _walk(thing, path):
     if isinstance(thing, Param):
         yield path, thing

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..rng import as_rng
-from .layer import Layer, Param, training_rng
+from .layer import Layer, Param, chain, owned, training_rng
 
 
 class Linear(Layer):
@@ -24,16 +24,7 @@ class Linear(Layer):
 
     def forward(self, x):
         w, b = self.weight, self.bias
-        y, back_op = ops.linear(x, w.value, b and b.value)
-
-        def back(dy):
-            dx, dw, *db = back_op(dy)
-            w.grad += dw
-            if b:
-                b.grad += db[0]
-            return dx
-
-        return y, back
+        return owned(*ops.linear(x, w.value, b and b.value), w, b)
 
 
 class Conv2d(Layer):
@@ -48,16 +39,7 @@ class Conv2d(Layer):
 
     def forward(self, x):
         w, b = self.weight, self.bias
-        y, back_op = ops.conv2d(x, w.value, b and b.value, self.stride, self.padding)
-
-        def back(dy):
-            dx, dw, *db = back_op(dy)
-            w.grad += dw
-            if b:
-                b.grad += db[0]
-            return dx
-
-        return y, back
+        return owned(*ops.conv2d(x, w.value, b and b.value, self.stride, self.padding), w, b)
 
 
 class GroupNorm(Layer):
@@ -75,15 +57,7 @@ class GroupNorm(Layer):
     def forward(self, x, silu=False):
         gamma, beta = self.weight, self.bias
         op = ops.group_norm_silu if silu else ops.group_norm
-        y, back_op = op(x, gamma.value, beta.value, self.groups, self.eps)
-
-        def back(dy):
-            dx, dgamma, dbeta = back_op(dy)
-            gamma.grad += dgamma
-            beta.grad += dbeta
-            return dx
-
-        return y, back
+        return owned(*op(x, gamma.value, beta.value, self.groups, self.eps), gamma, beta)
 
 
 class LayerNorm(Layer):
@@ -95,15 +69,7 @@ class LayerNorm(Layer):
 
     def forward(self, x):
         gamma, beta = self.weight, self.bias
-        y, back_op = ops.layer_norm(x, gamma.value, beta.value, self.eps)
-
-        def back(dy):
-            dx, dgamma, dbeta = back_op(dy)
-            gamma.grad += dgamma
-            beta.grad += dbeta
-            return dx
-
-        return y, back
+        return owned(*ops.layer_norm(x, gamma.value, beta.value, self.eps), gamma, beta)
 
 
 class Embedding(Layer):
@@ -158,17 +124,7 @@ class Sequential(Layer):
         self.layers = list(layers)
 
     def forward(self, x):
-        backs = []
-        for layer in self.layers:
-            x, back_layer = layer(x)
-            backs.append(back_layer)
-
-        def back(dy):
-            for back_layer in reversed(backs):
-                dy = back_layer(dy)
-            return dy
-
-        return x, back
+        return chain(self.layers, x)
 
 
 def _uniform(rng, shape, bound):

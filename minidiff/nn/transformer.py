@@ -10,7 +10,7 @@ from .. import ops
 from ..ops.named import activation
 from ..rng import as_rng
 from .attention import Attention
-from .layer import Layer, Param
+from .layer import Layer, Param, chain
 from .layers import Conv2d, Dropout, GroupNorm, LayerNorm, Linear
 
 
@@ -81,17 +81,7 @@ class FeedForward(Layer):
         self.net = [first, Dropout(dropout), Linear(wide, features, rng=rng)]
 
     def forward(self, x):
-        backs = []
-        for layer in self.net:
-            x, back_layer = layer(x)
-            backs.append(back_layer)
-
-        def back(dy):
-            for back_layer in reversed(backs):
-                dy = back_layer(dy)
-            return dy
-
-        return x, back
+        return chain(self.net, x)
 
 
 class BasicTransformerBlock(Layer):
