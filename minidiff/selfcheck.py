@@ -127,7 +127,7 @@ def cross_entropy(pick, randn):
 
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu, layer_norm,
        silu, gelu, softmax, attention, attention_with_mask, embedding, upsample_nearest, avg_pool, concat, dropout, mse,
-       *selfcheck_more.OPS]  # fmt: skip
+       cross_entropy, *selfcheck_more.OPS]  # fmt: skip
 
 
 # ---- layers and blocks ---------------------------------------------------------------------------------------------------

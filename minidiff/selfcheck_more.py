@@ -90,7 +90,7 @@ def BasicTransformerBlock(pick, randn):
     heads, b, m, e = pick(1, 2), pick(2, 3), pick(2, 4), pick(1, 3)
     only, double = ((False, False), (True, False), (False, True))[pick(0, 2)]
     block = nn.BasicTransformerBlock(4 * heads, heads, 4, e, only_cross_attention=only, double_self_attention=double, rng=1)
-    mask = np.arange(m)[None, :] < np.arange(b)[:, None] + 1
+    mask = None if double else np.arange(m)[None, :] < np.arange(b)[:, None] + 1  # of the context, which `double` never sees
     return _stirred(block, randn), [randn(b, pick(1, 5), 4 * heads), randn(b, m, e), mask]
 
 

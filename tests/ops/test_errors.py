@@ -26,6 +26,11 @@ WRONG = [
     (lambda: ops.layer_norm(z(2, 6), z(6), z(7)), ValueError, r"beta has shape \(7,\)"),
     (lambda: ops.attention(z(2, 3, 6), z(2, 5, 6), z(2, 4, 6)), ValueError, r"v has shape .* to fit k"),
     (lambda: ops.attention(z(2, 3, 6), z(2, 5, 6), z(2, 5, 6), heads=4), ValueError, "heads is 4"),
+    (
+        lambda: ops.attention(z(2, 1, 6), z(2, 1, 6), z(2, 1, 6), mask=np.ones((1, 5), bool)),
+        ValueError,
+        r"mask has shape \(1, 5\), expected one that broadcasts to \(2, 1, 1, 1\)",
+    ),
     (lambda: ops.embedding(z(4, 2), np.array([0, 4])), ValueError, r"index holds 0 to 4, expected \[0, 4\)"),
     (lambda: ops.embedding(z(4, 2), np.array([-1])), ValueError, "index holds -1"),
     (lambda: ops.embedding(z(4, 2), np.array([0.5])), TypeError, "index has dtype float64, expected integers"),
