@@ -1,0 +1,409 @@
+# %% [markdown]
+# # 2. Convolution and GroupNorm by hand
+#
+# The network of a diffusion model is made of very few kinds of layers. Two of them do most of the work on pictures: the
+# **convolution**, which looks at each pixel together with its neighbours, and **GroupNorm**, which keeps the numbers at a
+# healthy size. Both have a backward pass that people often get wrong, and one of the two can be wrong for months without
+# anybody noticing. We write both, check both, and then break one on purpose.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A function here returns its answer *and* the function that carries the gradient back:
+# `y, back = f(x)`, `dx = back(dy)`, where `dx` stands for $\partial L/\partial x$, the derivative of the loss, and has $x$'s
+# shape. `gradcheck.check` compares `back` with the slope of `f`, measured by moving its input a little. Chapter 1 builds
+# both.
+
+# %%
+import os
+import time
+
+import numpy as np
+
+from minidiff import data, gradcheck, ops, viz
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## What is a convolution?
+#
+# A small window, say $3 \times 3$, slides over the picture. At each place, the pixels under the window are multiplied by the
+# window's weights and added up. Pictures here are arrays $(B, H, W, C)$: $B$ pictures, $H$ rows, $W$ columns, $C$ numbers
+# (channels) in each pixel. The weights are $(K, K, C, O)$: for each place in the window, a matrix from $C$ input channels to
+# $O$ output channels.
+#
+# $$y_{n,i,j} = \sum_{u=0}^{K-1} \sum_{v=0}^{K-1} x_{n,\,i+u,\,j+v}\; w_{u,v} \; + b$$
+#
+# So that the output is as large as the input, the picture first gets a frame of zeros, the *padding*. The formula as it
+# stands, with loops:
+
+# %%
+def conv_loops(x, w, b):
+    """x (B, H, W, C)   w (3, 3, C, O)   b (O,)   ->   y (B, H, W, O)"""
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = np.zeros(x.shape[:3] + b.shape) + b
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                for u in range(3):
+                    for v in range(3):
+                        y[n, i, j] += padded[n, i + u, j + v] @ w[u, v]
+    return y
+
+
+digits, labels = data.load("digits")
+digits = digits.astype(np.float64)
+sideways = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]]).reshape(3, 3, 1, 1) / 4  # bright left minus bright right
+edges = conv_loops((digits[:10] + 1) / 2, sideways, np.zeros(1))
+assert edges.shape == digits[:10].shape
+viz.show_grid(np.concatenate([digits[:10], edges / np.abs(edges).max()]), columns=10,
+              title="Ten digits, and the same seen through one 3 x 3 window: vertical edges")
+
+# %% [markdown]
+# A network *learns* its windows, hundreds of them.
+#
+# ## How can it be fast?
+#
+# By writing what each output pixel sees into one long row, $3 \cdot 3 \cdot C$ numbers. Then the whole convolution is a
+# single matrix product, the one thing computers do best. The copying is called *im2col*, "image to columns"; we call it
+# `gather`.
+
+# %%
+def gather(x):
+    """What each pixel sees.   (B, H, W, C)   ->   (B, H, W, 3, 3, C)"""
+    B, H, W, C = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    seen = np.zeros((B, H, W, 3, 3, C))
+    for u in range(3):
+        for v in range(3):
+            seen[:, :, :, u, v] = padded[:, u : u + H, v : v + W]
+    return seen
+
+
+def conv_forward(x, w, b):
+    C, O = w.shape[2:]
+    rows = gather(x).reshape(-1, 9 * C)  # (B H W, 9 C)
+    return (rows @ w.reshape(9 * C, O) + b).reshape(*x.shape[:3], O)
+
+
+x, w, b = rng.standard_normal((4, 8, 8, 16)), rng.standard_normal((3, 3, 16, 16)), rng.standard_normal(16)
+start = time.perf_counter()
+by_loops = conv_loops(x, w, b)
+middle = time.perf_counter()
+by_product = conv_forward(x, w, b)
+end = time.perf_counter()
+print(f"loops {1000 * (middle - start):.1f} ms, gather and one product {1000 * (end - middle):.1f} ms")
+assert np.allclose(by_loops, by_product)
+
+# %% [markdown]
+# ## And backward?
+#
+# The product is an old friend: for `y = rows @ wide`, the gradients are `drows = dy @ wide.T` and `dwide = rows.T @ dy`. What
+# is left is the way back through `gather`. It copied each pixel to several places, so the pixel's gradient is the **sum over
+# all the places it was copied to**. We run the same loop and add where it had copied. This is `scatter`:
+
+# %%
+def scatter(dseen):
+    """The way back through gather.   (B, H, W, 3, 3, C)   ->   (B, H, W, C)"""
+    B, H, W, _, _, C = dseen.shape
+    dpadded = np.zeros((B, H + 2, W + 2, C))
+    for u in range(3):
+        for v in range(3):
+            dpadded[:, u : u + H, v : v + W] += dseen[:, :, :, u, v]
+    return dpadded[:, 1:-1, 1:-1]  # the frame was made of zeros, nobody asks for its gradient
+
+
+def conv(x, w, b):
+    """3 x 3 convolution with a frame of zeros.   x (B, H, W, C)   w (3, 3, C, O)   b (O,)   ->   y (B, H, W, O)"""
+    C, O = w.shape[2:]
+    rows, wide = gather(x).reshape(-1, 9 * C), w.reshape(9 * C, O)
+
+    def back(dy):
+        drows = dy.reshape(-1, O)
+        dw = (rows.T @ drows).reshape(w.shape)
+        dx = scatter((drows @ wide.T).reshape(*x.shape[:3], 3, 3, C))
+        return dx, dw, drows.sum(axis=0)
+
+    return (rows @ wide + b).reshape(*x.shape[:3], O), back
+
+
+small = rng.standard_normal((2, 5, 4, 3)), rng.standard_normal((3, 3, 3, 2)), rng.standard_normal(2)
+errors = gradcheck.check(conv, *small)
+print({name: f"{error:.0e}" for name, error in zip("xwb", errors.values(), strict=True)})
+
+# %% [markdown]
+# `gather` is linear: a big matrix $G$ full of zeros and ones that nobody writes down. `scatter` is its transpose $G^T$. That
+# gives a test that needs no slope at all: $\langle G x, c\rangle = \langle x, G^T c\rangle$ for any $x$ and $c$. And
+# `scatter` of all ones counts how often each pixel is seen: nine times in the middle, less at the border.
+
+# %%
+x, c = rng.standard_normal((2, 6, 7, 3)), rng.standard_normal((2, 6, 7, 3, 3, 3))
+assert np.isclose((gather(x) * c).sum(), (x * scatter(c)).sum())
+counts = scatter(np.ones((1, 8, 8, 3, 3, 1)))[0, :, :, 0]
+assert counts[3, 3] == 9 and counts[0, 3] == 6 and counts[0, 0] == 4
+
+figure = viz.new_figure(4.4, 3.4, "tight")
+axes = figure.add_subplot()
+axes.imshow(counts, cmap="Blues", vmin=0, vmax=17)
+for (i, j), count in np.ndenumerate(counts):
+    axes.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=9)
+axes.set(xticks=[], yticks=[], title="How many terms each pixel's gradient has")
+figure
+
+# %% [markdown]
+# ## What is GroupNorm?
+#
+# After a few convolutions, numbers may have grown to thousands or shrunk to nothing, and learning stalls. A **norm** layer
+# puts them back: subtract the mean, divide by the standard deviation. *GroupNorm* does so for each picture by itself, over
+# all pixels and over a group of neighbouring channels together. For the $n$ numbers $x_1 \dots x_n$ of one group:
+#
+# $$\mu = \frac1n \sum_i x_i, \qquad s = \frac{1}{\sqrt{\frac1n \sum_i (x_i - \mu)^2 + \epsilon}}, \qquad
+# \hat x_i = (x_i - \mu)\, s, \qquad y_i = \gamma\, \hat x_i + \beta,$$
+#
+# where $\gamma$ and $\beta$ are learned, one for each channel, and the tiny $\epsilon$ guards against dividing by zero.
+#
+# ## Why does its gradient have three terms?
+#
+# Because $x_j$ acts on $y_i$ in three ways. Directly, if $i = j$. Through the mean $\mu$, on all of them. And through the
+# standard deviation, on all of them. Write $d\hat x = \gamma\,dy$ and let $\langle\cdot\rangle$ be the mean over the group.
+# Then
+#
+# $$dx = s\,\Bigl(\underbrace{d\hat x}_{\text{direct}} \;-\; \underbrace{\langle d\hat x\rangle}_{\text{through the mean}}
+# \;-\; \underbrace{\hat x\,\langle d\hat x \cdot \hat x\rangle}_{\text{through the deviation}}\Bigr).$$
+#
+# A way to remember it: shifting all $x$ changes nothing, so `dx` must have no part that shifts all alike. The second term
+# takes that part out. Scaling all $x$ changes nothing either. The third takes that part out.
+
+# %%
+def group_norm(x, gamma, beta, groups, without=""):
+    """x (B, H, W, C)   gamma, beta (C,)   ->   y (B, H, W, C).   without: a term to leave out of the gradient, on purpose"""
+    B, H, W, C = x.shape
+    split = (B, H * W, groups, C // groups)
+
+    def group_mean(z):
+        return z.reshape(split).mean(axis=(1, 3), keepdims=True)  # (B, 1, G, 1)
+
+    x_split = x.reshape(split)
+    centred = x_split - group_mean(x)
+    s = 1 / np.sqrt(group_mean(centred**2) + 1e-5)
+    xhat = centred * s
+
+    def back(dy):
+        dxhat = (dy * gamma).reshape(split)
+        through_mean = 0 if without == "mean" else group_mean(dxhat)
+        through_deviation = 0 if without == "deviation" else xhat * group_mean(dxhat * xhat)
+        dx = s * (dxhat - through_mean - through_deviation)
+        dgamma = (dy * xhat.reshape(x.shape)).sum(axis=(0, 1, 2))
+        return dx.reshape(x.shape), dgamma, dy.sum(axis=(0, 1, 2))
+
+    return xhat.reshape(x.shape) * gamma + beta, back
+
+
+x, gamma, beta = rng.standard_normal((3, 4, 4, 6)), rng.standard_normal(6), rng.standard_normal(6)
+errors = gradcheck.check(lambda *arrays: group_norm(*arrays, groups=2), x, gamma, beta)
+print({name: f"{error:.0e}" for name, error in zip(("x", "gamma", "beta"), errors.values(), strict=True)})
+y, _ = group_norm(x, np.ones(6), np.zeros(6), groups=2)
+first_group = y[0, :, :, :3]
+assert abs(first_group.mean()) < 1e-12 and abs(first_group.std() - 1) < 1e-4
+
+# %% [markdown]
+# ## What if I forget a term?
+#
+# Let us ask the checker. It knows the usual mistakes and names them:
+
+# %%
+for term in ("mean", "deviation"):
+    try:
+        gradcheck.check(lambda *arrays, term=term: group_norm(*arrays, groups=2, without=term), x, gamma, beta)
+        raise SystemExit("this line is never reached")
+    except gradcheck.GradientError as error:
+        print(f"--- without the term through the {term}:\n{error}\n")
+        assert term in str(error)
+
+# %% [markdown]
+# How large is the mistake? It depends on `dy`. With a random `dy` the missing terms are small, because a mean of many random
+# numbers is near 0. With the `dy` of a real loss it may be anything. We measure it on a real network, in the next section.
+# And with `dy` all ones (and $\gamma = 1$) the true gradient is exactly **zero**, as the sum of all $\hat x$ is always zero.
+# This is why a check that uses ones is blind here.
+
+# %%
+_, back = group_norm(x, np.ones(6), np.zeros(6), groups=2)
+dx, _, _ = back(np.ones(x.shape))
+print(f"largest entry of dx for dy = 1: {np.abs(dx).max():.0e}")
+assert np.abs(dx).max() < 1e-12
+
+# %% [markdown]
+# ## Does it still train?
+#
+# Here is why such mistakes live for years. We train the same little network three times, to tell digits apart:
+# once with the right gradient, once without the term through the mean, once without the term through the deviation. The
+# network is convolution, norm, SiLU, twice over, then the mean over all pixels and a linear layer.
+
+# %%
+def network(images, p, without=""):
+    """images (B, 8, 8, 1)   ->   scores (B, 10)"""
+    h, backs = images, []
+    for k in (1, 2):
+        h, back_conv = conv(h, p[f"w{k}"], p[f"b{k}"])
+        h, back_norm = group_norm(h, p[f"gamma{k}"], p[f"beta{k}"], 4, without)
+        h, back_silu = ops.silu(h)
+        backs.append((k, back_conv, back_norm, back_silu))
+    mean, pixels = h.mean(axis=(1, 2)), h.shape
+    scores, back_linear = ops.linear(mean, p["w3"], p["b3"])
+
+    def back(dy):
+        g = {}
+        dmean, g["w3"], g["b3"] = back_linear(dy)
+        dh = np.broadcast_to(dmean[:, None, None], pixels) / (pixels[1] * pixels[2])
+        for k, back_conv, back_norm, back_silu in reversed(backs):
+            dh, g[f"gamma{k}"], g[f"beta{k}"] = back_norm(back_silu(dh))
+            dh, g[f"w{k}"], g[f"b{k}"] = back_conv(dh)
+        return g
+
+    return scores, back
+
+
+def fresh(width=16):
+    rng = np.random.default_rng(3)
+    p = {"w1": rng.standard_normal((3, 3, 1, width)) / 3, "w2": rng.standard_normal((3, 3, width, width)) / (9 * width) ** 0.5,
+         "w3": rng.standard_normal((width, 10)) / width**0.5, "b3": np.zeros(10)}
+    for k in (1, 2):
+        p |= {f"b{k}": np.zeros(width), f"gamma{k}": np.ones(width), f"beta{k}": np.zeros(width)}
+    return p
+
+
+def train(without, steps):
+    p, rng, losses = fresh(), np.random.default_rng(4), []
+    speed = {name: np.zeros_like(value) for name, value in p.items()}
+    for _ in range(steps):
+        index = rng.integers(0, len(digits), 32)
+        scores, back = network(digits[index], p, without)
+        loss, back_loss = ops.cross_entropy(scores, labels[index])
+        grads = back(back_loss())
+        for name in p:  # downhill, with some momentum
+            speed[name] = 0.9 * speed[name] - 0.1 * grads[name]
+            p[name] = p[name] + speed[name]
+        losses.append(float(loss))
+    return p, losses
+
+
+held_out, held_out_labels = data.load("digits", split="test")
+steps = 120 if FAST else 600
+results = {}
+for without in ("", "mean", "deviation"):
+    p, losses = train(without, steps)
+    accuracy = (network(held_out.astype(np.float64), p)[0].argmax(axis=1) == held_out_labels).mean()
+    name = f"without the {without} term" if without else "all three terms"
+    results[name] = losses, accuracy
+    print(f"{name:26}  loss {np.mean(losses[-20:]):.3f}   {accuracy:.1%} of unseen digits right")
+
+# %%
+viz.plot_loss({name: losses for name, (losses, _) in results.items()}, title="One of these is right. Which one?")
+
+# %% [markdown]
+# All three go down, and all three networks read digits: run in full, 97 % of unseen digits are right with the true gradient,
+# 96 % without the term through the mean, 91 % without the term through the deviation. Had you only had one of the curves, you
+# would not have suspected anything. How wrong was the gradient, then? At the start of training, for the first convolution:
+
+# %%
+scores, back = network(digits[:64], fresh())
+_, back_loss = ops.cross_entropy(scores, labels[:64])
+true = back(back_loss())["w1"]
+for without in ("mean", "deviation"):
+    wrong = network(digits[:64], fresh(), without)[1](back_loss())["w1"]
+    off = np.linalg.norm(wrong - true) / np.linalg.norm(true)
+    print(f"without the {without} term the gradient of w1 is off by {off:.0%}")
+    assert off > 0.02
+for losses, _ in results.values():
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2  # every one of them learns something
+
+# %% [markdown]
+# **A falling loss proves nothing about a gradient. A slope does.**
+#
+# ## Handing over
+#
+# minidiff's `ops.conv2d` and `ops.group_norm` are these functions, for any window, stride and padding. On the same arrays
+# they must give the same answers and the same gradients.
+
+# %%
+for ours, theirs, arrays in [
+    (conv, lambda x, w, b: ops.conv2d(x, w, b, padding=1), small),
+    (lambda *a: group_norm(*a, groups=3), lambda *a: ops.group_norm(*a, 3), (x, gamma, beta)),
+]:
+    (y, back), (y_lib, back_lib) = ours(*arrays), theirs(*arrays)
+    dy = rng.standard_normal(y.shape)
+    differences = [np.abs(a - b).max() for a, b in zip((y, *back(dy)), (y_lib, *back_lib(dy)), strict=True)]
+    print("answer and gradients differ by at most", f"{max(differences):.0e}")
+    assert max(differences) < 1e-11
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** A $1 \times 1$ convolution looks at one pixel at a time. Write it, forward and backward, without `gather`.
+# Hint: it is the linear layer applied to every pixel: `x.reshape(-1, C) @ w`.
+
+# %%
+def conv1x1(x, w, b):
+    ...  # x (B, H, W, C), w (C, O), b (O,); return y, back
+
+
+if conv1x1(np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(1)) is not None:
+    arrays = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((5, 6)), rng.standard_normal(6)
+    gradcheck.check(conv1x1, *arrays)
+    assert np.allclose(conv1x1(*arrays)[0], ops.conv2d(arrays[0], arrays[1].reshape(1, 1, 5, 6), arrays[2])[0])
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** Make a picture twice as large by repeating each pixel, `y = x.repeat(2, axis=1).repeat(2, axis=2)`. Write
+# the way back.
+# Hint: each pixel was copied to four places. `dy.reshape(B, H, 2, W, 2, C)` puts the four side by side.
+
+# %%
+def upsample(x):
+    ...  # x (B, H, W, C); return y, back
+
+
+if upsample(np.zeros((1, 1, 1, 1))) is not None:
+    x = rng.standard_normal((2, 3, 4, 5))
+    gradcheck.check(upsample, x)
+    assert np.allclose(upsample(x)[0], ops.upsample_nearest(x)[0])
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** LayerNorm normalises each row of features by itself: $x$ is $(N, D)$, mean and deviation are taken over $D$.
+# Write it with its three terms.
+# Hint: it is GroupNorm with another set of numbers to average over: `.mean(axis=-1, keepdims=True)`. Mind the $\epsilon$,
+# 1e-5.
+
+# %%
+def layer_norm(x, gamma, beta):
+    ...  # x (N, D), gamma and beta (D,); return y, back
+
+
+if layer_norm(np.zeros((1, 2)), np.zeros(2), np.zeros(2)) is not None:
+    arrays = rng.standard_normal((4, 7)), rng.standard_normal(7), rng.standard_normal(7)
+    gradcheck.check(layer_norm, *arrays)
+    assert np.allclose(layer_norm(*arrays)[0], ops.layer_norm(*arrays)[0])
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** The picture's gradient in `conv` can be written as a convolution too, of `dy`, with the window turned by half
+# a circle and its two channel axes swapped. Write that window.
+# Hint: `w[::-1, ::-1]` turns it, `np.swapaxes` swaps.
+
+# %%
+def window_of_the_way_back(w):
+    ...  # w (3, 3, C, O) -> (3, 3, O, C)
+
+
+if window_of_the_way_back(np.zeros((3, 3, 1, 1))) is not None:
+    x, w, b = small
+    y, back = conv(x, w, b)
+    dy = rng.standard_normal(y.shape)
+    assert np.allclose(conv(dy, window_of_the_way_back(w), np.zeros(3))[0], back(dy)[0])
+    print("exercise 4: right")
