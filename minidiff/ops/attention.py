@@ -4,8 +4,10 @@ import math
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """softmax(q k^T / sqrt(d)) v in each head, d = D / heads. Vaswani et al. 2017 (arXiv:1706.03762), equation 1.
 
@@ -21,6 +23,9 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     check.shape("attention", "v", v, f"({B}, {M}, E) to fit k {k.shape}", v.ndim == 3 and v.shape[:2] == (B, M))
     fits = bias is None or (bias.ndim == 4 and all(n in (1, m) for n, m in zip(bias.shape, (B, heads, N, M), strict=True)))
     check.shape("attention", "bias", bias, f"{(B, heads, N, M)}, or 1 in any place", fits)
+    last = () if mask is None else zip(mask.shape[::-1], (M, N, heads, B), strict=False)
+    fits = mask is None or (mask.ndim <= 4 and all(n in (1, m) for n, m in last))
+    check.shape("attention", "mask", mask, f"one that broadcasts to {(B, heads, N, M)}", fits)
     if not isinstance(heads, int) or heads < 1 or D % heads or v.shape[2] % heads:
         raise ValueError(f"attention: heads is {heads}, expected a divisor of the {D} features of q and {v.shape[2]} of v")
     xp, scale = xp_of(q, k, v), 1.0 / math.sqrt(D // heads) if scale is None else scale

@@ -1,14 +1,16 @@
 """Which version of an op runs: the plain reference that a reader reads, or a faster one of the same signature.
 
 The array decides. `@has_fast_version` stands above a reference; when the first argument is a NumPy array, the function
-of the same name in `minidiff.cpu` is asked first. It answers NotImplemented where it does not fit (another dtype, an odd
-option, a wrong argument) and then the reference runs, or complains. Arrays of any other type go straight to the
-reference, which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing else.
+of the same name in `minidiff.cpu` is asked first; when it is one of a library with `RawKernel` (CuPy), the one in
+`minidiff.gpu`. It answers NotImplemented where it does not fit (another dtype, an odd option, a wrong argument) and then
+the reference runs, or complains. Other arrays, and ops that the room has no version of, go straight to the reference,
+which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing else.
 """
 
 import contextlib
 import functools
 import importlib
+import sys
 import threading
 
 import numpy as np
@@ -27,19 +29,28 @@ def plain():
 
 
 def has_fast_version(reference):
-    """Decorator of a plain op for which `minidiff.cpu` holds a faster function of the same name and signature."""
-    fast = None
+    """Decorator of a plain op for which `minidiff.cpu` or `minidiff.gpu` holds a faster function of the same name."""
+    fast = {}
 
     @functools.wraps(reference)
     def op(first, *args, **kwargs):
-        nonlocal fast
-        if type(first) is np.ndarray and not getattr(_mode, "plain", False):
-            if fast is None:  # the room is entered when first needed, so that importing minidiff stays quick
-                fast = getattr(importlib.import_module("minidiff.cpu"), reference.__name__)
-            answer = fast(first, *args, **kwargs)
-            if answer is not NotImplemented:
-                return answer
+        room = None if getattr(_mode, "plain", False) else _room(first)
+        if room is not None:
+            if room not in fast:  # a room is entered when first needed, so that importing minidiff stays quick
+                fast[room] = getattr(importlib.import_module(room), reference.__name__, None)
+            if fast[room] is not None:
+                answer = fast[room](first, *args, **kwargs)
+                if answer is not NotImplemented:
+                    return answer
         return reference(first, *args, **kwargs)
 
     op.reference = reference
     return op
+
+
+def _room(array):
+    """Where fast versions for this array live, if anywhere."""
+    if type(array) is np.ndarray:
+        return "minidiff.cpu"
+    library = sys.modules.get(type(array).__module__.partition(".")[0])
+    return "minidiff.gpu" if hasattr(library, "RawKernel") else None

@@ -87,7 +87,7 @@ static const char* open_barriers() {
 }
 
 static const char* run_block(bool backwards) {
-  memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);  // all bits set is a NaN
+  if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);  // that is NaN
   int total = (int)fibres.size();
   for (int i = 0; i < total; i++) {
     Fibre& f = fibres[i];

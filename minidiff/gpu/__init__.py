@@ -1,0 +1,13 @@
+"""Fast versions of ops for CuPy arrays: kernels in CUDA C (kernels/*.cu) and the Python that launches them.
+
+`ops.dispatch` looks in here for arrays whose library has `RawKernel`. What an op means is written in `ops`; tests tie
+every function here to its reference there, on a card or, with the kernels run on the CPU, without one. A function that
+answers NotImplemented leaves the work, or the complaint about its arguments, to the reference.
+"""
+
+from .attention import attention
+from .conv2d import conv2d
+from .linear import linear
+from .norm import add_group_norm_silu, group_norm, group_norm_silu
+
+__all__ = ["add_group_norm_silu", "attention", "conv2d", "group_norm", "group_norm_silu", "linear"]

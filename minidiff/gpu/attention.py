@@ -1,0 +1,46 @@
+"""Attention with its softmax in one kernel each way, between two batched matrix products."""
+
+import math
+
+import numpy as np
+
+from ..backend import xp_of
+from .matmul import matmul
+from .source import fits, launch
+
+ROWS = 4  # rows a block, one warp each
+
+
+def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
+    """Fast version of `ops.attention`, without mask and bias."""
+    if mask is not None or bias is not None or not fits(q, k, v) or not q.ndim == k.ndim == v.ndim == 3:
+        return NotImplemented
+    (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
+    if k.shape != (B, M, D) or v.shape[:2] != (B, M) or type(heads) is not int or heads < 1 or D % heads or E % heads:
+        return NotImplemented
+    xp, scale = xp_of(q, k, v), np.float32(1.0 / math.sqrt(D // heads) if scale is None else scale)
+
+    def split(z):
+        parts = z.reshape(B, z.shape[1], heads, -1).transpose(0, 2, 1, 3)  # (B, h, N, d)
+        return xp.ascontiguousarray(parts).reshape(B * heads, z.shape[1], -1)  # (B h, N, d)
+
+    def merge(z):
+        parts = z.reshape(B, heads, z.shape[1], -1).transpose(0, 2, 1, 3)
+        return xp.ascontiguousarray(parts).reshape(B, z.shape[1], -1)  # (B, N, D)
+
+    def softmax(name, *arrays):
+        rows = B * heads * N
+        launch(xp, name, (-(-rows // ROWS),), (32, ROWS), *arrays, np.int64(rows), np.int32(M), scale)
+
+    qh, kh, vh = split(q), split(k), split(v)
+    weights = matmul(qh, kh.transpose(0, 2, 1))  # (B h, N, M): scores, until the next line
+    softmax("softmax_forward", weights)
+
+    def back(dy):  # saved: q, k, v, weights
+        dyh = split(dy)
+        dscores = matmul(dyh, vh.transpose(0, 2, 1))  # dweights, until the next line
+        softmax("softmax_backward", weights, dscores)
+        dq, dk = matmul(dscores, kh), matmul(dscores.transpose(0, 2, 1), qh)
+        return merge(dq), merge(dk), merge(matmul(weights.transpose(0, 2, 1), dyh))
+
+    return merge(matmul(weights, vh)), back

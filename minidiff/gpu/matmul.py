@@ -1,0 +1,22 @@
+"""One matrix product for the whole room: CuPy's own, or, inside `with using(blas)`, one that a CUDA graph can hold."""
+
+import contextlib
+import threading
+
+_now = threading.local()
+
+
+@contextlib.contextmanager
+def using(blas):
+    """Inside, products of this thread go through `blas` (a gpu.cublas.Cublas), because CuPy refuses its own in capture."""
+    before, _now.blas = getattr(_now, "blas", None), blas
+    try:
+        yield blas
+    finally:
+        _now.blas = before
+
+
+def matmul(a, b):
+    """a @ b of float32 arrays, (M, K) @ (K, N) or batches of those, each in order or transposed.   -> (..., M, N)"""
+    blas = getattr(_now, "blas", None)
+    return a @ b if blas is None else blas.matmul(a, b)

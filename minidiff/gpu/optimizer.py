@@ -1,0 +1,79 @@
+"""Clipping, AdamW and the moving average of the weights in three launches, for any number of parameters."""
+
+import math
+
+import numpy as np
+
+from .source import launch
+
+THREADS, BLOCKS = 256, 1056  # eight blocks for each of an H100's 132 multiprocessors, each striding over the arena
+
+
+def run_table(optimizer, ema, rates):
+    """What changes from step to step, for steps to come, as one small array: uploaded once, not in every step.
+
+    optimizer: AdamW   ema: EMA or None   rates: the learning rate of each step to come   ->   float32 (steps, 4)
+    """
+    (beta1, beta2), rows = optimizer.betas, []
+    for i, lr in enumerate(rates):
+        t = optimizer.t + i + 1
+        take = 0.0 if ema is None else 1 - ema.decay_at(ema.n + i)
+        row = lr / (1 - beta1**t), math.sqrt(1 - beta2**t), 1 - lr * optimizer.weight_decay, take
+        rows.append(row)
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+class Update:
+    """`clip_grad_norm`, `AdamW.step` and `EMA.update` in one, driven by device memory so that a CUDA graph can hold it.
+
+    optimizer, ema  of the training room, on a float32 arena of the device (ema None: no average)
+    rates           the learning rates of the steps to come
+    max_norm        highest norm of all gradients, or None
+
+    update() takes one step; norm (1,) float64 is the norm the gradients had. The gradients stay as they are: the
+    shortening happens on the way. Call `finish()` to bring the step counts of optimizer and ema up to date.
+    """
+
+    def __init__(self, optimizer, ema, rates, max_norm=None):
+        self.optimizer, self.ema, self.arena = optimizer, ema, optimizer.arena
+        xp = self.arena.xp
+        if self.arena.dtype != np.float32:
+            raise TypeError(f"optimizer: its parameters are {self.arena.dtype}, and the kernel is written for float32")
+        self.rates, self.taken = len(rates), 0
+        self.table = xp.asarray(run_table(optimizer, ema, rates))
+        self.step = xp.zeros(1, dtype=np.uint32)
+        self.part = xp.zeros(BLOCKS, dtype=np.float64)
+        self.norm, self.scale = xp.zeros(1, dtype=np.float64), xp.ones(1, dtype=np.float32)
+        self.max_norm = np.float64(np.inf if max_norm is None else max_norm)
+        self.grid = (min(BLOCKS, -(-self.arena.size // THREADS)),)
+
+    def launch(self):
+        """The launches of one step, and nothing that a graph could not replay."""
+        arena, optimizer, n = self.arena, self.optimizer, np.uint64(self.arena.size)
+        average = None if self.ema is None else self.ema.average
+        beta1, beta2 = optimizer.betas
+        numbers = np.float32(1 - beta1), np.float32(1 - beta2), np.float32(optimizer.eps)
+        launch(arena.xp, "sum_of_squares", self.grid, (THREADS,), arena.grads, self.part, n)
+        launch(
+            arena.xp, "clip_scale", (1,), (THREADS,), self.part, np.int32(self.grid[0]), self.max_norm, self.norm, self.scale
+        )
+        launch(arena.xp, "adamw_ema", self.grid, (THREADS,), arena.values, arena.grads, optimizer.m, optimizer.v,
+               average, self.table, self.step, self.scale, *numbers, n)  # fmt: skip
+        launch(arena.xp, "next_step", (1,), (1,), self.step)
+
+    def count(self):
+        """One more step is about to run. Raises RuntimeError after the last that there are rates for."""
+        if self.taken == self.rates:
+            raise RuntimeError(f"all {self.rates} steps that there are learning rates for are taken")
+        self.taken += 1
+
+    def __call__(self):
+        self.count()
+        self.launch()
+
+    def finish(self):
+        """Tell optimizer and average how many steps were taken since the last time."""
+        self.optimizer.t += self.taken
+        if self.ema is not None:
+            self.ema.n += self.taken
+        self.rates, self.taken = self.rates - self.taken, 0

@@ -1,0 +1,47 @@
+"""Kernels by name: the CUDA sources beside this file, compiled when first called, on whichever library can run them."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+KERNELS = {  # name: its file
+    "group_norm_forward": "group_norm.cu",
+    "group_norm_backward": "group_norm.cu",
+    "adamw_ema": "adamw_ema.cu",
+    "next_step": "adamw_ema.cu",
+    "sum_of_squares": "adamw_ema.cu",
+    "clip_scale": "adamw_ema.cu",
+    "im2col": "im2col.cu",
+    "col2im": "im2col.cu",
+    "softmax_forward": "softmax.cu",
+    "softmax_backward": "softmax.cu",
+    "uniforms": "philox.cu",
+    "normals": "philox.cu",
+}
+NULL = np.uintp(0)  # a pointer to nothing, for an array that is not there
+
+
+@functools.cache
+def source(file):
+    """The text of a .cu file."""
+    return (Path(__file__).parent / "kernels" / file).read_text()
+
+
+@functools.cache
+def _kernel(maker, name):
+    return maker(source(KERNELS[name]), name, options=("--std=c++17",))
+
+
+def launch(xp, name, grid, block, *args):
+    """Run a kernel.   xp: the array module (it has RawKernel)   grid, block: tuples   None stands for a null pointer
+
+    Scalars must be NumPy's, of the parameter's width: what CuPy is given as a Python number it passes as 64 bits.
+    """
+    _kernel(xp.RawKernel, name)(grid, block, tuple(NULL if a is None else a for a in args))
+
+
+def fits(*arrays):
+    """Whether kernels can take these arrays (None is passed over): float32, in order, and not empty."""
+    given = [a for a in arrays if a is not None]
+    return all(getattr(a, "dtype", None) == np.float32 and a.flags.c_contiguous and 0 < a.size < 2**31 for a in given)

@@ -1,0 +1,216 @@
+"""Every kernel equals the plain op, which works in float64 here, on random odd shapes; and nothing waits for the device."""
+
+import numpy as np
+import pytest
+
+from minidiff import nn, ops
+from minidiff.gpu import add_group_norm_silu
+from minidiff.gpu.optimizer import Update
+from minidiff.gpu.rng import DeviceRng
+from minidiff.gpu.source import KERNELS, source
+from minidiff.ops.dispatch import plain
+from minidiff.rng import Rng
+from minidiff.training.adamw import AdamW, clip_grad_norm
+from minidiff.training.arena import Arena
+from minidiff.training.ema import EMA
+
+CLOSE = dict(rtol=2e-5, atol=2e-5)
+
+
+def _floats(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def _same(ours, plain_ones, **tolerance):
+    ours, plain_ones = ((z,) if not isinstance(z, tuple) else z for z in (ours, plain_ones))
+    for a, b in zip(ours, plain_ones, strict=True):
+        assert a.dtype == np.float32 and a.shape == b.shape and not isinstance(a, np.ndarray)
+        np.testing.assert_allclose(a.get(), b, **(tolerance or CLOSE))
+
+
+def _check(xp, op, arrays, rng, *options, **named):
+    """Forward and backward of op on the device against the reference in float64."""
+    up = [xp.asarray(a) for a in arrays]
+    y, back = op(*up, *options, **named)
+    with plain():
+        y64, back64 = op(*(a.astype(np.float64) for a in arrays), *options, **named)
+    dy = _floats(rng, *y64.shape)
+    _same(y, y64)
+    _same(back(xp.asarray(dy)), back64(dy.astype(np.float64)))
+
+
+def _took_the_kernel(op, *args, **named):
+    """That dispatch really ran the room's function: the reference would give another `back`."""
+    _, back = op(*args, **named)
+    assert back.__module__.startswith("minidiff.gpu"), back.__module__
+
+
+@pytest.mark.parametrize("op", [ops.group_norm, ops.group_norm_silu], ids=["norm", "norm_silu"])
+@pytest.mark.parametrize(
+    "shape, groups", [((2, 5, 3, 12), 4), ((3, 7, 6), 6), ((1, 1, 1, 35), 5), ((2, 9, 130), 2), ((4, 6), 2)]
+)
+def test_group_norm(xp, rng, op, shape, groups):
+    C = shape[-1]
+    x, gamma, beta = 3 + 2 * _floats(rng, *shape), _floats(rng, C), _floats(rng, C)
+    _check(xp, op, (x, gamma, beta), rng, groups)
+    _took_the_kernel(op, *map(xp.asarray, (x, gamma, beta)), groups)
+
+
+def test_group_norm_in_wide_spans(xp, rng, monkeypatch):
+    monkeypatch.setattr("minidiff.gpu.norm.BLOCKS", 1)
+    _check(xp, ops.group_norm_silu, (_floats(rng, 2, 6, 96), _floats(rng, 96), _floats(rng, 96)), rng, 24)
+
+
+def test_group_norm_far_from_zero(xp, rng):
+    """The variance is taken around the mean: E[x^2] - E[x]^2 would have no right digit here."""
+    x = 1000 + _floats(rng, 2, 16, 8)
+    y, _ = ops.group_norm(*map(xp.asarray, (x, np.ones(8, np.float32), np.zeros(8, np.float32))), 2)
+    expected, _ = ops.group_norm.reference(x.astype(np.float64), np.ones(8), np.zeros(8), 2)
+    np.testing.assert_allclose(y.get(), expected, atol=1e-3)
+
+
+def test_silu_of_large_numbers(xp):
+    x = np.array([[-200.0, -90.0, 90.0, 200.0]], np.float32)
+    y, back = ops.group_norm_silu(*map(xp.asarray, (x, np.full(4, 1e3, np.float32), np.zeros(4, np.float32))), 1)
+    dx = back(xp.asarray(np.ones_like(x)))[0].get()
+    assert np.isfinite(y.get()).all() and np.isfinite(dx).all() and y.get()[0, 0] == 0
+
+
+@pytest.mark.parametrize("given", ["bias", "temb", "residual", "bias temb residual", ""])
+def test_additions_before_the_norm(xp, rng, given):
+    B, P, C, groups = 3, 10, 12, 3
+    x, residual, temb, bias = (_floats(rng, *s) for s in ((B, P, C), (B, P, C), (B, C), (C,)))
+    gamma, beta, dy, ds = (_floats(rng, *s) for s in ((C,), (C,), (B, P, C), (B, P, C)))
+    added = {name: a for name, a in dict(bias=bias, temb=temb, residual=residual).items() if name in given.split()}
+    (s, y), back = add_group_norm_silu(
+        *map(xp.asarray, (x, gamma, beta)), groups, **{k: xp.asarray(a) for k, a in added.items()}
+    )
+    total = x.astype(np.float64) + sum(a[:, None] if a is temb else a for a in added.values())
+    y64, back64 = ops.group_norm_silu.reference(total, gamma.astype(np.float64), beta.astype(np.float64), groups)
+    for up in (None, ds):
+        dx64, dgamma64, dbeta64 = back64(dy.astype(np.float64))
+        dx64 = dx64 + (0 if up is None else up)
+        _same(back(xp.asarray(dy), up if up is None else xp.asarray(up)),
+              (dx64, dgamma64, dbeta64, dx64.sum(axis=(0, 1)), dx64.sum(axis=1)))  # fmt: skip
+    _same((s, y), (total, y64))
+
+
+def test_additions_that_do_not_fit(xp):
+    x, c = xp.zeros((2, 3, 4), np.float32), xp.ones(4, np.float32)
+    with pytest.raises(ValueError, match="temb has shape"):
+        add_group_norm_silu(x, c, c, 2, temb=c)
+    with pytest.raises(ValueError, match="groups that divide"):
+        add_group_norm_silu(x, c, c, 3)
+
+
+CONVOLUTIONS = [
+    ((2, 5, 4, 3), (3, 3, 3, 4), 1, 1),
+    ((1, 6, 7, 2), (3, 3, 2, 5), 2, 1),
+    ((2, 4, 4, 5), (1, 1, 5, 3), 1, 0),
+    ((1, 8, 6, 2), (3, 3, 2, 2), 2, ((0, 1), (0, 1))),
+    ((2, 7, 5, 1), (2, 3, 1, 2), 3, ((2, 0), (1, 2))),
+    ((1, 3, 3, 300), (3, 3, 300, 2), 1, 1),
+]
+
+
+@pytest.mark.parametrize("shape, wshape, stride, padding", CONVOLUTIONS)
+def test_conv2d(xp, rng, shape, wshape, stride, padding):
+    arrays = _floats(rng, *shape), _floats(rng, *wshape) / 4, _floats(rng, wshape[-1])
+    _check(xp, ops.conv2d, arrays, rng, stride, padding)
+    _check(xp, ops.conv2d, arrays[:2], rng, None, stride, padding)
+    _took_the_kernel(ops.conv2d, *map(xp.asarray, arrays), stride, padding)
+
+
+def test_linear(xp, rng):
+    arrays = _floats(rng, 2, 3, 5), _floats(rng, 5, 7), _floats(rng, 7)
+    _check(xp, ops.linear, arrays, rng)
+    _check(xp, ops.linear, arrays[:2], rng)
+    _took_the_kernel(ops.linear, *map(xp.asarray, arrays))
+
+
+@pytest.mark.parametrize("N, M, D, E, heads", [(5, 5, 4, 4, 1), (3, 70, 6, 10, 2), (9, 1, 8, 8, 4)])
+def test_attention(xp, rng, N, M, D, E, heads):
+    arrays = 3 * _floats(rng, 2, N, D), _floats(rng, 2, M, D), _floats(rng, 2, M, E)
+    _check(xp, ops.attention, arrays, rng, heads)
+    _check(xp, ops.attention, arrays, rng, heads, scale=0.7)
+    _took_the_kernel(ops.attention, *map(xp.asarray, arrays), heads)
+
+
+def test_what_no_kernel_takes_goes_to_the_reference(xp, rng):
+    x, c = xp.asarray(rng.standard_normal((2, 3, 4))), xp.ones(4)
+    _, back = ops.group_norm(x, c, c, 2)  # float64
+    assert back.__module__ == "minidiff.ops.norm"
+    with pytest.raises(ValueError, match="groups is 3"):
+        ops.group_norm(x.astype(np.float32), c.astype(np.float32), c.astype(np.float32), 3)
+    with plain():
+        _, back = ops.linear(xp.zeros((2, 3), np.float32), xp.zeros((3, 2), np.float32))
+    assert back.__module__ == "minidiff.ops.linear"
+
+
+@pytest.mark.parametrize("seed, stream, step, n", [(0, 0, 0, 1), (2**64 - 1, 7, 812, 1001), (5, 2**32 - 1, 2**32 - 1, 514)])
+def test_random_numbers_are_those_of_rng(xp, seed, stream, step, n):
+    ours, numpys = DeviceRng(seed, stream, step, xp), Rng(seed, stream, step)
+    for _ in range(2):  # a second call draws on
+        np.testing.assert_array_equal(ours.random((n,)).get(), numpys.random((n,)))
+        np.testing.assert_allclose(ours.standard_normal((n, 1)).get(), numpys.standard_normal((n, 1)), rtol=3e-6, atol=2e-6)
+    np.testing.assert_array_equal(ours.integers(3, 90, n).get(), numpys.integers(3, 90, n))
+    np.testing.assert_array_equal(ours.at(step=3).random(5).get(), numpys.at(step=3).random(5))
+
+
+def test_a_clock_moves_the_random_numbers(xp):
+    ours = DeviceRng(9, 1, 0, xp)
+    ours.clock += 41
+    np.testing.assert_array_equal(ours.random(8).get(), Rng(9, 1, 41).random(8))
+
+
+def _training_state(xp, rng, sizes=((3, 5), (70,), (1,))):
+    params = {f"p{i}": nn.Param(xp.asarray(_floats(rng, *s))) for i, s in enumerate(sizes)}
+    arena = Arena(params)
+    return arena, AdamW(arena, 1e-2, weight_decay=0.1), EMA(arena, 0.99)
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5, 1e9])
+@pytest.mark.parametrize("with_ema", [True, False])
+def test_update_is_clip_adamw_and_ema(xp, max_norm, with_ema):
+    ours, plain_one = (_training_state(m, np.random.default_rng(3)) for m in (xp, np))
+    rates = [1e-2, 3e-3, 0.0, 1e-3]
+    update = Update(ours[1], ours[2] if with_ema else None, rates, max_norm)
+    rng = np.random.default_rng(4)
+    for i, lr in enumerate(rates):
+        g = _floats(rng, plain_one[0].size)
+        ours[0].grads[...] = xp.asarray(g)
+        plain_one[0].grads[...] = g
+        norm = clip_grad_norm(plain_one[0], max_norm)
+        plain_one[1].step(lr)
+        plain_one[2].update()
+        update()
+        np.testing.assert_allclose(update.norm.get(), norm, rtol=1e-6)
+        if i == 1:
+            update.finish()  # in the middle, once
+            update = Update(ours[1], ours[2] if with_ema else None, rates[2:], max_norm)
+    update.finish()
+    for a, b in ((ours[0].values, plain_one[0].values), (ours[1].m, plain_one[1].m), (ours[1].v, plain_one[1].v)):
+        np.testing.assert_allclose(a.get(), b, rtol=1e-5, atol=1e-7)
+    if with_ema:
+        np.testing.assert_allclose(ours[2].average.get(), plain_one[2].average, rtol=1e-5, atol=1e-7)
+        assert ours[2].n == plain_one[2].n
+    assert ours[1].t == plain_one[1].t
+    with pytest.raises(RuntimeError, match="all 0 steps"):
+        update()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_leaves_a_bad_norm_alone(xp, rng, bad):
+    arena, optimizer, _ = _training_state(xp, rng)
+    arena.grads[...] = xp.asarray(np.full(arena.size, bad, np.float32))
+    update = Update(optimizer, None, [0.1], 1.0)
+    update()
+    assert not np.isfinite(update.norm.get()[0]) and update.scale.get()[0] == 1
+
+
+def test_every_kernel_is_named_once():
+    found = {
+        name for file in set(KERNELS.values()) for name in KERNELS if f" {name}(" in source(file) and KERNELS[name] == file
+    }
+    assert found == set(KERNELS)
+    assert sum(source(file).count('extern "C"') for file in set(KERNELS.values())) == len(KERNELS)
