@@ -1,0 +1,15 @@
+"""Other people's checkpoints: opening, saving, sampling and training on the models of diffusers and transformers."""
+
+from . import diffusers
+from .clip_tokenizer import CLIPTokenizer
+from .diffusers import describe, export, from_pretrained, load, sample
+from .fit import fit
+from .layout import to_torch
+from .model_folder import load_model, save_model
+from .pipelines import Pipeline, load_pipeline, save_pipeline
+from .schedulers import Sampling, sampling_from_config
+
+__all__ = [
+    "CLIPTokenizer", "Pipeline", "Sampling", "describe", "diffusers", "export", "fit", "from_pretrained", "load", "load_model",
+    "load_pipeline", "sample", "sampling_from_config", "save_model", "save_pipeline", "to_torch",
+]  # fmt: skip

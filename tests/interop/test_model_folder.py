@@ -195,7 +195,8 @@ def test_an_option_that_is_not_supported_is_named(change, message, tmp_path):
 
 @pytest.mark.parametrize(("option", "value"), [
     ("dual_cross_attention", True), ("addition_embed_type", "text_time"), ("time_cond_proj_dim", 256),
-    ("attention_type", "gated"), ("time_embedding_type", "fourier"), ("num_attention_heads", 4), ("cross_attention_norm", "layer_norm"),
+    ("attention_type", "gated"), ("time_embedding_type", "fourier"), ("num_attention_heads", 4),
+    ("cross_attention_norm", "layer_norm"),
 ])  # fmt: skip
 def test_an_option_at_a_value_that_is_not_supported_is_named(option, value, tmp_path):
     save_model(MODELS["text unet"](0), tmp_path)

@@ -1,0 +1,106 @@
+"""Other people's checkpoints, and ours for them: the folders of Hugging Face diffusers and transformers.
+
+    model = load("folder/unet")                               any model of `kinds.KINDS`, or a whole Pipeline
+    pipeline = from_pretrained("google/ddpm-cifar10-32")      the same, by a path or by a name on the hub
+    images = sample("folder", n=4, sampler="dpmpp_2m", steps=20, prompt="a cat", rng=0)
+    print(describe("folder"))                                 what lies in a folder, without reading the numbers
+    export("runs/digits", "folder")                           a run of ours, for diffusers
+
+Weights are read from safetensors, of any float width, and never from pickles.
+"""
+
+from pathlib import Path
+
+from ..runs import open_run
+from .hub import folder_of
+from .kinds import kind_of_config
+from .model_folder import load_model, read_json, read_weights, save_model
+from .pipelines import Pipeline, load_pipeline, save_pipeline
+from .schedulers import sampling_from_config
+
+__all__ = [
+    "Pipeline", "describe", "export", "from_pretrained", "load", "load_model", "load_pipeline", "sample", "save_model",
+    "save_pipeline",
+]  # fmt: skip
+
+
+def from_pretrained(path_or_hub_id, variant=None, frugal=False):
+    """What `load` gives for a folder, or for a name on the hub, whose files are fetched first (extra `hub`)."""
+    return load(folder_of(path_or_hub_id, variant), variant, frugal)
+
+
+def load(folder, variant=None, frugal=False):
+    """A Pipeline for a folder with model_index.json, a Sampling for a scheduler's, a model otherwise.
+
+    variant, frugal   see `load_model`. Raises what that says.
+    """
+    folder = Path(folder)
+    if (folder / "model_index.json").is_file():
+        return load_pipeline(folder, variant, frugal)
+    if (folder / "scheduler_config.json").is_file() and not (folder / "config.json").is_file():
+        return sampling_from_config(read_json(folder / "scheduler_config.json"), folder)
+    return load_model(folder, variant, frugal)
+
+
+def sample(path_or_hub_id, n=1, variant=None, frugal=False, **options):
+    """Pictures of a pipeline's folder: `Pipeline.sample` with these options.   -> (n, H, W, C)"""
+    found = from_pretrained(path_or_hub_id, variant, frugal)
+    if not isinstance(found, Pipeline):
+        raise ValueError(
+            f"{path_or_hub_id} holds a {type(found).__name__}, expected a pipeline: a folder with model_index.json"
+        )
+    return found.sample(n, **options)
+
+
+def export(checkpoint, folder, weights="ema", clip=1.0, dtype="float32"):
+    """Write a run of ours as a pipeline that diffusers opens and samples.
+
+    checkpoint   a run's folder or its checkpoint file; weights "ema" or "raw"; clip, dtype as in `save_pipeline`
+    """
+    saved = open_run(checkpoint, weights)
+    denoiser = saved.denoiser
+    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype)
+
+
+def describe(folder):
+    """What lies in a folder, part by part, as text; the numbers themselves are not read."""
+    folder = Path(folder)
+    if not (folder / "model_index.json").is_file():
+        return "\n".join(_describe_part(folder, ""))
+    index = read_json(folder / "model_index.json")
+    lines = [f"{index.get('_class_name')} in {folder}"]
+    for part, value in index.items():
+        if not part.startswith("_") and isinstance(value, list) and value[0] is not None:
+            place = folder / part if (folder / part).is_dir() else folder
+            try:
+                lines += _describe_part(place, f"{part}: ")
+            except (ValueError, FileNotFoundError) as error:
+                lines.append(f"{part}: {value[1]}, not opened here: {str(error).splitlines()[0]}")
+    return "\n".join(lines)
+
+
+def _describe_part(folder, label):
+    if label.startswith("scheduler") or not (folder / "config.json").is_file():
+        if (folder / "scheduler_config.json").is_file():
+            config = read_json(folder / "scheduler_config.json")
+            found = sampling_from_config(config, folder)
+            ours = f"sampler {found.sampler} {found.options}, {found.schedule}, predicts {found.predicts}"
+            return [f"{label}{config['_class_name']} = {ours}"]
+        if (folder / "vocab.json").is_file():
+            return [f"{label}tokenizer of {len(read_json(folder / 'vocab.json')):,} tokens"]
+    config = read_json(folder / "config.json")
+    kind = kind_of_config(config, folder)
+    options = kind.arguments(config, folder / "config.json")
+    tensors = read_weights(folder, kind.weights)
+    count = sum(_size(stored.shape) for stored in tensors.values())
+    dtypes = "/".join(sorted({stored.dtype for stored in tensors.values()}))
+    lines = [f"{label}{kind.name} = models.{kind.model.__name__}, {count:,} numbers in {len(tensors)} tensors ({dtypes})"]
+    changed = {k: v for k, v in options.items() if v != kind.defaults.get(k)}
+    return lines + [f"    {name} = {value}" for name, value in changed.items()]
+
+
+def _size(shape):
+    size = 1
+    for n in shape:
+        size *= n
+    return size

@@ -1,0 +1,177 @@
+"""Whole pipelines as folders: a net, how to sample it, and where there are some, an autoencoder and a text encoder.
+
+    pipeline = load_pipeline(folder)
+    images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", prompt="a cat", guidance=6.5, rng=0)     # (4, H, W, 3)
+
+Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline and StableDiffusionPipeline (1.x and 2.x).
+"""
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..diffusion import cfg
+from ..models import UNet
+from ..rng import as_rng
+from ..samplers import find
+from .clip_tokenizer import CLIPTokenizer
+from .model_folder import load_model, read_json, save_model, write_json
+from .schedulers import Sampling, sampling_from_config, scheduler_config
+
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline")
+PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
+LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+
+
+@dataclass
+class Pipeline:
+    """The parts of a pipeline.
+
+    unet           UNet or UNet2DConditionModel
+    sampling       how the folder says to sample
+    vae            AutoencoderKL or VQModel, for nets that work on latents
+    text_encoder, tokenizer    for nets that are told a text
+    name           the class in model_index.json
+    left_out       parts of the folder that are not run here
+    """
+
+    unet: Any
+    sampling: Sampling
+    vae: Any = None
+    text_encoder: Any = None
+    tokenizer: Any = None
+    name: str = "DDIMPipeline"
+    left_out: tuple = field(default_factory=tuple)
+
+    @property
+    def factor(self):
+        """How many pixels a side of the net's grid stands for."""
+        return 1 if self.vae is None else 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    def shape(self, n, height=None, width=None):
+        """(n, h, w, C) of what the net works on; height and width in pixels, by default what it was made for."""
+        size = self.unet.config["sample_size"]
+        size = size if isinstance(size, (tuple, list)) else (size, size)
+        if size[0] is None and not (height and width):
+            raise ValueError("height, width: this folder does not say what size its net was made for; pass both")
+        wanted = (height or size[0] * self.factor, width or size[1] * self.factor)
+        if any(side % self.factor for side in wanted):
+            raise ValueError(f"height, width: got {wanted}, expected multiples of {self.factor}")
+        return (n, wanted[0] // self.factor, wanted[1] // self.factor, self.unet.config["in_channels"])
+
+    def encode(self, prompts):
+        """Texts as the net is told them.   a string or a list   ->   (B, tokens, E)"""
+        if self.text_encoder is None:
+            raise ValueError("prompt: this pipeline has no text encoder")
+        return self.text_encoder.predict(self.tokenizer(prompts)[0])
+
+    def sample(
+        self,
+        n=1,
+        steps=50,
+        sampler=None,
+        prompt=None,
+        negative="",
+        guidance=None,
+        cond=None,
+        x=None,
+        height=None,
+        width=None,
+        rng=None,
+        rescale=0.0,
+        progress=False,
+        latent=False,
+        **options,
+    ):
+        """Pictures from noise.   -> (n, H, W, C), in [-1, 1] where the net stays there
+
+        steps      None: as many as the sampler takes by itself
+        sampler    one of `minidiff.samplers`, with the settings of that library's own class; None: what the folder says
+        prompt     a text, or a list of n; negative likewise: what to guide away from
+        guidance   w of eps = (1 + w) eps(prompt) - w eps(negative); None: 6.5 for texts, 0 otherwise
+        cond       in place of a prompt: classes (n,) or an encoded text (n, tokens, E)
+        x          noise to start from, (n, h, w, C); rng draws it otherwise, and whatever the sampler needs
+        rescale    see `diffusion.cfg`
+        latent     return the net's own latents, undecoded
+        options    further ones of the sampler, such as eta= for ddim
+        """
+        sampling = self.sampling if sampler is None else self.sampling.change(sampler)
+        row, rng = find(sampling.sampler), as_rng(rng)
+        shape = self.shape(n, height, width) if x is None else tuple(x.shape)
+        cond, null = self.conditions(shape[0], prompt, negative, cond)
+        weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0
+        denoiser = sampling.denoiser(self.unet)
+        if weight and cond is not None:
+            denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
+        noise = rng.standard_normal(shape, dtype=np.float32) if x is None else x
+        steps = steps or row.steps or sampling.schedule.T
+        start = sampling.first(noise, steps)
+        run = row.function(denoiser, start, steps=steps, rng=rng, cond=cond, **(sampling.options | options))
+        if progress:
+            from ..progress import progress as show
+
+            run = show(run, total=steps, label=sampling.sampler)
+        for step in run:
+            start = step.x
+        return start if latent or self.vae is None else self.vae.from_latent(start)
+
+    def conditions(self, n, prompt, negative, cond):
+        """(cond, null) for n pictures."""
+        if prompt is not None and cond is not None:
+            raise ValueError("prompt, cond: got both, expected one")
+        if prompt is None:
+            return cond, None
+        prompts, negatives = ([text] * n if isinstance(text, str) else list(text) for text in (prompt, negative or ""))
+        if len(prompts) != n or len(negatives) != n:
+            raise ValueError(f"prompt, negative: got {len(prompts)} and {len(negatives)} texts for {n} pictures")
+        return self.encode(prompts), self.encode(negatives)
+
+
+def load_pipeline(folder, variant=None, frugal=False):
+    """The Pipeline of a folder with model_index.json. `variant` and `frugal` as in `load_model`.
+
+    Raises ValueError that names a class or option that is not supported. A safety checker is left out, with a warning.
+    """
+    folder = Path(folder)
+    index = read_json(folder / "model_index.json")
+    name = index.get("_class_name")
+    if name not in PIPELINES:
+        raise ValueError(f"{folder}: pipeline {name!r} is not supported, expected one of {', '.join(PIPELINES)}")
+    parts = {k: v for k, v in index.items() if not k.startswith("_") and isinstance(v, list) and v[0] is not None}
+    unknown = [part for part in parts if part not in PARTS + LEFT_OUT]
+    if unknown:
+        raise ValueError(f"{folder}: part {unknown[0]!r} ({parts[unknown[0]][1]}) of {name} is not supported")
+
+    def where(part):  # the oldest folders keep everything at the top
+        return folder / part if (folder / part).is_dir() else folder
+
+    def model(part):
+        return load_model(where(part), variant, frugal) if part in parts else None
+
+    left_out = tuple(part for part in parts if part in LEFT_OUT)
+    if "safety_checker" in left_out:
+        warnings.warn(f"{folder} comes with a safety checker, which is not run here: look at what you publish", stacklevel=2)
+    sampling = sampling_from_config(read_json(where("scheduler") / "scheduler_config.json"), where("scheduler"))
+    tokenizer = CLIPTokenizer.from_folder(where("tokenizer")) if "tokenizer" in parts else None
+    vae = model("vae") or model("vqvae")
+    return Pipeline(model("unet"), sampling, vae, model("text_encoder"), tokenizer, name, left_out)
+
+
+def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32"):
+    """Write a net and its schedule as a DDIMPipeline, which diffusers opens and samples.
+
+    clip   bound of the predicted x0 while sampling; None: none
+    Raises TypeError for a net that diffusers does not have.
+    """
+    if type(unet) is not UNet:
+        raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
+    folder = Path(folder)
+    save_model(unet, folder / "unet", dtype)
+    (folder / "scheduler").mkdir(parents=True, exist_ok=True)
+    write_json(folder / "scheduler" / "scheduler_config.json", scheduler_config(schedule, predicts, clip))
+    index = {"_class_name": "DDIMPipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", "DDIMScheduler"],
+             "unet": ["diffusers", "UNet2DModel"]}  # fmt: skip
+    write_json(folder / "model_index.json", index)
