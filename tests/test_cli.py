@@ -104,6 +104,16 @@ def test_info_and_samplers(run, capsys):
     assert "dpmpp_2m" in capsys.readouterr().out
 
 
+def test_two_processes_of_one_seed_leave_the_same_bytes(tmp_path):
+    """Threads and all: which thread does which piece is chance, what comes out is not."""
+    files = []
+    for name in ("a", "b"):
+        command = [sys.executable, "-m", "minidiff", "train", "--steps", "3", "--out", name, "--no-progress"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env={**os.environ, "MINIDIFF_THREADS": "2"})
+        files.append((tmp_path / name / "checkpoint.safetensors").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_resume_goes_on(run, tmp_path, capsys):
     folder = tmp_path / "r"
     assert main(["train", "--steps", "2", "--out", str(folder), *SMALL]) == 0
