@@ -51,7 +51,7 @@ def test_nearest_distances():
 @pytest.fixture(scope="module")
 def judge():
     images, labels = data.load("digits")
-    return metrics.train_classifier(images, labels, epochs=15, width=16)
+    return metrics.train_classifier(images, labels)
 
 
 @pytest.mark.slow

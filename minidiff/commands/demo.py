@@ -57,7 +57,7 @@ def run(arguments):
 
     print("4/4  training a classifier on the real digits, and asking it about the samples")
     held_out, held_out_labels = data.load("digits", split="test")
-    judge = metrics.train_classifier(made.images, made.labels, epochs=15, width=16)
+    judge = metrics.train_classifier(made.images, made.labels)
     figures = metrics.report(judge, samples, asked, made.images, held_out, held_out_labels)
     seconds = time.perf_counter() - start
     figures = {"seconds": round(seconds, 1), "steps": trainer.done, "parameters": made.model.size(), **figures,
