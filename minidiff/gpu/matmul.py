@@ -9,14 +9,19 @@ _now = threading.local()
 @contextlib.contextmanager
 def using(blas):
     """Inside, products of this thread go through `blas` (a gpu.cublas.Cublas), because CuPy refuses its own in capture."""
-    before, _now.blas = getattr(_now, "blas", None), blas
+    before, _now.blas = handle(), blas
     try:
         yield blas
     finally:
         _now.blas = before
 
 
+def handle():
+    """The `blas` of `using`, or None."""
+    return getattr(_now, "blas", None)
+
+
 def matmul(a, b):
     """a @ b of float32 arrays, (M, K) @ (K, N) or batches of those, each in order or transposed.   -> (..., M, N)"""
-    blas = getattr(_now, "blas", None)
+    blas = handle()
     return a @ b if blas is None else blas.matmul(a, b)

@@ -22,6 +22,13 @@ class DeviceRng(rng.Rng):
     def at(self, step=None, stream=None):
         return DeviceRng(self.seed, self.stream if stream is None else stream, self.step if step is None else step, self.xp)
 
+    def bits(self, n):
+        words = (self.xp.full(1, word, dtype=np.uint64) for word in (self.call, self.stream))
+        counter = self.xp.arange(-(-n // 4), dtype=np.uint64), *words, self.clock.astype(np.uint64)
+        self.call += 1
+        blocks = rng.philox(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32), self.xp)
+        return self.xp.stack(blocks, axis=1).reshape(-1)[:n]
+
     def random(self, size=(), dtype=np.float32):
         return self._draw("uniforms", size, 1) if np.dtype(dtype) == np.float32 else super().random(size, dtype)
 

@@ -14,6 +14,8 @@ KERNELS = {  # name: its file
     "clip_scale": "adamw_ema.cu",
     "im2col": "im2col.cu",
     "col2im": "im2col.cu",
+    "to_rows": "row_layout.cu",
+    "from_rows": "row_layout.cu",
     "softmax_forward": "softmax.cu",
     "softmax_backward": "softmax.cu",
     "uniforms": "philox.cu",

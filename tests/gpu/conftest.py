@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ def xp(request, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
     monkeypatch.setattr(strict_cupy, "RawKernel", cuda_on_cpu.RawKernel, raising=False)
     monkeypatch.setattr(strict_cupy, "empty", _poisoned, raising=False)
+    monkeypatch.setattr(strict_cupy, "ascontiguousarray", _in_order)
     monkeypatch.setattr(cuda_on_cpu.RawKernel, "backwards", request.param == "backwards")
     return strict_cupy
 
@@ -37,7 +39,30 @@ def _poisoned(shape, dtype=np.float64):
     return strict_cupy._wrap(np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -1, dtype))
 
 
+def _in_order(x):
+    import strict_cupy
+
+    return x if x._a.flags.c_contiguous else strict_cupy._wrap(np.ascontiguousarray(x._a))
+
+
 @pytest.fixture
 def rng():
     """Random shapes and numbers, the same ones every time."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def blas(xp, monkeypatch):
+    """An own cuBLAS handle: the library itself on a card, its functions on host memory without one."""
+    from minidiff.gpu.cublas import Cublas
+
+    if xp.__name__ == "cupy":
+        made = Cublas(xp, xp.cuda.get_current_stream().ptr)
+    else:
+        import cublas_on_cpu
+
+        address = property(lambda a: SimpleNamespace(ptr=a._a.ctypes.data))
+        monkeypatch.setattr(xp.ndarray, "data", address, raising=False)
+        made = Cublas(xp, library=cublas_on_cpu.Library())
+    yield made
+    made.close()
