@@ -1,0 +1,311 @@
+# %% [markdown]
+# # 3. Adding noise
+#
+# A diffusion model learns to turn noise into pictures. Before it can learn the way back, somebody has to go the way there:
+# take a picture and drown it in noise, little by little. This is called the **forward process**. It has nothing to learn and
+# no network in it. It is also where most of the letters of the papers come from, so let us build it slowly.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import data, models, samplers, training, viz
+from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.samplers.gaussian_chain import generated_variance
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## How is noise added?
+#
+# In many small steps. Step $t$ shrinks the picture a little and adds a little Gaussian noise $z$ (numbers from the bell
+# curve, of mean 0 and variance 1):
+#
+# $$x_t = \sqrt{1 - \beta_t}\; x_{t-1} + \sqrt{\beta_t}\; z.$$
+#
+# $\beta_t$ is the **variance that step $t$ adds**, a small number chosen in advance. Why shrink at all? So that nothing
+# grows: if $x_{t-1}$ has variance 1, then $x_t$ has variance $(1 - \beta_t) + \beta_t = 1$ again. The list of all $\beta_t$
+# is the **schedule**. The first one that was used, by Ho and others in 2020, is a straight line in $T = 1000$ steps:
+
+# %%
+T = 1000
+betas = np.linspace(1e-4, 0.02, T)
+
+
+def one_step(x, t):
+    return np.sqrt(1 - betas[t]) * x + np.sqrt(betas[t]) * rng.standard_normal(x.shape)
+
+
+digits, labels = data.load("digits")  # 8 x 8 pixels, from -1 (black) to 1 (white)
+x, states = digits[:4].astype(np.float64), [digits[:4]]
+for t in range(T):
+    x = one_step(x, t)
+    states.append(x)
+assert abs(x.mean()) < 0.3 and abs(x.std() - 1) < 0.2  # nothing of the picture is left
+viz.denoising_strip(states, times=range(T + 1), samples=4, columns=11, title="A thousand small steps, number of steps taken")
+
+# %% [markdown]
+# ## Do I have to take all the steps?
+#
+# No, and this is what makes training possible. A sum of independent Gaussian numbers is Gaussian again, and variances add up.
+# Follow two steps: the picture is multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$, and the noise that has gathered has variance
+# $(1-\beta_2)\beta_1 + \beta_2 = 1 - (1-\beta_1)(1-\beta_2)$. So it goes on. With
+#
+# $$\alpha_t = 1 - \beta_t, \qquad \bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t,$$
+#
+# **many small steps equal one big jump**:
+#
+# $$x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1 - \bar\alpha_t}\; \epsilon.$$
+#
+# Let us not believe it but measure it. We send 20,000 copies of one number, $x_0 = 0.8$, through the small steps, and hold
+# their mean and variance against the formula. A measured mean is itself a little random; its typical error is called the
+# *standard error*, and a fair test allows a few of them.
+
+# %%
+alpha_bar = np.cumprod(1 - betas)
+copies, x0 = (4000 if FAST else 20_000), 0.8
+x = np.full(copies, x0)
+measured = []
+for t in range(T):
+    x = one_step(x, t)
+    measured.append((x.mean(), x.var()))
+measured = np.array(measured)  # (T, 2)
+mean, variance = np.sqrt(alpha_bar) * x0, 1 - alpha_bar
+
+errors = (measured[:, 0] - mean) / np.sqrt(variance / copies), (measured[:, 1] - variance) / (variance * np.sqrt(2 / copies))
+print("largest error over all t, in standard errors: mean {:.1f}, variance {:.1f}".format(*(np.abs(e).max() for e in errors)))
+assert max(np.abs(e).max() for e in errors) < 5
+
+figure = viz.new_figure(6.4, 3.6, "tight")
+axes = figure.add_subplot()
+axes.plot(mean, color=viz.COLOURS[0], linewidth=3, alpha=0.35, label="mean, the formula")
+axes.plot(measured[:, 0], "--", color=viz.COLOURS[0], linewidth=1.2, label=f"mean of {copies:,} walks")
+axes.plot(variance, color=viz.COLOURS[1], linewidth=3, alpha=0.35, label="variance, the formula")
+axes.plot(measured[:, 1], "--", color=viz.COLOURS[1], linewidth=1.2, label="variance of the walks")
+axes.set(xlabel="t", title="One jump lands where a thousand small steps land")
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# So in training we pick any $t$ we like and jump there at once. In minidiff this is `Schedule.add_noise(x0, eps, t)`, steps
+# counted from 0: `alpha_bar[0]` is what one step has left.
+
+# %%
+def add_noise(x0, eps, t):
+    return np.sqrt(alpha_bar[t]) * x0 + np.sqrt(1 - alpha_bar[t]) * eps
+
+
+eps = rng.standard_normal((4, 8, 8, 1))
+ours, theirs = Schedule.linear(1000), Schedule.linear(1000).add_noise(digits[:4].astype(np.float64), eps, 250)
+assert np.allclose(ours.betas, betas) and np.allclose(ours.alpha_bar, alpha_bar)
+assert np.allclose(add_noise(digits[:4], eps, 250), theirs)
+
+# %% [markdown]
+# ## Which schedules are there?
+#
+# Any list of betas will do, and people have tried many. Nichol and Dhariwal (2021) noticed that the straight line destroys
+# small pictures too soon, so that the last steps have nothing left to do. They chose $\bar\alpha_t$ first, as a squared
+# cosine that falls evenly, and took the betas from it:
+#
+# $$\bar\alpha_t = \frac{f(t)}{f(0)}, \quad f(t) = \cos^2\Bigl(\frac{t/T + 0.008}{1.008}\cdot\frac{\pi}{2}\Bigr), \qquad
+# \beta_t = 1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}} \text{, at most } 0.999.$$
+
+# %%
+def cosine_betas(T, s=0.008):
+    f = np.cos((np.arange(T + 1) / T + s) / (1 + s) * np.pi / 2) ** 2
+    return np.minimum(1 - f[1:] / f[:-1], 0.999)
+
+
+assert np.allclose(cosine_betas(1000), Schedule.cosine(1000).betas)
+schedules = [Schedule.named(name) for name in ("linear", "scaled_linear", "quadratic", "sigmoid", "cosine")]
+for schedule in schedules:
+    half = int(np.argmax(schedule.alpha_bar < 0.5))
+    print(f"{schedule.name:14} more noise than picture from t = {half:3}; {schedule.alpha_bar[-1]:.0e} of it left at the end")
+
+# %% [markdown]
+# ## Noise level against timestep
+#
+# The same $t$ means something else in each schedule. On the left, the **noise level** $\sigma_t = \sqrt{1 - \bar\alpha_t}$,
+# the standard deviation of the noise in $x_t$. On the right, the **signal-to-noise ratio**,
+#
+# $$\text{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t},$$
+#
+# how much stronger the picture is than the noise. At SNR 1, the grey line, they are equally strong.
+
+# %%
+figure = viz.new_figure(9.4, 3.9, "tight")
+left, right = figure.subplots(1, 2)
+for schedule, colour in zip(schedules, viz.COLOURS, strict=False):
+    left.plot(np.sqrt(1 - schedule.alpha_bar), color=colour, label=schedule.name)
+    right.semilogy(schedule.alpha_bar / (1 - schedule.alpha_bar), color=colour)
+right.axhline(1, color="grey", linewidth=0.8)
+left.set(xlabel="t", ylabel=r"noise level $\sigma_t$", title="Noise level against timestep")
+right.set(xlabel="t", ylabel="SNR", title="Signal-to-noise ratio against timestep", ylim=(1e-8, 1e5))
+left.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# And to the eye: one digit, each schedule a row, with the same noise $\epsilon$ everywhere.
+
+# %%
+times = np.linspace(0, 999, 11).round().astype(int)
+eps = rng.standard_normal((1, 8, 8, 1))
+rows = [schedule.add_noise(digits[9:10], eps, int(t)) for schedule in schedules for t in times]
+titles = [f"t = {t}" for t in times] + [""] * (len(rows) - len(times))
+names = ", ".join(schedule.name for schedule in schedules)
+viz.show_grid(np.concatenate(rows), columns=len(times), titles=titles, title=f"From top to bottom: {names}")
+
+# %% [markdown]
+# If two schedules have the same SNR at their own $t$, their pictures there are *the same*, whatever $t$ is called. The SNR is
+# what counts; $t$ is only a label for it.
+
+# %%
+linear, cosine = Schedule.linear(1000), Schedule.cosine(1000)
+t_cosine = 500
+t_linear = linear.t_of_log_snr(cosine.log_snr(t_cosine))  # where the linear schedule is as noisy; between two steps
+a, b = cosine.add_noise(digits[9:10], eps, t_cosine), linear.add_noise(digits[9:10], eps, t_linear)
+print(f"t = {t_cosine} of the cosine schedule is t = {t_linear:.2f} of the linear one; difference {np.abs(a - b).max():.0e}")
+assert np.abs(a - b).max() < 1e-6
+
+# %% [markdown]
+# ## Does the network predict the noise? And with it the schedule?
+#
+# The usual answer: it predicts $\epsilon$; the schedule is fixed and never learned. Let us watch. We train a small network on
+# points in the plane and compare the betas before and after, bit by bit.
+
+# %%
+points, _ = data.toys.moons(2000, rng=0)
+schedule = Schedule.linear(1000)
+net = models.MLP(features=2, width=64, depth=3, rng=0)
+before = schedule.betas.tobytes()
+trainer = training.Trainer(net, SimpleLoss(schedule, "eps"), points, steps=200 if FAST else 1500, batch_size=128, lr=2e-3)
+history = trainer.run(progress=False)
+first, last = np.mean(history.loss[:20]), np.mean(history.loss[-50:])
+print(f"loss {first:.3f} -> {last:.3f}; the betas are the same bits as before: {schedule.betas.tobytes() == before}")
+assert last < 0.9 * first and schedule.betas.tobytes() == before
+assert not any("beta" in name or "alpha" in name for name in net.parameters())  # nor is there anything to learn them with
+
+# %% [markdown]
+# The network is a function of $(x_t, t)$ and has never heard of a beta. You could not even change them if you wanted to:
+
+# %%
+try:
+    schedule.betas[0] = 0.5
+    raise SystemExit("this line is never reached")
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# (There are models that *also* learn how much noise to add on the way back, a number between two bounds that the schedule
+# gives. Even they do not touch the schedule itself.)
+#
+# ## What does $T$ do? Is a very high $T$ better?
+#
+# The way back treats each small step as Gaussian, which is true only in the limit of small steps. So more steps should be
+# better, at the price of a slower model. How much better? There is one kind of data for which we can compute *exactly* what
+# comes out at the end of the way back: numbers that are Gaussian themselves, of variance 1, with the best possible network.
+# If the sampler were perfect, the variance it generates would be 1. (Chapter 7 builds this sampler, DDPM.)
+
+# %%
+def shrunk(T):
+    """The linear schedule with T steps that end at about the same noise: betas multiplied by 1000 / T."""
+    return Schedule.linear(T, scale_to_T=True)
+
+
+Ts = [25, 50, 100, 200, 400] if FAST else [25, 50, 100, 200, 400, 1000, 2000]
+small = [abs(generated_variance(samplers.ddpm, shrunk(T), variance="fixed_small") - 1) for T in Ts]
+large = [abs(generated_variance(samplers.ddpm, shrunk(T), variance="fixed_large") - 1) for T in Ts]
+for T, s, l in zip(Ts, small, large, strict=True):
+    print(f"T = {T:4}   variance is off by {s:.1e} (small step noise), {l:.1e} (large step noise)")
+assert all(before > after for before, after in zip(small[:-1], small[1:], strict=True))  # more steps: less error
+
+figure = viz.new_figure(5.8, 3.5, "tight")
+axes = figure.add_subplot()
+axes.loglog(Ts, small, "o-", color=viz.COLOURS[0], label=r"step noise $\tilde\beta_t$ (small)")
+axes.loglog(Ts, large, "o-", color=viz.COLOURS[1], label=r"step noise $\beta_t$ (large)")
+axes.set(xlabel="T", ylabel="error of the generated variance", title="More steps help, less and less")
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# Each doubling of $T$ costs twice the time and cuts the error to a half: at some point other errors, above all the network's
+# own, are larger. (Large step noise wins here because it is the right one for data of variance 1. For data that is a single
+# point the small one is right; real data lies between.) And there is **rounding**. With many tiny betas, the first
+# $\bar\alpha_t$ are so close to 1 that float32, which has 7 digits, keeps only a few digits of the difference $1 -
+# \bar\alpha_t$, the variance of the noise. Small, but it grows with $T$, so schedules are computed in float64:
+
+# %%
+lost = []
+for T in (100, 1000, 4000):
+    exact = 1 - np.cumprod(1 - shrunk(T).betas)
+    rounded = 1 - np.cumprod(1 - shrunk(T).betas.astype(np.float32), dtype=np.float32)
+    lost.append(np.abs(rounded / exact - 1).max())
+    print(f"T = {T:4}: in float32 the noise variance is off by up to {lost[-1]:.3%}")
+assert lost[0] < lost[1] < lost[2]
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** From the betas, compute the logarithm of the signal-to-noise ratio at every step.
+# Hint: `alpha_bar` is a cumulative product, and the ratio is `alpha_bar / (1 - alpha_bar)`.
+
+# %%
+def log_snr(betas):
+    ...  # betas (T,) -> (T,)
+
+
+if log_snr(betas) is not None:
+    assert np.allclose(log_snr(betas), [linear.log_snr(t) for t in range(1000)])
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** One jump from $x_s$ to $x_t$, $s < t$: with which numbers $a$ and $b$ is $x_t = a\,x_s + b\,z$?
+# Hint: only the betas after $s$ have been at work. Their product is $\bar\alpha_t / \bar\alpha_s$.
+
+# %%
+def jump(alpha_bar, s, t):
+    ...  # return a, b
+
+
+if jump(alpha_bar, 10, 20) is not None:
+    a, b = jump(alpha_bar, 100, 600)
+    assert np.isclose(a * np.sqrt(alpha_bar[100]), np.sqrt(alpha_bar[600]))
+    assert np.isclose(a**2 * (1 - alpha_bar[100]) + b**2, 1 - alpha_bar[600])
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** Make betas from any `alpha_bar` you choose.
+# Hint: $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$, and before the first step $\bar\alpha$ was 1.
+
+# %%
+def betas_of(alpha_bar):
+    ...  # (T,) -> (T,)
+
+
+if betas_of(alpha_bar) is not None:
+    assert np.allclose(betas_of(alpha_bar), betas)
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** The linear schedule ends with a trace of the picture left, $\bar\alpha_T \approx 4 \cdot 10^{-5}$. Shift
+# and stretch $\sqrt{\bar\alpha}$ so that it starts where it did and ends at exactly 0 (Lin and others, 2024). Return the new
+# $\bar\alpha$.
+# Hint: with $a = \sqrt{\bar\alpha}$: subtract the last $a$ from all, then multiply so that the first is what it was.
+
+# %%
+def end_in_pure_noise(alpha_bar):
+    ...  # (T,) -> (T,)
+
+
+if end_in_pure_noise(alpha_bar) is not None:
+    assert np.allclose(end_in_pure_noise(alpha_bar), linear.rescale_zero_terminal_snr().alpha_bar)
+    print("exercise 4: right")
