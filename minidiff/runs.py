@@ -56,6 +56,8 @@ def build(config, device="cpu"):
     objective = build_objective(config)
     wanted = {key: value for key, value in dataclasses.asdict(config.data).items() if value is not None}
     images, labels = data.load(wanted.pop("name"), **wanted)
+    if "num_class_embeds" in config.model and config.model["num_class_embeds"] is None:
+        labels = None  # the net is asked to be unconditional
     if labels is None and config.diffusion.cond_dropout:
         config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, cond_dropout=0.0))
         objective = build_objective(config)
@@ -114,6 +116,27 @@ def open_run(path, weights="ema", device="cpu"):
     model = build_model(config.model)
     model.load_state(found.ema if weights == "ema" and found.ema else found.weights)
     return Saved(build_objective(config).denoiser(model.to(device)), kept, found)
+
+
+def from_pipeline(pipeline):
+    """Somebody else's pixel-space pipeline as a run of ours.   interop.Pipeline -> (model, what a checkpoint keeps)
+
+    Raises ValueError for one that a run cannot say: a text encoder, an autoencoder, a learned variance, other betas.
+    """
+    unet, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
+    if type(unet) is not models.UNet or pipeline.vae is not None or sampling.learned_variance:
+        raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
+                         "minidiff sample --pretrained")  # fmt: skip
+    model, schedule = {"name": "unet", **unet.config}, sampling.schedule
+    betas = {} if schedule.name == "cosine" else {"beta_start": schedule.betas[0], "beta_end": schedule.betas[-1]}
+    told = {"schedule": schedule.name, "T": schedule.T, **betas, "predicts": sampling.predicts, "cond_dropout": 0.0}
+    config = RunConfig.from_dict({"model": model, "diffusion": told})
+    if abs(build_objective(config).schedule.alpha_bar - schedule.alpha_bar).max() > 1e-12:
+        raise ValueError(f"this folder's betas are its own ({schedule}); a run can say linear, scaled_linear and cosine ones")
+    size = unet.config["sample_size"]
+    shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), unet.config["in_channels"]]
+    classes, null = unet.config["num_class_embeds"], unet.config["null_class"]
+    return unet, {**config.to_dict(), "shape": shape, "classes": classes if null is None else null, "class_names": None}
 
 
 def _check_model_options(options):

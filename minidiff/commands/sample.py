@@ -5,6 +5,7 @@ examples:
   minidiff sample runs/digits --class 7 --count 16 --guidance 2
   minidiff sample runs/digits --sampler dpmpp_2m --steps 10 --out seven.png
   minidiff sample runs/digits --out film.gif                  the way from noise to picture
+  minidiff sample --pretrained FOLDER --sampler dpmpp_2m --steps 20 --prompt "a cat"      somebody else's model
 """
 
 from pathlib import Path
@@ -16,12 +17,16 @@ from ..diffusion import cfg
 from ..progress import progress
 from ..rng import Rng
 from ..runs import open_run
-from ..samplers import SAMPLERS, find
+from ..samplers import find
 
 
 def add_arguments(parser):
-    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a checkpoint file")
-    parser.add_argument("--sampler", default="ddim", metavar="NAME", help="see `minidiff samplers` (default: ddim)")
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a run's folder, or a checkpoint file")
+    parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="in place of RUN: a diffusers folder, or a name on the hub")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a pretrained text-to-image model")
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what to guide away from (default: nothing)")
+    parser.add_argument("--frugal", action="store_true", help="a large pretrained model: weights stay on disk until needed")
+    parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or what FOLDER says)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps to take (default: the sampler's own)")
     parser.add_argument("--eta", type=float, metavar="X", help="share of DDPM's noise that ddim adds, from 0 to 1")
     parser.add_argument(
@@ -31,7 +36,7 @@ def add_arguments(parser):
         "--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile"
     )
     parser.add_argument("--class", type=int, dest="class_", metavar="K", help="the class to sample (default: all, a row each)")
-    parser.add_argument("--guidance", type=float, default=0.0, metavar="W",
+    parser.add_argument("--guidance", type=float, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
     parser.add_argument("--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
@@ -44,7 +49,15 @@ def add_arguments(parser):
 def run(arguments):
     from .. import viz
 
-    row = find(arguments.sampler)  # an unknown name is said before the checkpoint is read
+    if (arguments.run_folder is None) == (arguments.pretrained is None):
+        raise ValueError("RUN, --pretrained: expected one of the two")
+    if arguments.sampler is not None:
+        find(arguments.sampler)  # an unknown name is said before any file is read
+    if arguments.pretrained is not None:
+        return run_pretrained(arguments)
+    if arguments.prompt is not None:
+        raise ValueError("--prompt: belongs to a --pretrained text-to-image model")
+    row = find(arguments.sampler or "ddim")
     given = Path(arguments.run_folder)
     out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")
     if out.suffix.lower() not in (".png", ".gif"):
@@ -74,21 +87,44 @@ def run(arguments):
     print(f"{out}: {n} samples by {row.name}, seed {arguments.seed}")
 
 
+def run_pretrained(arguments):
+    """Sample a folder of diffusers."""
+    from .. import viz
+    from ..interop import sample as sample_pretrained
+
+    out = Path(arguments.out or "samples.png")
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
+    n = _count(arguments, 1)
+    cond = None if arguments.class_ is None else np.full(n, arguments.class_)
+    images = sample_pretrained(
+        arguments.pretrained, n, frugal=arguments.frugal, sampler=arguments.sampler, prompt=arguments.prompt,
+        negative=arguments.negative, guidance=arguments.guidance, cond=cond, rng=Rng(arguments.seed),
+        progress=not arguments.no_progress, **_options(arguments),
+    )  # fmt: skip
+    viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
+    print(f"{out}: {n} samples, seed {arguments.seed}")
+
+
 def _who(arguments, classes):
     """How many samples, and the class of each (None where the model has no classes)."""
-    if arguments.count is not None and arguments.count < 1:
-        raise ValueError(f"--count: got {arguments.count}, expected at least 1")
     if classes is None:
         if arguments.class_ is not None or arguments.guidance:
             raise ValueError("--class, --guidance: this model was trained without classes")
-        return arguments.count or 64, None
+        return _count(arguments, 64), None
     if arguments.class_ is None:
-        n = arguments.count or 10 * classes
+        n = _count(arguments, 10 * classes)
         return n, np.arange(n) * classes // n
     if not 0 <= arguments.class_ < classes:
         raise ValueError(f"--class: got {arguments.class_}, expected a class from 0 to {classes - 1}")
-    n = arguments.count or 64
+    n = _count(arguments, 64)
     return n, np.full(n, arguments.class_)
+
+
+def _count(arguments, default):
+    if arguments.count is not None and arguments.count < 1:
+        raise ValueError(f"--count: got {arguments.count}, expected at least 1")
+    return arguments.count or default
 
 
 def _options(arguments):
@@ -96,7 +132,7 @@ def _options(arguments):
     options = {key: getattr(arguments, key) for key in ("steps", "eta", "spacing") if getattr(arguments, key) is not None}
     if arguments.clip is not None:
         options["clip"] = arguments.clip if arguments.clip == "dynamic" else _bound(arguments.clip)
-    if "eta" in options and SAMPLERS[arguments.sampler].name != "ddim":
+    if "eta" in options and arguments.sampler not in (None, "ddim"):
         raise ValueError(f"--eta: belongs to ddim, not to {arguments.sampler}")
     return options
 

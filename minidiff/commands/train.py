@@ -12,10 +12,11 @@ A run leaves in its folder: checkpoint.safetensors, log.csv, loss.png, and sampl
 `minidiff sample RUN` then samples from it.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
-from ..runs import build, find_checkpoint, preset
+from ..runs import build, find_checkpoint, open_run, preset
 from ..training import Trainer, checkpoint
 from ..training.config import RunConfig
 
@@ -33,6 +34,8 @@ def add_arguments(parser):
     what.add_argument("--size", type=int, metavar="N", help="resize the pictures of a folder to N x N")
     what.add_argument("--root", metavar="FOLDER", help="where downloads are kept (default: $MINIDIFF_DATA or the user's cache)")
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
+    what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the net and weights of another run "
+                      "(fine-tuning), such as one that `minidiff import` made")  # fmt: skip
     how = parser.add_argument_group("how")
     how.add_argument("--steps", type=int, metavar="N", help="training steps")
     how.add_argument("--batch-size", type=int, metavar="N", help="examples a step")
@@ -55,8 +58,13 @@ def add_arguments(parser):
 
 def run(arguments):
     folder, found = _folder(arguments)
+    given = open_run(arguments.start_from) if arguments.start_from and not found else None
     config = configuration(arguments, found)
+    if given:
+        config = dataclasses.replace(config, model=given.kept["model"])
     made = build(config, arguments.device)
+    if given:
+        made.model.load_state(given.denoiser.model.state())
     if found:  # a model's options that were left open are those the data gave it then
         print(f"going on with {folder} at step {found.step}")
     trainer = make_trainer(made, folder)
