@@ -1,9 +1,10 @@
 # Everything runs in a virtual environment of its own, made on first use:  make demo | make test | make lint
 VENV ?= .venv
 PYTHON ?= python3
+CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks clean
+.PHONY: demo test lint notebooks test-gpu bench-gpu clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -18,6 +19,13 @@ lint: $(VENV)/.ready-test
 # notebooks/NN_name.py -> NN_name.ipynb, executed;  make notebooks CH=03 makes one
 notebooks: $(VENV)/.ready-notebooks
 	$(BIN)/python scripts/build_notebooks.py $(CH)
+
+# On a machine with an NVIDIA card: the same kernel tests on CuPy itself; times of this card into one JSON file.  CUDA=12 or 13
+test-gpu: $(VENV)/.ready-cuda$(CUDA)
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+bench-gpu: $(VENV)/.ready-cuda$(CUDA)
+	$(BIN)/python benchmarks/gpu_bench.py --out gpu.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minidiff needs Python 3.11 or newer; try make PYTHON=python3.12")'
@@ -34,6 +42,10 @@ $(VENV)/.ready-test: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.ready-notebooks: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-cuda%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,cuda$*]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -28,7 +28,8 @@ def load():
 
 
 class Cublas:
-    """A handle.   xp: the array module   stream: address of the CUDA stream   tf32: 10-bit factors, three times as fast
+    """A handle.   xp: the array module   stream: address of the CUDA stream, on which
+    everything around its products has to run too   tf32: 10-bit factors, three times as fast
 
     library: for tests, something with cuBLAS's functions. `close()` gives the handle back.
     """
