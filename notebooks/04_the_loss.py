@@ -1,0 +1,330 @@
+# %% [markdown]
+# # 4. The loss
+#
+# Chapter 3 drowned pictures in noise. Now a network shall learn to look through it. The surprise of this chapter is how
+# little there is to it: draw a picture, draw a noise level, draw noise, and ask the network *which noise was it?* We build
+# this loss, see what the best answer to it looks like, and find that "predict the noise", "predict the picture", "predict
+# $v$" and "predict the score" are one thing under four names, apart from one weight, which matters.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture at time $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$: $x_0$ the clean
+# picture, $\epsilon$ noise from the bell curve, $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3 wrote $\sqrt{\bar\alpha_t}$ for
+# this $\alpha_t$.) And `y, back = f(x)` returns an answer and the function that carries its gradient back (chapter 1).
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import data, gradcheck, models, training, viz
+from minidiff.diffusion import Denoiser, Posterior, Schedule, SimpleLoss
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+schedule = Schedule.linear(1000)
+digits, _ = data.load("digits")
+flat = digits.reshape(len(digits), 64).astype(np.float64)  # the chapter treats a digit as 64 numbers in a row
+
+# %% [markdown]
+# ## What is the loss?
+#
+# The mean squared error of the noise, at a random time, for every picture of a batch (Ho and others, 2020):
+#
+# $$L = \mathbb{E}_{x_0,\,t,\,\epsilon}\; \bigl\| \epsilon - \hat\epsilon(x_t, t) \bigr\|^2 .$$
+
+# %%
+def noise_loss(model, x0, t, eps):
+    """Mean squared error of the predicted noise.   x0, eps (B, D)   t (B,)   ->   a number, back"""
+    alpha, sigma = schedule.alpha(t)[:, None], schedule.sigma(t)[:, None]
+    output, back_model = model(alpha * x0 + sigma * eps, t)
+    error = output - eps
+
+    def back():
+        return back_model(2 * error / error.size)
+
+    return (error**2).mean(), back
+
+
+net = models.MLP(features=64, width=32, depth=2, rng=0).astype(np.float64)
+x0, t, eps = flat[:8], rng.integers(0, 1000, 8), rng.standard_normal((8, 64))
+loss, back = noise_loss(net, x0, t, eps)
+print(f"loss of a network that has learned nothing: {loss:.2f}")
+
+losses, _, _ = SimpleLoss(schedule, "eps").compare(net, x0, eps, t, None)  # the library's, one number for each picture
+assert np.isclose(loss, losses.mean())
+
+# %% [markdown]
+# A network that always answers 0 has loss 1, the variance of the noise. (A fresh one answers at random, so it may be a bit
+# above.) Is our `back` right? Move one weight and see:
+
+# %%
+weight = net.parameters()["output.weight"]
+net.zero_grad()
+back()
+dy, h = weight.grad[3, 5], 1e-5
+values = []
+for sign in (1, -1):
+    weight.value[3, 5] += sign * h
+    values.append(noise_loss(net, x0, t, eps)[0])
+    weight.value[3, 5] -= sign * h
+print(f"backward {dy:+.8f}, slope {(values[0] - values[1]) / (2 * h):+.8f}")
+assert np.isclose(dy, (values[0] - values[1]) / (2 * h), rtol=1e-5)
+
+# %% [markdown]
+# ## How do I get the clean picture from the noise?
+#
+# Turn the formula round: $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / \alpha_t$. If $\hat\epsilon$ were exactly the noise that
+# was added, this would be exactly the picture. But nobody can know which noise was added. What does the best possible answer
+# look like?
+#
+# The answer that makes a squared error smallest is a **mean**: the mean of all pictures that could have led to $x_t$, each
+# weighted by how likely that is. If the only pictures in the world are our training digits $x^{(i)}$, we can compute it:
+#
+# $$\hat x_0 = \sum_i w_i\, x^{(i)}, \qquad w_i \propto \exp\Bigl(-\frac{\|x_t - \alpha_t x^{(i)}\|^2}{2 \sigma_t^2}\Bigr).$$
+
+# %%
+def best_x0(xt, t):
+    """The mean of all digits that could have led to xt.   xt (B, 64)   ->   (B, 64)"""
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    distance = (xt**2).sum(axis=1)[:, None] - 2 * alpha * xt @ flat.T + alpha**2 * (flat**2).sum(axis=1)
+    logits = -distance / (2 * sigma**2)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True) @ flat
+
+
+times = [0, 100, 200, 300, 400, 500, 600, 700, 850, 999]
+x0, eps = flat[9:10], rng.standard_normal((1, 64))
+noisy = [schedule.add_noise(x0, eps, t) for t in times]
+best = [best_x0(xt, t) for xt, t in zip(noisy, times, strict=True)]
+assert np.abs(best[0] - x0).max() < 1e-6  # hardly any noise: the digit itself
+assert np.abs(best[-1] - flat.mean(axis=0)).max() < 0.1  # nothing but noise: the mean of all digits
+pictures = np.concatenate(noisy + best).reshape(-1, 8, 8)
+viz.show_grid(pictures, columns=10, titles=[f"t = {t}" for t in times] + [""] * 10,
+              title="Above: a noisy digit. Below: the best possible guess of the clean one")
+
+# %% [markdown]
+# At large $t$ the guess is a **blur**, and that is no failure of a network. The blur *is* the best answer to the question.
+# Getting a sharp picture out takes many steps (chapter 7).
+#
+# ## Four names for one thing
+#
+# | the network puts out | which is | used by |
+# |---|---|---|
+# | $\epsilon$ | the noise | Ho and others, 2020 |
+# | $x_0$ | the clean picture | many |
+# | $v = \alpha_t \epsilon - \sigma_t x_0$ | a mixture of both that is well behaved at both ends | Salimans and Ho, 2022 |
+# | score $= -\epsilon / \sigma_t$ | the direction in which noisy pictures get more likely | Song and others, 2021 |
+#
+# Knowing $x_t$ and one of them, you know all. From $x_t = \alpha x_0 + \sigma \epsilon$ and $v = \alpha \epsilon - \sigma
+# x_0$, and because $\alpha^2 + \sigma^2 = 1$, it follows that $x_0 = \alpha x_t - \sigma v$ and $\epsilon = \sigma x_t +
+# \alpha v$.
+
+# %%
+def x0_and_eps(output, xt, t, predicts):
+    """The clean picture and the noise from whatever a network puts out."""
+    a, s = schedule.alpha(t), schedule.sigma(t)
+    if predicts == "score":
+        output, predicts = -s * output, "eps"
+    if predicts == "eps":
+        return (xt - s * output) / a, output
+    if predicts == "x0":
+        return output, (xt - a * output) / s
+    return a * xt - s * output, s * xt + a * output  # v
+
+
+t, xt = 400, schedule.add_noise(x0, eps, 400)
+a, s = schedule.alpha(t), schedule.sigma(t)
+for predicts, output in {"eps": eps, "x0": x0, "v": a * eps - s * x0, "score": -eps / s}.items():
+    got_x0, got_eps = x0_and_eps(output, xt, t, predicts)
+    assert np.allclose(got_x0, x0) and np.allclose(got_eps, eps)
+    denoiser = Denoiser(lambda x, t, cond, output=output: output, schedule, predicts)  # the library's conversion
+    assert np.allclose(denoiser(xt, t), (got_x0, got_eps))
+print("all four agree")
+
+# %% [markdown]
+# ## So is it all the same which one is predicted?
+#
+# The information is the same, the *loss* is not. An error $e$ in $\hat x_0$ is an error of $\alpha_t e / \sigma_t$ in
+# $\hat\epsilon$, and of $e / \sigma_t$ in $\hat v$. So, with the signal-to-noise ratio $\text{SNR} = \alpha_t^2 /
+# \sigma_t^2$,
+#
+# $$\|\epsilon - \hat\epsilon\|^2 = \text{SNR}\cdot\|x_0 - \hat x_0\|^2,$$
+# $$\|v - \hat v\|^2 = (\text{SNR} + 1)\,\|x_0 - \hat x_0\|^2.$$
+#
+# And the papers' mathematics, the *variational bound* on how likely the model finds the data, asks for yet another weight. In
+# it, each step back is compared with the best step back there is, both of them bell curves of the same width $\tilde\beta_t$
+# (the variance of that step), and the distance between two such curves is their means' squared distance divided by
+# $2\tilde\beta_t$:
+#
+# $$L_t = \frac{\beta_t^2}{2\,\tilde\beta_t\,(1 - \beta_t)\,\sigma_t^2}\; \|\epsilon - \hat\epsilon\|^2 .$$
+#
+# Ho and others found that pictures come out better when this weight is simply left out. That is the whole story of
+# "$L_\text{simple}$".
+
+# %%
+guess = best_x0(xt, t)
+e_x0 = ((x0 - guess) ** 2).mean()
+e_eps = ((eps - (xt - a * guess) / s) ** 2).mean()
+e_v = ((a * eps - s * x0 - (a * (xt - a * guess) / s - s * guess)) ** 2).mean()
+assert np.isclose(e_eps, (a / s) ** 2 * e_x0) and np.isclose(e_v, ((a / s) ** 2 + 1) * e_x0)
+
+steps = np.arange(1, 1000)
+beta, sigma2, posterior = schedule.betas[steps], 1 - schedule.alpha_bar[steps], Posterior(schedule)
+bound_weight = beta**2 / (2 * posterior.variance[steps] * (1 - beta) * sigma2)
+snr = schedule.alpha_bar[steps] / sigma2
+by_posterior = posterior.c_x0[steps] ** 2 / (2 * posterior.variance[steps]) / snr  # from the library's step back
+assert np.allclose(bound_weight, by_posterior)
+
+figure = viz.new_figure(6.4, 3.7, "tight")
+axes = figure.add_subplot()
+for curve, label, colour in [
+    (snr, r"predicting $\epsilon$: SNR", viz.COLOURS[0]),
+    (np.ones_like(snr), r"predicting $x_0$: 1", viz.COLOURS[1]),
+    (snr + 1, r"predicting $v$: SNR + 1", viz.COLOURS[2]),
+    (bound_weight * snr, "the bound", viz.COLOURS[3]),
+]:
+    axes.semilogy(steps, curve, color=colour, label=label)
+axes.set(xlabel="t", ylabel=r"weight of an error in $\hat x_0$", title="The same error counts differently in each loss")
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# ## Why predict the noise and not the picture?
+#
+# What is usually said: a simpler loss that scales better, and $v$ better still. Let us train the three alike, on points in
+# the plane, and read all three networks as predictors of noise, so that they can be compared.
+
+# %%
+def train(points, predicts, steps, **options):
+    net = models.MLP(features=points.shape[1], rng=0, **options)
+    objective = SimpleLoss(schedule, predicts)
+    trainer = training.Trainer(net, objective, points, steps=steps, batch_size=128, lr=2e-3, ema_decay=None)
+    trainer.run(progress=False)
+    return objective.denoiser(net)
+
+
+def noise_error(denoiser, points, times):
+    """Mean squared error of the noise a denoiser predicts, at each of the times, the same noise for every denoiser."""
+    eps = np.random.default_rng(7).standard_normal(points.shape).astype(np.float32)
+    return np.array([((denoiser(schedule.add_noise(points, eps, int(t)), int(t))[1] - eps) ** 2).mean() for t in times])
+
+
+points, _ = data.toys.moons(4000, rng=0)
+unseen, _ = data.toys.moons(2000, rng=1)
+times = np.linspace(5, 995, 34).round().astype(int)
+steps = 200 if FAST else 2500
+denoisers = {predicts: train(points, predicts, steps, width=64, depth=3) for predicts in ("eps", "x0", "v")}
+errors = {predicts: noise_error(denoiser, unseen, times) for predicts, denoiser in denoisers.items()}
+for predicts, error in errors.items():
+    print(f"predicts {predicts:4}  error of the noise: t = 5: {error[0]:.2f},  mean over t: {error.mean():.3f}")
+assert errors["x0"][0] > errors["eps"][0]  # near t = 0, dividing by a tiny sigma blows up what x0 gets wrong
+assert all(error.mean() < 0.8 for name, error in errors.items() if name != "x0")
+
+# %%
+figure = viz.new_figure(6.4, 3.7, "tight")
+axes = figure.add_subplot()
+for (predicts, error), colour in zip(errors.items(), viz.COLOURS, strict=False):
+    axes.semilogy(times, error, color=colour, label=f"trained to predict {predicts}")
+axes.axhline(1, color="grey", linewidth=0.8)
+axes.set(xlabel="t", ylabel="error of the noise", title="Three networks, read as predictors of noise")
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# At the smallest $t$ the network that was asked for the picture is the worst at telling the noise, as the weights above
+# foretold: its loss did not care. At large $t$ the one that was asked for the noise is the worst, where its loss did not
+# care. $v$ is good at both ends, and in between all three are alike. So it is a matter of the ends, and "noise is better" is
+# half true. There is even a case where predicting noise collapses.
+#
+# Here is a case where it collapses. Noise fills all 64 directions of a digit's pixels. If a layer of the network is
+# *narrower* than that, say 16 numbers wide, the noise cannot get through it: 48 of 64 directions are lost, whatever is
+# learned. The digits themselves fill far fewer directions, so they do get through.
+
+# %%
+pixels = flat.astype(np.float32)
+narrow = {predicts: train(pixels, predicts, steps, width=16, depth=2) for predicts in ("eps", "x0")}
+held_out = data.load("digits", split="test")[0].reshape(-1, 64)
+middle = np.arange(100, 901, 100)
+for predicts, denoiser in narrow.items():
+    print(f"width 16, predicts {predicts:3}   error of the noise: {noise_error(denoiser, held_out, middle).mean():.2f}")
+stuck, free = (noise_error(narrow[predicts], held_out, middle).mean() for predicts in ("eps", "x0"))
+print(f"what 16 of 64 directions leave: {48 / 64:.2f}")
+assert stuck > 0.7 and free < 0.6 * stuck
+
+# %% [markdown]
+# ## Does the network know $\alpha_t$?
+#
+# Only through $t$. It was told $t$ in training and has learned what that means for its input. Tell it a wrong $t$ and it
+# takes the picture for cleaner or noisier than it is:
+
+# %%
+eps = rng.standard_normal(unseen.shape).astype(np.float32)
+xt = schedule.add_noise(unseen, eps, 300)
+told = np.arange(0, 1000, 25)
+net = denoisers["eps"].model
+wrong_time = np.array([((net.predict(xt, int(t)) - eps) ** 2).mean() for t in told])
+for t in (0, 100, 300, 600, 900):
+    print(f"noise of t = 300, told t = {t:3}: error {wrong_time[told == t][0]:.2f}")
+assert abs(told[wrong_time.argmin()] - 300) <= 100
+
+figure = viz.new_figure(5.8, 3.3, "tight")
+axes = figure.add_subplot()
+axes.plot(told, wrong_time, color=viz.COLOURS[0])
+axes.axvline(300, color="grey", linestyle=":")
+axes.set(xlabel="the t that the network is told", ylabel="error of the noise", title="Noise of t = 300, told otherwise")
+figure
+
+# %% [markdown]
+# Told too small a $t$, it takes noise for picture and misses much of it. Told too large a $t$, this network loses
+# surprisingly little: a point in the plane shows by itself how noisy it is. (How well a network does when it is told nothing
+# at all is a question for another chapter.)
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** From $x_t$ and $v$, compute the noise.
+# Hint: $\epsilon = \sigma x_t + \alpha v$.
+
+# %%
+def eps_of_v(v, xt, t):
+    ...  # return eps
+
+
+v_test, x_test = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
+if eps_of_v(v_test, x_test, 10) is not None:
+    assert np.allclose(eps_of_v(v_test, x_test, 10), Denoiser(lambda x, t, cond: v_test, schedule, "v")(x_test, 10)[1])
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** Write the loss on $v$, with its gradient by the network's output (not through the network).
+# Hint: the target is $\alpha\epsilon - \sigma x_0$; `back(dloss)` is `dloss * 2 * error / error.size`.
+
+# %%
+def v_loss(output, x0, eps, t):
+    ...  # t a number; return loss, back
+
+
+if v_loss(v_test, v_test, v_test, 10) is not None:
+    gradcheck.check(lambda o: v_loss(o, x_test, v_test, 400), rng.standard_normal((3, 2)))
+    target = schedule.alpha(400) * v_test - schedule.sigma(400) * x_test
+    assert np.isclose(v_loss(target, x_test, v_test, 400)[0], 0)
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** "Min-SNR" (Hang and others, 2023) counts an error in $x_0$ with weight $\min(\text{SNR}, 5)$. Which weight
+# is that for a network that predicts $\epsilon$?
+# Hint: divide by what the $\epsilon$-loss has already, the SNR.
+
+# %%
+def min_snr_weight(snr):
+    ...  # array -> array
+
+
+if min_snr_weight(np.ones(1)) is not None:
+    assert np.allclose(min_snr_weight(np.array([0.1, 5.0, 50.0])), [1, 1, 0.1])
+    print("exercise 3: right")
