@@ -26,11 +26,11 @@ class DiskParam(Param):
 
     @property
     def value(self):
-        narrow = self.stored.raw()
-        if self.slot.to_ours is None:
-            return widen(narrow, self.stored.dtype)
-        # turned while still narrow: half the bytes to move about
-        return widen(np.ascontiguousarray(narrow.transpose(self.slot.to_ours)), self.stored.dtype)
+        narrow, axes = self.stored.raw(), self.slot.to_ours
+        if axes is None or narrow.ndim == 2:  # a matrix product takes a matrix that lies on its side as it is
+            wide = widen(narrow, self.stored.dtype)
+            return wide if axes is None else wide.transpose(axes)
+        return widen(np.ascontiguousarray(narrow.transpose(axes)), self.stored.dtype)  # turned while narrow: half the bytes
 
     @value.setter
     def value(self, new):
