@@ -1,9 +1,12 @@
 """The compile gate: every kernel to machine code for sm_80 and sm_90, nothing spilled, within its budget of registers."""
 
+import ctypes
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +42,29 @@ def test_kernels_compile_without_spills(file, arch, tmp_path):
         assert spilled == 0, f"{name}: {spilled} bytes spilled"
         assert stack == 0 or name == "normals", f"{name}: {stack} bytes of stack"  # cosf of huge angles has a table there
         assert registers <= BUDGET.get(name, REGISTERS), f"{name}: {registers} registers"
+
+
+def _nvrtc():
+    """The compiler that CuPy's RawKernel uses, from a wheel or a toolkit; None where there is none."""
+    homes = importlib.util.find_spec("nvidia")
+    homes = [*(homes.submodule_search_locations if homes else ()), "/usr/local/cuda/lib64"]
+    found = [file for home in homes for file in sorted(Path(home).rglob("libnvrtc.so*"))]
+    return ctypes.CDLL(str(found[0])) if found else None
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_kernels_compile_as_cupy_compiles_them(arch):
+    """NVRTC includes no header by itself, which nvcc does: what only compiles there would fail on the first call."""
+    nvrtc = _nvrtc()
+    if nvrtc is None:
+        pytest.skip("NVRTC is not installed (wheel nvidia-cuda-nvrtc)")
+    options = (ctypes.c_char_p * 2)(b"--std=c++17", f"-arch={arch}".encode())
+    for file in sorted(set(KERNELS.values())):
+        program, size = ctypes.c_void_p(), ctypes.c_size_t()
+        assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source(file).encode(), file.encode(), 0, None, None) == 0
+        status = nvrtc.nvrtcCompileProgram(program, 2, options)
+        nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetProgramLog(program, log)
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+        assert status == 0, log.value.decode()
