@@ -1,0 +1,257 @@
+# %% [markdown]
+# # 7. DDPM: walking back all the steps
+#
+# Noise goes in easily, one small step at a time (chapter 3). A network can guess the clean picture behind a noisy one, but at
+# high noise its guess is a blur, the mean of everything it might be (chapter 4). How does one get from pure noise to one
+# sharp picture with such a network? By taking **small steps back and asking again after each**. This chapter builds that
+# walk. It is called *ancestral sampling*, or by the name of the paper, **DDPM**: denoising diffusion probabilistic models (Ho
+# and others, 2020).
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture is $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$,
+# where $\epsilon$ is noise from the bell curve, $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t$ is the product of the first of
+# them; one more step is $x_t = \sqrt{\alpha_t}\,x_{t-1} + \sqrt{\beta_t}\,z$. A *denoiser* answers, from $x_t$ and $t$, its
+# guess of $x_0$ and of $\epsilon$.
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import data, models, samplers, training, viz
+from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss
+from minidiff.rng import Rng
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+T = 100 if FAST else 500
+schedule = Schedule.linear(T, scale_to_T=True)
+beta, alpha_bar = schedule.betas, schedule.alpha_bar
+alpha_bar_before = np.append(1.0, alpha_bar[:-1])  # one step earlier; before the first step, all is picture
+
+# %% [markdown]
+# ## If I knew the clean picture, what would one step back be?
+#
+# Suppose somebody told us $x_0$. Then $x_{t-1}$ has two witnesses: from before, $x_0$ with gathered noise of variance $1 -
+# \bar\alpha_{t-1}$; from after, $x_t$, which is $x_{t-1}$ shrunk plus noise of variance $\beta_t$. Two Gaussian witnesses
+# together give a Gaussian, its mean a weighted mean of what they say:
+#
+# $$\tilde\mu = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1 - \bar\alpha_t}\,x_0 +
+# \frac{\sqrt{\alpha_t}\,(1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\,x_t, \qquad
+# \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\,\beta_t .$$
+#
+# Let us measure it: walk 200,000 copies of one number to $t-1$ and one step on to $t$, and ask how $x_{t-1}$ depends on
+# $x_t$. A straight line fitted through the pairs has to have these coefficients, and the rest has to have this variance.
+
+# %%
+c_x0 = np.sqrt(alpha_bar_before) * beta / (1 - alpha_bar)
+c_xt = np.sqrt(1 - beta) * (1 - alpha_bar_before) / (1 - alpha_bar)
+beta_tilde = beta * (1 - alpha_bar_before) / (1 - alpha_bar)
+
+x0, t, n = 0.8, T // 20, 200_000
+before = np.sqrt(alpha_bar[t - 1]) * x0 + np.sqrt(1 - alpha_bar[t - 1]) * rng.standard_normal(n)
+after = np.sqrt(1 - beta[t]) * before + np.sqrt(beta[t]) * rng.standard_normal(n)
+slope, offset = np.polyfit(after, before, 1)
+rest = (before - slope * after - offset).var()
+print(f"slope    measured {slope:.4f}   formula {c_xt[t]:.4f}")
+print(f"offset   measured {offset:.4f}   formula {c_x0[t] * x0:.4f}")
+print(f"variance measured {rest:.6f} formula {beta_tilde[t]:.6f}")
+assert abs(slope - c_xt[t]) < 0.01 and abs(offset - c_x0[t] * x0) < 0.01 and abs(rest / beta_tilde[t] - 1) < 0.02
+
+# %% [markdown]
+# ## At serving time there is no picture: what is $t$ then?
+#
+# We start from pure noise and count $t$ down, from $T - 1$ to 0. At each step the model is called as $f(x, t)$, its *guess*
+# takes the place of $x_0$ in the formula, and fresh noise of variance $\tilde\beta_t$ is added. The whole sampler:
+
+# %%
+def ddpm(denoiser, x, rng, step_noise=1.0):
+    """Walk from noise to a sample.   x (B, ...)   yields (t, x, the guess of x0), T times"""
+    for t in range(T - 1, -1, -1):
+        x0, _ = denoiser(x, t)
+        a, b, std = float(c_x0[t]), float(c_xt[t]), float(beta_tilde[t]) ** 0.5  # plain numbers leave x its float32
+        x = a * x0 + b * x
+        if t > 0:  # the last step adds no noise: the picture is finished
+            x = x + step_noise * std * rng.standard_normal(x.shape, dtype=x.dtype)
+        yield t, x, x0
+
+
+# %% [markdown]
+# ## Does it work? First without any network
+#
+# To test the walk and not a network, we want a perfect denoiser. For points drawn from a few Gaussian blobs there is one: the
+# best guess of $x_0$ is known exactly (`GaussianMixture` writes it down). Eight blobs on a ring, each of standard deviation
+# 0.1:
+
+# %%
+angle = 2 * np.pi * np.arange(8) / 8
+ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
+perfect = ring.denoiser(schedule)
+
+start = rng.standard_normal((1000, 2))
+walk = list(ddpm(perfect, start, np.random.default_rng(1)))
+made = walk[-1][1]
+
+
+def blobs(points):
+    """Which blob each point belongs to, and the standard deviation inside a blob."""
+    nearest = ((points[:, None] - ring.means) ** 2).sum(axis=2).argmin(axis=1)
+    centres = np.array([points[nearest == k].mean(axis=0) for k in range(8)])
+    return nearest, np.sqrt(((points - centres[nearest]) ** 2).mean())
+
+
+nearest, spread = blobs(made)
+shares = np.bincount(nearest, minlength=8) / len(made)
+print("share of each blob", shares.round(3), f"(even: 0.125)   spread {spread:.3f} (true: 0.100)")
+assert np.abs(shares - 1 / 8).max() < 5 * np.sqrt(1 / 8 * 7 / 8 / 1000) and 0.07 < spread < 0.115
+
+# %%
+shown = [0, T // 2, T * 3 // 4, T * 7 // 8, T - 1]
+figure = viz.new_figure(10, 4.4, "tight")
+axes = figure.subplots(2, 5, sharex=True, sharey=True)
+for column, i in enumerate(shown):
+    t, x, x0 = walk[i]
+    axes[0, column].scatter(*x.T, s=2, color=viz.COLOURS[0], alpha=0.5, linewidths=0)
+    axes[1, column].scatter(*x0.T, s=2, color=viz.COLOURS[1], alpha=0.5, linewidths=0)
+    axes[0, column].set_title(f"after step t = {t}", fontsize=10)
+for axis in axes.flat:
+    axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xticks=[], yticks=[])
+axes[0, 0].set_ylabel("$x$")
+axes[1, 0].set_ylabel(r"guess of $x_0$")
+figure
+
+# %% [markdown]
+# Above, the points; below, at the same moment, the denoiser's guess of where each will end. At first all guesses are near the
+# middle, the mean of the eight blobs. They spread as the noise goes down, and each small step follows its guess only a little
+# way, so there is time for the guess to get better.
+#
+# ## Why is noise added on the way *back*?
+#
+# It looks like a mistake: we want less noise, not more. Leave it out and see. (A common bug, because the pictures still look
+# fine.)
+
+# %%
+quiet = list(ddpm(perfect, start, np.random.default_rng(1), step_noise=0.0))[-1][1]
+_, quiet_spread = blobs(quiet)
+print(f"spread of a blob: with noise {spread:.3f}, without {quiet_spread:.3f}, true 0.100")
+assert quiet_spread < 0.7 * spread
+
+figure = viz.new_figure(7, 3.4, "tight")
+for number, (points, title) in enumerate([(made, "with noise on the way"), (quiet, "without")]):
+    axes = figure.add_subplot(1, 2, number + 1)
+    axes.scatter(*points.T, s=3, color=viz.COLOURS[number], alpha=0.5, linewidths=0)
+    axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal", title=title)
+figure
+
+# %% [markdown]
+# Without it, the points huddle together. Each step's mean is the middle of what $x_{t-1}$ may be; the noise stands for the
+# rest. Always taking the middle loses variety. (There *is* a right way to walk without noise, with other coefficients: DDIM.)
+#
+# ## Handing over
+#
+# minidiff's `samplers.ddpm` is this loop. From the same start and the same noise it must make the same points.
+
+# %%
+theirs = [step.x for step in samplers.ddpm(perfect, start, rng=Rng(5))]
+ours = [x for _, x, _ in ddpm(perfect, start, Rng(5))]
+print(f"{len(theirs)} steps; the points differ by at most {np.abs(theirs[-1] - ours[-1]).max():.0e}")
+assert len(theirs) == len(ours) == T and np.abs(theirs[-1] - ours[-1]).max() < 1e-8
+
+# %% [markdown]
+# ## And with a network
+#
+# A small U-Net, the usual network for pictures, trained for a short while on the real 8 x 8 digits. The sampler does not
+# change: it takes anything that answers `(x0, eps)`.
+
+# %%
+digits, _ = data.load("digits")
+net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8, rng=0)
+objective = SimpleLoss(schedule, "v")  # v = alpha eps - sigma x0: its guess of x0 is tame even in pure noise
+steps = 20 if FAST else 600
+trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=64, lr=3e-3, warmup=10, ema_decay=None)
+history = trainer.run(progress=False)
+print(f"{net.size():,} parameters, loss {history.loss[0]:.2f} -> {np.mean(history.loss[-20:]):.2f}")
+assert np.mean(history.loss[-5:]) < history.loss[0]
+
+count = 4 if FAST else 20
+noise = Rng(1).standard_normal((count, 8, 8, 1))
+walk = list(ddpm(objective.denoiser(net), noise, Rng(2)))
+viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote, after {T} steps each")
+
+# %% [markdown]
+# ## The predicted $x_0$ at each step
+#
+# One walk in pictures. In each pair of rows, above $x_t$, below the network's guess of $x_0$ at that moment: a blur first, a
+# digit long before the noise has gone. (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` makes a film of it.)
+
+# %%
+picked = np.linspace(0, T - 1, 10).round().astype(int)
+rows = [walk[i][part][k] for k in range(3) for part in (1, 2) for i in picked]
+titles = [f"t = {walk[i][0]}" for i in picked] + [""] * 50
+viz.show_grid(np.stack(rows), columns=10, titles=titles)
+
+# %%
+final = walk[-1][1]
+gap = np.array([((x0 - final) ** 2).mean() for _, _, x0 in walk])
+print("squared distance of the guess from what comes out:", *(f"t = {walk[i][0]}: {gap[i]:.3f}" for i in picked[::3]))
+assert gap[-1] < 1e-6 < gap[0]  # the last guess is the answer
+
+# %% [markdown]
+# ## Are there as many denoising as noising steps?
+#
+# In DDPM, yes: $T$ steps there and $T$ calls of the network back, for every single picture. This is why it is slow. It is not
+# a law: the next chapter skips steps, first wrongly, then rightly.
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Fill in its form:
+# $\frac{1}{\sqrt{\alpha_t}}\bigl(x_t - \dots\,\hat\epsilon\bigr)$.
+# Hint: put $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ into $\tilde\mu$. The dots are
+# $\beta_t / \sqrt{1 - \bar\alpha_t}$.
+
+# %%
+def mean_from_eps(x, eps, t):
+    ...  # return the mean of x one step back
+
+
+if mean_from_eps(start, start, 5) is not None:
+    x0, eps = perfect(start, 30)
+    assert np.allclose(mean_from_eps(start, eps, 30), c_x0[30] * x0 + c_xt[30] * start)
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** Some code adds step noise of variance $\beta_t$ in place of $\tilde\beta_t$. Which share of it is too much?
+# Return $(\beta_t - \tilde\beta_t)/\beta_t$ from `alpha_bar` alone.
+# Hint: $\tilde\beta_t/\beta_t = (1 - \bar\alpha_{t-1})/(1 - \bar\alpha_t)$.
+
+# %%
+def too_much(alpha_bar, t):
+    ...  # t >= 1; return a number
+
+
+if too_much(alpha_bar, 5) is not None:
+    assert all(np.isclose(too_much(alpha_bar, t), (beta[t] - beta_tilde[t]) / beta[t]) for t in (1, 10, T - 1))
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** Clean a picture that is not pure noise: given $x$ at noise level $t$, walk back from there.
+# Hint: the loop of `ddpm`, begun at `t` instead of `T - 1`. Return the last `x`.
+
+# %%
+def walk_from(denoiser, x, t, rng):
+    ...  # return the finished x
+
+
+if walk_from(perfect, start[:1], 0, rng) is not None:
+    clean = ring.sample(1, 500)
+    t_start = T // 4
+    noisy = schedule.add_noise(clean, rng.standard_normal(clean.shape), t_start)
+    nearest, spread = blobs(walk_from(perfect, noisy, t_start, np.random.default_rng(0)))
+    assert 0.06 < spread < 0.12 and len(set(nearest)) == 8
+    print("exercise 3: right")
