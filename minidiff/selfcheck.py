@@ -211,7 +211,7 @@ def UNet(pick, randn):
 
 
 LAYERS = [Linear, Conv2d, GroupNorm, LayerNorm, Embedding, Attention, SpatialAttention, ResnetBlock2D, Downsample2D,
-          Upsample2D, TimestepEmbedding, MLP, UNet, *selfcheck_more.LAYERS]  # fmt: skip
+          Upsample2D, TimestepEmbedding, Classifier, MLP, UNet, *selfcheck_more.LAYERS]  # fmt: skip
 
 
 def _jitter(layer, randn):

@@ -15,14 +15,14 @@ def run(arguments):
     if arguments.seeds < 1 or not arguments.tolerance > 0:
         raise ValueError(f"--seeds, --tolerance: got {arguments.seeds}, {arguments.tolerance}, expected both above 0")
     failures, checked = [], 0
-    print(f"{'':6} {'':30} {'largest error':>13}  gradients")
+    print(f"{'':6} {'':40} {'largest error':>13}  gradients")
     for kind, name, result, n in selfcheck.table(arguments.seeds, arguments.tolerance):
         checked += n
         if isinstance(result, AssertionError):
             failures.append((name, result))
-            print(f"{kind:6} {name:30} {'WRONG':>13}  {n}", flush=True)
+            print(f"{kind:6} {name:40} {'WRONG':>13}  {n}", flush=True)
         else:
-            print(f"{kind:6} {name:30} {result:13.1e}  {n}", flush=True)
+            print(f"{kind:6} {name:40} {result:13.1e}  {n}", flush=True)
     for name, failure in failures:
         print(f"\n{name}: {failure}")
     print(f"\n{checked} gradients checked, {len(failures)} of the ops and layers wrong")
