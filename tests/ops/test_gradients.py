@@ -58,3 +58,15 @@ def test_every_public_op_and_layer_has_a_case():
     trivial |= {"chain", "owned", "causal_mask"}  # no parameters of their own
     for name in set(ops.__all__) - forward_only | set(nn.__all__) - trivial:
         assert name in cases, name
+
+
+def test_every_case_is_on_a_list():
+    import inspect
+
+    from minidiff import selfcheck_more
+
+    listed = selfcheck.OPS + selfcheck.LAYERS
+    for module in (selfcheck, selfcheck_more):
+        for name, case in inspect.getmembers(module, inspect.isfunction):
+            if list(inspect.signature(case).parameters) == ["pick", "randn"]:
+                assert case in listed, name
