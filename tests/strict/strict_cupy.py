@@ -219,7 +219,12 @@ def asarray(x, dtype=None, order=None, copy=None):
     return _wrap(np.array(x, dtype=dtype))
 
 
-array = ascontiguousarray = asarray
+array = asarray
+
+
+def ascontiguousarray(x, dtype=None):
+    """A device array whose rows lie one behind the other."""
+    return _wrap(np.ascontiguousarray(asarray(x, dtype)._a))
 
 
 def asnumpy(x):
