@@ -6,9 +6,14 @@ or the complaint about its arguments, to the reference.
 """
 
 from .activation import silu
+from .attention import attention
 from .conv2d import conv2d
 from .linear import linear
 from .norm import group_norm, group_norm_silu
+from .resample import upsample_nearest
 from .threads import get_threads, set_threads, threads
 
-__all__ = ["conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "silu", "threads"]
+__all__ = [
+    "attention", "conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "silu", "threads",
+    "upsample_nearest",
+]  # fmt: skip

@@ -8,24 +8,31 @@ import threading
 
 import numpy as np
 
-_own = threading.local()
+
+class _Own(threading.local):
+    def __init__(self):
+        self.buffers, self.views, self.rows = {}, {}, {}
+
+
+_own = _Own()
 
 
 def scratch(name, shape, dtype):
     """An array of this thread's own, with whatever is in it. Good until the thread asks for `name` again."""
-    buffers = _own.__dict__
-    dtype = np.dtype(dtype)
-    count = math.prod(shape)
-    buffer = buffers.get(name)
-    if buffer is None or buffer.nbytes < count * dtype.itemsize:
-        buffer = buffers[name] = np.empty(count * dtype.itemsize, np.uint8)
-    return buffer[: count * dtype.itemsize].view(dtype).reshape(shape)
+    view = _own.views.get((name, shape, dtype))
+    if view is None:
+        size = math.prod(shape) * dtype.itemsize
+        buffer = _own.buffers.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = _own.buffers[name] = np.empty(size, np.uint8)
+            _own.views = {key: kept for key, kept in _own.views.items() if key[0] != name}  # they hold the smaller one
+        view = _own.views[name, shape, dtype] = buffer[:size].view(dtype).reshape(shape)
+    return view
 
 
 def ones(count, dtype):
     """(count,) ones, to sum with a product. Not to be written to."""
-    name = ("ones", dtype)
-    row = _own.__dict__.get(name)
+    row = _own.rows.get(dtype)
     if row is None or row.size < count:
-        row = _own.__dict__[name] = np.ones(count, dtype)
+        row = _own.rows[dtype] = np.ones(count, dtype)
     return row[:count]

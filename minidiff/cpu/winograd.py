@@ -20,7 +20,7 @@ from .scratch import ones, scratch
 from .threads import share
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
-PIECE = 192  # tiles a piece: enough rows for a quick product, few enough to stay in cache
+PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
 
 

@@ -2,8 +2,10 @@
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def upsample_nearest(x, factor=2):
     """Each pixel becomes factor x factor equal ones.   x (B, H, W, C)   ->   y (B, factor H, factor W, C)"""
     _images("upsample_nearest", x, "factor", factor)

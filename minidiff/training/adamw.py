@@ -41,12 +41,15 @@ class AdamW:
         (beta1, beta2), xp = self.betas, self.arena.xp
         self.t += 1
         bias1, bias2 = 1 - beta1**self.t, 1 - beta2**self.t  # both means start at zero, hence too small at first
-        for part in self.arena.chunks():
+
+        def update(part):
             p, g, m, v = self.arena.values[part], self.arena.grads[part], self.m[part], self.v[part]
             m += (1 - beta1) * (g - m)
             v += (1 - beta2) * (g * g - v)
             p *= 1 - lr * self.weight_decay
             p -= (lr / bias1) * m / (xp.sqrt(v) / math.sqrt(bias2) + self.eps)
+
+        self.arena.walk(update)
 
     def state(self):
         """The moments by parameter name, as views.   -> {"m": {name: array}, "v": {name: array}}; `t` is the rest."""
@@ -74,6 +77,9 @@ def clip_grad_norm(params, max_norm):
     norm, xp = arena.grad_norm(), arena.xp
     if max_norm is not None:
         scale = xp.where(xp.isfinite(norm), xp.minimum(1.0, max_norm / (norm + 1e-6)), 1.0).astype(arena.dtype)
-        for part in arena.chunks():
+
+        def shorten(part):
             arena.grads[part] *= scale
+
+        arena.walk(shorten)
     return norm

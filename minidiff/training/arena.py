@@ -2,7 +2,7 @@
 
 An optimizer, an average of weights, clipping and a copy of everything are then loops over a few flat pieces instead of
 hundreds of small arrays. On a CPU the pieces are about 64 k numbers, so that the temporaries of an update stay in the
-cache; on a GPU they are large, so that a step is a handful of kernel launches.
+cache, and threads share them; on a GPU they are large, so that a step is a handful of kernel launches.
 """
 
 import weakref
@@ -10,6 +10,7 @@ import weakref
 import numpy as np
 
 from ..backend import xp_of
+from ..cpu.threads import share
 
 CPU_CHUNK = 1 << 16  # numbers a piece: 256 KiB in float32
 GPU_CHUNK = 1 << 26
@@ -83,17 +84,35 @@ class Arena:
         step = CPU_CHUNK if self.xp is np else GPU_CHUNK
         return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
 
+    def walk(self, work):
+        """work(part) for every slice, in no order that anything may depend on: on a CPU threads share the slices."""
+        parts = self.chunks()
+        if self.xp is np:
+            share(lambda i: work(parts[i]), len(parts))
+        else:
+            for part in parts:
+                work(part)
+
     def zero_grad(self):
         """Every gradient back to zero."""
-        for part in self.chunks():
+
+        def clear(part):
             self.grads[part] = 0
+
+        self.walk(clear)
 
     def grad_norm(self):
         """The Euclidean norm of all gradients together, summed in float64; a 0-d array, so a GPU need not wait for it."""
-        total = self.xp.zeros((), dtype=np.float64)
-        for part in self.chunks():
+        squares = {}
+
+        def measure(part):
             g = self.grads[part].astype(np.float64)  # squares of large float32 numbers would overflow
-            total = total + g @ g
+            squares[part.start] = g @ g
+
+        self.walk(measure)
+        total = self.xp.zeros((), dtype=np.float64)
+        for part in self.chunks():  # always in this order
+            total = total + squares[part.start]
         return self.xp.sqrt(total)
 
     def first_bad(self, flat):

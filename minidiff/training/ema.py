@@ -36,8 +36,11 @@ class EMA:
             raise RuntimeError("the model holds the average now: leave `with ema.applied()` before training on")
         keep = self.decay_at(self.n)
         self.n += 1
-        for part in self.arena.chunks():
+
+        def take_in(part):
             self.average[part] += (1 - keep) * (self.arena.values[part] - self.average[part])
+
+        self.arena.walk(take_in)
 
     @contextlib.contextmanager
     def applied(self):

@@ -14,8 +14,11 @@ EPS = {"float32": 1e-5, "float64": 1e-13}
 dtypes = st.sampled_from(["float32", "float64"])
 
 
-def tied(name, dtype, threads, *arrays, **options):
-    """Hold the fast op `name` to its reference on these arrays; dy is drawn from a seed of its own."""
+def tied(name, dtype, threads, *arrays, together=False, **options):
+    """Hold the fast op `name` to its reference on these arrays; dy is drawn from a seed of its own.
+
+    Errors are measured against the largest number of each gradient, or of all gradients `together`.
+    """
     fast, plain = getattr(cpu, name), getattr(ops, name).reference
     with cpu.threads(threads):
         answer = fast(*arrays, **options)
@@ -26,16 +29,17 @@ def tied(name, dtype, threads, *arrays, **options):
     with ops.dispatch.plain():
         true, back_true = plain(*arrays, **options)
         wanted = back_true(dy)
-    single = not isinstance(wanted, tuple)
-    for got, same, want in zip(*((g,) if single else g for g in (grads, again, wanted)), strict=True):
+    grads, again, wanted = ((g if isinstance(g, tuple) else (g,)) for g in (grads, again, wanted))
+    largest = max(np.abs(want).max() for want in wanted) if together else 0
+    for got, same, want in zip(grads, again, wanted, strict=True):
         assert np.array_equal(got, same)
-        close(got, want, EPS[dtype])
+        close(got, want, EPS[dtype], largest)
     close(y, true, EPS[dtype])
 
 
-def close(got, want, eps):
+def close(got, want, eps, size=0):
     assert got.shape == want.shape and got.dtype == want.dtype
-    assert np.abs(got - want).max() <= eps * max(np.abs(want).max(), 1e-30)
+    assert np.abs(got - want).max() <= eps * max(np.abs(want).max(), size)
 
 
 def draw(seed, dtype, *shape):
@@ -82,6 +86,24 @@ def test_group_norm(dtype, threads, B, H, W, groups, each):
         return
     tied("group_norm", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
+
+
+@many
+@given(
+    dtypes, THREADS, st.integers(1, 5), st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.integers(1, 9), st.data()
+)
+def test_attention(dtype, threads, B, N, M, heads, d, data):
+    q, k = draw(1, dtype, B, N, heads * d) * 2, draw(2, dtype, B, M, heads * d)
+    v = draw(3, dtype, B, M, heads * data.draw(st.integers(1, 9)))
+    scale = data.draw(st.sampled_from([None, 0.5]))  # together: with one key dq and dk are 0, sums that cancel
+    tied("attention", dtype, threads, q, k, v, heads=heads, scale=scale, together=True)
+
+
+@many
+@given(dtypes, THREADS, st.integers(1, 9), st.integers(1, 20), st.integers(1, 20), st.integers(1, 70))
+def test_upsample_nearest(dtype, threads, B, H, W, C):
+    B = max(B, (1 << 14) // (H * W * C) + 1)
+    tied("upsample_nearest", dtype, threads, draw(1, dtype, B, H, W, C))
 
 
 @many

@@ -1,0 +1,83 @@
+"""Attention without its table of weights: a few images' scores at a time, worked out again on the way back.
+
+Dao et al. 2022 (arXiv:2205.14135) in the coarse: what is kept is one number for each query, the logarithm of its sum of
+exponentials, instead of one for each pair of query and key.
+"""
+
+import math
+
+import numpy as np
+
+from .pieces import cut, even
+from .scratch import scratch
+from .threads import share
+
+SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
+
+
+def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
+    """Fast version of `ops.attention`, for calls without mask and bias."""
+    if mask is not None or bias is not None or not _fits(q, k, v, heads):
+        return NotImplemented
+    (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
+    scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
+    pieces = cut(B, even(B, SCORES // (heads * N * M)))
+    y, log_sum = np.empty((B, N, E), q.dtype), np.empty((B, heads, N, 1), q.dtype)
+
+    def split(z, part):
+        """(B, n, heads d)  ->  (b, heads, n, d), a view of the images of this piece"""
+        b = z[part]
+        return b.reshape(len(b), b.shape[1], heads, -1).transpose(0, 2, 1, 3)
+
+    def scores(part):
+        out = scratch("scores", (part.stop - part.start, heads, N, M), q.dtype)
+        np.matmul(split(q, part), split(k, part).transpose(0, 1, 3, 2), out=out)
+        out *= scale
+        return out
+
+    def forward(i):
+        part = slice(*pieces[i])
+        weights = scores(part)
+        most = weights.max(axis=-1, keepdims=True)
+        weights -= most
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=-1, keepdims=True)
+        np.add(most, np.log(total), out=log_sum[part])
+        out = split(y, part)
+        np.matmul(weights, split(v, part), out=out)
+        out /= total
+
+    share(forward, len(pieces))
+
+    def back(dy):  # saved: q, k, v, y, log_sum
+        dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
+
+        def backward(i):
+            part = slice(*pieces[i])
+            weights, dyh = scores(part), split(dy, part)
+            weights -= log_sum[part]
+            np.exp(weights, out=weights)
+            np.matmul(weights.transpose(0, 1, 3, 2), dyh, out=split(dv, part))
+            dscores = scratch("dscores", weights.shape, q.dtype)
+            np.matmul(dyh, split(v, part).transpose(0, 1, 3, 2), out=dscores)
+            dscores -= (dyh * split(y, part)).sum(axis=-1, keepdims=True)
+            dscores *= weights
+            dscores *= scale
+            np.matmul(dscores, split(k, part), out=split(dq, part))
+            np.matmul(dscores.transpose(0, 1, 3, 2), split(q, part), out=split(dk, part))
+
+        share(backward, len(pieces))
+        return dq, dk, dv
+
+    return y, back
+
+
+def _fits(q, k, v, heads):
+    """Whether every argument is one that the reference would take, and of a kind that is quick here."""
+    if not all(type(z) is np.ndarray and z.ndim == 3 and z.dtype == q.dtype and z.flags.c_contiguous for z in (q, k, v)):
+        return False
+    if q.dtype not in (np.float32, np.float64) or not q.size or not v.size or type(heads) is not int or heads < 1:
+        return False
+    if k.shape[::2] != q.shape[::2] or v.shape[:2] != k.shape[:2]:
+        return False
+    return q.shape[2] % heads == 0 and v.shape[2] % heads == 0
