@@ -1,0 +1,306 @@
+# %% [markdown]
+# # 8. Skipping steps
+#
+# DDPM (chapter 7) calls the network a thousand times for one picture. Must it? Everybody who meets it tries the obvious
+# thing: visit only every twentieth step. This chapter shows exactly what that does, why it breaks, and two ways to skip steps
+# that work.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ with $a_t = \sqrt{\bar\alpha_t}$
+# and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
+# $\epsilon$ (chapter 4).
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import data, samplers, viz
+from minidiff.diffusion import GaussianMixture, Schedule, spaced_steps
+from minidiff.rng import Rng
+from minidiff.samplers.gaussian_chain import generated_variance
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+T = 200 if FAST else 1000
+schedule = Schedule.linear(T, scale_to_T=True)
+
+# %% [markdown]
+# ## One step back, from any time to any other
+#
+# Chapter 7's formula for a step from $t$ to $t - 1$ holds for a step from any $t$ to any earlier $s$, if we write down the
+# variance $\beta$ that is really added on the way from $s$ to $t$:
+#
+# $$\beta = 1 - \frac{a_t^2}{a_s^2}, \qquad
+# x_s = \frac{a_s\,\beta}{\sigma_t^2}\,\hat x_0 + \frac{a_t}{a_s}\,\frac{\sigma_s^2}{\sigma_t^2}\,x_t
+# + \sqrt{\beta\,\frac{\sigma_s^2}{\sigma_t^2}}\;z .$$
+#
+# The code takes a list of moves `(t, s)`. $s = -1$ stands for "clean": $a = 1$, $\sigma = 0$.
+
+# %%
+def level(t):
+    return (schedule.alpha(t), schedule.sigma(t)) if t >= 0 else (1.0, 0.0)
+
+
+def ddpm(denoiser, x, moves, rng):
+    """DDPM's step for each move (t, s).   x (B, ...)   ->   (B, ...)"""
+    for number, (t, s) in enumerate(moves):
+        (a_t, sigma_t), (a_s, sigma_s) = level(t), level(s)
+        x0, _ = denoiser(x, t)
+        beta = 1 - (a_t / a_s) ** 2
+        x = a_s * beta / sigma_t**2 * x0 + a_t / a_s * sigma_s**2 / sigma_t**2 * x
+        if number < len(moves) - 1:  # no noise into the finished picture
+            x = x + (beta * sigma_s**2 / sigma_t**2) ** 0.5 * rng.standard_normal(x.shape, dtype=x.dtype)
+    return x
+
+
+def every_step():
+    return [(t, t - 1) for t in range(T - 1, -1, -1)]
+
+
+# %% [markdown]
+# ## Can I skip any $t$ I like with the ordinary DDPM step?
+#
+# The hack: keep the step from $t$ to $t - 1$ as it is, and then simply go on at the next $t$ of a shorter list. The usual
+# answer is "it breaks the chain; sometimes it works". The right way: step from $t$ to the $s$ that really comes next, called
+# *respacing* (Nichol and Dhariwal, 2021). Look how small the difference is in code:
+
+# %%
+def hack(steps):
+    return [(int(t), int(t) - 1) for t in spaced_steps(T, steps)]
+
+
+def respaced(steps):
+    times = [int(t) for t in spaced_steps(T, steps)]
+    return list(zip(times, [*times[1:], -1], strict=True))
+
+
+print("hack    ", hack(5))
+print("respaced", respaced(5))
+assert hack(T) == respaced(T) == every_step()  # with all the steps there is no difference
+
+# %% [markdown]
+# After the hack's first move, $x$ is as noisy as at $t - 1$, and the denoiser is told that it is far cleaner. Nobody removes
+# the noise in between.
+#
+# ## And with DDIM?
+#
+# DDIM (Song, Meng and Ermon, 2020) asks a different question: not "which random step back is right?" but "where would this
+# picture be at the lower noise level, *with the same noise in it*?" Mix the two guesses anew:
+#
+# $$x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon .$$
+#
+# No fresh noise at all. Any $s$ will do.
+
+# %%
+def ddim(denoiser, x, moves):
+    for t, s in moves:
+        a_s, sigma_s = level(s)
+        x0, eps = denoiser(x, t)
+        x = a_s * x0 + sigma_s * eps
+    return x
+
+
+# %% [markdown]
+# ## DDPM, subset, DDIM side by side
+#
+# A perfect denoiser, so that all that goes wrong is the sampler's fault: for points from eight blobs the best guess is
+# known exactly. (See chapter 7.) All samplers start from the same noise.
+
+# %%
+angle = 2 * np.pi * np.arange(8) / 8
+ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
+perfect = ring.denoiser(schedule)
+start = Rng(0).standard_normal((500 if FAST else 1000, 2), dtype="float64")
+
+
+def off_ring(points):
+    """Typical distance to the nearest centre, along one axis. True points: 0.1."""
+    away = ((points[:, None] - ring.means) ** 2).sum(axis=2).min(axis=1)
+    return np.sqrt(away.mean() / 2)
+
+
+results = {f"DDPM, all {T}": ddpm(perfect, start, every_step(), Rng(1))}
+for steps in (50, 10):
+    results[f"hack, {steps} steps"] = ddpm(perfect, start, hack(steps), Rng(1))
+    results[f"respaced, {steps} steps"] = ddpm(perfect, start, respaced(steps), Rng(1))
+    results[f"DDIM, {steps} steps"] = ddim(perfect, start, respaced(steps))
+for name, points in results.items():
+    print(f"{name:20} distance from the blobs' centres {off_ring(points):.3f}   (true: 0.100)")
+assert off_ring(results["hack, 10 steps"]) > 2 * off_ring(results["respaced, 10 steps"])
+assert off_ring(results["DDIM, 50 steps"]) < 0.15
+
+# %%
+figure = viz.new_figure(9.6, 5.2, "tight")
+axes = figure.subplots(2, 4)
+order = [f"DDPM, all {T}", *(n for n in results if "50" in n and "all" not in n), *(n for n in results if "10 " in n)]
+places = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+axes[1, 0].set_axis_off()
+for name, place in zip(order, places, strict=True):
+    axes[place].scatter(*results[name].T, s=2, color=viz.COLOURS[place[1]], alpha=0.5, linewidths=0)
+    axes[place].set(xlim=(-2.8, 2.8), ylim=(-2.8, 2.8), aspect="equal", xticks=[], yticks=[])
+    axes[place].set_title(name, fontsize=10)
+figure
+
+# %% [markdown]
+# ## Exactly where does it go wrong?
+#
+# On data that is Gaussian, with standard deviation $c$, the best denoiser is a plain factor, $\hat x_0 = g\,x_t$ with $g =
+# c^2 a_t / (c^2 a_t^2 + \sigma_t^2)$. Then every move multiplies $x$ by a number $m$ and adds noise of a known variance, so
+# the variance that comes out can be computed exactly, with no sampling: $\text{var} \leftarrow m^2\,\text{var} +
+# \text{added}$.
+
+# %%
+def spread_made(moves, c, kind="ddpm"):
+    """Standard deviation of what comes out when the data is N(0, c^2)."""
+    variance = 1.0
+    for number, (t, s) in enumerate(moves):
+        (a_t, sigma_t), (a_s, sigma_s) = level(t), level(s)
+        g = c**2 * a_t / (c**2 * a_t**2 + sigma_t**2)
+        beta = 1 - (a_t / a_s) ** 2
+        if kind == "ddim":
+            m, added = a_s * g + sigma_s * (1 - a_t * g) / sigma_t, 0.0
+        else:
+            m = a_s * beta / sigma_t**2 * g + a_t / a_s * sigma_s**2 / sigma_t**2
+            added = beta * sigma_s**2 / sigma_t**2 if number < len(moves) - 1 else 0.0
+        variance = m**2 * variance + added
+    return variance**0.5
+
+
+assert np.isclose(spread_made(hack(20), 1.0) ** 2, generated_variance(samplers.ddpm_subset, schedule, steps=20))
+assert np.isclose(spread_made(respaced(20), 1.0, "ddim") ** 2, generated_variance(samplers.ddim, schedule, steps=20))
+
+counts, found = [5, 10, 20, 50, 100, T], {}
+for c in (0.2, 1.0):
+    print(f"data of standard deviation {c}:  steps", *(f"{n:6}" for n in counts))
+    for name, move, kind in (("hack", hack, "ddpm"), ("respaced", respaced, "ddpm"), ("DDIM", respaced, "ddim")):
+        found[name, c] = [spread_made(move(n), c, kind) for n in counts]
+        print(f"{name:>36}", *(f"{v:6.3f}" for v in found[name, c]))
+assert found["hack", 0.2][1] > 2 * 0.2 and abs(found["DDIM", 0.2][4] - 0.2) < 0.02
+assert np.isclose(found["hack", 0.2][-1], found["respaced", 0.2][-1])  # all the steps: no difference
+
+figure = viz.new_figure(9.4, 3.6, "tight")
+for number, c in enumerate((0.2, 1.0)):
+    axes = figure.add_subplot(1, 2, number + 1)
+    for name, colour in zip(("hack", "respaced", "DDIM"), viz.COLOURS[1:], strict=False):
+        axes.semilogx(counts, found[name, c], "o-", color=colour, label=name)
+    axes.axhline(c, color="grey", linewidth=0.8)
+    axes.set(xlabel="steps", ylabel="standard deviation made", title=f"True standard deviation: {c}", ylim=(0, None))
+    axes.set_xticks(counts, counts)
+    axes.minorticks_off()
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# On the left, data that is narrower than the noise: the hack leaves most of the noise in, and the fewer the steps, the more.
+# On the right the data has the *same* variance as the noise, and the hack looks the best of all three! The noise that it
+# leaves behind has just the variance that the data should have. A test on such data would never see the mistake, a reason to
+# measure on more than one thing. (What the other two lose on the right is real: with few steps they make too little variety.)
+
+# %% [markdown]
+# ## 1000 steps beside 50 beside 10, in pictures
+#
+# The best denoiser for a world in which only the training digits exist is known too: the mean of the digits, weighted by how
+# likely each is (chapter 4). It needs no training. What it makes are training digits, so this picture is about samplers, not
+# about new digits.
+
+# %%
+digits, _ = data.load("digits")
+world = GaussianMixture(digits, stds=0.05)
+knows = world.denoiser(schedule)
+noise = Rng(3).standard_normal((8, 8, 8, 1), dtype="float64")
+rows = [ddpm(knows, noise, every_step(), Rng(4))]
+labels = [f"DDPM {T}"]
+for steps in (50, 10):
+    rows += [ddpm(knows, noise, hack(steps), Rng(4)), ddpm(knows, noise, respaced(steps), Rng(4))]
+    rows += [ddim(knows, noise, respaced(steps))]
+    labels += [f"hack {steps}", f"respaced {steps}", f"DDIM {steps}"]
+columns = np.stack(rows, axis=1).reshape(-1, 8, 8, 1)[: 5 * len(rows)]
+viz.show_grid(columns, columns=len(rows), titles=labels + [""] * (len(columns) - len(rows)), scale=1.15)
+
+# %% [markdown]
+# ## Walking up again: inversion
+#
+# As DDIM adds no noise, one start gives one picture. So it can be walked backwards: from a picture to the noise that it comes
+# from. Up and down again should give back the picture.
+
+# %%
+clean = ring.sample(2, 300)
+trips = {}
+for steps in (10, 20, 50, 100):
+    *_, up = samplers.ddim_invert(perfect, clean, steps=steps)
+    down = ddim(perfect, up.x, respaced(steps))
+    trips[steps] = np.sqrt(((down - clean) ** 2).mean())
+print("typical error of the round trip:", ", ".join(f"{steps} steps {error:.3f}" for steps, error in trips.items()))
+assert trips[100] < trips[10]
+
+# %% [markdown]
+# ## Handing over
+#
+# minidiff has all three: `ddpm_subset` (the hack, kept to be looked at), `ddpm_respaced` and `ddim`. Same start, same noise,
+# same points?
+
+# %%
+pairs = {
+    "ddpm_subset": ddpm(perfect, start, hack(20), Rng(5)),
+    "ddpm_respaced": ddpm(perfect, start, respaced(20), Rng(5)),
+    "ddim": ddim(perfect, start, respaced(20)),
+}
+for name, ours in pairs.items():
+    *_, last = getattr(samplers, name)(perfect, start, steps=20, rng=Rng(5))
+    print(f"{name:14} differs by at most {np.abs(last.x - ours).max():.0e}")
+    assert np.abs(last.x - ours).max() < 1e-8
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$,
+# minus the one that the denoiser is told at the next $t$.
+# Hint: `schedule.sigma(t - 1) - schedule.sigma(next_t)`.
+
+# %%
+def noise_left(t, next_t):
+    ...  # return a number
+
+
+if noise_left(50, 40) is not None:
+    assert np.isclose(noise_left(50, 40), level(49)[1] - level(40)[1]) and noise_left(50, 49) == 0
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** DDIM with a little noise, $\eta$ between 0 and 1: the noise added has standard deviation
+# $\eta\,\frac{\sigma_s}{\sigma_t}\sqrt{1 - a_t^2/a_s^2}$. How much of $\hat\epsilon$ is kept, so that the noise level is
+# still $\sigma_s$?
+# Hint: variances add: kept$^2$ + added$^2$ = $\sigma_s^2$.
+
+# %%
+def kept(t, s, eta):
+    ...  # return the factor of eps
+
+
+if kept(50, 40, 0.5) is not None:
+    assert np.isclose(kept(50, 40, 0), level(40)[1])
+    added = level(40)[1] / level(50)[1] * (1 - (level(50)[0] / level(40)[0]) ** 2) ** 0.5
+    assert np.isclose(kept(50, 40, 1) ** 2 + added**2, level(40)[1] ** 2)
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** A mistake from public code: DDIM with a minus, $x_s = a_s \hat x_0 - \sigma_s \hat\epsilon$. Write it, and
+# see how far it lands.
+# Hint: copy `ddim` and change one sign.
+
+# %%
+def ddim_minus(denoiser, x, moves):
+    ...  # return x
+
+
+if ddim_minus(perfect, start[:2], respaced(5)) is not None:
+    one_move = [(T // 2, T // 4)]
+    right, wrong = ddim(perfect, start, one_move), ddim_minus(perfect, start, one_move)
+    assert np.allclose((right + wrong) / 2, level(T // 4)[0] * perfect(start, T // 2)[0])
+    print(f"exercise 3: right; the points land {off_ring(ddim_minus(perfect, start, respaced(50))):.3f} from the centres")
