@@ -7,6 +7,7 @@ UNet2DConditionModel; the layouts are ours (channels last).
 from typing import Any, NamedTuple
 
 from .. import ops
+from ..backend import xp_of
 from ..nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
 from ..ops.named import activation
 from ..rng import as_rng
@@ -41,6 +42,7 @@ class UNet2DConditionModel(Layer):
     layers_per_block               one for all, or each; transformer_layers_per_block likewise
     class_embed_type               None, "timestep", "identity", "projection" or "simple_projection"
     upcast_attention               changes nothing: everything here is computed in float32
+    null_context                   an attribute: the encoded empty text (1, M, E), which guidance and training lead away from
 
     The other options are diffusers', under its names. Raises ValueError that names an option it does not know.
     """
@@ -58,6 +60,7 @@ class UNet2DConditionModel(Layer):
                  conv_out_kernel=3, projection_class_embeddings_input_dim=None, class_embeddings_concat=False,
                  rng=None):  # fmt: skip
         self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.null_context = None
         levels = options_of.check(config)  # one dict of options for each resolution
         rng = as_rng(rng)
         first, temb = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
@@ -135,6 +138,7 @@ class UNet2DConditionModel(Layer):
         config = self.config
         context, mask, labels = cond if isinstance(cond, TextCondition) else TextCondition(cond)
         options_of.check_inputs(config, x, context, labels)
+        mask = None if mask is None else xp_of(x).asarray(mask)
         temb, back_temb = self.embed(x, batch_of_times(t, x), labels)
         back_hid = None
         if self.encoder_hid_proj is not None:
@@ -199,6 +203,14 @@ class UNet2DConditionModel(Layer):
             return dlabels if kind in ("identity", "projection", "simple_projection") else None
 
         return h, back
+
+    def null_cond(self, cond):
+        """The empty text for each of `cond`; None where nobody has said what it is."""
+        if self.null_context is None or cond is None:
+            return None
+        xp, context = xp_of(self.null_context), cond.context if isinstance(cond, TextCondition) else cond
+        null = xp.broadcast_to(self.null_context, (context.shape[0], *self.null_context.shape[1:]))
+        return cond._replace(context=null, mask=None) if isinstance(cond, TextCondition) else null
 
 
 class OneResnet(Layer):

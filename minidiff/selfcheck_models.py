@@ -1,0 +1,60 @@
+"""Whole nets of other people's checkpoints, tiny, as cases of `selfcheck`: too many parameters for a loop over shapes."""
+
+import numpy as np
+
+from . import models
+from .selfcheck_more import _stirred
+
+
+def NCSNpp(pick, randn):
+    """The U-Net whose blocks carry the picture, with Fourier times."""
+    net = models.UNet(block_out_channels=(32, 32), layers_per_block=1, norm_num_groups=None, attention_head_dim=32,
+                      down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"), time_embedding_type="fourier",
+                      up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), time_embedding_dim=4, rng=1)  # fmt: skip
+    return _stirred(net, randn), [randn(2, 5, 4, 3), np.array([1, 3])]
+
+
+def KUNet(pick, randn):
+    """The U-Net of k-diffusion's blocks."""
+    net = models.UNet(in_channels=2, out_channels=1, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8,
+                      attention_head_dim=32, down_block_types=("KDownBlock2D",) * 2, up_block_types=("KUpBlock2D",) * 2,
+                      act_fn="gelu", time_embedding_dim=4, class_embed_type="identity", rng=1)  # fmt: skip
+    return _stirred(net, randn), [randn(2, 4, 6, 2), np.array([3, 900]), randn(2, 4)]
+
+
+def UNet2DConditionModel(pick, randn):
+    net = models.UNet2DConditionModel(
+        in_channels=2, out_channels=3, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, attention_head_dim=2,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=3, time_embedding_dim=4, encoder_hid_dim=2, encoder_hid_dim_type="text_proj", rng=1)  # fmt: skip
+    return _stirred(net, randn), [randn(2, 5, 4, 2), np.array([3, 900]), randn(2, 3, 2)]
+
+
+def AutoencoderKL(pick, randn):
+    net = models.AutoencoderKL(in_channels=1, out_channels=2, block_out_channels=(4, 4), norm_num_groups=2, latent_channels=2,
+                               down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+                               up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"), rng=1)  # fmt: skip
+    return _stirred(net, randn), [randn(2, 6, 4, 1)]
+
+
+def CLIPTextModel(pick, randn):
+    net = models.CLIPTextModel(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
+                               max_position_embeddings=6, rng=1)  # fmt: skip
+    return _stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
+
+
+def T5EncoderModel(pick, randn):
+    net = models.T5EncoderModel(vocab_size=9, d_model=8, d_kv=3, d_ff=10, num_layers=2, num_heads=2,
+                                relative_attention_num_buckets=4, relative_attention_max_distance=6,
+                                feed_forward_proj="gated-gelu", rng=1)  # fmt: skip
+    return _stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
+
+
+def VQModel(pick, randn):
+    """Its gradient goes straight through the codebook, so it is not the slope: compared with itself elsewhere, no case here."""
+    net = models.VQModel(in_channels=1, out_channels=2, block_out_channels=(4,), norm_num_groups=2, latent_channels=2,
+                         num_vq_embeddings=5, rng=1)  # fmt: skip
+    return net, [randn(2, 3, 4, 1)]
+
+
+MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel]

@@ -1,0 +1,87 @@
+"""The nets of other people's checkpoints, by themselves: backward against the slope, and what they refuse."""
+
+import numpy as np
+import pytest
+
+from minidiff import models, selfcheck, selfcheck_models
+from minidiff.models.autoencoder_kl import kl_divergence, sample_posterior
+from minidiff.rng import Rng
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", selfcheck_models.MODELS, ids=lambda case: case.__name__)
+def test_gradients(case):
+    worst, checked = selfcheck.run_seed(case, 5, tolerance=1e-6)
+    assert checked > 20
+
+
+def test_posterior_and_divergence():
+    rng = Rng(0)
+    moments, noise = rng.standard_normal((2, 3, 4, 6), np.float64), rng.standard_normal((2, 3, 4, 3), np.float64)
+    from minidiff.gradcheck import check
+
+    check(lambda m: sample_posterior(m, noise), moments, tolerance=1e-8)
+    check(lambda m: sample_posterior(m), moments, tolerance=1e-8)
+    check(lambda m: kl_divergence(m), moments, tolerance=1e-8)
+    assert float(kl_divergence(np.zeros((2, 3, 4, 6)))[0]) == 0  # N(0, 1) against itself
+    mean, std = 0.7, 1.3  # the closed form for one number
+    one = np.array([mean, 2 * np.log(std)]).reshape(1, 1, 1, 2)
+    assert float(kl_divergence(one)[0]) == pytest.approx((mean**2 + std**2 - 1) / 2 - np.log(std), rel=1e-12)
+
+
+def test_codebook_losses_by_slope():
+    from minidiff.gradcheck import check_layer
+    from minidiff.models.vq_model import VectorQuantizer
+    from minidiff.nn import Layer
+
+    class Losses(Layer):
+        def __init__(self):
+            self.quantizer = VectorQuantizer(4, 3, rng=0)
+            self.quantizer.embedding.weight.value = Rng(1).standard_normal((4, 3))
+
+        def forward(self, z):  # with beta = 1 both terms are true gradients of one loss, up to the stop signs
+            loss, back = self.quantizer.losses(z, beta=1.0)
+            return loss * 0.5, lambda dloss: back(dloss)
+
+    check_layer(Losses(), Rng(2).standard_normal((5, 3), np.float64), tolerance=1e-8)
+
+
+def test_a_text_condition_and_its_parts():
+    net = models.UNet2DConditionModel(
+        block_out_channels=(4,), norm_num_groups=2, layers_per_block=1, attention_head_dim=2, cross_attention_dim=3,
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",), rng=0)  # fmt: skip
+    x, context = Rng(0).standard_normal((2, 4, 4, 4)), Rng(1).standard_normal((2, 5, 3))
+    plain = net.predict(x, 3, context)
+    np.testing.assert_array_equal(net.predict(x, 3, models.TextCondition(context)), plain)
+    mask = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)
+    masked = net.predict(x, 3, models.TextCondition(context, mask))
+    np.testing.assert_allclose(masked[0], plain[0], atol=1e-5)
+    changed = context.copy()
+    changed[1, 2:] = 9  # what is masked cannot matter
+    np.testing.assert_allclose(net.predict(x, 3, models.TextCondition(changed, mask)), masked, atol=1e-6)
+    for cond, message in ((None, "context has shape None"), (context[:, :, :2], r"expected \(2, tokens, 3\)"),
+                          (models.TextCondition(context, labels=np.array([1, 2])), "takes no labels")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            net.predict(x, 3, cond)
+
+
+def test_guidance_away_from_the_empty_text():
+    net = models.UNet2DConditionModel(
+        block_out_channels=(4,), norm_num_groups=2, layers_per_block=1, attention_head_dim=2, cross_attention_dim=3,
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",), rng=0)  # fmt: skip
+    context = Rng(1).standard_normal((2, 5, 3))
+    assert net.null_cond(context) is None
+    net.null_context = Rng(2).standard_normal((1, 5, 3))
+    np.testing.assert_array_equal(net.null_cond(context), np.repeat(net.null_context, 2, axis=0))
+
+
+def test_images_of_any_size_through_the_text_unet():
+    net = models.UNet2DConditionModel(
+        block_out_channels=(4, 4, 4), norm_num_groups=2, layers_per_block=1, attention_head_dim=2, cross_attention_dim=3,
+        down_block_types=("CrossAttnDownBlock2D",) + ("DownBlock2D",) * 2, rng=0,
+        up_block_types=("UpBlock2D",) * 2 + ("CrossAttnUpBlock2D",))  # fmt: skip
+    context = np.ones((1, 2, 3), np.float32)
+    for H, W in ((7, 9), (5, 4), (8, 8), (13, 3)):
+        y, back = net(np.ones((1, H, W, 4), np.float32), 5, context)
+        dx, dcontext = back(y)
+        assert y.shape == dx.shape == (1, H, W, 4) and dcontext.shape == context.shape
