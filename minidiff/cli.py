@@ -5,9 +5,9 @@ import os
 import sys
 
 from . import __version__
-from .commands import demo, gradcheck, info, sample, samplers, train
+from .commands import demo, export, gradcheck, import_, info, sample, samplers, study, train
 
-COMMANDS = (demo, train, sample, samplers, info, gradcheck)
+COMMANDS = (demo, train, sample, samplers, study, info, gradcheck, import_, export)
 
 
 def main(argv=None):
@@ -17,6 +17,8 @@ def main(argv=None):
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line appears when it is said
     try:
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
@@ -40,7 +42,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"minidiff {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].rstrip("_")  # `import` is taken in Python
         summary = module.__doc__.splitlines()[0]
         sub = commands.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

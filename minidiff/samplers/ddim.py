@@ -48,10 +48,21 @@ def ddim_invert(denoiser, x, steps=50, refine=0, rng=None, **stepping):
     path = Path(denoiser, x, steps, rng=rng, **stepping)
     yield READY
     for i, after, now in reversed(list(path)):  # `now` is the cleaner point
-        guess = x
-        for _ in range(1 + refine):
-            _, eps = path.denoise(guess, after)
-            x0 = path.clip((x - now.sigma * eps) / now.alpha)
-            guess = after.alpha * x0 + after.sigma * eps
+        _, eps = path.denoise(x, after)
+        x0 = path.clip((x - now.sigma * eps) / now.alpha)
+        guess = after.alpha * x0 + after.sigma * eps
+        for _ in range(refine if after.alpha or now.sigma else 0):
+            x0, eps = path.denoise(guess, after)
+            guess = _step_up(x, after.alpha * eps - after.sigma * x0, now, after)
         x = guess
         yield Step(i, after.t, x, x0)
+
+
+def _step_up(x, v, now, after):
+    """The sample at the noisier point `after` that DDIM leads from to x, were v = alpha eps - sigma x0 there this one.
+
+    Holding v and not eps: near pure noise eps is the sample itself, and asking again would hardly change the answer.
+    """
+    square = after.alpha**2 + after.sigma**2
+    along = now.alpha * after.alpha + now.sigma * after.sigma
+    return (square * x + (now.alpha * after.sigma - now.sigma * after.alpha) * v) / along

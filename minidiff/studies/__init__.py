@@ -1,0 +1,99 @@
+"""Studies: questions that everybody asks of diffusion models, each put to the test and answered by a table and a picture.
+
+    minidiff study samplers                 or      python -c "from minidiff import studies; studies.carry_out('samplers')"
+
+A study is a file with
+    run(options)    a generator of rows, dicts of plain values, each yielded as soon as it is measured
+    draw(rows)      the picture of a finished table, from its rows alone   -> matplotlib Figure
+The first line of its docstring is the question.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..diffusion.names import did_you_mean
+
+STUDIES = {  # name: file
+    "T": "noising_steps",
+    "samplers": "samplers",
+    "subset": "subset",
+    "time": "knowing_t",
+    "predictions": "predictions",
+    "guidance": "guidance",
+    "schedules": "schedules",
+    "noise_level": "noise_level",
+    "distillation": "distillation",
+    "inversion": "inversion",
+    "likelihood": "likelihood",
+    "orders": "orders",
+}
+HOME = Path("runs/studies")  # where models are kept that several studies, or a study run again, can use
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every study is told.
+
+    out      folder for NAME.csv, NAME.png and further pictures
+    quick    seconds instead of minutes: the same code on tiny nets and few samples; its numbers mean nothing
+    seeds    of sampling, one measurement each; error bars are standard errors over them
+    run      folder of a trained digits model; None: one is trained the first time and kept in `home`
+    home     where models are kept
+    progress bars
+    """
+
+    out: Path = HOME
+    quick: bool = False
+    seeds: tuple = (0, 1, 2)
+    run: Path | None = None
+    home: Path = HOME
+    progress: bool = False
+
+    def size(self, full, quick):
+        """One of two, by `quick`."""
+        return quick if self.quick else full
+
+
+def find(name):
+    """The module of a study. Raises ValueError, with the nearest names, for one that does not exist."""
+    if name not in STUDIES:
+        raise ValueError(f"study: got {name!r}, expected one of {', '.join(STUDIES)}{did_you_mean(name, STUDIES)}")
+    return importlib.import_module(f".{STUDIES[name]}", __name__)
+
+
+def question(name):
+    """What a study asks, in a line."""
+    return find(name).__doc__.splitlines()[0]
+
+
+def carry_out(name, options=None, say=None):
+    """Run a study: the table grows in out/NAME.csv row by row, the picture follows.   -> rows
+
+    say   a function of each row, as it comes
+    """
+    from .table import full, write_table
+
+    options = options or Options()
+    study, rows = find(name), []
+    for row in study.run(options):
+        rows.append(row)
+        write_table(rows, options.out / f"{name}.csv")
+        if say:
+            say(row)
+    study.draw(full(rows)).savefig(_made(options.out) / f"{name}.png")
+    return rows
+
+
+def redraw(name, out):
+    """The picture of a study once more, from its table.   -> its path"""
+    from .table import read_table
+
+    study, path = find(name), Path(out) / f"{name}.png"
+    study.draw(read_table(path.with_suffix(".csv"))).savefig(path)
+    return path
+
+
+def _made(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,174 @@
+"""What the studies share: models trained on the 8 x 8 digits, the judge, and what is measured of samples."""
+
+import functools
+import itertools
+
+import numpy as np
+
+from .. import data, metrics, training
+from ..diffusion import Denoiser
+from ..models import Classifier
+from ..rng import Rng
+from ..runs import build, find_checkpoint, open_run, preset
+from ..samplers import sample
+from ..training import Trainer
+
+SHAPE, CLASSES = (8, 8, 1), 10
+START, WALK = 101, 102  # streams of a seed: the noise that sampling starts from, and what samplers draw on the way
+TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.attention_head_dim=8", "train.batch_size=16",
+        "train.warmup=2", "train.lr=0.004")  # fmt: skip
+
+
+def configuration(options, steps, *overrides):
+    """The RunConfig of the digits preset with so many training steps; a tiny net when the study is quick."""
+    tiny = TINY if options.quick else ()
+    fixed = ("train.checkpoint_every=null", "train.sample_every=null", f"train.steps={options.size(steps, 30)}")
+    return preset("digits").override([*fixed, *tiny, *overrides])
+
+
+def trained(options):
+    """The trained digits model that most studies are about.   -> a Denoiser over class-conditional pictures
+
+    The run that `options.run` names; else the one in `home`, which is trained the first time it is asked for.
+    """
+    if options.run is not None:
+        saved = open_run(options.run)
+        if tuple(saved.kept["shape"]) != SHAPE or saved.kept["classes"] != CLASSES:
+            raise ValueError(f"--run: {options.run} was trained on {saved.kept['data']['name']}, expected the digits")
+        return saved.denoiser
+    return train(options, preset("digits").train.steps, "digits")
+
+
+def train(options, steps, name, *overrides):
+    """A digits model of its own, kept under this name and not trained twice.   -> Denoiser of the averaged weights"""
+    config = configuration(options, steps, *overrides)
+    made, folder = build(config), place(options, name)
+    if not _complete(folder, config.train.steps):
+        fit(made.model, made.objective, options, folder, config, made.kept)
+    return open_run(folder).denoiser
+
+
+def fit(model, objective, options, folder, config, kept=None):
+    """Train a net of any kind on the digits as `config.train` says, unless `folder` holds it trained already.
+
+    -> the model, its averaged weights in it. Goes on where a run was stopped.
+    """
+    images, labels = data.load("digits")
+    settings = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
+    trainer = Trainer(model, objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
+    if (folder / "checkpoint.safetensors").exists():
+        trainer.resume()
+    trainer.run(progress=options.progress)
+    model.load_state({name: array.copy() for name, array in trainer.ema.state().items()})
+    return model
+
+
+def place(options, name):
+    """The folder of a model that is kept."""
+    return options.home / ("quick" if options.quick else "") / name
+
+
+def _complete(folder, steps):
+    file = find_checkpoint(folder)
+    return file.exists() and training.load(file).step >= steps
+
+
+class Judge:
+    """The classifier that looks at samples, with what it sees in real digits to compare them with."""
+
+    def __init__(self, net):
+        self.net = net
+        self.images, self.labels = data.load("digits")
+        self.real = metrics.features(net, self.images)
+
+    def look(self, samples, asked):
+        """{frechet: to the training digits, accuracy: share that show the class asked for}"""
+        seen = metrics.features(self.net, samples)
+        if not np.isfinite(seen).all():
+            return {"frechet": float("nan"), "accuracy": float("nan")}
+        return {
+            "frechet": metrics.frechet_distance(seen, self.real),
+            "accuracy": metrics.accuracy(self.net, samples, asked),
+        }
+
+
+def judge(options):
+    """The judge; its classifier is trained the first time and kept."""
+    return _judge(place(options, "judge.safetensors"), options.size(20, 1), options.size(24, 4))
+
+
+@functools.cache
+def _judge(path, epochs, width):
+    if path.exists():
+        found = training.load(path)
+        net = Classifier(SHAPE, CLASSES, width=found.config["width"])
+        net.load_state(found.weights)
+    else:
+        net = metrics.train_classifier(*data.load("digits"), epochs=epochs, width=width)
+        training.save(path, net, config={"width": width})
+    return Judge(net)
+
+
+def asked_classes(n):
+    """Which class each of n samples is asked for: every one as often."""
+    return np.arange(n) % CLASSES
+
+
+def start_noise(seed, n):
+    """The noise that n samples of a seed start from, the same for whatever sampler."""
+    return Rng(seed, START).standard_normal((n, *SHAPE))
+
+
+def draw_samples(name, denoiser, n, seed, cond=None, **options):
+    """n samples by the sampler of this name, of all classes alike (or as `cond` says; False: without a condition)."""
+    cond = asked_classes(n) if cond is None else None if cond is False else cond
+    x = start_noise(seed, n) * np.float32(getattr(denoiser.schedule, "prior_std", 1.0))
+    return sample(name, denoiser, x.shape, x=x, rng=Rng(seed, WALK), cond=cond, **options)
+
+
+class Counted:
+    """A denoiser that counts how often it is asked."""
+
+    def __init__(self, denoiser):
+        self.denoiser, self.schedule, self.calls = denoiser, denoiser.schedule, 0
+
+    def __call__(self, x, t, cond=None):
+        self.calls += 1
+        return self.denoiser(x, t, cond)
+
+    def predict(self, x, t, cond=None):
+        self.calls += 1
+        return self.denoiser.predict(x, t, cond)
+
+    def __getattr__(self, name):
+        return getattr(self.denoiser, name)
+
+
+def held_out(n=None):
+    """The first n digits that no model was trained on, classes mixed.   -> images, labels"""
+    images, labels = data.load("digits", split="test")
+    order = Rng(0, 103).permutation(len(images))[:n]
+    return images[order], labels[order]
+
+
+def loss_by_t(denoiser, times, options, n=None, seed=0):
+    """Mean squared errors of both predictions on held-out digits, at each t.   -> yields (t, eps_mse, x0_mse)"""
+    n = n or options.size(360, 20)
+    images, labels = held_out(n)
+    for t in times:
+        eps = Rng(seed, 104, int(t)).standard_normal(images.shape)
+        x0_hat, eps_hat = denoiser(denoiser.schedule.add_noise(images, eps, int(t)), int(t), labels)
+        yield int(t), float(((eps_hat - eps) ** 2).mean()), float(((x0_hat - images) ** 2).mean())
+
+
+def denoiser_of(model, config):
+    """A Denoiser over a net that was trained with the configuration's schedule and prediction."""
+    from ..runs import build_objective
+
+    objective = build_objective(config)
+    return Denoiser(model, objective.schedule, objective.predicts)
+
+
+def rows_of_pictures(groups):
+    """Groups of pictures, one a row of a grid.   [(n, H, W, C), ...] -> (rows * n, H, W, C)"""
+    return np.array(list(itertools.chain.from_iterable(groups)))

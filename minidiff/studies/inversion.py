@@ -1,0 +1,44 @@
+"""Does DDIM find the noise of a picture again? There and back on real digits, by number of steps.
+
+The picture is walked up to noise by DDIM run backwards and down again by DDIM. Going up, the network is asked about a
+sample it does not have yet; `refine` asks again about the answer itself.
+"""
+
+from ..samplers import ddim, ddim_invert
+from . import digits
+from .plot import curves, finish, panels
+
+STEPS = (10, 20, 50, 100, 250, 1000)
+
+
+def run(options):
+    """Rows: refine, steps, mean and largest absolute error of a pixel (data lie in -1 .. 1), and the latent's deviation."""
+    denoiser = digits.trained(options)
+    images, labels = digits.held_out(options.size(16, 2))
+    for refine in (0, 1, 3):
+        for steps in options.size(STEPS, (10, 50)):
+            *_, up = ddim_invert(denoiser, images, steps=steps, refine=refine, cond=labels)
+            *_, down = ddim(denoiser, up.x, steps=steps, cond=labels)
+            away = abs(down.x - images)
+            yield {
+                "refine": refine,
+                "steps": steps,
+                "mean": float(away.mean()),
+                "rms": float((away**2).mean() ** 0.5),
+                "largest": float(away.max()),
+                "latent_std": float(up.x.std()),
+                "pictures": len(images),
+            }
+
+
+def draw(rows):
+    figure, (left, right) = panels(10, 4.2, 2)
+    ticks = sorted({row["steps"] for row in rows})
+    rows = [row | {"line": f"asked {1 + row['refine']} times a step"} for row in rows]
+    for axes, key, words in ((left, "mean", "mean error of a pixel"), (right, "largest", "largest error of any pixel")):
+        curves(axes, rows, "steps", key, "line")
+        for level in (1e-2, 1e-4):
+            axes.axhline(level, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
+        finish(axes, "steps each way", words, None, legend=axes is left, log="xy", ticks=ticks)
+    figure.suptitle("Up to noise and down again by DDIM, real digits", fontsize=11)
+    return figure

@@ -1,0 +1,75 @@
+"""Why predict the noise and not the picture? eps, x0 and v trained alike; and a net narrower than the data.
+
+Losses by t are all given as errors of x0 and of eps, whatever the net predicts, so that they can be compared. The narrow net
+is an MLP whose hidden layers hold fewer numbers than the picture has pixels: noise does not fit through, a picture does.
+"""
+
+from ..models import MLP
+from ..nn import Layer
+from ..runs import build_objective
+from . import digits
+from .knowing_t import STEPS, TIMES
+from .plot import curves, finish, panels
+from .table import over_seeds
+
+PREDICTS = ("eps", "x0", "v")
+WIDTHS = {"narrow MLP, 16 wide": 16, "wide MLP, 256 wide": 256}
+
+
+class FlatMLP(Layer):
+    """An MLP over the pixels of a picture."""
+
+    def __init__(self, width):
+        self.mlp = MLP(features=64, width=width, num_class_embeds=11, null_class=10, rng=0)
+
+    def forward(self, x, t, cond=None):
+        y, back = self.mlp(x.reshape(len(x), -1), t, cond)  # (B, H, W, C) -> (B, H W C)
+        return y.reshape(x.shape), lambda dy: back(dy.reshape(len(dy), -1)).reshape(dy.shape)
+
+    def null_cond(self, cond):
+        return self.mlp.null_cond(cond)
+
+
+def run(options):
+    """Rows: net, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
+    judge, n, pictures = digits.judge(options), options.size(500, 20), []
+    for net in ("U-Net", *WIDTHS):
+        for predicts in PREDICTS:
+            denoiser = _trained(options, net, predicts)
+            for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 500)), options):
+                yield {"net": net, "predicts": predicts, "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
+            for sampler, steps in options.size((("ddpm", 100), ("ddim", 20)), (("ddim", 5),)):
+                kept = {}
+
+                def measure(seed, sampler=sampler, steps=steps, denoiser=denoiser, kept=kept):
+                    kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, steps=steps, spacing="trailing")
+                    return judge.look(kept[seed], digits.asked_classes(n))
+
+                yield {"net": net, "predicts": predicts, "sampler": f"{sampler}, {steps} steps", "samples": n,
+                       **over_seeds(options.seeds, measure)}  # fmt: skip
+            pictures.append((f"{net}: {predicts}", kept[options.seeds[0]][:12]))
+    from .subset import side_by_side
+
+    side_by_side(pictures, options.out / "predictions_samples.png")
+
+
+def _trained(options, net, predicts):
+    if net == "U-Net":
+        return digits.train(options, STEPS, f"predictions/{predicts}", f"diffusion.predicts={predicts}")
+    config = digits.configuration(options, 4000, f"diffusion.predicts={predicts}")
+    folder = digits.place(options, f"predictions/mlp{WIDTHS[net]}_{predicts}")
+    model = digits.fit(FlatMLP(WIDTHS[net]), build_objective(config), options, folder, config)
+    return digits.denoiser_of(model, config)
+
+
+def draw(rows):
+    nets = list(dict.fromkeys(row["net"] for row in rows))
+    figure, axes = panels(13, 8, 3, 2)
+    for ax, below, net in zip(axes[:3], axes[3:], nets, strict=True):
+        own = [row for row in rows if row["net"] == net and row.get("t") is not None]
+        curves(ax, own, "t", "x0_mse", "predicts")
+        finish(ax, "t", "mean squared error of x0", net, legend=True, log="y")
+        curves(below, own, "t", "eps_mse", "predicts")
+        finish(below, "t", "mean squared error of eps", None, log="y")
+        below.set_ylim(top=2)
+    return figure
