@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import xp_of
 from ..diffusion import cfg
 from ..models import UNet
 from ..rng import as_rng
@@ -62,6 +63,13 @@ class Pipeline:
             raise ValueError(f"height, width: got {wanted}, expected multiples of {self.factor}")
         return (n, wanted[0] // self.factor, wanted[1] // self.factor, self.unet.config["in_channels"])
 
+    def to(self, device):
+        """Move every net to "cpu" or "cuda"; pictures are then made there. Returns the pipeline itself."""
+        for net in (self.unet, self.vae, self.text_encoder):
+            if net is not None:
+                net.to(device)
+        return self
+
     def encode(self, prompts):
         """Texts as the net is told them.   a string or a list   ->   (B, tokens, E)"""
         if self.text_encoder is None:
@@ -101,12 +109,14 @@ class Pipeline:
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
         row, rng = find(sampling.sampler), as_rng(rng)
         shape = self.shape(n, height, width) if x is None else tuple(x.shape)
-        cond, null = self.conditions(shape[0], prompt, negative, cond)
         weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0
+        cond, null = self.conditions(shape[0], prompt, negative if weight else None, cond)
+        xp = xp_of(self.unet.conv_in.weight.value)
+        cond = xp.asarray(cond) if isinstance(cond, np.ndarray) else cond
         denoiser = sampling.denoiser(self.unet)
         if weight and cond is not None:
             denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
-        noise = rng.standard_normal(shape, dtype=np.float32) if x is None else x
+        noise = xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
         steps = steps or row.steps or sampling.schedule.T
         start = sampling.first(noise, steps)
         run = row.function(denoiser, start, steps=steps, rng=rng, cond=cond, **(sampling.options | options))
@@ -119,15 +129,15 @@ class Pipeline:
         return start if latent or self.vae is None else self.vae.from_latent(start)
 
     def conditions(self, n, prompt, negative, cond):
-        """(cond, null) for n pictures."""
+        """(cond, null) for n pictures; null None where nothing is to be guided away from."""
         if prompt is not None and cond is not None:
             raise ValueError("prompt, cond: got both, expected one")
         if prompt is None:
             return cond, None
-        prompts, negatives = ([text] * n if isinstance(text, str) else list(text) for text in (prompt, negative or ""))
-        if len(prompts) != n or len(negatives) != n:
-            raise ValueError(f"prompt, negative: got {len(prompts)} and {len(negatives)} texts for {n} pictures")
-        return self.encode(prompts), self.encode(negatives)
+        texts = [[given] * n if isinstance(given, str) else list(given) for given in (prompt, negative or "")]
+        if any(len(each) != n for each in texts):
+            raise ValueError(f"prompt, negative: got {len(texts[0])} and {len(texts[1])} texts for {n} pictures")
+        return self.encode(texts[0]), None if negative is None else self.encode(texts[1])
 
 
 def load_pipeline(folder, variant=None, frugal=False):

@@ -37,3 +37,15 @@ def test_a_mask_may_come_from_the_host(xp):
         down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",), rng=0).to("cuda")  # fmt: skip
     x, context = xp.asarray(Rng(0).standard_normal((2, 4, 4, 4))), xp.asarray(Rng(1).standard_normal((2, 5, 3)))
     assert net.predict(x, 3, models.TextCondition(context, np.ones((2, 5), bool))).shape == (2, 4, 4, 4)
+
+
+def test_a_pipeline_on_the_device(xp, tmp_path):
+    from minidiff import interop
+    from minidiff.diffusion import Schedule
+
+    net = models.UNet(sample_size=4, block_out_channels=(4,), norm_num_groups=2, attention_head_dim=4, layers_per_block=1,
+                      num_class_embeds=3, null_class=2, rng=0)  # fmt: skip
+    interop.save_pipeline(net, Schedule.linear(), tmp_path)
+    options = dict(n=2, steps=3, cond=np.array([0, 1]), guidance=1.0, rng=0)
+    here, there = interop.load(tmp_path).sample(**options), interop.load(tmp_path).to("cuda").sample(**options)
+    np.testing.assert_allclose(to_numpy(there), here, atol=1e-4)
