@@ -207,6 +207,11 @@ MISTAKES = [
     (["sample", "RUN", "--count", "0"], 2, "--count: got 0"),
     (["sample", "RUN", "--clip", "much"], 2, "--clip: got 'much'"),
     (["info", "nowhere"], 1, "there is no checkpoint"),
+    (["sample"], 2, "RUN, --pretrained: expected one of the two"),
+    (["sample", "RUN", "--prompt", "a cat"], 2, "--prompt: belongs to a --pretrained"),
+    (["sample", "--pretrained", "nowhere"], 1, "there is no folder 'nowhere'"),
+    (["import", "nowhere"], 1, "there is no folder 'nowhere'"),
+    (["export", "nowhere", "there"], 1, "there is no checkpoint at nowhere"),
 ]
 
 
@@ -284,3 +289,34 @@ def test_demo_with_few_steps_leaves_everything(tmp_path):
     figures = json.loads((tmp_path / "demo" / "metrics.json").read_text())
     assert figures["classifier_accuracy_held_out"] >= 0.97  # the judge itself does not depend on the two steps
     assert {"seconds", "steps", "parameters", "class_accuracy", "frechet_distance"} <= figures.keys()
+
+
+def test_a_run_goes_out_as_a_diffusers_folder_and_comes_back_to_the_bit(run, tmp_path, capsys):
+    from minidiff.training import load
+
+    folder, back = tmp_path / "theirs", tmp_path / "back"
+    assert main(["export", str(run), str(folder)]) == 0
+    assert main(["import", str(folder), "--out", str(back)]) == 0
+    assert "UNet2DModel" in capsys.readouterr().out
+    before, after = load(run / "checkpoint.safetensors").ema, load(back / "checkpoint.safetensors").weights
+    assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
+    pictures = []
+    for source in ([str(run)], [str(back)]):
+        out = tmp_path / "p.png"
+        assert (
+            main(["sample", *source, "--steps", "3", "--class", "4", "--count", "2", "--out", str(out), "--no-progress"]) == 0
+        )
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1]
+    out = tmp_path / "q.png"
+    command = ["sample", "--pretrained", str(folder), "--sampler", "dpmpp_2m", "--steps", "3", "--class", "4", "--no-progress"]
+    assert main([*command, "--out", str(out)]) == 0 and out.exists()
+
+
+def test_fine_tuning_begins_with_the_weights_of_another_run(run, tmp_path):
+    command = ["train", "--from", str(run), "--data", "digits", "--steps", "1", "--lr", "1e-30", "--no-progress"]
+    assert main([*command, "--set", "train.weight_decay=0", "--batch-size", "4", "--out", str(tmp_path / "r")]) == 0
+    from minidiff.training import load
+
+    before, after = load(run / "checkpoint.safetensors").ema, load(tmp_path / "r" / "checkpoint.safetensors").weights
+    assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
