@@ -46,6 +46,9 @@ class Kind:
                 near = difflib.get_close_matches(name, self.defaults, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(f"{where}: option {name!r} (= {given[name]!r}) of {self.name} is not known here{hint}")
+        for name in ("down_block_types", "up_block_types"):  # in old configurations: UNetResDownBlock2D, ...
+            if name in given:
+                given[name] = [str(block).removeprefix("UNetRes") for block in given[name]]
         takes, full = set(inspect.signature(self.model).parameters), self.defaults | given
         for name, value in full.items():
             if name not in takes and value != self.defaults[name]:

@@ -35,6 +35,7 @@ DEFAULTS = {
 # Options that only one value of is supported, unless `options_for` below makes something of them.
 _FIXED = ("use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting", "use_lu_lambdas", "euler_at_final", "sigma_min",
           "sigma_max", "shift_terminal", "solver_p", "interpolation_type", "timestep_type", "lambda_min_clipped")  # fmt: skip
+_OLD = ("predict_epsilon", "tensor_format", "timestep_values")  # of the first versions, and without effect
 SIGMA_SPACE = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler")
 SHARED = frozenset(option for options in DEFAULTS.values() for option in options)
 # One of our samplers: the class of diffusers that is nearest, and what must be set there.
@@ -57,7 +58,9 @@ def check_options(config, where):
         hint = f"; the nearest is {near[0]}" if near else ""
         raise ValueError(f"{where}: scheduler {name!r} is not supported, expected one of {', '.join(DEFAULTS)}{hint}")
     defaults = DEFAULTS[name]
-    given = {option: value for option, value in config.items() if not option.startswith("_")}
+    given = {option: value for option, value in config.items() if not option.startswith("_") and option not in _OLD}
+    if config.get("predict_epsilon") is False:  # how it was said before prediction_type
+        given.setdefault("prediction_type", "sample")
     for option in given:
         if option not in defaults and option not in SHARED:
             raise ValueError(f"{where}: option {option!r} (= {given[option]!r}) of {name} is not known here")

@@ -34,7 +34,7 @@ class TextCondition(NamedTuple):
 class UNet2DConditionModel(Layer):
     """Images, a time and a text in; an image of the same size out.
 
-    x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition   ->   y (B, H, W, out_channels)
+    x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition or tuple   ->   y (B, H, W, O)
     back(dy) -> (dx, dcontext), and dlabels as a third where the labels are vectors.   Any H and W.
 
     attention_head_dim             the *number* of heads, a misnomer of the field's; one for all resolutions, or each
@@ -136,7 +136,7 @@ class UNet2DConditionModel(Layer):
 
     def forward(self, x, t, cond):
         config = self.config
-        context, mask, labels = cond if isinstance(cond, TextCondition) else TextCondition(cond)
+        context, mask, labels = TextCondition(*cond) if isinstance(cond, tuple) else TextCondition(cond)
         options_of.check_inputs(config, x, context, labels)
         mask = None if mask is None else xp_of(x).asarray(mask)
         temb, back_temb = self.embed(x, batch_of_times(t, x), labels)
@@ -208,9 +208,13 @@ class UNet2DConditionModel(Layer):
         """The empty text for each of `cond`; None where nobody has said what it is."""
         if self.null_context is None or cond is None:
             return None
-        xp, context = xp_of(self.null_context), cond.context if isinstance(cond, TextCondition) else cond
-        null = xp.broadcast_to(self.null_context, (context.shape[0], *self.null_context.shape[1:]))
-        return cond._replace(context=null, mask=None) if isinstance(cond, TextCondition) else null
+        context, *rest = cond if isinstance(cond, tuple) else (cond,)
+        null = xp_of(context).broadcast_to(self.null_context, (context.shape[0], *self.null_context.shape[1:]))
+        if not isinstance(cond, tuple):
+            return null
+        if rest and rest[0] is not None:
+            rest[0] = rest[0] | True  # the empty text is looked at in full
+        return TextCondition(null, *rest) if isinstance(cond, TextCondition) else (null, *rest)
 
 
 class OneResnet(Layer):

@@ -159,6 +159,15 @@ def test_the_old_names_of_attention(tmp_path):
     np.testing.assert_array_equal(run("unet", load_model(tmp_path)), run("unet", model))
 
 
+def test_the_old_names_of_blocks(tmp_path):
+    model = MODELS["unet"](0)
+    save_model(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["down_block_types"] = ["UNetRes" + kind for kind in config["down_block_types"]]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    np.testing.assert_array_equal(run("unet", load_model(tmp_path)), run("unet", model))
+
+
 def test_what_does_not_fit_is_listed(tmp_path):
     save_model(MODELS["unet"](0), tmp_path)
     file = tmp_path / "diffusion_pytorch_model.safetensors"

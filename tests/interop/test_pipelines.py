@@ -38,7 +38,7 @@ def quiet(diffusers):
     return diffusers
 
 
-# class of the scheduler, its options: what the issue of whole pipelines names, and the rest of the family
+# class of the scheduler, and its options
 SCHEDULERS = [
     ("DDIMScheduler", {}), ("DDIMScheduler", dict(clip_sample=False, set_alpha_to_one=False, steps_offset=1)),
     ("DDIMScheduler", dict(timestep_spacing="trailing", thresholding=True, clip_sample=False)),
@@ -261,6 +261,17 @@ def test_what_we_export_their_ddim_samples(schedule, predicts, torch, quiet, clo
 def test_a_scheduler_option_that_is_not_supported_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         sampling_from_config(scheduler_config(Schedule.linear()) | change)
+
+
+def test_the_oldest_configurations():
+    """scheduler_config.json of google/ddpm-cifar10-32, and how a net that predicts x0 was marked then."""
+    old = {"_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "beta_end": 0.02, "beta_schedule": "linear",
+           "beta_start": 0.0001, "clip_sample": True, "num_train_timesteps": 1000, "trained_betas": None,
+           "variance_type": "fixed_large", "tensor_format": "pt", "timestep_values": None}  # fmt: skip
+    found = sampling_from_config(old)
+    assert (found.sampler, found.predicts, found.clip) == ("ddpm", "eps", 1.0) and found.options["variance"] == "fixed_large"
+    assert sampling_from_config(old | {"predict_epsilon": True}).predicts == "eps"
+    assert sampling_from_config(old | {"predict_epsilon": False}).predicts == "x0"
 
 
 def test_scheduler_defaults_are_the_other_librarys(diffusers):

@@ -72,7 +72,27 @@ def test_guidance_away_from_the_empty_text():
     context = Rng(1).standard_normal((2, 5, 3))
     assert net.null_cond(context) is None
     net.null_context = Rng(2).standard_normal((1, 5, 3))
-    np.testing.assert_array_equal(net.null_cond(context), np.repeat(net.null_context, 2, axis=0))
+    null = np.repeat(net.null_context, 2, axis=0)
+    np.testing.assert_array_equal(net.null_cond(context), null)
+    mask = np.array([[True] * 5, [True, False, False, False, False]])
+    for cond in ((context, mask), models.TextCondition(context, mask)):
+        away = net.null_cond(cond)
+        np.testing.assert_array_equal(away[0], null)
+        assert type(away) is type(cond) and away[1].all() and not mask.all()
+
+
+def test_training_with_texts_dropped_at_random():
+    from minidiff.diffusion import Schedule, SimpleLoss
+    from minidiff.training import Trainer
+
+    net = models.UNet2DConditionModel(
+        block_out_channels=(4,), norm_num_groups=2, layers_per_block=1, attention_head_dim=2, cross_attention_dim=3,
+        down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",), rng=0)  # fmt: skip
+    net.null_context = np.zeros((1, 5, 3), np.float32)
+    images, context = Rng(0).standard_normal((8, 4, 4, 4)), Rng(1).standard_normal((8, 5, 3))
+    labels = (context, np.ones((8, 5), bool))
+    trainer = Trainer(net, SimpleLoss(Schedule.linear(), cond_dropout=0.5), images, labels, steps=3, batch_size=4)
+    assert all(np.isfinite(trainer.step()) for _ in range(3))
 
 
 def test_images_of_any_size_through_the_text_unet():
