@@ -1,6 +1,6 @@
 """The variance that a sampler generates on Gaussian data, exactly: no sampling, no network.
 
-For data N(0, 1) the best denoiser is linear, so a whole run is linear in its start and in each draw of noise. A batch
+For data N(0, s^2) the best denoiser is linear, so a whole run is linear in its start and in each draw of noise. A batch
 in which sample k is fed nothing but a 1, as the start (k = 0) or as draw k, comes out as the weights of the run; the
 variance of its result is the sum of their squares.
 """
@@ -10,8 +10,8 @@ import numpy as np
 from ..diffusion.denoiser import Denoiser
 
 
-def generated_variance(function, schedule, **options):
-    """Variance of what a sampler makes of N(0, 1) noise when the data is N(0, 1), which would be 1.   -> float
+def generated_variance(function, schedule, data_std=1.0, **options):
+    """Variance of what a sampler makes of N(0, 1) noise when the data is N(0, data_std^2), which it should be.   -> float
 
     function   a sampler, called as function(denoiser, x, rng=, **options); its draws of noise must be of x's shape
     schedule   a Schedule
@@ -19,7 +19,7 @@ def generated_variance(function, schedule, **options):
 
     def best(x, t, cond):
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        return alpha / (alpha**2 + sigma**2) * x
+        return alpha * data_std**2 / (alpha**2 * data_std**2 + sigma**2) * x
 
     draws = 2 * schedule.T  # at most two a step
     x = np.zeros((1 + draws, 1))

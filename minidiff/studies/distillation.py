@@ -6,15 +6,14 @@ The teacher at the same number of steps, undistilled, is the contrast: what is g
 from .. import data
 from ..training import progressive_distillation
 from . import digits
-from .plot import curves, finish, panels
-from .subset import side_by_side
+from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
 
 
 def run(options):
     """Rows: who ("teacher" or "distilled"), steps, frechet, accuracy."""
     teacher, judge, pictures = digits.trained(options), digits.judge(options), []
-    n, start = options.size(500, 20), options.size(64, 4)
+    n, start = options.size(300, 20), options.size(64, 4)
     asked = digits.asked_classes(n)
 
     def row(who, denoiser, times):

@@ -10,8 +10,7 @@ from ..diffusion import GaussianMixture, Schedule, cfg
 from ..metrics import features
 from ..samplers import sample
 from . import digits
-from .plot import colour, curves, finish, panels
-from .subset import side_by_side
+from .plot import colour, curves, finish, panels, side_by_side
 from .table import over_seeds
 
 WEIGHTS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -21,7 +20,7 @@ PAIR = GaussianMixture([[-1.0], [1.0]], stds=1.0)  # two classes that overlap; g
 def run(options):
     """Rows: data, weight; accuracy, diversity, frechet on digits; mean and std, of samples and of the tilted density."""
     denoiser, judge, pictures = digits.trained(options), digits.judge(options), []
-    n = options.size(500, 30)
+    n = options.size(300, 30)
     asked = digits.asked_classes(n)
     real = diversity(judge.real, judge.labels)
     for w in options.size(WEIGHTS, (0.0, 2.0)):

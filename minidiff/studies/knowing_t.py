@@ -49,7 +49,7 @@ class GuessT:
 
 def run(options):
     """Rows of three kinds (column "what"): loss by t, samples, and the error of t read off the picture."""
-    judge, n = digits.judge(options), options.size(500, 20)
+    judge, n = digits.judge(options), options.size(250, 20)
     for predicts in ("eps", "v"):
         for told in NAMES:
             denoiser = _net(options, predicts, told)

@@ -17,8 +17,7 @@ from ..models.denoising_autoencoder import DenoisingAutoencoder
 from ..rng import Rng
 from ..samplers import sample
 from . import digits
-from .plot import curves, finish, panels
-from .subset import side_by_side
+from .plot import curves, finish, panels, side_by_side
 from .table import mean_and_error
 
 STDS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5)

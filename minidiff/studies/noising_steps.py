@@ -27,11 +27,11 @@ def run(options):
             variance = generated_variance(ddpm, schedule, variance=rule)
             yield {"data": "N(0, 1)", "T": T, "sampler": "ddpm", "variance_rule": rule, "variance": variance,
                    "float32_error": rounding(schedule, rule) if rule == "fixed_small" else None}  # fmt: skip
-    judge, n = digits.judge(options), options.size(300, 20)
+    judge, n = digits.judge(options), options.size(200, 20)
     for T in options.size(TRAINED, (10, 50)):
         denoiser = digits.train(options, 600, f"T/{T}", f"diffusion.T={T}", "diffusion.schedule=linear")
         for label, (sampler, fixed) in SAMPLED.items():
-            seeds = options.seeds if T <= 1000 or sampler == "ddim" else options.seeds[:1]
+            seeds = options.seeds if T <= 250 or sampler == "ddim" else options.seeds[:1]
             measured = over_seeds(seeds, lambda seed, s=sampler, f=fixed, d=denoiser: judge.look(
                 digits.draw_samples(s, d, n, seed, **f), digits.asked_classes(n)))  # fmt: skip
             yield {"data": "digits", "T": T, "sampler": label, "samples": n, **measured}

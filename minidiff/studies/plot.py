@@ -5,11 +5,16 @@ from .. import viz
 MARKERS = "osD^vP*X"
 
 
-def curves(axes, rows, x, y, by=None, **style):
-    """A line with error bars for each value of column `by`, in order of appearance; cells without a number are left out."""
-    names = list(dict.fromkeys(row[by] for row in rows)) if by else [None]
+def curves(axes, rows, x, y, by=None, names=None, **style):
+    """A line with error bars for each value of column `by`; cells without a number are left out.
+
+    names   the values in the order of their colours (default: as they appear)
+    """
+    names = names or (list(dict.fromkeys(row[by] for row in rows)) if by else [None])
     for i, name in enumerate(names):
         points = [row for row in rows if (by is None or row[by] == name) and row.get(x) is not None and row.get(y) is not None]
+        if not points:
+            continue
         points.sort(key=lambda row: row[x])
         errors = [row.get(f"{y}_error") or 0.0 for row in points]
         options = {"color": colour(i), "marker": MARKERS[i // len(viz.COLOURS) % len(MARKERS)], "markersize": 4,
@@ -41,3 +46,19 @@ def finish(axes, xlabel=None, ylabel=None, title=None, legend=False, log="", tic
     viz._style(axes, title)
     if legend:
         axes.legend(frameon=False, fontsize=8, **({} if legend is True else legend))
+
+
+def side_by_side(pictures, path):
+    """Pictures in rows, each row named at its left.   pictures: [(name, (n, H, W, C)), ...]"""
+    high, label, gap = 0.5, 0.075 * max(len(name) for name, _ in pictures) + 0.15, 0.06  # inches
+    grids = [viz.image_grid(images, columns=len(images)) for _, images in pictures]
+    wide = high * grids[0].shape[1] / grids[0].shape[0]
+    width, height = label + wide + gap, len(pictures) * (high + gap) + gap
+    figure = viz.new_figure(width, height)
+    for i, ((name, _), grid) in enumerate(zip(pictures, grids, strict=True)):
+        bottom = height - (i + 1) * (high + gap)
+        axes = figure.add_axes((label / width, bottom / height, wide / width, high / height))
+        axes.imshow(grid[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        figure.text((label - 0.08) / width, (bottom + high / 2) / height, name, ha="right", va="center", fontsize=9)
+    figure.savefig(path)

@@ -9,7 +9,7 @@ from ..nn import Layer
 from ..runs import build_objective
 from . import digits
 from .knowing_t import STEPS, TIMES
-from .plot import curves, finish, panels
+from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
 
 PREDICTS = ("eps", "x0", "v")
@@ -32,7 +32,7 @@ class FlatMLP(Layer):
 
 def run(options):
     """Rows: net, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
-    judge, n, pictures = digits.judge(options), options.size(500, 20), []
+    judge, n, pictures = digits.judge(options), options.size(250, 20), []
     for net in ("U-Net", *WIDTHS):
         for predicts in PREDICTS:
             denoiser = _trained(options, net, predicts)
@@ -48,8 +48,6 @@ def run(options):
                 yield {"net": net, "predicts": predicts, "sampler": f"{sampler}, {steps} steps", "samples": n,
                        **over_seeds(options.seeds, measure)}  # fmt: skip
             pictures.append((f"{net}: {predicts}", kept[options.seeds[0]][:12]))
-    from .subset import side_by_side
-
     side_by_side(pictures, options.out / "predictions_samples.png")
 
 

@@ -10,12 +10,12 @@ from .plot import colour, finish, panels
 from .table import over_seeds
 
 NAMES = ("linear", "linear, zero terminal SNR", "scaled_linear", "quadratic", "sigmoid", "cosine")
-SAMPLERS = (("ddim", 5), ("ddim", 10), ("ddim", 50), ("ddpm", 100))
+SAMPLERS = (("ddim", 5), ("ddim", 10), ("ddim", 50), ("ddpm", 50))
 
 
 def run(options):
     """Rows: schedule, share of signal left at the last step, sampler, steps, frechet, accuracy."""
-    judge, n = digits.judge(options), options.size(500, 20)
+    judge, n = digits.judge(options), options.size(250, 20)
     for name in options.size(NAMES, NAMES[:2]):
         config = digits.configuration(options, 600)
         schedule, made = schedule_named(name, config.diffusion.T), build(config)
