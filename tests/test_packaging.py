@@ -16,7 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def _lines(commented):
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     found = [line.lstrip("# ").strip() for line in lines if line.startswith("#") == commented and line.strip()]
-    return {line for line in found if re.match(r"^[a-z0-9-]+(\[[a-z]+\])?[><=!]", line)}
+    return {line for line in found if re.match(r"^[a-z0-9-]+(\[[a-z]+\])?[><=!~]", line)}
 
 
 def test_requirements_are_those_of_pyproject():

@@ -1,10 +1,10 @@
 """The small language that describes pictures of shapes: written, read, and held against what is in a picture.
 
-    caption   =  phrase  |  phrase position  |  phrase relation phrase  |  count things
-    phrase    =  a [size] [colour] shape                "a small red circle", "a square"
-    count     =  two | three                            "two green triangles"
-    position  =  at the top | on the left | at the top left | in the middle | ...
-    relation  =  above | below | left of | right of
+caption   =  phrase  |  phrase position  |  phrase relation phrase  |  count things
+phrase    =  a [size] [colour] shape                "a small red circle", "a square"
+count     =  two | three                            "two green triangles"
+position  =  at the top | on the left | at the top left | in the middle | ...
+relation  =  above | below | left of | right of
 """
 
 import difflib
@@ -33,9 +33,7 @@ THIRDS = (0.415, 0.585)  # where the middle begins and ends; the pictures of the
 HELD_OUT = (("red", "triangle"), ("green", "cross"), ("blue", "circle"), ("yellow", "square"))
 
 _SINGULARS = {many: one for one, many in PLURALS.items()}
-VOCABULARY = tuple(
-    sorted({*COUNTS, *SIZES, *COLOURS, *SHAPES, *PLURALS.values(), *" ".join([*RELATIONS, *POSITIONS]).split()})
-)
+VOCABULARY = tuple(sorted({*COUNTS, *SIZES, *COLOURS, *SHAPES, *PLURALS.values(), *" ".join([*RELATIONS, *POSITIONS]).split()}))
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,7 @@ class Phrase:
 
     def matches(self, thing):
         """Whether a thing (anything with shape, colour and size) is of this kind."""
-        return (
-            self.shape == thing.shape
-            and self.colour in (None, thing.colour)
-            and self.size in (None, thing.size)
-        )
+        return self.shape == thing.shape and self.colour in (None, thing.colour) and self.size in (None, thing.size)
 
     def words(self, plural=False):
         noun = PLURALS[self.shape] if plural else self.shape

@@ -1,8 +1,8 @@
 """Param and Layer: what owns a parameter, and what a call of a layer returns.
 
-    y, back = layer(x)        forward, and the function that carries dLoss/dy back
-    dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
-    y = layer.predict(x)      forward alone, nothing kept
+y, back = layer(x)        forward, and the function that carries dLoss/dy back
+dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
+y = layer.predict(x)      forward alone, nothing kept
 """
 
 import contextlib

@@ -19,7 +19,10 @@ def mse(y, target):
 
 
 def cross_entropy(logits, labels):
-    """loss = mean(-log softmax(logits)[label]), a 0-d array.   logits (B, K)   labels integers (B,)   back(dloss=1) -> dlogits"""
+    """loss = mean(-log softmax(logits)[label]), a 0-d array.   logits (B, K)   labels integers (B,)
+
+    back(dloss=1) -> dlogits
+    """
     check.floats("cross_entropy", logits=logits)
     check.shape("cross_entropy", "labels", labels, f"({logits.shape[0]},) to fit logits {logits.shape}",
                 labels.shape == logits.shape[:1])  # fmt: skip

@@ -1,7 +1,7 @@
 """Samplers: from noise to a picture, by any callable that predicts. One file a family, one short generator a sampler.
 
-    for step in ddim(denoiser, x, steps=50, eta=0.0, rng=0): ...        # step.i, step.t, step.x, step.x0
-    x = sample("ddim", denoiser, shape, steps=50, rng=0, progress=True)
+for step in ddim(denoiser, x, steps=50, eta=0.0, rng=0): ...        # step.i, step.t, step.x, step.x0
+x = sample("ddim", denoiser, shape, steps=50, rng=0, progress=True)
 """
 
 from .ddim import ddim, ddim_invert

@@ -54,9 +54,7 @@ def measure(names=None, steps=STEPS):
     for name in names:
         row = find(name)
         errors = tuple(error(row.function, n) for n in steps)
-        slopes = tuple(
-            math.log(errors[i] / errors[i + 1]) / math.log(steps[i + 1] / steps[i]) for i in range(len(steps) - 1)
-        )
+        slopes = tuple(math.log(errors[i] / errors[i + 1]) / math.log(steps[i + 1] / steps[i]) for i in range(len(steps) - 1))
         rows.append(Convergence(name, row.order, tuple(steps), errors, slopes))
     return rows
 
@@ -75,11 +73,17 @@ def table(rows):
     """The measurements as lines of text, under a heading."""
     steps = rows[0].steps
     spans = [f"{a} to {b}" for a, b in zip(steps[:-1], steps[1:], strict=True)]
-    lines = [f"{'sampler':<16}{'order':>6}" + "".join(f"{f'error at {n}':>15}" for n in steps)
-             + "".join(f"{span:>13}" for span in spans)]
+    lines = [
+        f"{'sampler':<16}{'order':>6}"
+        + "".join(f"{f'error at {n}':>15}" for n in steps)
+        + "".join(f"{span:>13}" for span in spans)
+    ]
     for row in rows:
-        lines.append(f"{row.name:<16}{row.order:>6}" + "".join(f"{e:>15.2e}" for e in row.errors)
-                     + "".join(f"{slope:>13.2f}" for slope in row.slopes))
+        lines.append(
+            f"{row.name:<16}{row.order:>6}"
+            + "".join(f"{e:>15.2e}" for e in row.errors)
+            + "".join(f"{slope:>13.2f}" for slope in row.slopes)
+        )
     return lines
 
 

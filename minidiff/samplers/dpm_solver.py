@@ -25,9 +25,13 @@ PAPER = "DPM-Solver, Lu et al. 2022 (arXiv:2206.00927)"
 PAPER_PP = "DPM-Solver++, Lu et al. 2022 (arXiv:2211.01095)"
 
 
-@sampler(order=3, calls=1, paper=f"{PAPER}, alg. 2",
-         dpm_solver_1=dict(order=1, options=dict(order=1), paper=f"{PAPER}, eq. 3.7"),
-         dpm_solver_2=dict(order=2, options=dict(order=2), paper=f"{PAPER}, alg. 1"))
+@sampler(
+    order=3,
+    calls=1,
+    paper=f"{PAPER}, alg. 2",
+    dpm_solver_1=dict(order=1, options=dict(order=1), paper=f"{PAPER}, eq. 3.7"),
+    dpm_solver_2=dict(order=2, options=dict(order=2), paper=f"{PAPER}, alg. 1"),
+)
 def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_final=True, rng=None, **stepping):
     """DPM-Solver of order 1 (which is DDIM), 2 or 3.   x (B, ...) -> yields Step.   Algorithms 1 and 2.
 
@@ -42,8 +46,12 @@ def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_fi
     yield from _singlestep(path, "eps", order, solver, lower_order_final)
 
 
-@sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 1",
-         dpmpp_3s=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order"))
+@sampler(
+    order=2,
+    calls=1,
+    paper=f"{PAPER_PP}, alg. 1",
+    dpmpp_3s=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order"),
+)
 def dpmpp_2s(denoiser, x, steps=50, order=2, solver="midpoint", lower_order_final=True, rng=None, **stepping):
     """DPM-Solver++ 2S: `dpm_solver` with the clean picture in place of the noise, so clipping it is sound."""
     path = _path(denoiser, x, steps, order, solver, rng=rng, **stepping)

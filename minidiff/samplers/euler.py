@@ -1,6 +1,6 @@
 """Euler's method in the noise level: divide x by alpha, and x_t = x0 + s eps with s = sigma / alpha, whatever the schedule.
 
-    dy/ds = (y - x0(y, s)) / s        Karras et al. 2022 (arXiv:2206.00364), equation 1 with sigma(t) = t
+dy/ds = (y - x0(y, s)) / s        Karras et al. 2022 (arXiv:2206.00364), equation 1 with sigma(t) = t
 """
 
 import math

@@ -10,8 +10,20 @@ from ..rng import as_rng
 from .registry import find
 
 
-def sample(name, denoiser, shape, steps=None, rng=None, progress=False, cond=None, start=0, x=None, dtype=np.float32,
-           device="cpu", **options):
+def sample(
+    name,
+    denoiser,
+    shape,
+    steps=None,
+    rng=None,
+    progress=False,
+    cond=None,
+    start=0,
+    x=None,
+    dtype=np.float32,
+    device="cpu",
+    **options,
+):
     """Pictures from noise, by the sampler of this name.   -> (B, ...), the last x
 
     name       one of `SAMPLERS`; `minidiff samplers` lists them

@@ -78,8 +78,26 @@ class Path:
     rng         None, a seed, or a generator
     """
 
-    def __init__(self, denoiser, x, steps, *, spacing=None, offset=0, skip_last=False, whole=True, sigmas=None,
-                 final="zero", rho=7.0, start=0, from_clean=False, clip=None, rederive=False, cond=None, rng=None):
+    def __init__(
+        self,
+        denoiser,
+        x,
+        steps,
+        *,
+        spacing=None,
+        offset=0,
+        skip_last=False,
+        whole=True,
+        sigmas=None,
+        final="zero",
+        rho=7.0,
+        start=0,
+        from_clean=False,
+        clip=None,
+        rederive=False,
+        cond=None,
+        rng=None,
+    ):
         self.schedule = getattr(denoiser, "schedule", None)
         if not callable(denoiser) or self.schedule is None:
             raise TypeError(f"denoiser: got {type(denoiser).__name__}, expected one with a schedule: Denoiser(model, schedule)")
@@ -198,8 +216,10 @@ def scaled(path):
     """
     first = path.points[path.start]
     if first.alpha == 0:
-        raise ValueError("schedule: this sampler needs alpha > 0 at its first step, and a zero-terminal-SNR schedule has 0 "
-                         "there; leave the last step out (steps=[...]), or use ddim, ddpm or dpmpp_2m")
+        raise ValueError(
+            "schedule: this sampler needs alpha > 0 at its first step, and a zero-terminal-SNR schedule has 0 "
+            "there; leave the last step out (steps=[...]), or use ddim, ddpm or dpmpp_2m"
+        )
     return path.x / first.alpha
 
 

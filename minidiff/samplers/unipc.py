@@ -12,8 +12,18 @@ PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
 
 
 @sampler(order=3, calls=1, paper=f"{PAPER}, sec. 3")
-def unipc(denoiser, x, steps=50, order=2, solver="bh2", interpolates="x0", corrector=True, lower_order_final=True, rng=None,
-          **stepping):
+def unipc(
+    denoiser,
+    x,
+    steps=50,
+    order=2,
+    solver="bh2",
+    interpolates="x0",
+    corrector=True,
+    lower_order_final=True,
+    rng=None,
+    **stepping,
+):
     """Unified predictor-corrector.   x (B, ...) -> yields Step.   UniP, section 3.2, and UniC, 3.1.
 
     order              of the predictor, 1 to 3; the corrector makes it one more

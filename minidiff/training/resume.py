@@ -66,4 +66,3 @@ def _must_match(trainer, found):
     if wrong:
         heading = "this checkpoint was made with other settings (strict=False goes on all the same):"
         raise ValueError("\n  ".join([heading, *wrong]))
-

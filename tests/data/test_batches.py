@@ -33,7 +33,9 @@ def test_epochs_and_seeds_differ():
     assert not np.array_equal(first, second) and not np.array_equal(first, batch_indices(50, 50, 0, 2))
 
 
-@pytest.mark.parametrize("name,args", [("n", (0, 1, 0)), ("batch_size", (5, 0, 0)), ("step", (5, 1, -1)), ("step", (5, 1, .5))])
+@pytest.mark.parametrize(
+    "name,args", [("n", (0, 1, 0)), ("batch_size", (5, 0, 0)), ("step", (5, 1, -1)), ("step", (5, 1, 0.5))]
+)
 def test_bad_numbers(name, args):
     with pytest.raises(ValueError, match=f"{name}: got .*, expected a whole number"):
         batch_indices(*args, seed=0)

@@ -97,8 +97,11 @@ def test_held_out_pairs_are_held_out():
 def test_kinds_and_detail(kind):
     _, caps = draw_scenes(300, rng=0, kinds=(kind,), detail=1.0)
     assert all(c.first.colour and c.first.size for c in caps)
-    assert all((c.relation is not None, c.position is not None, c.count > 1) == tuple(
-        kind == k for k in ("relation", "position", "count")) for c in caps)
+    assert all(
+        (c.relation is not None, c.position is not None, c.count > 1)
+        == tuple(kind == k for k in ("relation", "position", "count"))
+        for c in caps
+    )
     if kind == "relation":
         assert {c.relation for c in caps} == set(captions.RELATIONS)
     if kind == "position":

@@ -7,7 +7,6 @@ from minidiff import ops
 from minidiff.ops.named import activation
 from minidiff.rng import Rng
 
-
 X = np.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0])
 
 

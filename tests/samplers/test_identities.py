@@ -80,6 +80,7 @@ def test_runge_kutta_warm_up_is_only_for_the_first_three_steps(denoiser, x):
 
 def test_inversion_round_trip(denoiser, x):
     """DDIM of DDIM's inverse: near, the more steps the nearer; exact once the inverse is refined."""
+
     def error(steps, refine):
         noise = last(S.ddim_invert(denoiser, x, steps, refine=refine))
         return np.abs(last(S.ddim(denoiser, noise, steps)) - x).max()
