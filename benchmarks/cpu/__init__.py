@@ -1,0 +1,1 @@
+"""minidiff beside PyTorch on a CPU:  python -m benchmarks.cpu --help"""

@@ -1,0 +1,74 @@
+"""Programs timed in turns, so that whatever else the machine is doing falls on all of them alike."""
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+
+SHORTEST = 0.004  # seconds: what takes less is repeated within one reading
+REST = 0.003  # seconds between two programs: threads that wait by spinning (OpenMP's) must not eat the other's time
+wanted = ""  # rows whose name does not hold this are passed over
+
+
+@dataclass
+class Row:
+    """One line of the table. Times in milliseconds; ratio is ours / theirs, below 1 where minidiff is faster."""
+
+    group: str
+    name: str
+    ours: float
+    theirs: float
+    layout: str
+    ratio: float
+    low: float  # a quarter of the pairs lies below,
+    high: float  # a quarter above
+    pairs: int
+    floor: float | None = None  # what the machine needs for the bare products or bytes
+
+    def dict(self):
+        return asdict(self)
+
+
+def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None):
+    """Time ours() against the faster of theirs, {layout: function}.   -> Row
+
+    Each round reads every program once, in turning order; the ratio is the median over rounds, so one disturbed reading
+    is no result. Rounds go on for about `seconds`, at least `least` of them. None for a name that is not `wanted`.
+    """
+    if wanted not in name:
+        return None
+    programs = {"minidiff": ours, **theirs}
+    if floor is not None:
+        programs["floor"] = floor
+    repeats = {}
+    for key, program in programs.items():
+        program()  # first calls load code, fill caches and make scratch memory
+        took = _read(program, 1)
+        repeats[key] = max(1, round(SHORTEST / max(took, 1e-7)))
+    times, start = {key: [] for key in programs}, time.perf_counter()
+    while len(times["minidiff"]) < least or time.perf_counter() - start < seconds:
+        keys = list(programs) if len(times["minidiff"]) % 2 else list(programs)[::-1]
+        for key in keys:
+            times[key].append(_read(programs[key], repeats[key]))
+    middle = {key: statistics.median(values) for key, values in times.items()}
+    best = min(theirs, key=middle.get)
+    ratios = [a / b for a, b in zip(times["minidiff"], times[best], strict=True)]
+    low, ratio, high = statistics.quantiles(ratios, n=4)
+    return Row(group, name, 1e3 * middle["minidiff"], 1e3 * middle[best], best, ratio, low, high, len(ratios),
+               1e3 * middle["floor"] if floor else None)  # fmt: skip
+
+
+def _read(program, repeats):
+    time.sleep(REST)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        program()
+    return (time.perf_counter() - start) / repeats
+
+
+def show(row, heading=False):
+    """Print a line of the table."""
+    if heading:
+        print(f"{'':44} {'minidiff':>10} {'torch':>10} {'':8} {'ratio':>7} {'quartiles':>13} {'floor':>9}")
+    floor = f"{row.floor:8.2f}ms" if row.floor else ""
+    print(f"{row.name:44} {row.ours:8.2f}ms {row.theirs:8.2f}ms {row.layout:8} {row.ratio:7.2f} "
+          f"{row.low:6.2f}-{row.high:<6.2f} {floor}", flush=True)  # fmt: skip

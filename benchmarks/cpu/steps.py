@@ -1,0 +1,106 @@
+"""Whole steps of one U-Net beside diffusers' UNet2DModel with the same configuration and weights.
+
+A training step is forward, mean squared error, backward, AdamW, and the moving average of the weights; a sampling step
+is the net alone with gradients off, which is all that a sampler's step costs.
+"""
+
+import numpy as np
+import torch
+
+from minidiff import models
+from minidiff.interop.layout import to_torch
+from minidiff.training import EMA, AdamW
+
+from .ops import LAYOUTS, numbers, tensor
+from .pairs import measure
+
+SIZES, WIDTHS, BATCHES = (8, 16, 32), (32, 64, 128), (1, 8, 64)
+LARGEST = 1.5e12  # multiplications and additions of a training step; beyond, only with --full
+
+
+def rows(seconds, full=False):
+    """Every row of the table, as it is measured."""
+    for size in SIZES:
+        for width in WIDTHS:
+            for batch in (*BATCHES, 128) if full else BATCHES:
+                if full or work(size, width, batch) < LARGEST:
+                    yield from steps(size, width, batch, seconds)
+
+
+def steps(size, width, batch, seconds):
+    """Two rows: a training step and a sampling step."""
+    name = f"{size}x{size}, width {width}, batch {batch}"
+    ours, theirs = Ours(size, width, batch), {layout: Theirs(size, width, batch, memory) for layout, memory in LAYOUTS.items()}
+    for peer in theirs.values():
+        peer.take(ours)
+    gap = np.abs(ours.sample() - theirs["nchw"].sample().numpy().transpose(0, 2, 3, 1)).max()
+    assert gap < 1e-4, f"{name}: minidiff and diffusers differ by {gap:.1e}"
+    yield measure("training step", "training step " + name, ours.train, {k: p.train for k, p in theirs.items()}, seconds)
+    yield measure("sampling step", "sampling step " + name, ours.sample, {k: p.sample for k, p in theirs.items()}, seconds)
+
+
+def options(size, width):
+    """A U-Net of two resolutions with attention at the coarser, as the demo's; the same words on both sides."""
+    return dict(
+        sample_size=size, in_channels=3, out_channels=3, block_out_channels=(width, 2 * width), layers_per_block=1,
+        norm_num_groups=8, attention_head_dim=32, down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    )  # fmt: skip
+
+
+def work(size, width, batch):
+    """Roughly, the multiplications and additions of a training step."""
+    return 3 * 2 * batch * size**2 * 9 * width**2 * 26
+
+
+class Ours:
+    """minidiff's side."""
+
+    def __init__(self, size, width, batch):
+        self.model = models.UNet(**options(size, width), rng=0)
+        self.x, self.target = numbers(batch, size, size, 3), numbers(batch, size, size, 3)
+        self.t = np.arange(batch) * 997 % 1000
+        self.optimizer = AdamW(self.model, lr=1e-4)
+        self.ema = EMA(self.optimizer.arena)
+
+    def train(self):
+        self.optimizer.zero_grad()
+        y, back = self.model(self.x, self.t)
+        difference = y - self.target
+        back(difference * np.float32(2 / difference.size))
+        self.optimizer.step()
+        self.ema.update()
+
+    def sample(self):
+        return self.model.predict(self.x, self.t)
+
+
+class Theirs:
+    """diffusers' side, eager, with the optimizer and the average as they are mostly written."""
+
+    def __init__(self, size, width, batch, memory):
+        from diffusers import UNet2DModel
+
+        self.memory, self.model = memory, UNet2DModel(**options(size, width)).to(memory_format=memory)
+        self.shape = batch, 3, size, size
+        self.x = torch.randn(self.shape).contiguous(memory_format=memory)
+        self.target, self.t = torch.randn(self.shape).contiguous(memory_format=memory), torch.arange(batch) * 997 % 1000
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.average = [p.detach().clone() for p in self.model.parameters()]
+
+    def take(self, ours):
+        """The same weights and the same images."""
+        self.model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in to_torch(ours.model).items()})
+        self.x, self.target = (tensor(a, (0, 3, 1, 2), self.memory) for a in (ours.x, ours.target))
+
+    def train(self):
+        self.optimizer.zero_grad()
+        y = self.model(self.x, self.t).sample
+        torch.nn.functional.mse_loss(y, self.target).backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, list(self.model.parameters()), 0.001)
+
+    def sample(self):
+        with torch.no_grad():
+            return self.model(self.x, self.t).sample
