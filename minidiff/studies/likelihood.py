@@ -24,7 +24,7 @@ def run(options):
     images, labels = digits.held_out(n)
     seen = tuple(array[:n] for array in data.load("digits"))
     sets = {"held out": (images, labels), "training": seen, "upside down": (images[:, ::-1].copy(), labels)}
-    for name, (x, cond) in sets.items():
+    for name, (x, cond) in list(sets.items())[: options.size(3, 1)]:
         bound = variational_bound(denoiser, x, Rng(0, 108), cond=cond, levels=LEVELS)
         mean, error = mean_and_error(bound.total)
         yield {"what": "bits", "method": "bound", "pictures": name, "bits": mean, "bits_error": error, "n": n}

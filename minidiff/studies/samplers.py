@@ -48,7 +48,7 @@ def run(options):
 
     for name, (sampler, grid, fixed) in _lines().items():
         calls = SAMPLERS[sampler].calls if isinstance(SAMPLERS[sampler].calls, int) else 2
-        for steps in options.size(STEPS, (2, 10)):
+        for steps in options.size(STEPS, (3,)):
             if steps * calls > 100 and name not in LONG:
                 continue
             seeds = options.seeds if steps <= 20 or name == "ddpm" else options.seeds[:1]
