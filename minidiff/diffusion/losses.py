@@ -131,7 +131,8 @@ def _choose(drop, null, cond, xp):
     if isinstance(cond, dict):
         return {name: _choose(drop, null[name], cond[name], xp) for name in cond}
     if isinstance(cond, (tuple, list)):
-        return type(cond)(_choose(drop, n, c, xp) for n, c in zip(null, cond, strict=True))
+        chosen = [_choose(drop, n, c, xp) for n, c in zip(null, cond, strict=True)]
+        return type(cond)(*chosen) if hasattr(cond, "_fields") else type(cond)(chosen)  # a NamedTuple takes them one by one
     if cond is None:
         return None
     return xp.where(drop.reshape((-1,) + (1,) * (cond.ndim - 1)), null, cond)

@@ -1,9 +1,11 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from minidiff.diffusion import VE, VP, GaussianMixture, Schedule, ScoreMatching, SimpleLoss
 from minidiff.diffusion.denoiser import PREDICTS, from_x0_eps
-from minidiff.diffusion.losses import Objective
+from minidiff.diffusion.losses import Objective, drop_conditions
 from minidiff.diffusion.weighting import WEIGHTINGS, weight
 from minidiff.rng import Rng
 
@@ -142,6 +144,19 @@ def test_conditions_are_dropped_at_the_rate_and_one_by_one(tiny_net):
     for rate, count in ((0.0, 0), (1.0, n)):
         SimpleLoss(S, cond_dropout=rate)(net, x0, np.random.default_rng(0), labels)
         assert (net.seen[-1][2] == 3).sum() == count
+
+
+def test_a_named_tuple_of_conditions_stays_one():
+    class Text(NamedTuple):
+        tokens: np.ndarray
+        mask: None = None
+
+    class Model:
+        def null_cond(self, cond):
+            return Text(np.zeros(3))
+
+    dropped = drop_conditions(Model(), Text(np.ones((4, 3))), 1.0, np.random.default_rng(0), 4)
+    assert type(dropped) is Text and not dropped.tokens.any() and dropped.mask is None
 
 
 def test_conditions_of_several_arrays_are_dropped_together():
