@@ -18,6 +18,7 @@ from minidiff.diffusion.thresholding import dynamic_threshold
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
+pytest.importorskip("scipy")  # their LMS integrates with it
 diffusers.utils.logging.set_verbosity_error()
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, about NumPy and about what they will remove
 
