@@ -60,7 +60,8 @@ def machine(threads):
     import minidiff
 
     return {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "threads": threads,
-            "python": platform.python_version(), "numpy": numpy.__version__, "torch": torch.__version__, "diffusers": diffusers.__version__,
+            "python": platform.python_version(), "numpy": numpy.__version__, "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
             "minidiff": minidiff.__version__, "load": f"{os.getloadavg()[0]:.1f}"}  # fmt: skip
 
 

@@ -57,8 +57,9 @@ def group_norm_silu(B, H, C, seconds):
         return F.silu(F.group_norm(x, groups, gamma, beta))
 
     floor = bytes_floor(x.nbytes, x.nbytes)
-    yield from both("group norm + silu", f"group norm + silu {B}x{H}x{H} {C}", 
-                    lambda *a: ops.group_norm_silu(*a, groups), theirs, (x, gamma, beta), (IMAGE, None, None, IMAGE), seconds, floor)  # fmt: skip
+    yield from both("group norm + silu", f"group norm + silu {B}x{H}x{H} {C}",
+                    lambda *a: ops.group_norm_silu(*a, groups), theirs, (x, gamma, beta), (IMAGE, None, None, IMAGE),
+                    seconds, floor)  # fmt: skip
 
 
 def attention(B, N, C, seconds):
