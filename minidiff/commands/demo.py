@@ -15,7 +15,7 @@ from ..runs import build, preset
 from ..samplers import ddim, sample
 from .train import make_trainer
 
-GUIDANCE, STEPS = 0.5, 20  # of the samples that are shown and measured
+GUIDANCE, STEPS = 0.2, 20  # of the samples that are shown and measured
 
 
 def add_arguments(parser):
