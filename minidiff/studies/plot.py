@@ -39,6 +39,7 @@ def finish(axes, xlabel=None, ylabel=None, title=None, legend=False, log="", tic
         axes.set_xscale("log")
     if "y" in log:
         axes.set_yscale("log")
+        _plain_numbers(axes)
     if ticks is not None:
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axes.minorticks_off()
@@ -46,6 +47,17 @@ def finish(axes, xlabel=None, ylabel=None, title=None, legend=False, log="", tic
     viz._style(axes, title)
     if legend:
         axes.legend(frameon=False, fontsize=8, **({} if legend is True else legend))
+
+
+def _plain_numbers(axes):
+    """1, 2, 5, 10, ... up a logarithmic axis, where it spans less than three decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    if high / low < 1000:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def side_by_side(pictures, path):

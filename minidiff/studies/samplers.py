@@ -41,6 +41,8 @@ def run(options):
     n = options.size(250, 30)
     asked = digits.asked_classes(n)
 
+    yield {"sampler": "real digits", "grid": "held out", "samples": n, **judge.look(*digits.held_out(n))}
+
     def row(name, sampler, grid, steps, seeds, fixed):
         counted = digits.Counted(denoiser)
         measured = over_seeds(seeds, lambda seed: judge.look(digits.draw_samples(sampler, counted, n, seed, **fixed), asked))
@@ -79,7 +81,9 @@ def _lowest(schedule):
 
 def draw(rows):
     figure, axes = panels(13, 9.5, 2, 2)
-    chosen = [name for name in dict.fromkeys(row["sampler"] for row in rows)]
+    (real,) = (row for row in rows if row["sampler"] == "real digits")
+    rows = [row for row in rows if row is not real]
+    chosen = list(dict.fromkeys(row["sampler"] for row in rows))
     noisy = {name for name in chosen if not SAMPLERS[name.split()[0]].deterministic or "eta" in name}
     for column in (0, 1):
         for i, name in enumerate(name for name in chosen if (name in noisy) == (column == 0)):
@@ -91,8 +95,8 @@ def draw(rows):
                               linestyle=("-", "--", ":")[i // 8 % 3], marker="osD"[i // 8 % 3], markersize=3.5, linewidth=1.3,
                               capsize=2, label=name)  # fmt: skip
         ticks = [1, 2, 5, 10, 20, 50, 100, 250, 1000]
-        best = [row["frechet"] for row in rows if row["sampler"] == "ddpm"][-1]
-        axes[column].axhline(best, color="#868e96", linewidth=1, linestyle=(0, (1, 1)))
+        axes[column].axhline(real["frechet"], color="#868e96", linewidth=1, linestyle=(0, (1, 1)))
+        axes[column].text(1, real["frechet"], "real digits", fontsize=8, color="#868e96", va="bottom")
         kind = ("with fresh noise on the way", "deterministic")[column]
         finish(axes[column], None, "Fréchet distance to real digits", f"Samplers {kind}", log="xy", ticks=ticks)
         finish(axes[2 + column], "evaluations of the network", "share that show the digit asked for", log="x", ticks=ticks,

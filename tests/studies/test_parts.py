@@ -18,7 +18,7 @@ S = Schedule.cosine(1000)
 PICTURES = np.random.default_rng(0).uniform(-1, 1, (4, 4, 4, 1))
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def test_standard_error_of_the_mean():
@@ -36,7 +36,7 @@ def test_a_table_goes_out_and_comes_back(tmp_path):
     assert line({"a": 1, "x": 0.5, "x_error": 0.01, "none": None}) == "a 1   x 0.5 ± 0.01"
 
 
-# ---- nets and their losses ---------------------------------------------------------------------------------------------------
+# ---- nets and their losses -------------------------------------------------------------------------------------------
 
 
 def test_autoencoder_gradients():
@@ -88,7 +88,7 @@ def test_flat_mlp_gradients():
     gradcheck.check(lambda x: net(x, 10, np.array([1, 2])), x)
 
 
-# ---- noise -------------------------------------------------------------------------------------------------------------------
+# ---- noise -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", noise_level.KINDS)
@@ -123,7 +123,7 @@ def test_cleaning_up_with_the_perfect_denoiser():
     assert drawn.std() == pytest.approx(0.2, rel=0.05)
 
 
-# ---- guidance ------------------------------------------------------------------------------------------------------------------
+# ---- guidance --------------------------------------------------------------------------------------------------------
 
 
 def test_tilted_moments_without_weight_are_the_class_s():
@@ -137,7 +137,7 @@ def test_diversity_is_the_mean_distance_within_a_class():
     assert guidance.diversity(vectors, np.array([0, 0, 1, 1, 1])) == pytest.approx((5 + 0) / 2)
 
 
-# ---- chains on Gaussian data ------------------------------------------------------------------------------------------------------
+# ---- chains on Gaussian data -----------------------------------------------------------------------------------------
 
 
 def test_rounding_grows_with_the_number_of_steps_and_stays_small():
@@ -160,7 +160,7 @@ def test_variance_of_narrow_data_by_sampling():
     assert step.x.var() == pytest.approx(generated_variance(ddpm_subset, s, 0.5, steps=10), rel=0.03)
 
 
-# ---- what is shared ---------------------------------------------------------------------------------------------------------------
+# ---- what is shared --------------------------------------------------------------------------------------------------
 
 
 def test_calls_are_counted_and_noise_is_the_same_for_all():
