@@ -13,7 +13,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 @pytest.mark.slow
 def test_the_quickstart_draws_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) == 15
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 15
     space = {}
     exec(BLOCKS[0], space)
     assert (tmp_path / "digits.png").read_bytes()[:4] == b"\x89PNG"
