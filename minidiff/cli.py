@@ -5,9 +5,9 @@ import os
 import sys
 
 from . import __version__
-from .commands import demo, export, gradcheck, import_, info, sample, samplers, study, train
+from .commands import demo, export, gradcheck, import_, info, profile, sample, samplers, study, train
 
-COMMANDS = (demo, train, sample, samplers, study, info, gradcheck, import_, export)
+COMMANDS = (demo, train, sample, samplers, study, info, profile, gradcheck, import_, export)
 
 
 def main(argv=None):

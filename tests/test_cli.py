@@ -166,6 +166,15 @@ def test_points_in_the_plane(tmp_path):
     assert main(["sample", str(tmp_path / "run"), "--steps", "2", "--no-progress"]) == 0
 
 
+def test_profile_shows_where_the_time_goes(capsys):
+    for plain in ([], ["--plain"]):
+        assert main(["profile", "--steps", "2", "--batch-size", "4", *plain]) == 0
+        said = capsys.readouterr().out
+        shares = [float(share) for share in re.findall(r"([\d.]+)%", said)]
+        assert "conv2d" in said and "AdamW" in said and "sampling step" in said
+        assert abs(sum(shares) - 200) < 5  # two tables of all the time there is
+
+
 def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
     def wrong(pick, randn):
         return lambda x: (x * x, lambda dy: dy * x), [randn(3, 2)]
