@@ -56,8 +56,9 @@ def run(options):
             for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 500)), options):
                 yield {"what": "loss", "predicts": predicts, "net": NAMES[told], "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
             for sampler, steps in options.size((("ddpm", 100), ("ddim", 20)), (("ddim", 5),)):
-                measured = over_seeds(options.seeds, lambda seed, s=sampler, k=steps, d=denoiser: judge.look(
-                    digits.draw_samples(s, d, n, seed, steps=k, spacing="trailing"), digits.asked_classes(n)))  # fmt: skip
+                fixed = {"steps": steps, "spacing": "trailing", "clip": 1.0}
+                measured = over_seeds(options.seeds, lambda seed, s=sampler, f=fixed, d=denoiser: judge.look(
+                    digits.draw_samples(s, d, n, seed, **f), digits.asked_classes(n)))  # fmt: skip
                 yield {"what": "samples", "predicts": predicts, "net": NAMES[told], "sampler": f"{sampler}, {steps} steps",
                        "samples": n, **measured}  # fmt: skip
     yield from _reading(options)

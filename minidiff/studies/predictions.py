@@ -42,7 +42,7 @@ def run(options):
                 kept = {}
 
                 def measure(seed, sampler=sampler, steps=steps, denoiser=denoiser, kept=kept):
-                    kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, steps=steps, spacing="trailing")
+                    kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, steps=steps, spacing="trailing", clip=1.0)
                     return judge.look(kept[seed], digits.asked_classes(n))
 
                 yield {"net": net, "predicts": predicts, "sampler": f"{sampler}, {steps} steps", "samples": n,
