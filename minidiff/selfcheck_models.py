@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import models
+from . import models, nn, ops
 from .selfcheck_more import _stirred
 
 
@@ -57,4 +57,41 @@ def VQModel(pick, randn):
     return net, [randn(2, 3, 4, 1)]
 
 
-MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel]
+class _Joined(nn.Layer):
+    """A layer with two answers as one with a single answer, (B, n): the two side by side."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, *arrays):
+        answers, back_layer = self.layer(*arrays)
+        y, back_concat = ops.concat([a.reshape(len(a), -1) for a in answers])
+
+        def back(dy):
+            return back_layer(*(d.reshape(a.shape) for d, a in zip(back_concat(dy), answers, strict=True)))
+
+        return y, back
+
+
+_IDS = np.array([[1, 5, 3, 2, 0], [1, 7, 7, 8, 2]])
+
+
+def _text_encoder(causal=True):
+    return models.TextEncoder(vocab_size=9, length=6, features=4, layers=2, heads=2, causal=causal, rng=1)
+
+
+def TextEncoder(pick, randn):
+    return _stirred(_Joined(_text_encoder(causal=bool(pick(0, 1)))), randn), [_IDS]
+
+
+def MaskedLanguageModel(pick, randn):
+    return _stirred(models.MaskedLanguageModel(_text_encoder(causal=False), rng=1), randn), [_IDS]
+
+
+def CLIP(pick, randn):
+    image = models.ImageEncoder(8, 1, (4, 6), features=4, norm_num_groups=2, rng=1)
+    return _stirred(_Joined(models.CLIP(_text_encoder(), image, rng=1)), randn), [randn(2, 8, 8, 1), _IDS]
+
+
+MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel,
+          CLIP]  # fmt: skip

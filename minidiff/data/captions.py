@@ -103,16 +103,28 @@ def relation(a, b):
     return "left of" if dx > 0 else "right of"
 
 
+def words_of(text):
+    """The words of a text, in lower case and without the full stop.   -> list of VOCABULARY's words
+
+    Raises ValueError that names every word outside of it, the nearest one there is, and the whole vocabulary.
+    """
+    words = text.lower().rstrip(" .").split()
+    unknown = [word for word in dict.fromkeys(words) if word not in VOCABULARY]
+    if unknown:
+        near = [difflib.get_close_matches(word, VOCABULARY, n=1) for word in unknown]
+        guesses = " or ".join(repr(words[0]) for words in near if words)
+        hint = f" (did you mean {guesses}?)" if guesses else ""
+        plural = "s" if len(unknown) > 1 else ""
+        raise ValueError(
+            f"unknown word{plural} {', '.join(map(repr, unknown))} in {text!r}{hint}; the words are: {', '.join(VOCABULARY)}"
+        )
+    return words
+
+
 def parse(text):
     """The Caption that a text says.   Raises ValueError for a word outside VOCABULARY, with the vocabulary, and for
     words in an order that the language does not have."""
-    words = text.lower().rstrip(" .").split()
-    for word in words:
-        if word not in VOCABULARY:
-            near = difflib.get_close_matches(word, VOCABULARY, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"unknown word {word!r} in {text!r}{hint}; the words are: {', '.join(VOCABULARY)}")
-    rest = list(words)
+    rest = words_of(text)
     if not rest or rest[0] not in COUNTS:
         raise _unreadable(text, "it begins with 'a', 'two' or 'three'")
     count = COUNTS.index(rest.pop(0)) + 1

@@ -3,14 +3,17 @@
 from . import conditioning, unet_blocks
 from .autoencoder_kl import AutoencoderKL
 from .classifier import Classifier
+from .clip import CLIP
 from .clip_text import CLIPTextModel
+from .image_encoder import ImageEncoder
 from .mlp import MLP
 from .t5_encoder import T5EncoderModel
+from .text_encoder import MaskedLanguageModel, TextEncoder
 from .unet import UNet
 from .unet_condition import TextCondition, UNet2DConditionModel
 from .vq_model import VQModel
 
 __all__ = [
-    "AutoencoderKL", "CLIPTextModel", "Classifier", "MLP", "T5EncoderModel", "TextCondition", "UNet", "UNet2DConditionModel",
-    "VQModel", "conditioning", "unet_blocks",
+    "AutoencoderKL", "CLIP", "CLIPTextModel", "Classifier", "ImageEncoder", "MLP", "MaskedLanguageModel", "T5EncoderModel",
+    "TextCondition", "TextEncoder", "UNet", "UNet2DConditionModel", "VQModel", "conditioning", "unet_blocks",
 ]  # fmt: skip

@@ -4,11 +4,13 @@ from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .checkpoint import Checkpoint, CheckpointError, load, save
 from .config import RunConfig, check_options
+from .contrastive import ContrastiveLoss
 from .distill import TwoStepLoss, progressive_distillation
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
 from .lr import learning_rate
+from .masked_words import MaskedWordLoss
 from .trainer import Trainer
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Arena",
     "Checkpoint",
     "CheckpointError",
+    "ContrastiveLoss",
     "EMA",
     "History",
+    "MaskedWordLoss",
     "NotFinite",
     "RunConfig",
     "Trainer",
