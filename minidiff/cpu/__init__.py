@@ -12,8 +12,9 @@ from .linear import linear
 from .norm import group_norm, group_norm_silu
 from .resample import upsample_nearest
 from .threads import get_threads, set_threads, threads
+from .winograd import set_winograd
 
 __all__ = [
-    "attention", "conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "silu", "threads",
-    "upsample_nearest",
+    "attention", "conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "set_winograd", "silu",
+    "threads", "upsample_nearest",
 ]  # fmt: skip

@@ -12,6 +12,8 @@ It costs accuracy, because large numbers are subtracted. The usual points 0, 1, 
 sum loses; these here lose 8 times, and a matrix product does not care that they are not whole numbers.
 """
 
+import os
+
 import numpy as np
 
 from .columns import padded
@@ -22,6 +24,14 @@ from .threads import share
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
+
+_allowed = os.environ.get("MINIDIFF_WINOGRAD", "1") != "0"
+
+
+def set_winograd(allowed):
+    """Whether convolutions may be computed this way; with False (or MINIDIFF_WINOGRAD=0) all are sums of direct products."""
+    global _allowed
+    _allowed = bool(allowed)
 
 
 def _bases():
@@ -42,7 +52,7 @@ _CAST = {d: tuple(m.astype(d) for m in (_FILTER, _INPUT, _OUTPUT)) for d in map(
 
 def pays(B, OH, OW, KH, KW, C, O, stride):
     """Whether fewer multiplications are left, the changes of basis counted in, than a direct convolution has."""
-    if not KH == KW == 3 or stride != 1:
+    if not _allowed or not KH == KW == 3 or stride != 1:
         return False
     tiles = B * -(-OH // 4) * -(-OW // 4)
     here = tiles * (36 * C * O + 36 * 36 * C + 16 * 37 * O) + 36 * 9 * C * O
@@ -61,10 +71,10 @@ def run(x, w, b, pads, OH, OW):
         n0, n1, t0, t1 = pieces[i]
         n, T = n1 - n0, (n1 - n0) * (t1 - t0) * tw
         points = _to_points(x[n0:n1], t0, t1, tw, pads, basis_x)  # (36, T, C)
-        products = scratch("winograd products", (37, T, O), x.dtype)
+        products = scratch("winograd a", (37, T, O), x.dtype)  # where the windows were: they are not needed any more
         np.matmul(points, kernel, out=products[:36])
         products[36] = 0 if b is None else b
-        tiles = scratch("winograd tiles", (16, T * O), x.dtype)
+        tiles = scratch("winograd b", (16, T * O), x.dtype)
         np.matmul(basis_y, products.reshape(37, T * O), out=tiles)
         _from_tiles(tiles.reshape(4, 4, n, t1 - t0, tw, O), y[n0:n1, 4 * t0 : 4 * t1])
 
@@ -87,7 +97,7 @@ def gradients(x, w, dy, pads):
         for k, (n0, n1, _, _) in enumerate(shares[lane]):
             n, T = n1 - n0, (n1 - n0) * th * tw
             tiles = _to_tiles(dy[n0:n1], th, tw)  # (16, T O)
-            dproducts = scratch("winograd products", (37, T, O), x.dtype)
+            dproducts = scratch("winograd c", (37, T, O), x.dtype)
             np.matmul(basis_y.T, tiles, out=dproducts.reshape(37, T * O))
             points = _to_points(x[n0:n1], 0, th, tw, pads, basis_x).transpose(0, 2, 1)  # (36, C, T)
             if k == 0:
@@ -96,9 +106,9 @@ def gradients(x, w, dy, pads):
             else:
                 dkernels[lane] += np.matmul(points, dproducts[:36], out=scratch("winograd dkernel", (36, C, O), x.dtype))
                 dbs[lane] += ones(T, x.dtype) @ dproducts[36]
-            dpoints = scratch("winograd points", (36, T, C), x.dtype)
+            dpoints = scratch("winograd b", (36, T, C), x.dtype)
             np.matmul(dproducts[:36], kernel, out=dpoints)
-            windows = scratch("winograd windows", (36, T * C), x.dtype)
+            windows = scratch("winograd a", (36, T * C), x.dtype)
             np.matmul(basis_x.T, dpoints.reshape(36, T * C), out=windows)
             total = _add_windows(windows.reshape(6, 6, n, th, tw, C))
             dx[n0:n1] = total[:, top : top + H, left : left + W]
@@ -125,9 +135,9 @@ def _to_points(x, t0, t1, tw, pads, basis):
     seen = padded(x, 4 * t0 - top, 4 * (t1 - t0) + 2, (left, 4 * tw + 2 - left - W))
     image, row, pixel, number = seen.strides
     shape = (6, 6, n, t1 - t0, tw, C)
-    windows = scratch("winograd windows", shape, x.dtype)
+    windows = scratch("winograd a", shape, x.dtype)
     windows[...] = np.ndarray(shape, x.dtype, seen, 0, (row, pixel, image, 4 * row, 4 * pixel, number))
-    points = scratch("winograd points", (36, n * (t1 - t0) * tw, C), x.dtype)
+    points = scratch("winograd b", (36, n * (t1 - t0) * tw, C), x.dtype)
     np.matmul(basis, windows.reshape(36, -1), out=points.reshape(36, -1))
     return points
 
@@ -148,7 +158,7 @@ def _to_tiles(dy, th, tw):
     """The transpose of `_from_tiles`.   dy (n, H, W, O)   ->   (16, tiles O)"""
     n, H, W, O = dy.shape
     whole = padded(dy, 0, 4 * th, (0, 4 * tw - W))
-    tiles = scratch("winograd tiles", (4, 4, n, th, tw, O), dy.dtype)
+    tiles = scratch("winograd a", (4, 4, n, th, tw, O), dy.dtype)
     tiles[...] = whole.reshape(n, th, 4, tw, 4, O).transpose(2, 4, 0, 1, 3, 5)
     return tiles.reshape(16, -1)
 

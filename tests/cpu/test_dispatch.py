@@ -1,0 +1,126 @@
+"""Which version runs: the array decides, the reference stays in reach, and it makes the complaints."""
+
+import numpy as np
+import pytest
+
+from minidiff import cpu, nn, ops
+from minidiff.ops import dispatch
+
+FAST = ["attention", "conv2d", "group_norm", "group_norm_silu", "linear", "silu", "upsample_nearest"]
+
+
+class Other(np.ndarray):
+    """An array of another kind, as far as dispatch can tell."""
+
+
+Other.__module__ = "numpy"  # where xp_of looks for its functions
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """Names of the fast versions that were entered."""
+    entered = []
+
+    def spy(name):
+        fast = getattr(cpu, name)
+
+        def entering(*args, **kwargs):
+            entered.append(name)
+            return fast(*args, **kwargs)
+
+        return entering
+
+    for name in FAST:
+        monkeypatch.setattr(cpu, name, spy(name))
+        op = getattr(ops, name)
+        reference = op.reference
+        monkeypatch.setattr(ops, name, dispatch.has_fast_version(reference))
+    return entered
+
+
+def test_every_fast_version_has_a_reference_of_the_same_signature():
+    import inspect
+
+    for name in FAST:
+        op = getattr(ops, name)
+        assert inspect.signature(getattr(cpu, name)) == inspect.signature(op.reference), name
+        assert op.__doc__ == op.reference.__doc__ and "Fast version" in getattr(cpu, name).__doc__
+
+
+def test_the_array_decides(spied):
+    x, w = np.ones((8, 8, 8, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+    wanted, _ = ops.conv2d(x, w)
+    assert spied == ["conv2d"]
+    other, _ = ops.conv2d(x.view(Other), w)
+    assert spied == ["conv2d"]
+    with dispatch.plain():
+        plain, _ = ops.conv2d(x, w)
+    assert spied == ["conv2d"]
+    assert np.allclose(plain, wanted, rtol=1e-5) and np.allclose(other, wanted, rtol=1e-5)
+
+
+def test_plain_ends_with_its_block_also_after_an_error(spied):
+    x = np.ones((64, 64), np.float32)
+    with pytest.raises(KeyError), dispatch.plain():
+        raise KeyError
+    ops.silu(x)
+    assert spied == ["silu"]
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda x, w: ops.conv2d(x, w.astype(np.float64)),
+    lambda x, w: ops.conv2d(x[..., :3], w),
+    lambda x, w: ops.conv2d(x, w, np.ones(3, np.float32)),
+    lambda x, w: ops.conv2d(x, w, stride=0),
+    lambda x, w: ops.conv2d(x, w, padding=-1),
+    lambda x, w: ops.conv2d(x[:, :2], w),
+    lambda x, w: ops.group_norm_silu(x, w[0, 0, 0], w[0, 0, 0], 3),
+    lambda x, w: ops.attention(x[0], x[0], x[0], heads=5),
+    lambda x, w: ops.linear(x, w[0, 0, :3]),
+    lambda x, w: ops.upsample_nearest(x, 0),
+    lambda x, w: ops.silu(x.astype(np.int64)),
+])  # fmt: skip
+def test_wrong_arguments_get_the_complaint_of_the_reference(wrong):
+    x, w = np.ones((16, 8, 8, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+    with pytest.raises((ValueError, TypeError)) as fast:
+        wrong(x, w)
+    with dispatch.plain(), pytest.raises((ValueError, TypeError)) as plain:
+        wrong(x, w)
+    assert str(fast.value) == str(plain.value)
+
+
+def test_inputs_that_are_not_in_one_run_of_memory_are_taken_all_the_same():
+    x, w = np.ones((16, 8, 8, 32), np.float32)[..., ::2], np.ones((3, 3, 16, 16), np.float32)
+    for y, back in (ops.conv2d(x, w, None, 1, 1), ops.silu(x), ops.group_norm_silu(x, w[0, 0, 0], w[0, 0, 0], 4)):
+        assert y.shape == x.shape and np.isfinite(y).all()
+        back(np.ones((16, 8, 8, 32), np.float32)[..., ::2])
+
+
+def test_back_keeps_no_scratch_and_may_be_called_late():
+    """Another call in between uses the same scratch; what `back` returns must not be changed by it."""
+    x, w = np.ones((16, 8, 8, 32), np.float32), np.full((3, 3, 32, 32), 0.1, np.float32)
+    y, back = ops.conv2d(x, w, None, 1, 1)
+    kept, (dx, dw) = y.copy(), back(y)
+    kept_dx, kept_dw = dx.copy(), dw.copy()
+    _, back_other = ops.conv2d(x * 7, w, None, 1, 1)
+    back_other(y * 3)
+    assert np.array_equal(y, kept) and np.array_equal(dx, kept_dx) and np.array_equal(dw, kept_dw)
+    again = back(y)
+    assert np.array_equal(again[0], kept_dx) and np.array_equal(again[1], kept_dw)
+
+
+def test_sampling_keeps_nothing():
+    """With no_grad a chain of layers frees as it goes: the peak does not grow with depth."""
+    import tracemalloc
+
+    def peak(depth):
+        layers = nn.Sequential(*(nn.Conv2d(32, 32, 3, padding=1, rng=i) for i in range(depth)))
+        x = np.ones((16, 16, 16, 32), np.float32)
+        layers.predict(x)
+        tracemalloc.start()
+        layers.predict(x)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    assert peak(12) < 1.3 * peak(3)

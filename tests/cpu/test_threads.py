@@ -1,0 +1,142 @@
+"""Threads: what the setting means, that nothing depends on it, that nothing is left running or waiting."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import minidiff
+from minidiff import cpu, models, ops
+from minidiff.cpu.threads import share
+from minidiff.rng import Rng
+
+
+@pytest.fixture(autouse=True)
+def default_again():
+    yield
+    cpu.set_threads(None)
+
+
+def child(program, **environment):
+    """What a fresh Python prints."""
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_setting():
+    minidiff.set_threads(3)
+    assert cpu.get_threads() == 3
+    with minidiff.threads(2):
+        assert cpu.get_threads() == 2
+    assert cpu.get_threads() == 3
+    cpu.set_threads(None)
+    assert 1 <= cpu.get_threads() <= 16
+
+
+def test_the_setting_is_put_back_after_an_error():
+    cpu.set_threads(3)
+    with pytest.raises(KeyError), cpu.threads(1):
+        raise KeyError
+    assert cpu.get_threads() == 3
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, "many"])
+def test_a_wrong_number_is_named(wrong):
+    with pytest.raises(ValueError, match="whole number of threads"):
+        cpu.set_threads(wrong)
+
+
+def test_the_environment_is_asked():
+    program = "from minidiff import cpu; print(cpu.get_threads())"
+    assert child(program, MINIDIFF_THREADS="5") == "5"
+
+
+def test_an_import_starts_no_thread_and_leaves_blas_alone():
+    program = "import sys, threading, minidiff.models, minidiff.training as t; "
+    program += "print(threading.active_count(), 'threadpoolctl' in sys.modules)"
+    assert child(program) == "1 False"
+
+
+def net_and_gradients(n):
+    """Answer and all gradients of a U-Net, with n threads."""
+    with cpu.threads(n):
+        net = models.UNet(
+            in_channels=3, out_channels=3, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8, rng=0
+        )
+        x = Rng(1).standard_normal((8, 16, 16, 3), dtype=np.float32)
+        y, back = net(x, np.arange(8))
+        dx = back(y)
+        return [y, dx, *(p.grad for p in net.parameters().values())]
+
+
+def test_every_bit_is_the_same_on_any_number_of_threads():
+    once = net_and_gradients(1)
+    for n in (1, 2, 2, 4):
+        assert all(np.array_equal(a, b) for a, b in zip(once, net_and_gradients(n), strict=True))
+
+
+def test_pieces_are_all_done_once_and_errors_come_out():
+    cpu.set_threads(4)
+    counts = np.zeros(1000, int)
+
+    def work(i):
+        counts[i] += 1
+
+    share(work, 1000)
+    assert (counts == 1).all()
+
+    def fails(i):
+        if i == 3:
+            raise ZeroDivisionError("piece 3")
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError, match="piece 3"):
+            share(fails, 8)
+    share(work, 1000)  # and the team works on
+    assert (counts == 2).all()
+
+
+def test_a_piece_may_share_again():
+    cpu.set_threads(3)
+    done = []
+    share(lambda i: share(lambda j: done.append((i, j)), 4), 5)
+    assert sorted(done) == [(i, j) for i in range(5) for j in range(4)]
+
+
+def test_two_threads_of_a_program_may_both_compute():
+    cpu.set_threads(2)
+    x, w = np.ones((16, 16, 16, 32), np.float32), np.ones((3, 3, 32, 32), np.float32)
+    wanted, answers = ops.conv2d(x, w, None, 1, 1)[0], []
+
+    def compute():
+        for _ in range(10):
+            answers.append(ops.conv2d(x, w, None, 1, 1)[0])
+
+    both = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join(timeout=60)
+    assert len(answers) == 20 and all(np.array_equal(y, wanted) for y in answers)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_computes():
+    program = """
+import os, warnings
+import numpy as np
+from minidiff import cpu, ops
+warnings.simplefilter("ignore")
+cpu.set_threads(2)
+x, w = np.ones((64, 16, 16, 32), np.float32), np.ones((3, 3, 32, 32), np.float32)
+y = ops.conv2d(x, w, None, 1, 1)[0]
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if np.array_equal(y, ops.conv2d(x, w, None, 1, 1)[0]) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert child(program) == "0"
