@@ -23,6 +23,7 @@ from .threads import share
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
+FILTERS = 1 << 13  # filters that are taken to the points at once
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
 
 _allowed = os.environ.get("MINIDIFF_WINOGRAD", "1") != "0"
@@ -61,10 +62,10 @@ def pays(B, OH, OW, KH, KW, C, O, stride):
 
 def run(x, w, b, pads, OH, OW):
     """The forward pass.   x (B, H, W, C)   w (3, 3, C, O)   b (O,) or None   ->   y (B, OH, OW, O)"""
-    (B, _, _, C), O = x.shape, w.shape[3]
+    B, O = x.shape[0], w.shape[3]
     th, tw = -(-OH // 4), -(-OW // 4)
     basis_w, basis_x, basis_y = _CAST[x.dtype]
-    kernel = (basis_w @ w.reshape(9, C * O)).reshape(36, C, O)
+    kernel = _kernel(w, basis_w)
     y, pieces = np.empty((B, OH, OW, O), x.dtype), _pieces(B, th, tw)
 
     def forward(i):
@@ -87,7 +88,7 @@ def gradients(x, w, dy, pads):
     (B, H, W, C), (_, OH, OW, O) = x.shape, dy.shape
     th, tw = -(-OH // 4), -(-OW // 4)
     basis_w, basis_x, basis_y = _CAST[x.dtype]
-    kernel = (basis_w @ w.reshape(9, C * O)).reshape(36, C, O).transpose(0, 2, 1)
+    kernel = _kernel(w, basis_w).transpose(0, 2, 1)
     (top, _), (left, _) = pads
     shares = lanes(_pieces(B, th, tw, bands=False), 36 * C * O * x.itemsize)
     dx, dkernels = np.empty_like(x), np.empty((len(shares), 36, C, O), x.dtype)
@@ -115,17 +116,46 @@ def gradients(x, w, dy, pads):
 
     share(backward, len(shares))
     for lane in range(1, len(shares)):  # always in this order
-        dkernels[0] += dkernels[lane]
         dbs[0] += dbs[lane]
-    return dx, (basis_w.T @ dkernels[0].reshape(36, C * O)).reshape(w.shape), dbs[0]
+    return dx, _taps(dkernels.reshape(-1, 36, C * O), basis_w).reshape(w.shape), dbs[0]
+
+
+def _kernel(w, basis):
+    """The filters at the points.   w (3, 3, C, O)   ->   (36, C, O), this thread's until it asks again"""
+    C, O = w.shape[2:]
+    taps, points = w.reshape(9, C * O), scratch("winograd kernel", (36, C * O), w.dtype)
+    parts = cut(C * O, FILTERS)
+
+    def part(i):
+        columns = slice(*parts[i])
+        np.matmul(basis, taps[:, columns], out=points[:, columns])
+
+    share(part, len(parts))
+    return points.reshape(36, C, O)
+
+
+def _taps(dkernels, basis):
+    """The transpose of `_kernel`, and the sum over lanes, always in this order.   (lanes, 36, C O)   ->   (9, C O)"""
+    dw, parts = np.empty((9, dkernels.shape[2]), dkernels.dtype), cut(dkernels.shape[2], FILTERS)
+
+    def part(i):
+        columns = slice(*parts[i])
+        total = dkernels[0, :, columns]
+        for lane in dkernels[1:]:
+            total += lane[:, columns]
+        np.matmul(basis.T, total, out=dw[:, columns])
+
+    share(part, len(parts))
+    return dw
 
 
 def _pieces(B, th, tw, bands=True):
     """[(first image, last, first row of tiles, last)]: several whole images, or a band of one."""
-    each = even(B, PIECE // (th * tw))
-    if each > 1 or th * tw <= PIECE or not bands:
+    most = min(PIECE, max(8, -(-B * th * tw // 2)))  # at least two pieces, so that two threads have work
+    each = even(B, most // (th * tw))
+    if each > 1 or th * tw <= most or not bands:
         return [(n0, n1, 0, th) for n0, n1 in cut(B, each)]
-    return [(n, n + 1, t0, t1) for n in range(B) for t0, t1 in cut(th, even(th, PIECE // tw))]
+    return [(n, n + 1, t0, t1) for n in range(B) for t0, t1 in cut(th, even(th, most // tw))]
 
 
 def _to_points(x, t0, t1, tw, pads, basis):
