@@ -1,0 +1,30 @@
+"""Recipe `clip`: the text encoder of Stable Diffusion and DALL-E 2, trained against an image encoder."""
+
+from ..data import captioned_shapes, tokenizer
+from ..models import CLIP, ImageEncoder, TextEncoder
+from ..training import ContrastiveLoss
+from .stage import Recipe, Stage
+
+FEATURES, SIZE = 64, 32
+
+
+class ClipStage(Stage):
+    """Pictures and captions that belong together find each other in a batch."""
+
+    name = "clip"
+    steps = 1500
+    options = {"batch_size": 128, "lr": 2e-3}
+
+    def model(self, rng, parts):
+        text = TextEncoder(len(tokenizer.WORDS), tokenizer.LENGTH, FEATURES, rng=rng)
+        return CLIP(text, ImageEncoder(SIZE, 3, (32, 64, 96), FEATURES, rng=rng), rng=rng)
+
+    def objective(self, parts):
+        return ContrastiveLoss()
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SIZE, rng)
+        return images, tokenizer.encode(captions)
+
+
+RECIPE = Recipe("clip", "a text and an image encoder that agree on what a picture shows", (ClipStage(),), minutes=2.0)

@@ -1,0 +1,31 @@
+"""Recipe `language`: the text encoder of Imagen, trained on captions alone; it never sees a picture."""
+
+from ..data import tokenizer
+from ..data.captioned import draw_scenes
+from ..models import MaskedLanguageModel, TextEncoder
+from ..training import MaskedWordLoss
+from .stage import Recipe, Stage
+
+FEATURES = 64
+
+
+class LanguageStage(Stage):
+    """Hidden words are guessed from those around them."""
+
+    name = "language"
+    steps = 1500
+    options = {"batch_size": 128, "lr": 2e-3}
+
+    def model(self, rng, parts):
+        encoder = TextEncoder(len(tokenizer.WORDS), tokenizer.LENGTH, FEATURES, causal=False, rng=rng)
+        return MaskedLanguageModel(encoder, rng=rng)
+
+    def objective(self, parts):
+        return MaskedWordLoss(tokenizer.MASK)
+
+    def batch(self, rng, n, parts):
+        _, captions = draw_scenes(n, rng)
+        return tokenizer.encode([str(caption) for caption in captions]), None
+
+
+RECIPE = Recipe("language", "a text encoder trained to guess hidden words", (LanguageStage(),), minutes=1.0)

@@ -1,0 +1,77 @@
+"""The nets that ship with minidiff: float16 files of the recipes' averaged weights, widened to float32 when they are opened.
+
+minidiff/pretrained/NAME/ holds STAGE.safetensors for each stage that is NAME's own, and README.md, its card. A stage that
+several recipes have (the contrastive encoders, say) lies once, in the folder of the recipe of its own name.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..files import write_whole
+from ..rng import Rng
+from .registry import NAMES, find
+
+FOLDER = Path(__file__).parent.parent / "pretrained"
+
+
+def shipped(name, folder=FOLDER):
+    """The nets of a recipe, from the files that came with minidiff.   -> {stage name: net}, float32
+
+    Raises ValueError for an unknown name or a file that does not fit, FileNotFoundError where nothing was shipped.
+    """
+    recipe, parts = find(name), {}
+    for stage in recipe.stages:
+        path = path_of(recipe, stage, folder)
+        weights, config = read(path)
+        model = stage.model(Rng(0), parts)
+        try:
+            model.load_state(weights)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        model.config.update(config)
+        parts[stage.name] = model
+    return parts
+
+
+def ship(recipe, parts, folder=FOLDER):
+    """Write the nets of a run as float16.   -> the paths written"""
+    paths = []
+    for stage in recipe.stages:
+        path, model = path_of(recipe, stage, folder), parts[stage.name]
+        write(path, model.state(), model.config, {"recipe": recipe.name, "stage": stage.name})
+        paths.append(path)
+    return paths
+
+
+def path_of(recipe, stage, folder=FOLDER):
+    """Where a stage's weights lie."""
+    home = stage.name if stage.name in NAMES else recipe.name
+    return Path(folder) / home / f"{stage.name}.safetensors"
+
+
+def write(path, weights, config, told):
+    """{name: array} as float16, with the model's config in the metadata. Raises ValueError for a number too large for it."""
+    from safetensors.numpy import save
+
+    narrow = {name: np.asarray(to_numpy(array), order="C").astype(np.float16) for name, array in weights.items()}
+    lost = [name for name, array in narrow.items() if not np.isfinite(array).all()]
+    if lost:
+        raise ValueError(f"weights: {', '.join(lost[:5])} hold numbers that float16 has not")
+    write_whole(path, [save(narrow, metadata={"minidiff": json.dumps({**told, "config": config})})])
+
+
+def read(path):
+    """(weights as float32, config) of such a file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is not there: train it with `minidiff train --recipe {Path(path).parent.name}`")
+    try:
+        with safe_open(path, framework="np") as file:
+            config = json.loads((file.metadata() or {}).get("minidiff", "{}")).get("config", {})
+            return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}, config  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut short: {error}") from None

@@ -1,0 +1,79 @@
+"""Training a recipe: its stages one after another, each resumable to the bit, in one folder."""
+
+from pathlib import Path
+
+from ..rng import Rng
+from ..training import checkpoint
+from ..training.trainer import FILE
+from .registry import find
+from .stage import DATA, WEIGHTS, StageTrainer
+
+
+def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, progress=True, say=print):
+    """Train every stage of a recipe.   -> {stage name: its net, with the averaged weights}
+
+    folder    gets a folder for each stage, with its checkpoint, log.csv and pictures
+    minutes   about how long the whole may take on two quiet cores: the steps of all stages are scaled by it
+    steps     of every stage, in place of its own number
+    resume    go on with what is in the folder: a finished stage is taken as it is, an unfinished one continued
+    say       called with a line of text where a stage begins and ends
+
+    Raises ValueError for an unknown name, for both minutes and steps, and for a folder that holds a run already.
+    """
+    recipe, folder = find(name), Path(folder)
+    if minutes is not None and steps is not None:
+        raise ValueError("minutes, steps: got both, expected one of the two")
+    for option, value in (("minutes", minutes), ("steps", steps)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{option}: got {value}, expected a number above 0")
+    held = [stage.name for stage in recipe.stages if (folder / stage.name / FILE).exists()]
+    if held and not resume:
+        raise ValueError(f"{folder} holds a run already ({', '.join(held)}): resume it, or name another folder")
+    parts = {}
+    for i, stage in enumerate(recipe.stages):
+        count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))
+        trainer = stage_trainer(recipe, stage, parts, seed, count, folder / stage.name)
+        if resume and stage.name in held:
+            trainer.resume()
+        say(f"{i + 1}/{len(recipe.stages)}  {stage.name}: {trainer.model.size():,} parameters, step {trainer.done} of {count}")
+        if trainer.done < count:
+            trainer.run(progress=progress)
+        seconds = trainer.history.seconds[-1] if len(trainer.history) else 0.0
+        say(f"     {seconds:.0f} s of training, loss {_last(trainer.history.loss):.4f}")
+        parts[stage.name] = finished(stage, trainer.model, trainer.ema.state(), parts)
+    return parts
+
+
+def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None):
+    """The Trainer of one stage.   parts: the nets of the stages before"""
+    steps = steps or stage.steps
+    model = stage.model(Rng(seed, WEIGHTS), parts)
+    batch_size = stage.options.get("batch_size", 64)
+    pictures = {}
+    if stage.sample is not None:
+        pictures = {"sample": lambda trainer: stage.sample(trainer.model, parts, trainer.sampling_rng()), "sample_every": 500}
+    options = {"warmup": min(100, steps // 10), "checkpoint_every": 250, **pictures, **stage.options}
+    return StageTrainer(
+        model, stage.objective(parts), lambda k: stage.batch(Rng(seed, DATA, k), batch_size, parts),
+        steps=steps, seed=seed, folder=folder, config={"recipe": recipe.name, "stage": stage.name}, **options,
+    )  # fmt: skip
+
+
+def finished(stage, model, weights, parts):
+    """The net as later stages use it."""
+    model.load_state({name: array.copy() for name, array in weights.items()})
+    stage.finish(model, parts)
+    return model
+
+
+def open_parts(recipe, folder):
+    """The nets of a run of this recipe.   -> {stage name: net}. Raises FileNotFoundError for a stage that is not there."""
+    parts = {}
+    for stage in recipe.stages:
+        found = checkpoint.load(Path(folder) / stage.name / FILE)
+        parts[stage.name] = finished(stage, stage.model(Rng(0), parts), found.ema, parts)
+    return parts
+
+
+def _last(losses, n=50):
+    return sum(losses[-n:]) / max(1, len(losses[-n:]))

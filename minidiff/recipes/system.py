@@ -1,0 +1,60 @@
+"""A text-to-image system, ready to draw: prompts in, pictures out, and the checker's word on them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..data import checker
+from ..data.captioned import draw_scenes
+from ..data.captions import is_held_out, parse
+from ..rng import as_rng
+from .pretrained import shipped
+from .registry import SYSTEMS, find
+from .run import open_parts
+
+BATCH = 100  # pictures drawn at a time
+
+
+class System:
+    """`system.draw(prompts)` -> images. Made by `load`.
+
+    recipe   its Recipe; parts: {stage name: net}
+    """
+
+    def __init__(self, recipe, parts):
+        self.recipe, self.parts = recipe, parts
+
+    def draw(self, prompts, guidance=None, rng=None, steps=None, progress=False):
+        """A picture for each prompt.   prompts: a list of strings   ->   float32 in about [-1, 1] (n, 32, 32, 3)
+
+        guidance   the weight w of (1 + w) eps(c) - w eps(null); None: the recipe's own
+        rng        None, a seed, or a generator
+        Raises ValueError for a prompt with unknown words, before anything is computed.
+        """
+        for prompt in prompts:
+            parse(prompt)
+        guidance = self.recipe.guidance if guidance is None else guidance
+        rng, images = as_rng(rng), []
+        for start in range(0, len(prompts), BATCH):
+            part = prompts[start : start + BATCH]
+            images.append(self.recipe.draw(self.parts, part, guidance, rng, steps=steps, progress=progress))
+        return np.concatenate(images)
+
+    def obeyed(self, prompts, guidance=None, rng=None, steps=None):
+        """Draw each prompt once and read the pictures.   -> bool (n,): which prompts hold exactly"""
+        return checker.check(self.draw(prompts, guidance, rng, steps), prompts)
+
+
+def load(name, folder=None):
+    """The system of this name, from the files that ship with minidiff, or from a run's folder.   -> System"""
+    recipe = find(name, SYSTEMS)
+    return System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder)))
+
+
+def test_prompts(n, held_out=False, kinds=("single", "position"), seed=0):
+    """n prompts to measure with: of pairs of colour and shape that training had, or of those it never had.   -> list of str"""
+    rng, found = as_rng(seed), []
+    while len(found) < n:
+        _, captions = draw_scenes(2 * n, rng, "test" if held_out else "train", kinds)
+        found += [str(caption) for caption in captions if is_held_out(caption) == held_out]
+    return found[:n]
