@@ -1,6 +1,6 @@
 """minidiff beside PyTorch and diffusers on this machine's CPU, in one run, in turns, on as many threads.
 
-python -m benchmarks.cpu                       ops, steps, memory, import: about ten minutes
+python -m benchmarks.cpu                       all parts: about ten minutes, --seconds for each row
 python -m benchmarks.cpu ops steps --threads 2 --seconds 1 --json figures.json
 python -m benchmarks.cpu scaling --plot scaling.png
 """
@@ -12,12 +12,12 @@ import platform
 import statistics
 import sys
 
-PARTS = ("ops", "steps", "memory", "import", "scaling")
+PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all but scaling)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores of each side (default: 2)")
     parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="time spent on each row (default: 1.5)")
     parser.add_argument("--only", default="", metavar="WORDS", help="rows whose name holds this")
@@ -27,7 +27,7 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
-    parts = arguments.parts or PARTS[:-1]
+    parts = arguments.parts or PARTS
     _pin(arguments.threads)
     figures = {"machine": machine(arguments.threads), "rows": []}
     print("  ".join(f"{key} {value}" for key, value in figures["machine"].items()))
@@ -41,14 +41,21 @@ def main():
         from . import memory
 
         figures["rows"].append(_told(memory.imports(), "ms"))
+    if "accuracy" in parts:
+        from . import accuracy
+
+        for row in accuracy.rows():
+            accuracy.show(row)
+            figures["rows"].append(row)
     if "scaling" in parts:
         from . import plots
 
         figures["scaling"] = plots.sweeps(arguments.seconds, arguments.threads)
         plots.draw(figures["scaling"], arguments.plot)
     if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(figures, file, indent=1)
+        from minidiff.files import write_whole
+
+        write_whole(arguments.json, [json.dumps(figures, indent=1).encode()])
 
 
 def machine(threads):

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 SHORTEST = 0.004  # seconds: what takes less is repeated within one reading
 REST = 0.003  # seconds between two programs: threads that wait by spinning (OpenMP's) must not eat the other's time
@@ -23,12 +23,14 @@ class Row:
     high: float  # a quarter above
     pairs: int
     floor: float | None = None  # what the machine needs for the bare products or bytes
+    shape: dict = field(default_factory=dict)  # what tables are ordered by
 
     def dict(self):
-        return asdict(self)
+        known = asdict(self)
+        return known | known.pop("shape")
 
 
-def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None):
+def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=None):
     """Time ours() against the faster of theirs, {layout: function}.   -> Row
 
     Each round reads every program once, in turning order; the ratio is the median over rounds, so one disturbed reading
@@ -54,7 +56,7 @@ def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None):
     ratios = [a / b for a, b in zip(times["minidiff"], times[best], strict=True)]
     low, ratio, high = statistics.quantiles(ratios, n=4)
     return Row(group, name, 1e3 * middle["minidiff"], 1e3 * middle[best], best, ratio, low, high, len(ratios),
-               1e3 * middle["floor"] if floor else None)  # fmt: skip
+               1e3 * middle["floor"] if floor else None, shape or {})  # fmt: skip
 
 
 def _read(program, repeats):

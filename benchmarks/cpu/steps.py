@@ -35,8 +35,10 @@ def steps(size, width, batch, seconds):
         peer.take(ours)
     gap = np.abs(ours.sample() - theirs["nchw"].sample().numpy().transpose(0, 2, 3, 1)).max()
     assert gap < 1e-4, f"{name}: minidiff and diffusers differ by {gap:.1e}"
-    yield measure("training step", "training step " + name, ours.train, {k: p.train for k, p in theirs.items()}, seconds)
-    yield measure("sampling step", "sampling step " + name, ours.sample, {k: p.sample for k, p in theirs.items()}, seconds)
+    shape = {"net": f"{size} x {size}, width {width}", "batch": batch}
+    for group, what in (("training step", "train"), ("sampling step", "sample")):
+        peers = {layout: getattr(peer, what) for layout, peer in theirs.items()}
+        yield measure(group, f"{group} {name}", getattr(ours, what), peers, seconds, shape=shape)
 
 
 def options(size, width):

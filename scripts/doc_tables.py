@@ -1,16 +1,19 @@
-"""Write the tables of docs/studies.md anew from the CSV files in docs/studies, or check that they are what those say.
+"""Write the tables of the pages in docs anew from the measurements beside them, or check that they are what those say.
 
-    python scripts/study_tables.py             rewrite
-    python scripts/study_tables.py --check     exit code 1 when a table is out of date
+    python scripts/doc_tables.py             rewrite
+    python scripts/doc_tables.py --check     exit code 1 when a table is out of date
+
+The measurements of docs/PAGE.md lie in docs/PAGE: the CSV files of `minidiff study`, the JSON files of benchmarks.
 
 A table stands below a comment that says how it is made, up to the next empty line:
 
     <!-- samplers.csv | rows sampler | columns steps | value frechet | where data=digits | format .2f -->
 
 rows, columns: what names them; value: what is in a cell, with its standard error where there is one. Several values, and no
-columns, make a column each. Cells without a measurement are empty.
+columns, make a column each. as: other names for these, "a, b". Cells without a measurement are empty.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -18,20 +21,21 @@ from pathlib import Path
 from minidiff.studies.table import read_table
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BLOCK = re.compile(r"(<!-- (?P<spec>\w+\.csv \|.*?) -->\n)(?P<table>(?:\|.*\n)*)")
+BLOCK = re.compile(r"(<!-- (?P<spec>\w+\.(?:csv|json) \|.*?) -->\n)(?P<table>(?:\|.*\n)*)")
 
 
-def render(spec, folder=DOCS / "studies"):
+def render(spec, folder):
     """The lines of a table from the text of its comment."""
     name, *parts = [part.strip() for part in spec.split("|")]
     options = dict(part.split(maxsplit=1) for part in parts)
     wanted = [condition.split("=") for condition in options.get("where", "").split(",") if condition]
-    rows = [row for row in read_table(folder / name) if all(str(row[key]) == value for key, value in wanted)]
+    rows = [row for row in read(folder / name) if all(str(row[key]) == value for key, value in wanted)]
     key, column, values = options["rows"], options.get("columns"), options["value"].split(", ")
     heads = list(dict.fromkeys(row[column] for row in rows)) if column else values
     if column and all(isinstance(head, (int, float)) for head in heads):
         heads.sort()
-    lines = [[key.replace("_", " "), *(str(head).replace("_", " ") for head in heads)]]
+    named = options["as"].split(", ") if "as" in options else [str(head).replace("_", " ") for head in heads]
+    lines = [[key.replace("_", " "), *named]]
     for label in dict.fromkeys(row[key] for row in rows):
         own = [row for row in rows if row[key] == label]
         if column:
@@ -44,6 +48,11 @@ def render(spec, folder=DOCS / "studies"):
     return "".join(f"| {' | '.join(line)} |\n" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
+def read(path):
+    """The rows of a table, dictionaries."""
+    return read_table(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))["rows"]
+
+
 def cell(row, value, form):
     """A number, with its standard error behind it."""
     if row[value] is None:
@@ -54,15 +63,24 @@ def cell(row, value, form):
     return f"{row[value]:{form}}" + (f" ± {error:{form}}" if error is not None else "")
 
 
+def pages():
+    """Every page with measurements beside it."""
+    return [
+        page for page in sorted(DOCS.glob("*.md")) if page.with_suffix("").is_dir() and BLOCK.search(page.read_text("utf-8"))
+    ]
+
+
 def main(arguments):
-    page = DOCS / "studies.md"
-    text = page.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda block: block[1] + render(block["spec"]), text)
-    if "--check" in arguments:
-        print("up to date" if new == text else "docs/studies.md: tables are out of date; run python scripts/study_tables.py")
-        return int(new != text)
-    page.write_text(new, encoding="utf-8")
-    return 0
+    stale = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda block, page=page: block[1] + render(block["spec"], page.with_suffix("")), text)
+        if new != text:
+            stale.append(page.name)
+            if "--check" not in arguments:
+                page.write_text(new, encoding="utf-8")
+    print(f"{'out of date' if '--check' in arguments else 'rewritten'}: {', '.join(stale)}" if stale else "up to date")
+    return int(bool(stale) and "--check" in arguments)
 
 
 if __name__ == "__main__":
