@@ -8,6 +8,7 @@ or the complaint about its arguments, to the reference.
 from .activation import silu
 from .attention import attention
 from .conv2d import conv2d
+from .gelu import gelu
 from .linear import linear
 from .norm import group_norm, group_norm_silu
 from .resample import upsample_nearest
@@ -15,6 +16,6 @@ from .threads import get_threads, set_threads, threads
 from .winograd import set_winograd
 
 __all__ = [
-    "attention", "conv2d", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "set_winograd", "silu",
-    "threads", "upsample_nearest",
+    "attention", "conv2d", "gelu", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads", "set_winograd",
+    "silu", "threads", "upsample_nearest",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ def silu(x):
     return y, back
 
 
+@has_fast_version
 def gelu(x):
     """y = x Phi(x), Phi the normal distribution's cumulative. Hendrycks and Gimpel 2016 (arXiv:1606.08415), exact form.
 

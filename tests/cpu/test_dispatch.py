@@ -6,7 +6,7 @@ import pytest
 from minidiff import cpu, nn, ops
 from minidiff.ops import dispatch
 
-FAST = ["attention", "conv2d", "group_norm", "group_norm_silu", "linear", "silu", "upsample_nearest"]
+FAST = ["attention", "conv2d", "gelu", "group_norm", "group_norm_silu", "linear", "silu", "upsample_nearest"]
 
 
 class Other(np.ndarray):

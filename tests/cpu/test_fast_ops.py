@@ -110,3 +110,18 @@ def test_upsample_nearest(dtype, threads, B, H, W, C):
 @given(dtypes, THREADS, st.integers(2048, 100_000))
 def test_silu(dtype, threads, n):
     tied("silu", dtype, threads, draw(1, dtype, n) * 10)
+
+
+@many
+@given(THREADS, st.integers(2048, 300000))
+def test_gelu(threads, n):
+    x = draw(1, "float32", n) * 3
+    x[:6] = [0, -0.0, 50, -50, 1e-20, 4e18]  # the last one's square is still finite
+    tied("gelu", "float32", threads, x)
+
+
+def test_gelu_where_it_bends():
+    """Within two units in the last place of float32 of 1, or of x where that is larger."""
+    x = np.linspace(-6, 6, 20001).astype(np.float32)
+    error = np.abs(cpu.gelu(x)[0] - ops.gelu.reference(x.astype(np.float64))[0])
+    assert (error / np.maximum(1, np.abs(x))).max() < 2.4e-7

@@ -1,0 +1,64 @@
+"""gelu in float32, in pieces that stay in cache: one exponential serves both the function and its slope.
+
+NumPy has no error function, and the reference's, good to the last bit of float64, costs fifty times an addition. Here
+
+    Phi(-z) = exp(-z^2 / 2) P(t),    t = 1 / (1 + S z),    z >= 0
+
+with P fitted so that Phi is right to 1e-9, a thirtieth of what float32 can tell. The form is Hastings 1955's (Abramowitz and
+Stegun, 26.2.17), with two more terms.
+"""
+
+import math
+
+import numpy as np
+
+from .pieces import cut, even, numbers
+from .scratch import scratch
+from .threads import share
+
+SMALL = 1 << 11
+S = 0.24
+P = (0.089616348384, 0.154829393909, -0.151869845427, 0.621913153517, -0.642602067977, 0.552839480115, -0.124726461628)
+DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
+
+
+def gelu(x):
+    """Fast version of `ops.gelu`."""
+    if x.dtype != np.float32 or x.size < SMALL:
+        return NotImplemented
+    x = np.ascontiguousarray(x)
+    y, slope = np.empty_like(x), np.empty_like(x)
+    xf, yf, sf, pieces = x.reshape(-1), y.reshape(-1), slope.reshape(-1), cut(x.size, even(x.size, numbers(x.size) // 2))
+
+    def forward(i):
+        part = slice(*pieces[i])
+        gelu_and_slope(xf[part], yf[part], sf[part])
+
+    share(forward, len(pieces))
+
+    def back(dy):  # saved: slope
+        return dy * slope
+
+    return y, back
+
+
+def gelu_and_slope(x, y, slope):
+    """y = x Phi(x) and slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi), all (n,)."""
+    t, bell = (scratch(f"gelu {name}", x.shape, x.dtype) for name in ("t", "bell"))
+    np.multiply(x, x, out=bell)
+    bell *= -0.5
+    np.exp(bell, out=bell)
+    np.abs(x, out=t)
+    t *= S
+    t += 1
+    np.divide(1, t, out=t)
+    np.multiply(t, P[-1], out=slope)  # Phi(-|x|) is made here
+    for p in P[-2::-1]:
+        slope += p
+        slope *= t
+    slope *= bell
+    np.subtract(1, slope, out=slope, where=x > 0)
+    np.multiply(x, slope, out=y)
+    bell *= DENSITY
+    bell *= x
+    slope += bell
