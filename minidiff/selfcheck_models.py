@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import models, nn, ops
+from . import models, nn, ops, selfcheck_text
 from .selfcheck_more import _stirred
 
 
@@ -94,4 +94,4 @@ def CLIP(pick, randn):
 
 
 MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel,
-          CLIP]  # fmt: skip
+          CLIP, *selfcheck_text.MODELS]  # fmt: skip

@@ -35,6 +35,16 @@ def resize_nearest(pick, randn):
     return lambda x: ops.resize_nearest(x, height, width), [_image(pick, randn, pick(1, 3))]
 
 
+def space_to_depth(pick, randn):
+    size = pick(1, 3)
+    return lambda x: ops.space_to_depth(x, size), [randn(pick(2, 3), size * pick(1, 3), size * pick(1, 3), pick(1, 3))]
+
+
+def depth_to_space(pick, randn):
+    size = pick(1, 3)
+    return lambda x: ops.depth_to_space(x, size), [randn(pick(2, 3), pick(1, 3), pick(1, 3), size**2 * pick(1, 3))]
+
+
 def fir_downsample(pick, randn):
     edge = ("zero", "reflect")[pick(0, 1)]
     return lambda x: ops.fir_downsample(x, edge), [_image(pick, randn, pick(1, 3))]
@@ -60,7 +70,8 @@ def sliced_attention(pick, randn):
 
 
 OPS = [*map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, resize_nearest,
-       fir_downsample, fir_upsample, attention_with_scale_and_bias, sliced_attention]  # fmt: skip
+       space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
+       sliced_attention]  # fmt: skip
 
 # ---- layers and blocks ---------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The process: schedule, prediction, loss, guidance. Knows no network: a model here is any callable that predicts."""
 
+from .cascade import CascadeLoss, noised_low
 from .continuous import EDM, VE, VP, SubVP
 from .denoiser import Denoiser
 from .edm import EDMDenoiser
@@ -23,6 +24,7 @@ __all__ = [
     "EDM",
     "VE",
     "VP",
+    "CascadeLoss",
     "Denoiser",
     "EDMDenoiser",
     "EDMLoss",
@@ -46,6 +48,7 @@ __all__ = [
     "exponential_sigmas",
     "karras_sigmas",
     "noise_std",
+    "noised_low",
     "ode_log_likelihood",
     "rk45",
     "spaced_steps",

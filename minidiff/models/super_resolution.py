@@ -1,0 +1,73 @@
+"""A U-Net that makes a large picture of a small one: the second half of a cascade.
+
+Ho et al. 2021 (arXiv:2106.15282), sections 3 and 4; told of a text as in Imagen (arXiv:2205.11487), section 2.4.
+"""
+
+from typing import Any, NamedTuple
+
+from .. import ops
+from ..backend import xp_of
+from ..nn import Layer
+from .unet_condition import TextCondition, UNet2DConditionModel
+
+
+class LowResolution(NamedTuple):
+    """What such a net is told beside the time.
+
+    low      (B, h, w, C): the small picture, with the noise of step `level` in it
+    level    (B,): that step, which the net reads through an embedding of its own
+    context  (B, L, E): an encoded text
+    mask     bool (B, L): which of its tokens to look at; None: all
+    """
+
+    low: Any
+    level: Any
+    context: Any
+    mask: Any = None
+
+
+class SuperResolutionUNet(Layer):
+    """Images, a time, small pictures and a text in; an image of the first's size out.
+
+    x (B, H, W, in_channels)   t scalar or (B,)   cond LowResolution   ->   y (B, H, W, out_channels)
+    back(dy) -> (dx, dlow, dcontext).   H and W are multiples of the small picture's: it is enlarged and stands beside x.
+
+    low_channels   channels of the small picture
+    patch          pixels of patch x patch go through the net as one
+    options        UNet2DConditionModel's, for the net inside
+    The null condition is a text of zeros; the small picture stays.
+    """
+
+    def __init__(self, in_channels=3, out_channels=3, low_channels=3, context_features=64, patch=1, rng=None, **options):
+        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
+        self.unet = UNet2DConditionModel(
+            in_channels=(in_channels + low_channels) * patch**2, out_channels=out_channels * patch**2,
+            cross_attention_dim=context_features, class_embed_type="timestep", rng=rng, **options,
+        )  # fmt: skip
+
+    def forward(self, x, t, cond):
+        low, level, context, mask = LowResolution(*cond)
+        factor, patch = x.shape[1] // low.shape[1], self.config["patch"]
+        if (low.shape[1] * factor, low.shape[2] * factor) != x.shape[1:3]:
+            raise ValueError(
+                f"low: got {tuple(low.shape)}, expected a height and width of which x {tuple(x.shape)} has multiples"
+            )
+        wide, back_up = ops.upsample_nearest(low, factor)
+        h, back_concat = ops.concat([x, wide])
+        h, back_patches = ops.space_to_depth(h, patch)
+        h, back_unet = self.unet(h, t, TextCondition(context, mask, xp_of(x).asarray(level)))
+        y, back_spread = ops.depth_to_space(h, patch)
+
+        def back(dy):
+            dh, dcontext = back_unet(back_spread(dy))
+            dx, dwide = back_concat(back_patches(dh))
+            return dx, back_up(dwide), dcontext
+
+        return y, back
+
+    def null_cond(self, cond):
+        """The same small pictures with a text of zeros."""
+        if cond is None:
+            return None
+        mask = None if cond.mask is None else cond.mask | True
+        return LowResolution(cond.low, cond.level, cond.context * 0, mask)

@@ -1,0 +1,92 @@
+"""One U-Net, three ways to tell it of a text: by adding, by concatenating, by cross-attention."""
+
+import numpy as np
+
+from .. import ops
+from ..backend import xp_of
+from ..nn import Layer, Linear, Param
+from ..rng import as_rng
+from .unet_condition import TextCondition, UNet2DConditionModel
+
+CONDITIONINGS = ("add", "concat", "cross")
+
+
+class TextUNet(Layer):
+    """Images, a time and a text in; an image of the same size out.
+
+    x (B, H, W, in_channels)   t scalar or (B,)   cond TextCondition(context (B, L, context_features), mask bool (B, L) or
+    None, labels (B, pooled_features))   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dcontext, dlabels)
+
+    conditioning   "add": the text's vector (`labels`), through an MLP, is added to the time's. Dhariwal and Nichol 2021
+                   (arXiv:2105.05233) tell the class so
+                   "concat": the vector, through a linear map, stands as `maps` further channels at every pixel.
+                   The first layer then sees it where the noisy picture is; Saharia et al. 2021 (arXiv:2104.07636) tell so of
+                   a picture
+                   "cross": every transformer looks at the tokens (`context`). Rombach et al. 2022 (arXiv:2112.10752)
+    patch          pixels of patch x patch go through the net as one: 1 is the plain net
+    options        UNet2DConditionModel's, for the net inside
+
+    By adding and concatenating, the transformers look at one learned token in place of the text: the three nets differ in how
+    the text comes in and in nothing else. The null condition is a text of zeros.
+    """
+
+    def __init__(self, conditioning="cross", in_channels=3, out_channels=3, context_features=64, pooled_features=64, patch=1,
+                 maps=8, rng=None, **options):  # fmt: skip
+        if conditioning not in CONDITIONINGS:
+            raise ValueError(f"conditioning: got {conditioning!r}, expected one of {', '.join(CONDITIONINGS)}")
+        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
+        rng = as_rng(rng)
+        self.to_maps = self.token = None
+        inside = in_channels * patch**2
+        if conditioning == "concat":
+            self.to_maps = Linear(pooled_features, maps, rng=rng)
+            inside += maps
+        if conditioning == "add":
+            options = options | {"class_embed_type": "projection", "projection_class_embeddings_input_dim": pooled_features}
+        if conditioning != "cross":
+            self.token = Param(rng.standard_normal((1, 1, context_features), dtype=np.float32))
+        self.unet = UNet2DConditionModel(in_channels=inside, out_channels=out_channels * patch**2,
+                                         cross_attention_dim=context_features, rng=rng, **options)  # fmt: skip
+
+    def forward(self, x, t, cond):
+        context, mask, vector = _checked(cond)
+        kind, patch, B = self.config["conditioning"], self.config["patch"], len(x)
+        h, back_patches = ops.space_to_depth(x, patch)
+        if kind == "cross":
+            h, back_unet = self.unet(h, t, TextCondition(context, mask))
+        else:
+            token = xp_of(x).broadcast_to(self.token.value, (B, 1, context.shape[2]))
+            if kind == "concat":
+                row, back_maps = self.to_maps(vector)  # (B, maps)
+                wide = xp_of(x).broadcast_to(row[:, None, None, :], (*h.shape[:3], row.shape[1]))
+                h, back_concat = ops.concat([h, wide])
+            h, back_unet = self.unet(h, t, TextCondition(token, None, vector if kind == "add" else None))
+        y, back_spread = ops.depth_to_space(h, patch)
+
+        def back(dy):
+            dh, dcontext, *dvector = back_unet(back_spread(dy))
+            if kind == "cross":
+                return back_patches(dh), dcontext, vector * 0
+            self.token.grad += dcontext.sum(axis=0, keepdims=True)  # one token for the whole batch
+            if kind == "concat":
+                dh, dwide = back_concat(dh)
+                dvector = [back_maps(dwide.sum(axis=(1, 2)))]
+            return back_patches(dh), context * 0, dvector[0]
+
+        return y, back
+
+    def null_cond(self, cond):
+        """The text of zeros, looked at in full, for each of `cond`."""
+        return None if cond is None else null_text(cond)
+
+
+def null_text(cond):
+    """A TextCondition of zeros of the shapes of this one."""
+    context, mask, vector = TextCondition(*cond)
+    return TextCondition(context * 0, None if mask is None else mask | True, None if vector is None else vector * 0)
+
+
+def _checked(cond):
+    if not isinstance(cond, tuple) or len(cond) != 3 or cond[2] is None:
+        raise ValueError("cond: expected TextCondition(context (B, L, E), mask, labels (B, P)), the text's tokens and vector")
+    return cond
