@@ -217,7 +217,7 @@ MISTAKES = [
     (["sample", "RUN", "--clip", "much"], 2, "--clip: got 'much'"),
     (["info", "nowhere"], 1, "there is no checkpoint"),
     (["sample"], 2, "RUN, --pretrained: expected one of the two"),
-    (["sample", "RUN", "--prompt", "a cat"], 2, "--prompt: belongs to a --pretrained"),
+    (["sample", "RUN", "--prompt", "a cat"], 2, "unknown word 'cat' in 'a cat'"),
     (["sample", "--pretrained", "nowhere"], 1, "there is no folder 'nowhere'"),
     (["import", "nowhere"], 1, "there is no folder 'nowhere'"),
     (["export", "nowhere", "there"], 1, "there is no checkpoint at nowhere"),

@@ -5,6 +5,8 @@ examples:
   minidiff sample runs/digits --class 7 --count 16 --guidance 2
   minidiff sample runs/digits --sampler dpmpp_2m --steps 10 --out seven.png
   minidiff sample runs/digits --out film.gif                  the way from noise to picture
+  minidiff sample --prompt "a large green triangle left of a small red circle" --guidance 3      a net that ships with minidiff
+  minidiff sample --prompt "two blue squares" --system imagen -n 4
   minidiff sample --pretrained FOLDER --sampler dpmpp_2m --steps 20 --prompt "a cat"      somebody else's model
 """
 
@@ -18,12 +20,15 @@ from ..progress import progress
 from ..rng import Rng
 from ..runs import open_run
 from ..samplers import find
+from .recipes import sample_prompt
 
 
 def add_arguments(parser):
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a run's folder, or a checkpoint file")
     parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="in place of RUN: a diffusers folder, or a name on the hub")
-    parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a pretrained text-to-image model")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a text-to-image model")
+    parser.add_argument("--system", default="stable_diffusion", choices=("stable_diffusion", "imagen", "dalle2"),
+                        help="which of ours draws it; with RUN, the recipe RUN is of (default: stable_diffusion)")  # fmt: skip
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to guide away from (default: nothing)")
     parser.add_argument("--frugal", action="store_true", help="a large pretrained model: weights stay on disk until needed")
     parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or what FOLDER says)")
@@ -38,7 +43,7 @@ def add_arguments(parser):
     parser.add_argument("--class", type=int, dest="class_", metavar="K", help="the class to sample (default: all, a row each)")
     parser.add_argument("--guidance", type=float, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
-    parser.add_argument("--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
+    parser.add_argument("-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
     parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
@@ -49,14 +54,14 @@ def add_arguments(parser):
 def run(arguments):
     from .. import viz
 
+    if arguments.prompt is not None and arguments.pretrained is None:
+        return sample_prompt(arguments)
     if (arguments.run_folder is None) == (arguments.pretrained is None):
         raise ValueError("RUN, --pretrained: expected one of the two")
     if arguments.sampler is not None:
         find(arguments.sampler)  # an unknown name is said before any file is read
     if arguments.pretrained is not None:
         return run_pretrained(arguments)
-    if arguments.prompt is not None:
-        raise ValueError("--prompt: belongs to a --pretrained text-to-image model")
     row = find(arguments.sampler or "ddim")
     given = Path(arguments.run_folder)
     out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")

@@ -7,6 +7,7 @@ examples:
   minidiff train --data photos --size 32 --out runs/photos
   minidiff train --out runs/digits --resume             go on where a run was stopped, to the bit
   minidiff train --data digits --set model.dropout=0.1 --set train.lr=3e-4
+  minidiff train --recipe stable_diffusion --minutes 5   a text-to-image system of several nets, shorter than in full
 
 A run leaves in its folder: checkpoint.safetensors, log.csv, loss.png, and samples_STEP.png every so often.
 `minidiff sample RUN` then samples from it.
@@ -19,6 +20,7 @@ from pathlib import Path
 from ..runs import build, find_checkpoint, open_run, preset
 from ..training import Trainer, checkpoint
 from ..training.config import RunConfig
+from .recipes import train_recipe
 
 SHORT = {  # flag -> key of the configuration
     "steps": "train.steps", "batch_size": "train.batch_size", "lr": "train.lr", "seed": "train.seed",
@@ -34,10 +36,13 @@ def add_arguments(parser):
     what.add_argument("--size", type=int, metavar="N", help="resize the pictures of a folder to N x N")
     what.add_argument("--root", metavar="FOLDER", help="where downloads are kept (default: $MINIDIFF_DATA or the user's cache)")
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
+    what.add_argument("--recipe", metavar="NAME", help="a text-to-image system or a part of one, from nothing: clip, language, "
+                      "autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
     what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the net and weights of another run "
                       "(fine-tuning), such as one that `minidiff import` made")  # fmt: skip
     how = parser.add_argument_group("how")
-    how.add_argument("--steps", type=int, metavar="N", help="training steps")
+    how.add_argument("--steps", type=int, metavar="N", help="training steps (of a recipe: of each of its stages)")
+    how.add_argument("--minutes", type=float, metavar="M", help="of a recipe: scale its steps to about M minutes on two cores")
     how.add_argument("--batch-size", type=int, metavar="N", help="examples a step")
     how.add_argument("--lr", type=float, metavar="X", help="highest learning rate of AdamW")
     how.add_argument("--schedule", metavar="NAME", help="noise schedule: linear, scaled_linear, quadratic, cosine, sigmoid")
@@ -57,6 +62,10 @@ def add_arguments(parser):
 
 
 def run(arguments):
+    if arguments.recipe is not None:
+        return train_recipe(arguments)
+    if arguments.minutes is not None:
+        raise ValueError("--minutes: belongs to --recipe; say --steps")
     folder, found = _folder(arguments)
     given = open_run(arguments.start_from) if arguments.start_from and not found else None
     config = configuration(arguments, found)

@@ -1,0 +1,70 @@
+"""What `minidiff train --recipe` and `minidiff sample --prompt` do."""
+
+import time
+from pathlib import Path
+
+from ..backend import to_numpy
+from ..data import checker
+from ..data.captions import parse
+from ..rng import Rng
+
+TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "schedule", "T", "predicts",
+               "checkpoint_every", "sample_every", "assignments", "overwrite")  # fmt: skip
+SAMPLE_FLAGS = ("class_", "frugal", "negative", "sampler", "eta", "spacing", "clip")
+
+
+def train_recipe(arguments):
+    """`minidiff train --recipe NAME`"""
+    from .. import recipes
+
+    recipe = recipes.find(arguments.recipe)
+    refuse(arguments, TRAIN_FLAGS, "--recipe", {"start_from": "from", "assignments": "set"})
+    if arguments.device != "cpu":
+        raise ValueError(f"--device: got {arguments.device}, expected cpu with --recipe")
+    folder = Path(arguments.out or Path("runs") / recipe.name)
+    start = time.perf_counter()
+    print(f"{recipe.name}: {recipe.summary}; into {folder}")
+    recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
+                  resume=arguments.resume, progress=not arguments.no_progress)  # fmt: skip
+    print(f"done in {(time.perf_counter() - start) / 60:.1f} minutes")
+    if recipe.draw is not None:
+        print(f'next: minidiff sample {folder} --system {recipe.name} --prompt "a large red circle on the left"')
+
+
+def sample_prompt(arguments):
+    """`minidiff sample [RUN] --prompt TEXT`"""
+    from .. import recipes, viz
+
+    prompt = " ".join(arguments.prompt.split())
+    parse(prompt)  # before anything is opened
+    refuse(arguments, SAMPLE_FLAGS, "a text-to-image system of ours", {"class_": "class"})
+    if arguments.device != "cpu":
+        raise ValueError(f"--device: got {arguments.device}, expected cpu for a text-to-image system of ours")
+    n = 1 if arguments.count is None else arguments.count
+    if n < 1:
+        raise ValueError(f"--count: got {n}, expected at least 1")
+    out = Path(arguments.out or "samples.png")
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out: got {out}, expected a name that ends in .png")
+    system = recipes.load(arguments.system, arguments.run_folder)
+    guidance = system.recipe.guidance if arguments.guidance is None else arguments.guidance
+    images = system.draw([prompt] * n, guidance, Rng(arguments.seed), arguments.steps, progress=not arguments.no_progress)
+    images = to_numpy(images)
+    viz.save_png(images[0] if n == 1 else images, out)
+    print(f"{out}: {n} of {prompt!r} by {system.recipe.name}, guidance {guidance:g}, seed {arguments.seed}")
+    for i, reading in enumerate(checker.read(images)):
+        seen = "; ".join(describe(thing) for thing in reading.things) or "nothing"
+        verdict = "as asked" if reading.satisfies(prompt) else "NOT as asked"
+        print(f"{i + 1:3}  {verdict:12}  the checker sees: {seen}{'' if reading.clear else ', and something unclear'}")
+
+
+def describe(thing):
+    """A thing in words, with its place in percent from the left and from the top."""
+    return f"{thing.size} {thing.colour} {thing.shape} at ({100 * thing.x:.0f}, {100 * thing.y:.0f})"
+
+
+def refuse(arguments, flags, what, names):
+    """Raises ValueError for flags that were given and mean nothing here."""
+    for flag in flags:
+        if getattr(arguments, flag, None):
+            raise ValueError(f"--{names.get(flag, flag).replace('_', '-')}: means nothing with {what}")

@@ -1,0 +1,77 @@
+"""Recipe `stable_diffusion`: diffusion in the latents of an autoencoder, looking at a contrastively trained text encoder.
+
+Rombach et al. 2022 (arXiv:2112.10752), in miniature.
+"""
+
+import numpy as np
+
+from ..data import captioned_shapes, tokenizer
+from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
+from ..models import UNet2DConditionModel
+from ..samplers import sample
+from .autoencoder import SIZE, AutoencoderStage
+from .clip import FEATURES, ClipStage
+from .stage import Recipe, Stage
+
+LATENT = (8, 8, 4)
+SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
+STEPS, GUIDANCE = 20, 2.0
+
+
+class LatentUNetStage(Stage):
+    """Noise out of latents, at every resolution with an eye on the caption."""
+
+    name = "unet"
+    steps = 3000
+    options = {"batch_size": 64, "lr": 2e-3, "ema_decay": 0.998}
+
+    def model(self, rng, parts):
+        model = UNet2DConditionModel(
+            sample_size=LATENT[0], in_channels=LATENT[2], out_channels=LATENT[2], block_out_channels=(32, 64),
+            down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2, layers_per_block=1,
+            norm_num_groups=8, attention_head_dim=4, cross_attention_dim=FEATURES, rng=rng,
+        )  # fmt: skip
+        model.null_context = encode_text(parts, [""])
+        return model
+
+    def objective(self, parts):
+        return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SIZE, rng)
+        return parts["autoencoder"].to_latent(images), encode_text(parts, captions)
+
+    def sample(self, model, parts, rng):
+        return draw({**parts, "unet": model}, LOOK, GUIDANCE, rng)
+
+
+LOOK = [
+    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
+    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
+    "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
+    "three small circles",
+]  # fmt: skip
+
+
+def encode_text(parts, texts):
+    """The context of texts: features of each token (n, tokens, FEATURES)."""
+    return parts["clip"].embed_texts(tokenizer.encode(texts))[0]
+
+
+def draw(parts, prompts, guidance, rng, steps=None, progress=False):
+    """Pictures of prompts.   ->   float32 (n, 32, 32, 3)"""
+    denoiser = cfg(Denoiser(parts["unet"], SCHEDULE, PREDICTS), encode_text(parts, prompts), guidance)
+    latents = sample(
+        "dpmpp_2m", denoiser, (len(prompts), *LATENT), steps=steps or STEPS, rng=rng, progress=progress, dtype=np.float32
+    )
+    return parts["autoencoder"].from_latent(latents).clip(-1, 1)
+
+
+RECIPE = Recipe(
+    "stable_diffusion",
+    "diffusion in latents, with cross-attention on a contrastive text encoder",
+    (ClipStage(), AutoencoderStage(), LatentUNetStage()),
+    minutes=12.0,
+    draw=draw,
+    guidance=GUIDANCE,
+)
