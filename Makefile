@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks test-gpu bench-gpu clean
+.PHONY: demo test lint notebooks bench test-gpu bench-gpu clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -19,6 +19,12 @@ lint: $(VENV)/.ready-test
 # notebooks/NN_name.py -> NN_name.ipynb, executed;  make notebooks CH=03 makes one
 notebooks: $(VENV)/.ready-notebooks
 	$(BIN)/python scripts/build_notebooks.py $(CH)
+
+# minidiff beside PyTorch and diffusers on this CPU: about twenty minutes; nothing else should run.
+# The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
+bench: $(VENV)/.ready-compare
+	$(BIN)/python -m benchmarks.cpu $(BENCH) --json docs/performance/cpu.json --plot docs/performance/scaling.png
+	$(BIN)/python scripts/doc_tables.py
 
 # On a machine with an NVIDIA card: the same kernel tests on CuPy itself; times of this card into one JSON file.  CUDA=12 or 13
 test-gpu: $(VENV)/.ready-cuda$(CUDA)
@@ -41,6 +47,10 @@ $(VENV)/.ready-test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-notebooks: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-compare: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[compare]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-cuda%: pyproject.toml | $(VENV)/bin/python

@@ -9,7 +9,7 @@ from minidiff.nn import Param
 from minidiff.training import AdamW
 
 from .floors import bytes_floor, product_floor
-from .pairs import measure
+from .pairs import is_wanted, measure
 
 IMAGE, KERNEL, MATRIX = (0, 3, 1, 2), (3, 2, 0, 1), (1, 0)  # where our axes are in torch
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
@@ -103,6 +103,8 @@ def both(group, name, ours, theirs, arrays, axes, seconds, floor=None):
 
     arrays: ours; axes: for each, the order of its axes in torch, with the answer's at the end (None: as ours)
     """
+    if not is_wanted(name, name + ", + backward"):
+        return
     y, _ = ours(*arrays)
     dy = numbers(*y.shape)
     forward, backward = {}, {}

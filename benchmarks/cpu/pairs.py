@@ -30,13 +30,18 @@ class Row:
         return known | known.pop("shape")
 
 
+def is_wanted(*names):
+    """Whether a row of one of these names is asked for."""
+    return any(wanted in name for name in names)
+
+
 def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=None):
     """Time ours() against the faster of theirs, {layout: function}.   -> Row
 
     Each round reads every program once, in turning order; the ratio is the median over rounds, so one disturbed reading
     is no result. Rounds go on for about `seconds`, at least `least` of them. None for a name that is not `wanted`.
     """
-    if wanted not in name:
+    if not is_wanted(name):
         return None
     programs = {"minidiff": ours, **theirs}
     if floor is not None:

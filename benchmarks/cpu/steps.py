@@ -12,7 +12,7 @@ from minidiff.interop.layout import to_torch
 from minidiff.training import EMA, AdamW
 
 from .ops import LAYOUTS, numbers, tensor
-from .pairs import measure
+from .pairs import is_wanted, measure
 
 SIZES, WIDTHS, BATCHES = (8, 16, 32), (32, 64, 128), (1, 8, 64)
 LARGEST = 1.5e12  # multiplications and additions of a training step; beyond, only with --full
@@ -30,6 +30,8 @@ def rows(seconds, full=False):
 def steps(size, width, batch, seconds):
     """Two rows: a training step and a sampling step."""
     name = f"{size}x{size}, width {width}, batch {batch}"
+    if not is_wanted(f"training step {name}", f"sampling step {name}"):
+        return
     ours, theirs = Ours(size, width, batch), {layout: Theirs(size, width, batch, memory) for layout, memory in LAYOUTS.items()}
     for peer in theirs.values():
         peer.take(ours)

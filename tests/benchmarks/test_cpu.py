@@ -1,0 +1,38 @@
+"""The benchmark runs, compares like with like, and writes what the documentation's tables are made from."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+
+def bench(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks.cpu", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_rows_hold_both_sides_and_their_ratio(tmp_path):
+    file = tmp_path / "figures.json"
+    told = bench("ops", "steps", "--only", "8x8, width 32, batch 1", "--seconds", 0.01, "--threads", 1, "--json", file)
+    assert "sampling step 8x8, width 32, batch 1 " in told
+    rows = json.loads(file.read_text())["rows"]
+    assert {row["group"] for row in rows} == {"training step", "sampling step"}
+    for row in rows:
+        assert row["net"] == "8 x 8, width 32" and row["pairs"] >= 5
+        assert row["low"] <= row["ratio"] <= row["high"] and row["ours"] > 0 and row["theirs"] > 0
+
+
+def test_unknown_part_is_named():
+    done = subprocess.run([sys.executable, "-m", "benchmarks.cpu", "opps"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "unknown part opps" in done.stderr
