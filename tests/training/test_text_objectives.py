@@ -1,0 +1,127 @@
+"""The losses of the encoders and of the autoencoder: gradients, known values, and that they teach."""
+
+import numpy as np
+import pytest
+
+from minidiff import models
+from minidiff.gradcheck import check, check_layer
+from minidiff.models.clip import unit_vectors
+from minidiff.nn import Layer
+from minidiff.rng import Rng
+from minidiff.training import AdamW, ContrastiveLoss, MaskedWordLoss
+from minidiff.training.autoencoder_loss import AutoencoderLoss
+from minidiff.training.contrastive import LARGEST_SCALE, contrastive_loss
+from minidiff.training.masked_words import pick_rows
+
+IDS = np.array([[1, 5, 3, 2, 0], [1, 7, 8, 4, 2]])
+
+
+def normal(*shape, seed=0):
+    return Rng(seed).standard_normal(shape, dtype=np.float64)
+
+
+def text_encoder(causal=True):
+    return models.TextEncoder(vocab_size=9, length=5, features=8, layers=1, heads=2, causal=causal, rng=0)
+
+
+class Loss(Layer):
+    """An objective as a layer, for the gradient check: its noise is always the same."""
+
+    def __init__(self, objective, model):
+        self.objective, self.model = objective, model
+
+    def forward(self, x0, cond=None):
+        loss, back = self.objective(self.model, x0, Rng(4), cond)
+        return loss, back
+
+
+def test_gradients_of_the_parts():
+    check(unit_vectors, normal(3, 4))
+    check(contrastive_loss, normal(4, 3), normal(4, 3, seed=1), np.array([1.3]))
+    check(lambda x: pick_rows(x, normal(3, 4) > 0), normal(3, 4, 2, seed=2))
+
+
+def test_gradients_of_the_objectives():
+    clip = models.CLIP(text_encoder(), models.ImageEncoder(4, 1, (8,), 8, rng=0), rng=0)
+    layer = Loss(ContrastiveLoss(), clip).astype(np.float64)
+    images = normal(2, 4, 4, 1)
+
+    class OfIds(Layer):  # pictures fixed, so that every Param is checked and nothing else
+        def __init__(self):
+            self.inner = layer
+
+        def forward(self, ids):
+            return self.inner(images, ids)
+
+    assert len(check_layer(OfIds(), IDS)) == len(clip.parameters())
+    words = models.MaskedLanguageModel(text_encoder(causal=False), rng=0)
+    assert len(check_layer(Loss(MaskedWordLoss(hide=0.9), words), IDS)) == len(words.parameters())
+    auto = models.AutoencoderKL(1, 1, block_out_channels=(4,), norm_num_groups=2, latent_channels=2, rng=0)
+
+    class OfNothing(Layer):
+        def __init__(self):
+            self.model = auto
+
+        def forward(self, which):
+            return AutoencoderLoss(kl_weight=0.3)(self.model, normal(2, 4, 4, 1), Rng(4))
+
+    assert len(check_layer(OfNothing(), np.array([0]))) == len(auto.parameters())
+
+
+def test_contrastive_loss_by_hand():
+    eye = np.eye(3)
+    loss, back = contrastive_loss(eye, eye, np.zeros(1))
+    assert float(loss) == pytest.approx(-1 + np.log(np.e + 2), abs=1e-12)  # each row of logits is 1 and twice 0
+    many = contrastive_loss(eye, eye, np.full(1, LARGEST_SCALE + 3))
+    assert float(many[0]) == float(contrastive_loss(eye, eye, np.full(1, LARGEST_SCALE))[0])
+    assert (many[1]()[2] == 0).all()  # held at the limit, it gets no gradient
+    dimages, dtexts, _ = back()
+    assert np.array_equal(dimages, dtexts)  # pictures and texts play the same part
+
+
+def test_a_causal_encoder_never_looks_ahead_and_the_other_never_at_padding():
+    changed = IDS.copy()
+    changed[1, 3] = 6
+    for causal in (True, False):
+        encoder = text_encoder(causal)
+        (before, pooled), (after, _) = encoder.predict(IDS), encoder.predict(changed)
+        np.testing.assert_array_equal(before[0], after[0])
+        assert np.array_equal(before[1, :3], after[1, :3]) == causal
+        assert pooled.shape == (2, 8)
+        short = encoder.predict(IDS[:1, :4])
+        np.testing.assert_allclose(short[0][0], before[0, :4], atol=1e-5)
+        np.testing.assert_allclose(short[1][0], pooled[0], atol=1e-5)
+    with pytest.raises(ValueError, match=r"ids has shape \(2, 6\), expected \(B, N\), N <= 5"):
+        encoder.predict(np.zeros((2, 6), int))
+
+
+def test_hidden_words():
+    objective, rng = MaskedWordLoss(mask_id=3, first_word=4, hide=0.3), Rng(0)
+    ids = np.concatenate([np.tile([1], (4000, 1)), rng.integers(4, 30, size=(4000, 5)), np.tile([2, 0], (4000, 1))], axis=1)
+    hidden, chosen = objective.hide_words(ids, rng, 30)
+    assert not chosen[:, [0, 6, 7]].any() and abs(chosen[:, 1:6].mean() - 0.3) < 0.01
+    assert np.array_equal(hidden[~chosen], ids[~chosen])
+    assert abs((hidden[chosen] == 3).mean() - 0.8) < 0.015
+    assert abs((hidden[chosen] == ids[chosen]).mean() - 0.1 * (1 + 1 / 26)) < 0.015
+    assert objective.hide_words(ids[:1], Rng(0), 30)[1].any()  # a batch always has something to guess
+    with pytest.raises(ValueError, match="hide: got 0"):
+        MaskedWordLoss(hide=0)
+
+
+def test_words_are_learned():
+    """In this language the second word follows from the first; a few steps are enough to guess it."""
+    first = np.arange(4, 8).repeat(4)
+    ids = np.stack([np.ones(16, int), first, 11 - first, np.full(16, 2)], axis=1)
+    model = models.MaskedLanguageModel(models.TextEncoder(8, 4, 16, 1, 2, causal=False, rng=0), rng=0)
+    objective, optimizer = MaskedWordLoss(hide=0.4), AdamW(model, lr=1e-2)
+    losses = []
+    for step in range(150):
+        optimizer.zero_grad()
+        loss, back = objective(model, ids, Rng(0, 1, step))
+        back()
+        optimizer.step()
+        losses.append(float(loss))
+    hidden = ids.copy()
+    hidden[:, 2] = 3
+    assert (model.predict(hidden)[:, 2].argmax(axis=1) == ids[:, 2]).all()
+    assert np.mean(losses[-20:]) < 0.5 * losses[0]
