@@ -10,7 +10,22 @@ import pytest  # noqa: E402
 
 import minidiff.gradcheck as gradcheck  # noqa: E402
 
-KINDS = {"gradient": "gradients checked", "outside": "numbers from outside held", "planted": "planted mistakes caught"}
+KINDS = {
+    "gradient": "gradients checked",
+    "outside": "numbers from outside held",
+    "planted": "planted mistakes caught",
+    "asked": "exercises graded",
+    "graded": "wrong answers that lost their points",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--answers", metavar="FILE", help="a student's notebook or .py file, to grade with -m ch03 (chapter 3)")
+
+
+def pytest_configure(config):
+    for number in range(1, 17):
+        config.addinivalue_line("markers", f"ch{number:02}: the points of chapter {number}'s exercises (needs --answers)")
 
 
 @pytest.fixture(autouse=True)

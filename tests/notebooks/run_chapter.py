@@ -8,28 +8,8 @@ import ast
 import sys
 from pathlib import Path
 
-
-def cells(text):
-    """The cells of a percent-format source.   -> [(kind, text)], kind "markdown" or "code" """
-    found, kind, lines = [], None, []
-    for line in [*text.splitlines(), "# %%"]:
-        if line.startswith("# %%"):
-            if kind == "markdown":
-                lines = [line.removeprefix("#").removeprefix(" ") for line in lines]
-            if kind:
-                found.append((kind, "\n".join(lines).strip("\n")))
-            kind, lines = "markdown" if "[markdown]" in line else "code", []
-        else:
-            lines.append(line)
-    return found
-
-
-def is_left_to_the_reader(node):
-    """A function without a body."""
-    if not isinstance(node, ast.FunctionDef):
-        return False
-    body = [line for line in node.body if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)]
-    return len(body) == len(node.body) and body[-1].value.value is ...
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
+from course import cells, is_left_to_the_reader  # noqa: E402
 
 
 def run(path, solutions=None):

@@ -1,0 +1,134 @@
+"""Make a chapter an assignment for nbgrader:   python scripts/make_assignment.py CHAPTER ... [--course FOLDER]
+
+FOLDER (build/course) becomes a course of nbgrader's:
+
+    nbgrader_config.py           written once, yours from then on
+    source/ch03/NAME.ipynb       for the teacher: answers and hidden tests between nbgrader's markers
+    release/ch03/NAME.ipynb      for the students: neither, and the tests are locked
+    solution/ch03/NAME.ipynb     for afterwards: with answers, executed
+    gradebook.db                 the assignment is entered
+
+Needs the extra `course`. Run again after a chapter or its exercises have changed; grades are kept.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import course
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = Path(__file__).parent.parent
+
+CONFIG = '''"""nbgrader's settings for this course. Written once by scripts/make_assignment.py; change what you like."""
+
+import os
+
+c = get_config()  # noqa: F821 - nbgrader's
+c.CourseDirectory.course_id = "diffusion"
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+c.ClearSolutions.code_stub = {"python": "..."}
+c.OverwriteCells.add_missing_cells = True  # a test that was deleted comes back before grading
+c.Execute.timeout = 60  # seconds for one cell: an endless loop costs its points and no more
+c.Execute.interrupt_on_timeout = True
+
+os.environ.setdefault("MINIDIFF_FAST", "1")  # what is executed here runs the chapter small, in seconds
+os.environ.setdefault("PYTHONWARNINGS", "ignore")  # nbgrader gives no point where anything was written to stderr
+os.environ.setdefault("TQDM_DISABLE", "1")
+'''
+
+
+def notebook(chapter):
+    """The teacher's notebook of a chapter.   -> nbformat notebook"""
+    cells = []
+    for number, (kind, text, exercise) in enumerate(chapter.cells):
+        if kind == "markdown":
+            cells.append(new_markdown_cell(text))
+        elif exercise is None:
+            cells.append(_graded(new_code_cell(text), f"chapter-{number}", locked=True))
+        else:
+            cells.append(_graded(new_code_cell(_answer(exercise)), exercise.name, solution=True))
+            cells += [_test(exercise, point) for point in exercise.points]
+    cells.insert(1, new_markdown_cell(_note(chapter)))
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+def _graded(cell, grade_id, locked=False, solution=False, points=None):
+    cell.metadata["nbgrader"] = {
+        "grade_id": grade_id, "locked": locked, "solution": solution, "grade": points is not None, "task": False,
+        "schema_version": 3,
+    }  # fmt: skip
+    if points is not None:
+        cell.metadata["nbgrader"]["points"] = points
+    return cell
+
+
+def _answer(exercise):
+    """The stub's `def` and comment, and between markers the body of the answer."""
+    header, body = course.header_and_body(exercise.answer)
+    comment = exercise.stub.rpartition("...")[2].strip()
+    if comment:
+        header += f"\n    {comment}"
+    return f"{header}\n    ### BEGIN SOLUTION\n{body}\n    ### END SOLUTION"
+
+
+def _test(exercise, point):
+    if point.name == course.VISIBLE:
+        text = f"# {exercise.name}, 1 point: the tests that you see\n{point.code}"
+    else:
+        text = f"# {exercise.name}, 1 point, by a test that you do not see: {point.about}\n"
+        text += f"### BEGIN HIDDEN TESTS\n{point.code}\n### END HIDDEN TESTS"
+    return _graded(new_code_cell(text), f"{exercise.name}-{point.name}", locked=True, points=1)
+
+
+def _note(chapter):
+    lines = "\n".join(f"| {e.number} | `{e.name}` | {len(e.points)} |" for e in chapter.exercises.values())
+    return (
+        f"**This is an assignment, of {chapter.points} points.** Run the chapter, then fill in the functions under "
+        "*Exercises*, at the end. You may add cells and functions of your own anywhere; the cells that are locked are put "
+        "back before grading. Below each answer stand tests that you see, and the names of tests that you do not see.\n\n"
+        f"| exercise | function | points |\n|---|---|---|\n{lines}"
+    )
+
+
+def make(number, folder):
+    """Write one chapter's notebooks into a course, and enter it into the grade book.   -> Chapter"""
+    chapter, name = course.chapter(number), f"ch{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "nbgrader_config.py").exists():
+        (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    source = folder / "source" / name / f"{chapter.path.stem}.ipynb"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    made = notebook(chapter)
+    nbformat.validate(made)
+    source.write_text(nbformat.writes(made) + "\n", encoding="utf-8")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # nbgrader calls alembic by name
+    for command in ("generate_assignment", "generate_solution"):
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", command, name, "--force"],
+            cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(f"nbgrader {command} {name} failed:\n{done.stderr[-3000:]}")
+    return chapter
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="make_assignment.py", description=__doc__.split(":   ")[0])
+    parser.add_argument("chapters", nargs="*", choices=[*course.numbers(), []], metavar="CHAPTER", help="03; none: all")
+    parser.add_argument("--course", type=Path, default=ROOT / "build" / "course", help="default: build/course")
+    given = parser.parse_args(arguments)
+    for number in given.chapters or course.numbers():
+        chapter = make(number, given.course.resolve())
+        count = f"{len(chapter.exercises)} exercises, {chapter.points} points"
+        print(f"ch{number}: {count}   {given.course}/release/ch{number}/{chapter.path.stem}.ipynb", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
