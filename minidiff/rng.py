@@ -5,7 +5,7 @@ A block of four 32-bit words is a pure function of a 64-bit key (the seed) and a
 seed and the number 812 alone. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 
 The method names are those of `numpy.random.Generator` (standard_normal, random, integers, permutation), so wherever
-the library takes an `rng`, NumPy's own generator works too.
+the library takes an `rng`, NumPy's own generator works too. On a GPU a draw is one kernel; float64 normals are made of one.
 """
 
 import os
@@ -38,29 +38,36 @@ class Rng:
     stream  0 <= stream < 2**32: one for each independent use (data order, noise, dropout, a device's share)
     step    0 <= step < 2**32: the training or sampling step
     xp      the array module in which numbers are made
+    clock   uint32 (1,) on xp's device, added to the step: a recorded step that is replayed draws on by it. None: nothing
     """
 
-    def __init__(self, seed=None, stream=0, step=0, xp=np):
+    def __init__(self, seed=None, stream=0, step=0, xp=np, clock=None):
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little")
         for name, value, bits in (("seed", seed, 64), ("stream", stream, 32), ("step", step, 32)):
             if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**bits:
                 raise ValueError(f"{name}: got {value!r}, expected a whole number in [0, 2**{bits})")
         self.seed, self.stream, self.step, self.xp = int(seed), int(stream), int(step), xp
-        self.call = 0
+        self.call, self.clock = 0, clock
 
     def at(self, step=None, stream=None):
         """A fresh generator of the same seed at another step or stream, its first draw next."""
-        return Rng(self.seed, self.stream if stream is None else stream, self.step if step is None else step, self.xp)
+        return Rng(
+            self.seed, self.stream if stream is None else stream, self.step if step is None else step, self.xp, self.clock
+        )
 
     def __repr__(self):
         return f"Rng(seed={self.seed}, stream={self.stream}, step={self.step}, call={self.call})"
 
     def bits(self, n):
         """n words of 32 random bits, as uint64 (n,). Uses up one call."""
+        if hasattr(self.xp, "RawKernel"):
+            return self._kernel("words", (n,), n)
         xp, blocks = self.xp, -(-n // 4)
         counter = [xp.arange(blocks, dtype=xp.uint64)]
         counter += [xp.full((1,), word, dtype=xp.uint64) for word in (self.call, self.stream, self.step)]
+        if self.clock is not None:
+            counter[3] = (counter[3] + self.clock.astype(xp.uint64)) & xp.uint64(0xFFFFFFFF)
         self.call += 1
         words = philox(counter, (self.seed & 0xFFFFFFFF, self.seed >> 32), xp)
         return xp.stack(words, axis=1).reshape(-1)[:n]
@@ -68,6 +75,8 @@ class Rng:
     def random(self, size=(), dtype=np.float32):
         """Uniform on [0, 1).   size -> array of that shape: 24 random bits in float32, 53 in float64."""
         shape, n = _shape(size)
+        if hasattr(self.xp, "RawKernel"):
+            return self._kernel("uniforms" if np.dtype(dtype) == np.float32 else "uniforms64", shape, n)
         if np.dtype(dtype) == np.float32:
             return (self.bits(n) >> 8).astype(np.float32).reshape(shape) * np.float32(2.0**-24)
         words = self.bits(2 * n).reshape(n, 2)
@@ -77,6 +86,8 @@ class Rng:
     def standard_normal(self, size=(), dtype=np.float32):
         """Normal numbers of mean 0 and variance 1, by Box and Muller.   size -> array of that shape and dtype."""
         xp, (shape, n) = self.xp, _shape(size)
+        if hasattr(xp, "RawKernel") and np.dtype(dtype) == np.float32:
+            return self._kernel("normals", shape, n)
         pairs = -(-n // 2)
         u = self.random((2, pairs), dtype)
         radius = xp.sqrt(-2.0 * xp.log(1.0 - u[0]))  # 1 - u lies in (0, 1], so the logarithm is finite
@@ -97,6 +108,11 @@ class Rng:
     def permutation(self, n):
         """The whole numbers 0 .. n - 1 in random order.   -> int64 (n,)"""
         return self.xp.argsort(self.random(n, np.float64)).astype(np.int64)
+
+    def _kernel(self, name, shape, n):
+        from .gpu.rng import draw  # entered when first needed, so that importing minidiff stays quick
+
+        return draw(self, name, shape, n)
 
 
 def as_rng(rng, xp=np):

@@ -59,6 +59,11 @@ class Objective:
         """The denoiser that a model trained with this loss is sampled with."""
         return Denoiser(model, self.schedule, self.predicts, time_scale=self.time_scale)
 
+    @property
+    def waits(self):
+        """Whether a step brings numbers to the host: such a step cannot be recorded as a CUDA graph."""
+        return getattr(self.t_sampler, "waits", False)
+
     def state(self):
         """What training has taught the loss itself (the t sampler's histories): {name: array}."""
         return self.t_sampler.state()

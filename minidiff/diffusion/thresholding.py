@@ -45,6 +45,7 @@ class Clipped(_Threshold):
             raise ValueError(f"bound: got {bound}, expected a positive number")
         super().__init__(denoiser, rederive)
         self.bound = float(bound)
+        self.recordable = getattr(denoiser, "recordable", False)
 
     def threshold(self, x0):
         return x0.clip(-self.bound, self.bound)

@@ -70,6 +70,8 @@ class ByLoss(Uniform):
     The losses come to the host, which waits for the device once a step.
     """
 
+    waits = True
+
     def __init__(self, schedule, history=10, uniform_share=0.001):
         low, high, real = time_range(schedule, False)
         if real:

@@ -30,8 +30,9 @@ class Update:
     rates           the learning rates of the steps to come
     max_norm        highest norm of all gradients, or None
 
-    update() takes one step; norm (1,) float64 is the norm the gradients had. The gradients stay as they are: the
-    shortening happens on the way. Call `finish()` to bring the step counts of optimizer and ema up to date.
+    update() takes one step. The gradients stay as they are: the shortening happens on the way.
+    step  uint32 (1,), how many steps were taken: what a recorded step knows the time by
+    log   float64 (steps, 2): the loss that was handed over, and the norm the gradients had; a row is written once
     """
 
     def __init__(self, optimizer, ema, rates, max_norm=None):
@@ -39,16 +40,16 @@ class Update:
         xp = self.arena.xp
         if self.arena.dtype != np.float32:
             raise TypeError(f"optimizer: its parameters are {self.arena.dtype}, and the kernel is written for float32")
-        self.rates, self.taken = len(rates), 0
+        self.rows, self.taken = len(rates), 0
         self.table = xp.asarray(run_table(optimizer, ema, rates))
-        self.step = xp.zeros(1, dtype=np.uint32)
+        self.log, self.step = xp.zeros((len(rates), 2), dtype=np.float64), xp.zeros(1, dtype=np.uint32)
         self.part = xp.zeros(BLOCKS, dtype=np.float64)
         self.norm, self.scale = xp.zeros(1, dtype=np.float64), xp.ones(1, dtype=np.float32)
         self.max_norm = np.float64(np.inf if max_norm is None else max_norm)
         self.grid = (min(BLOCKS, -(-self.arena.size // THREADS)),)
 
-    def launch(self):
-        """The launches of one step, and nothing that a graph could not replay."""
+    def launch(self, loss=None):
+        """The launches of one step, and nothing that a graph could not replay.   loss: float32 (1,) or 0-d, for the log"""
         arena, optimizer, n = self.arena, self.optimizer, np.uint64(self.arena.size)
         average = None if self.ema is None else self.ema.average
         beta1, beta2 = optimizer.betas
@@ -59,21 +60,19 @@ class Update:
         )
         launch(arena.xp, "adamw_ema", self.grid, (THREADS,), arena.values, arena.grads, optimizer.m, optimizer.v,
                average, self.table, self.step, self.scale, *numbers, n)  # fmt: skip
-        launch(arena.xp, "next_step", (1,), (1,), self.step)
+        launch(arena.xp, "end_of_step", (1,), (1,), self.step, loss, self.norm, self.log)
 
     def count(self):
-        """One more step is about to run. Raises RuntimeError after the last that there are rates for."""
-        if self.taken == self.rates:
-            raise RuntimeError(f"all {self.rates} steps that there are learning rates for are taken")
+        """The host's part of a step: the counts of optimizer and average. Raises RuntimeError where no step can be."""
+        if self.taken == self.rows:
+            raise RuntimeError(f"all {self.rows} steps that there are learning rates for are taken")
+        self.arena.chunks()  # raises where the parameters have moved to another arena
+        if self.ema is not None:
+            self.ema.check_not_applied()
+            self.ema.n += 1
+        self.optimizer.t += 1
         self.taken += 1
 
-    def __call__(self):
+    def __call__(self, loss=None):
         self.count()
-        self.launch()
-
-    def finish(self):
-        """Tell optimizer and average how many steps were taken since the last time."""
-        self.optimizer.t += self.taken
-        if self.ema is not None:
-            self.ema.n += self.taken
-        self.rates, self.taken = self.rates - self.taken, 0
+        self.launch(loss)

@@ -9,7 +9,7 @@ KERNELS = {  # name: its file
     "group_norm_forward": "group_norm.cu",
     "group_norm_backward": "group_norm.cu",
     "adamw_ema": "adamw_ema.cu",
-    "next_step": "adamw_ema.cu",
+    "end_of_step": "adamw_ema.cu",
     "sum_of_squares": "adamw_ema.cu",
     "clip_scale": "adamw_ema.cu",
     "im2col": "im2col.cu",
@@ -18,7 +18,9 @@ KERNELS = {  # name: its file
     "from_rows": "row_layout.cu",
     "softmax_forward": "softmax.cu",
     "softmax_backward": "softmax.cu",
+    "words": "philox.cu",
     "uniforms": "philox.cu",
+    "uniforms64": "philox.cu",
     "normals": "philox.cu",
 }
 NULL = np.uintp(0)  # a pointer to nothing, for an array that is not there

@@ -21,11 +21,16 @@ _mode = threading.local()
 @contextlib.contextmanager
 def plain():
     """Inside, every op of this thread is its plain reference: to compare, or to step through one in a debugger."""
-    before, _mode.plain = getattr(_mode, "plain", False), True
+    before, _mode.plain = is_plain(), True
     try:
         yield
     finally:
         _mode.plain = before
+
+
+def is_plain():
+    """Whether this thread is inside `with plain()`."""
+    return getattr(_mode, "plain", False)
 
 
 def has_fast_version(reference):
@@ -34,7 +39,7 @@ def has_fast_version(reference):
 
     @functools.wraps(reference)
     def op(first, *args, **kwargs):
-        room = None if getattr(_mode, "plain", False) else _room(first)
+        room = None if is_plain() else _room(first)
         if room is not None:
             if room not in fast:  # a room is entered when first needed, so that importing minidiff stays quick
                 fast[room] = getattr(importlib.import_module(room), reference.__name__, None)

@@ -76,6 +76,9 @@ class Path:
     rederive    make eps agree with the clipped x0, for samplers that step with eps alone
     cond        handed to the denoiser as it is
     rng         None, a seed, or a generator
+    graph       on a GPU: True asks the denoiser as one CUDA graph where it can be one, False the same launch by launch
+                (the same bits), None asks it as it is: for somebody who records the whole run
+    tf32        on a GPU: round the factors of matrix products to 10 bits
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class Path:
         rederive=False,
         cond=None,
         rng=None,
+        graph=True,
+        tf32=False,
     ):
         self.schedule = getattr(denoiser, "schedule", None)
         if not callable(denoiser) or self.schedule is None:
@@ -124,6 +129,11 @@ class Path:
         if from_clean:
             first = self.points[self.start]
             self.x = first.alpha * x + first.sigma * self.noise()
+        self._ask = self._denoiser
+        if hasattr(xp, "RawKernel") and graph is not None:
+            from ..gpu.sampling_step import recorded
+
+            self._ask = recorded(self._denoiser, self.x, len(self) - self.start, cond, graph, tf32)
 
     @property
     def s_max(self):
@@ -140,7 +150,7 @@ class Path:
 
     def denoise(self, x, point):
         """(x0, eps) of x at this point: one evaluation of the network."""
-        return self._denoiser(x, point.t, self.cond)
+        return self._ask(x, point.t, self.cond)
 
     def clip(self, x0):
         """x0 held to its bounds, if this run has any; for samplers that work out x0 themselves."""
@@ -148,7 +158,7 @@ class Path:
 
     def predict(self, x, point):
         """(x0, eps, share): also where between its bounds the network puts the variance, if it learned to say."""
-        return self._denoiser.predict(x, point.t, self.cond)
+        return self._ask.predict(x, point.t, self.cond)
 
     def noise(self):
         """Fresh standard normal noise of x's shape, dtype and device."""

@@ -32,8 +32,7 @@ class EMA:
 
     def update(self):
         """Take the weights as they are now into the average."""
-        if self.swapped:
-            raise RuntimeError("the model holds the average now: leave `with ema.applied()` before training on")
+        self.check_not_applied()
         keep = self.decay_at(self.n)
         self.n += 1
 
@@ -41,6 +40,11 @@ class EMA:
             self.average[part] += (1 - keep) * (self.arena.values[part] - self.average[part])
 
         self.arena.walk(take_in)
+
+    def check_not_applied(self):
+        """Raises RuntimeError while the model holds the average: training would move the wrong numbers."""
+        if self.swapped:
+            raise RuntimeError("the model holds the average now: leave `with ema.applied()` before training on")
 
     @contextlib.contextmanager
     def applied(self):

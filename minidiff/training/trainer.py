@@ -13,10 +13,12 @@ import numpy as np
 from ..backend import to_numpy
 from ..data.batches import batch_indices
 from ..nn import training as dropout_from
+from ..ops.dispatch import is_plain
 from ..progress import progress as progress_bar
 from ..rng import Rng
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
+from .arguments import check, each
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
@@ -51,6 +53,8 @@ class Trainer:
     sample      sample(trainer) -> images, called with the averaged weights in the model every `sample_every` steps
     callbacks   functions of the trainer, called after every step
     config      kept in the checkpoint: whatever is needed to build model and objective again (JSON)
+    graph, tf32 on a GPU: False takes its steps launch by launch, not as one CUDA graph (the same bits, for a debugger);
+                True rounds the factors of matrix products to 10 bits
 
     Attributes: done (steps taken), history, arena, optimizer, ema, xp.
     Raises ValueError/TypeError for bad arguments, NotFinite when a loss or gradient is NaN or infinite.
@@ -59,35 +63,46 @@ class Trainer:
     def __init__(
         self, model, objective, images, labels=None, *, steps=1000, batch_size=64, lr=1e-3, curve="cosine", warmup=0,
         betas=(0.9, 0.999), weight_decay=0.01, grad_clip=1.0, ema_decay=0.999, seed=0, folder=None,
-        checkpoint_every=None, sample=None, sample_every=None, callbacks=(), config=None,
+        checkpoint_every=None, sample=None, sample_every=None, callbacks=(), config=None, graph=True, tf32=False,
     ):  # fmt: skip
         whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
-        _check(whole, warmup, grad_clip, images, labels, sample)
+        check(whole, warmup, grad_clip, images, labels, sample)
         self.model, self.objective, self.seed, self.config = model, objective, seed, config
         self.steps, self.batch_size, self.lr, self.curve, self.warmup = steps, batch_size, lr, curve, warmup
         self.grad_clip, self.checkpoint_every, self.sample_every = grad_clip, checkpoint_every, sample_every
-        self.sample, self.callbacks = sample, list(callbacks)
-        learning_rate(0, lr=lr, steps=steps, warmup=warmup, curve=curve)  # a bad curve is found now, not later
+        self.sample, self.callbacks, self.graph, self.tf32 = sample, list(callbacks), graph, tf32
+        self.rate(0)  # a bad curve is found now, not later
         self.arena = Arena.of(model)
         self.optimizer = AdamW(self.arena, lr, betas, weight_decay=weight_decay)
         Rng(seed)  # ... and so is a bad seed
         self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
-        self.labels = _each(labels, xp.asarray)
+        self.labels = each(labels, xp.asarray)
         self.folder = Path(folder) if folder is not None else None
         self.history = History(self.folder / "log.csv" if self.folder else None)
         self.done = 0
         self._seconds = 0.0
         self._unseen = []  # (step, loss, lr, norm, seconds) of steps whose numbers have not been looked at yet
         self._look_every = 1 if xp is np else GPU_LOOK
+        self._device_step = None  # a gpu.training_step.TrainingStep, made when first needed
 
     # ---- stepping ----------------------------------------------------------------------------------------------------
 
     def step(self):
         """One training step.   -> the loss, a float (on a GPU a 0-d array, so that nothing waits for it)"""
-        start, k = time.perf_counter(), self.done
-        lr = learning_rate(k, lr=self.lr, steps=self.steps, warmup=self.warmup, curve=self.curve)
+        start, lr = time.perf_counter(), self.rate(self.done)
+        loss, norm = self._on_device() if self._has_kernels() else self._plain_step(lr)
+        self.done += 1
+        self._seconds += time.perf_counter() - start
+        self._unseen.append((self.done, loss, lr, norm, self._seconds))
+        if self.done % self._look_every == 0:
+            self.look()
+        self._after_step()
+        return loss
+
+    def _plain_step(self, lr):
+        k = self.done
         x0, cond = self.batch(k)
         self.arena.zero_grad()
         with dropout_from(Rng(self.seed, DROPOUT, k, self.xp)):
@@ -104,18 +119,31 @@ class Trainer:
         self.optimizer.step(lr)
         if self.ema is not None:
             self.ema.update()
-        self.done += 1
-        self._seconds += time.perf_counter() - start
-        self._unseen.append((self.done, loss, lr, norm, self._seconds))
-        if self.done % self._look_every == 0:
-            self.look()
-        self._after_step()
-        return loss
+        return loss, norm
+
+    def _has_kernels(self):
+        """Whether the arrays are such as the GPU room's kernels take, and nobody asked for the plain ops."""
+        return hasattr(self.xp, "RawKernel") and self.arena.dtype == np.float32 and not is_plain()
+
+    def _on_device(self):
+        if self._device_step is None:
+            from ..gpu.training_step import TrainingStep
+
+            self._device_step = TrainingStep(self, self.graph, self.tf32)
+        return self._device_step()
+
+    def rate(self, k):
+        """The learning rate of step k (from 0)."""
+        return learning_rate(k, lr=self.lr, steps=self.steps, warmup=self.warmup, curve=self.curve)
+
+    def batch_indices(self, k):
+        """Which examples step k (from 0) trains on.   -> int64 (B,), on the host"""
+        return batch_indices(len(self.images), self.batch_size, k, self.seed)
 
     def batch(self, k):
         """What step k (from 0) trains on.   -> images (B, ...), labels with B rows or None"""
-        index = self.xp.asarray(batch_indices(len(self.images), self.batch_size, k, self.seed))
-        return self.images[index], _each(self.labels, lambda a: a[index])
+        index = self.xp.asarray(self.batch_indices(k))
+        return self.images[index], each(self.labels, lambda a: a[index])
 
     def run(self, steps=None, progress=True):
         """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History
@@ -217,35 +245,3 @@ class Trainer:
         self.history.resume(self.done)
         self._seconds = self.history.seconds[-1] if len(self.history) else 0.0
         return self
-
-
-def _check(whole, warmup, grad_clip, images, labels, sample):
-    for name, value in whole.items():
-        optional = name.endswith("_every")
-        if not (optional and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
-            raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1" + (", or None" if optional else ""))
-    if not isinstance(warmup, (int, np.integer)) or warmup < 0:
-        raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, at least 0")
-    if grad_clip is not None and not grad_clip > 0:
-        raise ValueError(f"grad_clip: got {grad_clip!r}, expected a number > 0, or None")
-    if not hasattr(images, "shape") or images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"images: got {getattr(images, 'shape', type(images).__name__)}, expected an array (N, ...), N >= 1")
-    if images.dtype.kind != "f":
-        raise TypeError(f"images: got {images.dtype}, expected floats (pixels in [-1, 1])")
-    if isinstance(images, np.ndarray) and not np.isfinite(images).all():
-        raise ValueError(f"images: {int((~np.isfinite(images)).sum())} of {images.size} numbers are NaN or infinite")
-    rows = []
-    _each(labels, lambda a: rows.append(len(a)))
-    if any(n != len(images) for n in rows):
-        raise ValueError(f"labels: got {', '.join(map(str, rows))} rows, expected one for each of {len(images)} images")
-    if sample is not None and not callable(sample):
-        raise TypeError(f"sample: got {type(sample).__name__}, expected a function of the trainer that returns images")
-
-
-def _each(labels, f):
-    """f of every array of the labels, in the same arrangement."""
-    if labels is None:
-        return None
-    if isinstance(labels, dict):
-        return {name: f(a) for name, a in labels.items()}
-    return tuple(map(f, labels)) if isinstance(labels, tuple) else f(labels)

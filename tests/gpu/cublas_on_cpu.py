@@ -3,6 +3,7 @@
 import ctypes
 
 import numpy as np
+from strict_cupy import recording
 
 
 class Function:
@@ -53,8 +54,12 @@ class Library:
         A = _matrices(a, rows_a, columns_a, lda, stride_a, batch)
         B = _matrices(b, rows_b, columns_b, ldb, stride_b, batch)
         C = _matrices(c, m, n, ldc, stride_c, batch)
-        product = (A.swapaxes(1, 2) if op_a else A) @ (B.swapaxes(1, 2) if op_b else B)
-        C[...] = alpha * product + (beta * C if beta else 0)  # with beta 0, what stood there is not looked at
+        A, B = A.swapaxes(1, 2) if op_a else A, B.swapaxes(1, 2) if op_b else B
+
+        def multiply():
+            C[...] = alpha * (A @ B) + (beta * C if beta else 0)  # with beta 0, what stood there is not looked at
+
+        recording.do(multiply)
         return 0
 
 

@@ -1,11 +1,13 @@
 // CUDA C on the CPU: enough of the language to run a kernel with right numbers, and to catch it misbehaving.
 //
-// Every CUDA thread is a fibre. One block runs at a time; a fibre runs until it ends or waits at a barrier, then the
-// next one runs. What this finds: a barrier that not all threads reach, shared memory read before it is written (it
+// One block runs at a time; a thread runs until it ends or waits at a barrier, then the next one runs. A fibre carries
+// thread after thread, and stays with the first that has to wait: a kernel without barriers needs a single one. What this
+// finds: a barrier that not all threads reach, shared memory read before it is written (it
 // starts as NaN in every block), and, since threads and blocks can also be run from last to first, results that hang
 // on an order nobody promised. With g++'s sanitizers: accesses out of bounds and undefined arithmetic.
 // What it cannot find: anything about speed, and races within what runs between two barriers of one thread.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -37,47 +39,81 @@ namespace cpu {
 
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, DONE };
 
-struct Fibre {
-  ucontext_t context;
-  std::vector<char> stack;
-  dim3 thread;
+struct Thread {
+  dim3 index;
   int number;  // within its block; its warp is number / 32, its lane number % 32
   State state;
+  int fibre;      // the one that carries it
   double posted;  // what it shows the other lanes of its warp
 };
 
+struct Fibre {
+  ucontext_t context;
+  jmp_buf place;  // where it waits
+  std::vector<char> stack;
+};
+
 static const size_t STACK = 64 * 1024;
+static std::vector<Thread> threads;
 static std::vector<Fibre> fibres;
-static Fibre* current;
+static Thread* current;
 static ucontext_t scheduler;
+static jmp_buf scheduler_place;
 static dim3 grid, block, block_index;
 static void (*kernel)(void**);
 static void** arguments;
+static int total, begun;
+static bool backwards;
+
+static Thread& in_order(int k) { return threads[backwards ? total - 1 - k : k]; }
+
+// To and from a fibre. swapcontext asks the system for the signal mask every time, which is most of a run; a jump does not.
+// The address sanitizer has to see a change of stacks, and gets the slow way.
+#ifdef __SANITIZE_ADDRESS__
+static void enter(Fibre& f, bool) { swapcontext(&scheduler, &f.context); }
+static void leave(Fibre& f) { swapcontext(&f.context, &scheduler); }
+static void end() {}  // returning goes back to the scheduler: uc_link
+#else
+static void enter(Fibre& f, bool fresh) {
+  if (_setjmp(scheduler_place)) return;
+  if (fresh) setcontext(&f.context);
+  _longjmp(f.place, 1);
+}
+static void leave(Fibre& f) {
+  if (!_setjmp(f.place)) _longjmp(scheduler_place, 1);
+}
+static void end() { _longjmp(scheduler_place, 1); }
+#endif
 
 static void wait(State where) {
   current->state = where;
-  swapcontext(&current->context, &scheduler);
+  leave(fibres[current->fibre]);
 }
 
-static void body() {
-  kernel(arguments);
-  current->state = DONE;  // returning goes back to the scheduler: uc_link
+static void carry(int fibre) {
+  while (begun < total) {
+    current = &in_order(begun++);
+    current->fibre = fibre;
+    kernel(arguments);
+    current->state = DONE;
+  }
+  end();
 }
 
 // Opens every barrier at which all have arrived. Returns what is wrong when none has.
 static const char* open_barriers() {
-  size_t total = fibres.size(), at_block = 0, at_warp = 0;
-  for (Fibre& f : fibres) at_block += f.state == AT_BLOCK_BARRIER, at_warp += f.state == AT_WARP_BARRIER;
+  int at_block = 0, at_warp = 0;
+  for (Thread& t : threads) at_block += t.state == AT_BLOCK_BARRIER, at_warp += t.state == AT_WARP_BARRIER;
   if (at_block == total) {
-    for (Fibre& f : fibres) f.state = READY;
+    for (Thread& t : threads) t.state = READY;
     return nullptr;
   }
   bool opened = false;
-  for (size_t first = 0; first < total; first += 32) {
-    size_t last = std::min(first + 32, total), arrived = 0;
-    for (size_t i = first; i < last; i++) arrived += fibres[i].state == AT_WARP_BARRIER;
+  for (int first = 0; first < total; first += 32) {
+    int last = std::min(first + 32, total), arrived = 0;
+    for (int i = first; i < last; i++) arrived += threads[i].state == AT_WARP_BARRIER;
     if (arrived == last - first) {
-      for (size_t i = first; i < last; i++) fibres[i].state = READY;
+      for (int i = first; i < last; i++) threads[i].state = READY;
       opened = true;
     }
   }
@@ -86,30 +122,34 @@ static const char* open_barriers() {
                  : "__syncthreads is not reached by all threads of the block";
 }
 
-static const char* run_block(bool backwards) {
+static const char* run_block() {
   if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);  // that is NaN
-  int total = (int)fibres.size();
   for (int i = 0; i < total; i++) {
-    Fibre& f = fibres[i];
-    f.thread = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-    f.number = i;
-    f.state = READY;
+    dim3 index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
+    threads[i] = {index, i, READY, 0, 0.0};
+  }
+  begun = 0;
+  for (int used = 0; begun < total; used++) {
+    if (used == (int)fibres.size()) fibres.emplace_back();
+    Fibre& f = fibres[used];
+    f.stack.resize(STACK);
     getcontext(&f.context);
     f.context.uc_stack.ss_sp = f.stack.data();
     f.context.uc_stack.ss_size = f.stack.size();
     f.context.uc_link = &scheduler;
-    makecontext(&f.context, body, 0);
+    makecontext(&f.context, (void (*)())carry, 1, used);
+    enter(f, true);
   }
   for (;;) {
     int ran = 0, done = 0;
     for (int k = 0; k < total; k++) {
-      Fibre& f = fibres[backwards ? total - 1 - k : k];
-      if (f.state == READY) {
-        current = &f;
-        swapcontext(&scheduler, &f.context);
+      Thread& t = in_order(k);
+      if (t.state == READY) {
+        current = &t;
+        enter(fibres[t.fibre], false);
         ran++;
       }
-      done += f.state == DONE;
+      done += t.state == DONE;
     }
     if (done == total) return nullptr;
     if (!ran) {
@@ -119,15 +159,16 @@ static const char* run_block(bool backwards) {
   }
 }
 
-static const char* launch(void (*function)(void**), void** args, dim3 g, dim3 b, bool backwards) {
-  kernel = function, arguments = args, grid = g, block = b;
-  fibres.resize((size_t)b.x * b.y * b.z);
-  for (Fibre& f : fibres) f.stack.resize(STACK);
+static const char* launch(void (*function)(void**), void** args, dim3 g, dim3 b, bool last_to_first) {
+  kernel = function, arguments = args, grid = g, block = b, backwards = last_to_first;
+  total = b.x * b.y * b.z;
+  threads.resize(total);
+  if (fibres.empty()) fibres.reserve(1024);  // they must not move: a context points into itself
   size_t blocks = (size_t)g.x * g.y * g.z;
   for (size_t k = 0; k < blocks; k++) {
     size_t i = backwards ? blocks - 1 - k : k;
     block_index = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
-    const char* wrong = run_block(backwards);
+    const char* wrong = run_block();
     if (wrong) return wrong;
   }
   return nullptr;
@@ -137,18 +178,18 @@ static const char* launch(void (*function)(void**), void** args, dim3 g, dim3 b,
 template <class T>
 static T from_lane(T value, int from) {
   int first = current->number / 32 * 32, lane = current->number % 32;
-  int lanes = std::min<int>(32, (int)fibres.size() - first);
+  int lanes = std::min<int>(32, total - first);
   memcpy(&current->posted, &value, sizeof value);
   wait(AT_WARP_BARRIER);
   T theirs;
-  memcpy(&theirs, &fibres[first + (from >= 0 && from < lanes ? from : lane)].posted, sizeof theirs);
+  memcpy(&theirs, &threads[first + (from >= 0 && from < lanes ? from : lane)].posted, sizeof theirs);
   wait(AT_WARP_BARRIER);
   return theirs;
 }
 
 }  // namespace cpu
 
-#define threadIdx (cpu::current->thread)
+#define threadIdx (cpu::current->index)
 #define blockIdx (cpu::block_index)
 #define blockDim (cpu::block)
 #define gridDim (cpu::grid)

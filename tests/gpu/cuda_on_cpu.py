@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from strict_cupy import recording
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 COMPILER = shutil.which("g++")
@@ -50,9 +51,14 @@ class RawKernel:
             raise TypeError(f"{self.name}: {len(args)} arguments for {len(self.types)} parameters")
         held = [self._argument(i, a, t) for i, (a, t) in enumerate(zip(args, self.types, strict=True))]
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(h) for h in held))
-        wrong = self._launch(pointers, (ctypes.c_uint * 6)(*grid, *block), int(self.backwards))
-        if wrong:
-            raise RuntimeError(f"{self.name}: {wrong.decode()}")
+        shape, backwards = (ctypes.c_uint * 6)(*grid, *block), int(self.backwards)
+
+        def run(held=held):  # held: what the pointers point to
+            wrong = self._launch(pointers, shape, backwards)
+            if wrong:
+                raise RuntimeError(f"{self.name}: {wrong.decode()}")
+
+        recording.do(run)
 
     def _argument(self, i, value, type_):
         where = f"{self.name}: argument {i} ({type_})"
@@ -90,7 +96,7 @@ extern "C" const char* launch(void** a, unsigned* d, int backwards) {{
   return cpu::launch(call, a, {{d[0], d[1], d[2]}}, {{d[3], d[4], d[5]}}, backwards);
 }}
 """
-    flags = ("-std=c++17", "-O1", "-w", "-shared", "-fPIC", *(SANITIZE if sanitize else ()))
+    flags = ("-std=c++17", "-O1", "-w", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", *(SANITIZE if sanitize else ()))
     key = hashlib.sha256((source + HEADER.read_text() + str(flags)).encode()).hexdigest()[:20]
     folder = Path(tempfile.gettempdir()) / f"minidiff-cuda-on-cpu-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

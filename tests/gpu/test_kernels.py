@@ -6,7 +6,6 @@ import pytest
 from minidiff import nn, ops
 from minidiff.gpu import add_group_norm_silu
 from minidiff.gpu.optimizer import Update
-from minidiff.gpu.rng import DeviceRng
 from minidiff.gpu.source import KERNELS, source
 from minidiff.ops.dispatch import plain
 from minidiff.rng import Rng
@@ -149,18 +148,54 @@ def test_what_no_kernel_takes_goes_to_the_reference(xp, rng):
 
 @pytest.mark.parametrize("seed, stream, step, n", [(0, 0, 0, 1), (2**64 - 1, 7, 812, 1001), (5, 2**32 - 1, 2**32 - 1, 514)])
 def test_random_numbers_are_those_of_rng(xp, seed, stream, step, n):
-    ours, numpys = DeviceRng(seed, stream, step, xp), Rng(seed, stream, step)
+    ours, numpys = Rng(seed, stream, step, xp), Rng(seed, stream, step)
     for _ in range(2):  # a second call draws on
         np.testing.assert_array_equal(ours.random((n,)).get(), numpys.random((n,)))
         np.testing.assert_allclose(ours.standard_normal((n, 1)).get(), numpys.standard_normal((n, 1)), rtol=3e-6, atol=2e-6)
+    np.testing.assert_array_equal(ours.random(n, np.float64).get(), numpys.random(n, np.float64))
     np.testing.assert_array_equal(ours.integers(3, 90, n).get(), numpys.integers(3, 90, n))
+    np.testing.assert_array_equal(ours.bits(n).get(), numpys.bits(n))
+    np.testing.assert_array_equal(ours.permutation(n).get(), numpys.permutation(n))
+    np.testing.assert_allclose(ours.standard_normal(n, np.float64).get(), numpys.standard_normal(n, np.float64), rtol=1e-12)
     np.testing.assert_array_equal(ours.at(step=3).random(5).get(), numpys.at(step=3).random(5))
 
 
+KNOWN = [  # Random123 (Salmon et al. 2011), kat_vectors: philox4x32, 10 rounds. counter, key -> words
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
+     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+]  # fmt: skip
+BLOCK = """
+extern "C" __global__ void block(unsigned* out, unsigned a, unsigned b, unsigned c, unsigned d, unsigned k, unsigned l) {
+  uint4 words = philox(make_uint4(a, b, c, d), k, l);
+  out[0] = words.x, out[1] = words.y, out[2] = words.z, out[3] = words.w;
+}
+"""
+
+
+@pytest.mark.parametrize("counter, key, words", KNOWN)
+def test_philox_against_its_published_known_answers(xp, counter, key, words, outside):
+    out = xp.zeros(4, np.uint32)
+    xp.RawKernel(source("philox.cu") + BLOCK, "block")((1,), (1,), (out, *map(np.uint32, (*counter, *key))))
+    outside(out.get(), words, atol=0)
+
+
+def test_the_first_words_of_seed_nought(xp, outside):
+    outside(Rng(0, xp=xp).bits(4).get(), KNOWN[0][2], atol=0)
+
+
 def test_a_clock_moves_the_random_numbers(xp):
-    ours = DeviceRng(9, 1, 0, xp)
-    ours.clock += 41
-    np.testing.assert_array_equal(ours.random(8).get(), Rng(9, 1, 41).random(8))
+    clock = xp.zeros(1, np.uint32)
+    ours = Rng(9, 1, 5, xp, clock)
+    clock += 36
+    for draw in (
+        lambda r: r.random(8),
+        lambda r: r.random(3, np.float64),
+        lambda r: r.bits(5),
+        lambda r: r.integers(9, size=4),
+    ):
+        np.testing.assert_array_equal(draw(ours.at()).get(), draw(Rng(9, 1, 41)))
 
 
 def _training_state(xp, rng, sizes=((3, 5), (70,), (1,))):
@@ -183,19 +218,17 @@ def test_update_is_clip_adamw_and_ema(xp, max_norm, with_ema):
         norm = clip_grad_norm(plain_one[0], max_norm)
         plain_one[1].step(lr)
         plain_one[2].update()
-        update()
-        np.testing.assert_allclose(update.norm.get(), norm, rtol=1e-6)
+        update(xp.full(1, i, np.float32))
+        np.testing.assert_allclose(update.log.get()[i % 2], [i, norm], rtol=1e-6)
         if i == 1:
-            update.finish()  # in the middle, once
             update = Update(ours[1], ours[2] if with_ema else None, rates[2:], max_norm)
-    update.finish()
     for a, b in ((ours[0].values, plain_one[0].values), (ours[1].m, plain_one[1].m), (ours[1].v, plain_one[1].v)):
         np.testing.assert_allclose(a.get(), b, rtol=1e-5, atol=1e-7)
     if with_ema:
         np.testing.assert_allclose(ours[2].average.get(), plain_one[2].average, rtol=1e-5, atol=1e-7)
         assert ours[2].n == plain_one[2].n
     assert ours[1].t == plain_one[1].t
-    with pytest.raises(RuntimeError, match="all 0 steps"):
+    with pytest.raises(RuntimeError, match="all 2 steps"):
         update()
 
 

@@ -24,7 +24,13 @@ extern "C" __global__ void adamw_ema(float* __restrict__ weight, const float* __
   }
 }
 
-extern "C" __global__ void next_step(unsigned* step) { step[0]++; }
+// Loss and norm of the step into its row of the log of the whole run; then the next step may come.
+extern "C" __global__ void end_of_step(unsigned* step, const float* __restrict__ loss, const double* __restrict__ norm,
+                                       double* __restrict__ log) {
+  log[(size_t)2 * step[0]] = loss ? (double)loss[0] : 0.0;
+  log[(size_t)2 * step[0] + 1] = norm[0];
+  step[0]++;
+}
 
 // The sum of a value over a block's threads (a multiple of 32), in an order that does not change. Right in thread 0.
 __device__ double block_sum(double mine) {

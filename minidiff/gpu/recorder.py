@@ -1,0 +1,95 @@
+"""CUDA graphs: hundreds of small launches recorded once, then started by a single call.
+
+What may stand in a recorded step: kernels, and nothing that uploads, waits, or goes through CuPy's own cuBLAS. Python
+numbers are frozen into the recording; what changes from step to step lies in device memory at fixed addresses: the batch
+indices, the clock of the random numbers, the row of the table of learning rates.
+"""
+
+import contextlib
+import functools
+import gc
+import warnings
+
+from . import matmul
+from .cublas import Cublas
+
+WARM_UPS = 2  # runs before the recording: kernels are compiled, tables uploaded, memory taken
+
+
+@functools.cache
+def machine(xp, tf32):
+    """The stream that recordable work runs on, and the cuBLAS handle that belongs to it: one pair for a whole process."""
+    stream = xp.cuda.Stream(non_blocking=True)
+    with stream:
+        return stream, Cublas(xp, stream.ptr, tf32)
+
+
+class Recorded:
+    """A step on the device, as a CUDA graph: run as it is WARM_UPS times, then recorded, and replayed ever after.
+
+    step    a function without arguments, the same work every time; what it returns lies in the same arrays from the
+            recording on, with new contents
+    graph   False runs it as it is every time, launch by launch: the same kernels on the same stream, hence the same bits
+    tf32    factors of matrix products rounded to 10 bits, as PyTorch's convolutions are by default
+
+    Every call is one real step. A step that cannot be recorded goes on launch by launch, with one warning that says why.
+    The memory pool is private: what is freed while recording would otherwise be handed to others, over whose data a
+    replay would then write.
+    """
+
+    def __init__(self, xp, step, graph=True, tf32=False):
+        self.xp, self.step, self.recordable = xp, step, graph
+        self.stream, self.blas = machine(xp, tf32)
+        self.pool = xp.cuda.MemoryPool()
+        self.given, self.taken = (xp.cuda.Event(disable_timing=True) for _ in range(2))
+        self.runs, self.graph, self.result = 0, None, None
+
+    def __call__(self):
+        """-> what the step returns"""
+        self.runs += 1
+        if self.graph is None and self.recordable and self.runs > WARM_UPS:
+            self._record()
+        with self._in_turn():
+            if self.graph is None:
+                with self._here():
+                    return self.step()
+            self.graph.launch(self.stream)
+        return self.result
+
+    def _record(self):
+        self.stream.synchronize()
+        gc.collect()  # what garbage holds of the device is given back now, not in the middle of the recording
+        try:
+            with self._here():
+                self.graph, self.result = capture(self.stream, self.step)
+        except (NotImplementedError, RuntimeError) as error:
+            self.recordable = False
+            reason = str(error).strip().partition("\n")[0]
+            warnings.warn(f"this step cannot be a CUDA graph and goes on launch by launch: {reason}", stacklevel=3)
+
+    @contextlib.contextmanager
+    def _here(self):
+        with self.stream, self.xp.cuda.using_allocator(self.pool.malloc), matmul.using(self.blas):
+            yield
+
+    @contextlib.contextmanager
+    def _in_turn(self):
+        """After what the current stream has been given so far, and before what it is given next; the host waits for none."""
+        current = self.xp.cuda.get_current_stream()
+        self.given.record(current)
+        self.stream.wait_event(self.given)
+        yield
+        self.taken.record(self.stream)
+        current.wait_event(self.taken)
+
+
+def capture(stream, step):
+    """-> (the graph of what step() asks of the stream, what step() returned)"""
+    stream.begin_capture()
+    try:
+        result = step()
+    except BaseException:
+        with contextlib.suppress(Exception):  # a broken capture has to be ended, and says once more that it is broken
+            stream.end_capture()
+        raise
+    return stream.end_capture(), result

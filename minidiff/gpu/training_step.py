@@ -1,0 +1,62 @@
+"""A Trainer's step on the device: nothing is uploaded but the batch indices, nothing waits, and a CUDA graph holds it all."""
+
+import numpy as np
+
+from ..nn import training as dropout_from
+from ..rng import Rng
+from ..training.arguments import each
+from ..training.trainer import DROPOUT, NOISE
+from .optimizer import Update
+from .recorder import Recorded
+
+SPARE = 256  # rows of the tables for steps beyond the run's length
+
+
+class TrainingStep:
+    """One step of a float32 Trainer on the device, with the numbers of the trainer's plain step.
+
+    trainer   a Trainer; graph, tf32: see `recorder.Recorded`
+    step() -> (loss, norm), 0-d float64 arrays that stay as they are: views into a log of the whole run
+
+    The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they were changed from
+    outside (a checkpoint was taken over), tables and graph are made anew.
+    """
+
+    def __init__(self, trainer, graph=True, tf32=False):
+        graph = graph and not getattr(trainer.objective, "waits", False)
+        self.trainer, self.options, self.place = trainer, (graph, tf32), None
+
+    def __call__(self):
+        if self.place != self._place() or self.update.taken == self.update.rows:
+            self._begin()
+        self.index.set(self.trainer.batch_indices(self.trainer.done))
+        self.update.count()
+        self.recorded()
+        self.place = self._place(ahead=1)
+        row = self.update.log[self.update.taken - 1]
+        return row[0], row[1]
+
+    def _begin(self):
+        t, xp = self.trainer, self.trainer.xp
+        last = max(t.steps, t.done + SPARE)
+        self.update = Update(t.optimizer, t.ema, [t.rate(k) for k in range(t.done, last)], t.grad_clip)
+        self.index = xp.zeros(t.batch_size, dtype=np.int64)
+        self.noise, self.dropout = (
+            Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (NOISE, DROPOUT)
+        )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
+        self.recorded = Recorded(xp, self._step, *self.options)
+
+    def _step(self):
+        """What is recorded."""
+        trainer = self.trainer
+        x0, cond = trainer.images[self.index], each(trainer.labels, lambda a: a[self.index])
+        trainer.arena.grads.fill(0)
+        with dropout_from(self.dropout.at()):
+            loss, back = trainer.objective(trainer.model, x0, self.noise.at(), cond)
+        back()
+        self.update.launch(trainer.xp.asarray(loss, dtype=np.float32))
+
+    def _place(self, ahead=0):
+        """What an undisturbed run would find: the step, and what optimizer and average have counted."""
+        ema = self.trainer.ema
+        return self.trainer.done + ahead, self.trainer.optimizer.t, None if ema is None else ema.n
