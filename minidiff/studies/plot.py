@@ -70,7 +70,8 @@ def side_by_side(pictures, path):
     for i, ((name, _), grid) in enumerate(zip(pictures, grids, strict=True)):
         bottom = height - (i + 1) * (high + gap)
         axes = figure.add_axes((label / width, bottom / height, wide / width, high / height))
-        axes.imshow(grid[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        shown = grid if grid.shape[-1] == 3 else grid[..., 0]
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         figure.text((label - 0.08) / width, (bottom + high / 2) / height, name, ha="right", va="center", fontsize=9)
     figure.savefig(path)

@@ -1,0 +1,107 @@
+"""Recipe `dalle2`: from a text to the vector of a picture, and from that vector to the picture.
+
+Ramesh et al. 2022 (arXiv:2204.06125), in miniature.
+"""
+
+import math
+
+from ..data import captioned_shapes, tokenizer
+from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
+from ..models import EmbeddingUNet, Prior, TextCondition
+from ..samplers import sample
+from .clip import FEATURES, SIZE, ClipStage
+from .imagen import BLOCKS, KINDS, LOOK
+from .stage import Recipe, Stage
+
+SCHEDULE = Schedule.cosine(1000)
+SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
+PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
+PRIOR_GUIDANCE = 1.0
+
+
+class PriorStage(Stage):
+    """Vectors of pictures out of noise, told of their captions."""
+
+    name = "prior"
+    steps = 3000
+    options = {"batch_size": 128, "lr": 1e-3, "ema_decay": 0.998}
+
+    def model(self, rng, parts):
+        return Prior(FEATURES, FEATURES, FEATURES, tokenizer.LENGTH, width=64, rng=rng)
+
+    def objective(self, parts):
+        return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
+        return encode_images(parts, images), encode_text(parts, captions)
+
+
+class DecoderStage(Stage):
+    """Noise out of pictures, told of their vectors; it sees no caption."""
+
+    name = "decoder"
+    steps = 5000
+    options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
+
+    def model(self, rng, parts):
+        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(48, 64), rng=rng, **BLOCKS)
+
+    def objective(self, parts):
+        return SimpleLoss(SCHEDULE, "v", cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, _ = captioned_shapes(n, SIZE, rng, kinds=KINDS)
+        return images, encode_images(parts, images)
+
+    def sample(self, model, parts, rng):
+        return draw({**parts, "decoder": model}, LOOK, GUIDANCE, rng)
+
+
+def encode_images(parts, images):
+    """The vectors of pictures (n, FEATURES), of about unit variance."""
+    return parts["clip"].embed_images(images) * SCALE
+
+
+def encode_text(parts, texts):
+    """What the prior is told of texts: features of each token, which of them are there, and the vector of the whole."""
+    ids = tokenizer.encode(texts)
+    features, vectors = parts["clip"].embed_texts(ids)
+    return TextCondition(features, ids != tokenizer.PAD, vectors * SCALE)
+
+
+def imagine(parts, prompts, guidance, rng, steps=None, progress=False):
+    """The prior: vectors that pictures of these prompts could have.   ->   float32 (n, FEATURES)"""
+    denoiser = cfg(Denoiser(parts["prior"], SCHEDULE, "x0"), encode_text(parts, prompts), guidance)
+    return sample("dpmpp_2m", denoiser, (len(prompts), FEATURES), steps=steps or PRIOR_STEPS, rng=rng, progress=progress)
+
+
+def decode(parts, vectors, guidance, rng, steps=None, progress=False):
+    """The decoder: pictures with these vectors.   ->   float32 (n, 32, 32, 3)"""
+    denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "v"), vectors, guidance))
+    shape = (len(vectors), SIZE, SIZE, 3)
+    return sample("dpmpp_2m", denoiser, shape, steps=steps or STEPS, rng=rng, progress=progress).clip(-1, 1)
+
+
+def draw(parts, prompts, guidance, rng, steps=None, progress=False):
+    """Pictures of prompts.   ->   float32 (n, 32, 32, 3). guidance: of prior and decoder alike; steps: of the decoder"""
+    vectors = imagine(parts, prompts, guidance, rng, progress=progress)
+    return decode(parts, vectors, guidance, rng, steps, progress)
+
+
+def variations(parts, images, guidance, rng, steps=None, progress=False):
+    """Other pictures with the same vector: what the contrastive encoder keeps stays, the rest is drawn anew.
+
+    images float32 in [-1, 1] (n, 32, 32, 3)   ->   likewise. Section 3.1 of the paper
+    """
+    return decode(parts, encode_images(parts, images), guidance, rng, steps, progress)
+
+
+RECIPE = Recipe(
+    "dalle2",
+    "a prior from texts to vectors of pictures, and a decoder from those to pictures",
+    (ClipStage(), PriorStage(), DecoderStage()),
+    minutes=12.0,
+    draw=draw,
+    guidance=GUIDANCE,
+)

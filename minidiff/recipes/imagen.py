@@ -1,0 +1,115 @@
+"""Recipe `imagen`: a text encoder that never saw a picture, a small picture from its words, and a large one from the small.
+
+Saharia et al. 2022 (arXiv:2205.11487), in miniature.
+"""
+
+import numpy as np
+
+from ..data import captioned_shapes, tokenizer
+from ..diffusion import CascadeLoss, Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold, noised_low
+from ..models import LowResolution, SuperResolutionUNet, TextCondition, TextUNet
+from ..ops import avg_pool
+from ..samplers import sample
+from .language import FEATURES, LanguageStage
+from .stage import Recipe, Stage
+
+SMALL, SIZE = 16, 32
+KINDS = ("single", "position", "position", "relation", "relation", "count")  # what asks for most is practised most
+SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
+STEPS, UP_STEPS, GUIDANCE = 16, 8, 2.0
+LEVEL = 100  # how far small pictures are noised before they are enlarged: a tenth of the schedule
+BLOCKS = {
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 4, "time_embedding_dim": 64,
+}  # fmt: skip
+
+
+class BaseStage(Stage):
+    """Noise out of pictures of 16 x 16, with an eye on the caption."""
+
+    name = "base"
+    steps = 6000
+    options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
+
+    def model(self, rng, parts):
+        return TextUNet("cross", context_features=FEATURES, patch=2, block_out_channels=(48, 64), rng=rng, **BLOCKS)
+
+    def objective(self, parts):
+        return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SMALL, rng, kinds=KINDS)
+        return images, encode_text(parts, captions)
+
+    def sample(self, model, parts, rng):
+        return draw_small({**parts, "base": model}, LOOK, GUIDANCE, rng)
+
+
+class UpsamplerStage(Stage):
+    """Noise out of pictures of 32 x 32, with an eye on the small picture, itself noised, and on the caption."""
+
+    name = "upsampler"
+    steps = 2500
+    options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
+
+    def model(self, rng, parts):
+        return SuperResolutionUNet(context_features=FEATURES, patch=4, block_out_channels=(32, 32), rng=rng,
+                                   mid_block_type="UNetMidBlock2D", **BLOCKS)  # fmt: skip
+
+    def objective(self, parts):
+        return CascadeLoss(SCHEDULE, PREDICTS, highest=0.4, cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
+        context, mask, _ = encode_text(parts, captions)
+        return images, LowResolution(avg_pool(images, SIZE // SMALL)[0], np.zeros(n, np.int64), context, mask)
+
+    def sample(self, model, parts, rng):
+        return enlarge({**parts, "upsampler": model}, captioned_shapes(len(LOOK), SMALL, rng)[0], LOOK, rng)
+
+
+LOOK = [
+    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
+    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
+    "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
+    "three small circles",
+]  # fmt: skip
+
+
+def encode_text(parts, texts):
+    """What a net is told of texts: features of each token (n, tokens, FEATURES), which of them are there, and their mean."""
+    ids = tokenizer.encode(texts)
+    features, pooled = parts["language"].encoder.predict(ids)
+    return TextCondition(features, ids != tokenizer.PAD, pooled)
+
+
+def draw_small(parts, prompts, guidance, rng, steps=None, progress=False):
+    """The small pictures of prompts.   ->   float32 (n, 16, 16, 3)"""
+    denoiser = cfg(Denoiser(parts["base"], SCHEDULE, PREDICTS), encode_text(parts, prompts), guidance)
+    shape = (len(prompts), SMALL, SMALL, 3)
+    return sample("dpmpp_2m", dynamic_threshold(denoiser), shape, steps=steps or STEPS, rng=rng, progress=progress)
+
+
+def enlarge(parts, small, prompts, rng, steps=None, progress=False):
+    """Large pictures of small ones (n, 16, 16, 3).   ->   float32 (n, 32, 32, 3)"""
+    context, mask, _ = encode_text(parts, prompts)
+    cond = noised_low(LowResolution(small, None, context, mask), LEVEL, SCHEDULE, rng)
+    denoiser = dynamic_threshold(Denoiser(parts["upsampler"], SCHEDULE, PREDICTS))
+    shape = (len(prompts), SIZE, SIZE, 3)
+    return sample("dpmpp_2m", denoiser, shape, steps=steps or UP_STEPS, rng=rng, cond=cond, progress=progress).clip(-1, 1)
+
+
+def draw(parts, prompts, guidance, rng, steps=None, progress=False):
+    """Pictures of prompts, small ones first.   ->   float32 (n, 32, 32, 3). steps: of the small ones"""
+    small = draw_small(parts, prompts, guidance, rng, steps, progress)
+    return enlarge(parts, small, prompts, rng, progress=progress)
+
+
+RECIPE = Recipe(
+    "imagen",
+    "a language-only text encoder, a model of 16 x 16 pixels, and one that makes 32 x 32 of them",
+    (LanguageStage(), BaseStage(), UpsamplerStage()),
+    minutes=12.0,
+    draw=draw,
+    guidance=GUIDANCE,
+)

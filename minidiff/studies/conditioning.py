@@ -1,0 +1,100 @@
+"""How should a net be told of a text? The same U-Net told by adding, by concatenating, and by cross-attention, trained alike.
+
+The text comes from the contrastive encoder that ships with minidiff: its vector for the whole text where it is added or
+concatenated, its tokens where the net looks at them. Pictures of 16 x 16, the same batches and noise for all three.
+"""
+
+import numpy as np
+
+from ..data import captioned_shapes, checker, tokenizer
+from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
+from ..models import TextCondition, TextUNet
+from ..models.text_unet import CONDITIONINGS
+from ..recipes import Recipe, Stage, test_prompts
+from ..recipes.pretrained import shipped
+from ..recipes.run import finished, stage_trainer
+from ..samplers import sample
+from ..training.trainer import FILE
+from .digits import place
+from .plot import curves, finish, panels, side_by_side
+from .table import over_seeds
+from .text_to_image import KINDS, SHOWN
+
+SCHEDULE, PREDICTS, SIZE = Schedule.cosine(1000), "v", 16
+WEIGHTS = (0.0, 1.0, 2.0, 4.0)
+STEPS, SAMPLING_STEPS = 2000, 16
+
+
+class ConditioningStage(Stage):
+    """The net, told of texts in one of the three ways."""
+
+    options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998, "sample_every": None}
+
+    def __init__(self, name, tiny):
+        self.name, self.channels = name, (8, 16) if tiny else (32, 48)
+
+    def model(self, rng, parts):
+        return TextUNet(self.name, patch=2, block_out_channels=self.channels, time_embedding_dim=64, layers_per_block=1,
+                        norm_num_groups=8, attention_head_dim=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+                        up_block_types=("UpBlock2D", "UpBlock2D"), rng=rng)  # fmt: skip
+
+    def objective(self, parts):
+        return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
+
+    def batch(self, rng, n, parts):
+        images, captions = captioned_shapes(n, SIZE, rng)
+        return images, told(parts["clip"], captions)
+
+
+def told(clip, texts):
+    """Features of each token, which of them are there, and the vector of the whole, of about unit variance."""
+    ids = tokenizer.encode(texts)
+    features, vectors = clip.embed_texts(ids)
+    return TextCondition(features, ids != tokenizer.PAD, vectors * np.float32(vectors.shape[1] ** 0.5))
+
+
+def run(options):
+    """Rows: conditioning, prompts, weight, samples, obeyed; parameters, training steps and their last loss."""
+    parts, pictures, n = shipped("clip"), [], options.size(200, 4)
+    for name in CONDITIONINGS:
+        model, loss = train(name, parts, options)
+        denoiser = Denoiser(model, SCHEDULE, PREDICTS)
+
+        def pictures_of(prompts, weight, seed, denoiser=denoiser):
+            guided = dynamic_threshold(cfg(denoiser, told(parts["clip"], prompts), weight))
+            steps = options.size(SAMPLING_STEPS, 2)
+            return sample("dpmpp_2m", guided, (len(prompts), SIZE, SIZE, 3), steps=steps, rng=seed)
+
+        for prompts, (held_out, kinds) in KINDS.items():
+            asked = test_prompts(n, held_out, kinds)
+            for weight in options.size(WEIGHTS, (0.0, 2.0)):
+
+                def measure(seed, asked=asked, weight=weight, pictures_of=pictures_of):
+                    return {"obeyed": float(checker.check(pictures_of(asked, weight, seed), asked).mean())}
+
+                yield {"conditioning": name, "prompts": prompts, "weight": weight, "samples": n,
+                       **over_seeds(options.seeds, measure), "parameters": model.size(),
+                       "steps": options.size(STEPS, 3), "loss": loss}  # fmt: skip
+        pictures.append((name, pictures_of(SHOWN[: options.size(None, 2)], 2.0, 0)))
+    side_by_side(pictures, options.out / "conditioning_samples.png")
+
+
+def train(name, parts, options):
+    """One of the nets, trained unless that was done before.   -> the net with its averaged weights, its last loss"""
+    stage, folder = ConditioningStage(name, options.quick), place(options, f"conditioning_{name}")
+    recipe = Recipe("conditioning", "", (stage,), minutes=0.0)
+    trainer = stage_trainer(recipe, stage, parts, seed=0, steps=options.size(STEPS, 3), folder=folder)
+    if (folder / FILE).exists():
+        trainer.resume()
+    history = trainer.run(progress=options.progress)
+    return finished(stage, trainer.model, trainer.ema.state(), parts), float(np.mean(history.loss[-100:]))
+
+
+def draw(rows):
+    figure, axes = panels(4.3 * len(KINDS), 4.0, len(KINDS))
+    for panel, prompts in zip(axes, KINDS, strict=True):
+        own = [row for row in rows if row["prompts"] == prompts]
+        curves(panel, own, "weight", "obeyed", by="conditioning", names=list(CONDITIONINGS))
+        finish(panel, "guidance weight w", "share of prompts obeyed", f"prompts: {prompts}", legend=panel is axes[0])
+        panel.set_ylim(0, 1.03)
+    return figure

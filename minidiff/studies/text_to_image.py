@@ -1,0 +1,49 @@
+"""How well do small text-to-image systems obey? Prompts held against the pictures, seen and held-out pairs, by guidance weight.
+
+Each of the systems that ship with minidiff draws every prompt once, and the checker reads the pictures: a prompt is obeyed when
+all that it names is there, as it says, and nothing else is. "seen" are prompts for one thing whose colour and shape training
+had together, "held out" those whose it never had, "relation" two things and how they stand to each other, of seen pairs.
+"""
+
+from ..recipes import SYSTEMS, find, load, test_prompts
+from .plot import colour, curves, finish, panels, side_by_side
+from .table import over_seeds
+
+WEIGHTS = (0.0, 1.0, 2.0, 4.0)
+ONE, TWO = ("single", "position"), ("relation",)
+KINDS = {"seen": (False, ONE), "held out": (True, ONE), "relation": (False, TWO)}  # name: held out or not, kinds of caption
+SHOWN = (
+    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
+    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
+    "a red circle above a blue square", "a large green triangle left of a small red circle",
+)  # fmt: skip
+
+
+def run(options):
+    """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (two quiet cores) of the system."""
+    pictures = []
+    for name in SYSTEMS:
+        system = load(name)
+        told = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
+        for prompts, (held_out, kinds) in KINDS.items():
+            for weight in options.size(WEIGHTS, (0.0, 2.0)):
+                asked = test_prompts(options.size(500, 4), held_out, kinds)
+
+                def measure(seed, system=system, asked=asked, weight=weight):
+                    return {"obeyed": float(system.obeyed(asked, weight, seed, options.size(None, 2)).mean())}
+
+                row = {"system": name, "prompts": prompts, "weight": weight, "samples": len(asked)}
+                yield row | over_seeds(options.seeds, measure) | told
+        pictures.append((name, system.draw(SHOWN[: options.size(None, 2)], rng=0, steps=options.size(None, 2))))
+    side_by_side(pictures, options.out / "text_to_image_samples.png")
+
+
+def draw(rows):
+    figure, axes = panels(4.3 * len(KINDS), 4.0, len(KINDS))
+    for panel, prompts in zip(axes, KINDS, strict=True):
+        curves(panel, [row for row in rows if row["prompts"] == prompts], "weight", "obeyed", by="system", names=list(SYSTEMS))
+        title = {"seen": "One thing, pairs seen in training", "held out": "One thing, pairs held out", "relation": "Two things"}
+        finish(panel, "guidance weight w", "share of prompts obeyed", title[prompts], legend=panel is axes[0])
+        panel.set_ylim(0, 1.03)
+        panel.axhline(1, color=colour(7), linewidth=0.6)
+    return figure
