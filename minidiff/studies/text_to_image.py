@@ -3,9 +3,15 @@
 Each of the systems that ship with minidiff draws every prompt once, and the checker reads the pictures: a prompt is obeyed when
 all that it names is there, as it says, and nothing else is. "seen" are prompts for one thing whose colour and shape training
 had together, "held out" those whose it never had, "relation" two things and how they stand to each other, of seen pairs.
+
+The system `dalle2` also makes variations of pictures: "variation" is how often the new picture agrees with the fullest
+description of the given one (size, colour, shape, place), "variation colour and shape" how often with those two.
 """
 
+from ..data import captioned_shapes, checker
+from ..data.captions import Caption, Phrase
 from ..recipes import SYSTEMS, find, load, test_prompts
+from ..rng import Rng
 from .plot import colour, curves, finish, panels, side_by_side
 from .table import over_seeds
 
@@ -35,7 +41,27 @@ def run(options):
                 row = {"system": name, "prompts": prompts, "weight": weight, "samples": len(asked)}
                 yield row | over_seeds(options.seeds, measure) | told
         pictures.append((name, system.draw(SHOWN[: options.size(None, 2)], rng=0, steps=options.size(None, 2))))
+        if name == "dalle2":
+            yield from (row | told for row in vary(system, options))
     side_by_side(pictures, options.out / "text_to_image_samples.png")
+
+
+def vary(system, options):
+    """Rows of how well variations of pictures of one thing agree with them, at the system's own guidance weight."""
+    from ..recipes.dalle2 import variations
+
+    n, weight, kept = options.size(200, 10), system.recipe.guidance, {}
+    images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
+    full = [max(reading.captions(), key=len) for reading in checker.read(images)]
+    things = [reading.things[0] for reading in checker.read(images)]
+    told = {"variation": full, "variation colour and shape": [Caption(Phrase(a.shape, a.colour)) for a in things]}
+    for seed in options.seeds:
+        kept[seed] = variations(system.parts, images, weight, Rng(seed), options.size(None, 2))
+    for name, captions in told.items():
+        agree = over_seeds(options.seeds, lambda seed, c=captions: {"obeyed": float(checker.check(kept[seed], c).mean())})
+        yield {"system": "dalle2", "prompts": name, "weight": weight, "samples": n} | agree
+    rows = [("given", images[:10]), *((f"variation {seed + 1}", kept[seed][:10]) for seed in options.seeds)]
+    side_by_side(rows, options.out / "text_to_image_variations.png")
 
 
 def draw(rows):
