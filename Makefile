@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks bench test-gpu bench-gpu clean
+.PHONY: demo test lint notebooks assignment bench test-gpu bench-gpu clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -19,6 +19,11 @@ lint: $(VENV)/.ready-test
 # notebooks/NN_name.py -> NN_name.ipynb, executed;  make notebooks CH=03 makes one
 notebooks: $(VENV)/.ready-notebooks
 	$(BIN)/python scripts/build_notebooks.py $(CH)
+
+# A chapter's exercises as an assignment of nbgrader's, in COURSE (docs/teachers.md);  make assignment CH=03, without CH all
+COURSE ?= build/course
+assignment: $(VENV)/.ready-course
+	$(BIN)/python scripts/make_assignment.py $(CH) --course $(COURSE)
 
 # minidiff beside PyTorch and diffusers on this CPU: about twenty minutes; nothing else should run.
 # The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
@@ -51,6 +56,10 @@ $(VENV)/.ready-notebooks: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-compare: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[compare]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-course: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[course]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-cuda%: pyproject.toml | $(VENV)/bin/python

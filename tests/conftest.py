@@ -16,6 +16,7 @@ KINDS = {
     "planted": "planted mistakes caught",
     "asked": "exercises graded",
     "graded": "wrong answers that lost their points",
+    "handed_in": "notebooks graded by nbgrader",
 }
 
 

@@ -1,0 +1,168 @@
+"""nbgrader itself, from end to end as docs/teachers.md walks through it: release, hand in, autograde, feedback, grade book."""
+
+import copy
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import course
+import pytest
+
+pytest.importorskip("nbgrader", reason="needs the extra `course`")
+import make_assignment  # noqa: E402
+import nbformat  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent
+NAME, NOTEBOOK = "ch01", "01_backward_by_hand.ipynb"
+CHAPTER = course.chapter("01")
+pytestmark = pytest.mark.slow
+
+
+def fill(notebook, name, answer):
+    """Write an answer into its cell, as a student does."""
+    cell = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == name)
+    cell.source = answer
+
+
+def right(notebook):
+    for name, exercise in CHAPTER.exercises.items():
+        fill(notebook, name, exercise.answer)
+
+
+def stub(notebook):
+    pass
+
+
+def mistake(notebook):
+    right(notebook)
+    fill(notebook, "softmax", CHAPTER.exercises["softmax"].answer.replace("(dy * y).sum", "dy.mean"))
+
+
+def deleted_tests(notebook):
+    mistake(notebook)
+    notebook.cells = [
+        c for c in notebook.cells if not c.metadata.get("nbgrader", {}).get("grade_id", "").startswith("softmax-")
+    ]
+
+
+def edited_tests(notebook):
+    """Tests that always pass, and a checker that never complains, in a cell of the chapter."""
+    mistake(notebook)
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader", {}).get("grade_id", "").startswith("softmax-"):
+            cell.source = "print('exercise 2: right')"
+            cell.metadata.nbgrader.points = 100
+    imports = next(cell for cell in notebook.cells if "from minidiff import gradcheck" in cell.source)
+    imports.source += "\ngradcheck.check = lambda *arrays: None"
+
+
+def deleted_answer(notebook):
+    """The cell of an answer and its tests are gone: nbgrader cannot tell where they were, and says so."""
+    right(notebook)
+    notebook.cells = [c for c in notebook.cells if not c.metadata.get("nbgrader", {}).get("grade_id", "").startswith("softmax")]
+
+
+def endless(notebook):
+    right(notebook)
+    fill(notebook, "softmax", "def softmax(x):\n    while True:\n        pass")
+
+
+def warns(notebook):
+    """Right, but NumPy complains on the way."""
+    right(notebook)
+    answer = CHAPTER.exercises["tanh"].answer
+    fill(notebook, "tanh", answer.replace("y = np.tanh(x)", "np.log(-np.ones(1))\n    y = np.tanh(x)"))
+
+
+POINTS = {name: len(exercise.points) for name, exercise in CHAPTER.exercises.items()}
+ALL = sum(POINTS.values())
+SOFTMAX_WRONG = ALL - 2  # the visible test and that of the cross-talk; the forward pass is right
+STUDENTS = {  # what each handed in -> points
+    right: ALL,
+    stub: 0,
+    mistake: SOFTMAX_WRONG,
+    deleted_tests: SOFTMAX_WRONG,
+    edited_tests: SOFTMAX_WRONG,
+    deleted_answer: 0,
+    endless: ALL - POINTS["softmax"],
+    warns: ALL,
+}
+
+
+@pytest.fixture(scope="module")
+def nbgrader(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }  # fmt: skip
+
+    def call(*arguments, fails=None):
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0 or (fails and fails in done.stderr), done.stderr[-3000:]
+        return done.stderr
+
+    call.folder = folder
+    return call
+
+
+@pytest.fixture(scope="module")
+def graded(nbgrader):
+    """All the students' grades and feedback.   -> ({student: points}, {student: feedback's HTML})"""
+    make_assignment.make("01", nbgrader.folder)
+    release = nbformat.read(nbgrader.folder / "release" / NAME / NOTEBOOK, as_version=4)
+    for student in STUDENTS:
+        notebook = copy.deepcopy(release)
+        student(notebook)
+        place = nbgrader.folder / "submitted" / student.__name__ / NAME
+        place.mkdir(parents=True)
+        nbformat.write(notebook, place / NOTEBOOK)
+    nbgrader("autograde", NAME, "--Execute.timeout=4", fails="error processing assignment 'ch01' for student 'deleted_answer'")
+    nbgrader("generate_feedback", NAME)
+    nbgrader("export", "--to", "grades.csv")
+    with (nbgrader.folder / "grades.csv").open() as file:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    html = {path.parts[-3]: path.read_text() for path in (nbgrader.folder / "feedback").glob(f"*/{NAME}/*.html")}
+    return scores, html
+
+
+def test_what_students_get(nbgrader, graded):
+    """The stub and the tests that are seen; no answer, no hidden test; tests locked, answers not."""
+    cells = nbformat.read(nbgrader.folder / "release" / NAME / NOTEBOOK, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells)
+    assert "### BEGIN" not in text and "from minidiff import grading" not in text and "y = np.tanh(x)" not in text
+    kinds = {c.metadata.nbgrader.grade_id: c.metadata.nbgrader for c in cells if "nbgrader" in c.metadata}
+    for name, exercise in CHAPTER.exercises.items():
+        assert (
+            kinds[name].solution
+            and not kinds[name].locked
+            and "..." in next(c.source for c in cells if f"def {name}(" in c.source)
+        )
+        for point in exercise.points:
+            test = kinds[f"{name}-{point.name}"]
+            assert test.locked and test.grade and test.points == 1 and not test.solution
+    assert all(kind.locked for name, kind in kinds.items() if name not in CHAPTER.exercises)
+
+
+def test_everyone_gets_the_points_they_should(graded, count):
+    scores, _ = graded
+    assert scores == {student.__name__: points for student, points in STUDENTS.items()}
+    count("handed_in", len(scores))
+
+
+def test_feedback_says_what_is_wrong(graded):
+    _, html = graded
+    assert sorted(html) == sorted(student.__name__ for student in STUDENTS if student is not deleted_answer)
+    assert "a plain mean of dy" in html["mistake"] and "a plain mean of dy" in html["deleted_tests"]
+    assert "softmax returns nothing yet" in html["stub"]
+    assert "KeyboardInterrupt" in html["endless"] or "Timeout" in html["endless"]
+
+
+def test_what_the_teacher_hands_out_afterwards_runs(nbgrader, graded):
+    cells = nbformat.read(nbgrader.folder / "solution" / NAME / NOTEBOOK, as_version=4).cells
+    printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
+    assert not [out for cell in cells for out in cell.get("outputs", []) if out.output_type == "error"]
+    assert all(f"exercise {exercise.number}: right" in printed for exercise in CHAPTER.exercises.values())
