@@ -1,0 +1,419 @@
+# %% [markdown]
+# # 13. Distillation: many steps into one
+#
+# Good samplers get along with 50 steps, very good ones with 10 (chapters 8 and 9). Fewer than that, and no sampler helps: the
+# path from noise to picture is bent, and a long step along a bent path leaves it. But *another network* might know where the
+# path ends. **Progressive distillation** (Salimans and Ho, 2022) trains one: a *student* learns to do in one step what its
+# *teacher* does in two; then the student becomes the teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$
+# (chapter 3). A network that predicts $v = a_t\,\epsilon - \sigma_t\,x_0$ tells both: $\hat x_0 = a_t z_t - \sigma_t \hat v$
+# and $\hat\epsilon = \sigma_t z_t + a_t \hat v$ (chapter 4). DDIM steps from $t$ to any earlier $s$ by $z_s = a_s\,\hat x_0 +
+# \sigma_s\,\hat\epsilon$ (chapter 8).
+
+# %%
+import copy
+import os
+
+import numpy as np
+
+from minidiff import data, gradcheck, models, samplers, training, viz
+from minidiff.diffusion import Denoiser, GaussianMixture, Schedule, SimpleLoss, spaced_steps
+from minidiff.rng import Rng
+from minidiff.training.distill import TwoStepLoss, progressive_distillation
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+schedule = Schedule.cosine(1000)
+
+
+def train(net, objective, points, steps, labels=None, lr=2e-3, batch_size=256):
+    trainer = training.Trainer(net, objective, points, labels, steps=steps, batch_size=batch_size, lr=lr,
+                               warmup=max(1, steps // 20), ema_decay=None)  # fmt: skip
+    return trainer.run(progress=False)
+
+
+# %% [markdown]
+# ## A teacher
+#
+# Points from eight blobs on a ring, and a small network that predicts $v$.
+
+# %%
+angle = 2 * np.pi * np.arange(8) / 8
+ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
+points = ring.sample(0, 8000, dtype=np.float32)
+net = models.MLP(features=2, width=128, depth=3, rng=0)
+history = train(net, SimpleLoss(schedule, "v"), points, 300 if FAST else 4000)
+teacher = Denoiser(net, schedule, "v")
+print(f"loss {np.mean(history.loss[:10]):.2f} -> {np.mean(history.loss[-100:]):.2f}")
+assert np.mean(history.loss[-100:]) < 0.8 * np.mean(history.loss[:10])
+
+# %% [markdown]
+# ## Can I not simply take one long step?
+#
+# One noise, walked down with DDIM in 64, 8, 4, 2 and 1 steps. `times` says where the network is asked. They start at the
+# last step of the schedule, which is pure noise, and are spread evenly ("trailing").
+
+# %%
+def ddim(denoiser, z, times):
+    for t, s in zip(times, [*times[1:], None], strict=True):
+        x, eps = denoiser(z, int(t))
+        z = x if s is None else schedule.alpha(int(s)) * x + schedule.sigma(int(s)) * eps  # after the last time: clean
+    return z
+
+
+noise = Rng(1).standard_normal((1000, 2))
+teacher_makes = {n: ddim(teacher, noise, spaced_steps(1000, n, "trailing")) for n in (64, 8, 4, 2, 1)}
+target = teacher_makes[64]
+
+
+def off(made):
+    """How far the points end from where 64 steps of the teacher end, typically."""
+    return np.sqrt(((made - target) ** 2).sum(axis=1).mean())
+
+
+for n, made in teacher_makes.items():
+    print(f"{n:2} steps: {off(made):.2f} from where 64 steps end")
+assert off(teacher_makes[1]) > 1 > off(teacher_makes[8])
+
+# %%
+def scatter(rows, titles):
+    figure = viz.new_figure(1.95 * len(rows[0]), 2.05 * len(rows) + 0.2, "tight")
+    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
+    for number, (axis, made, title) in enumerate(zip(axes.flat, sum(rows, []), sum(titles, []), strict=True)):
+        axis.scatter(*made.T, s=2, color=viz.COLOURS[number // len(rows[0])], alpha=0.5, linewidths=0)
+        axis.set(xlim=(-2.3, 2.3), ylim=(-2.3, 2.3), aspect="equal", xticks=[], yticks=[])
+        axis.set_title(title, fontsize=10)
+    return figure
+
+
+scatter([list(teacher_makes.values())], [[f"{n} step{'s' * (n > 1)}" for n in teacher_makes]])
+
+# %% [markdown]
+# In one step, all points fall together. The network is not to blame: asked for $x_0$ from pure noise, the best answer is the
+# mean of all the data, whatever the noise (chapter 4). The *path* from each noise leads somewhere else, to a single blob.
+#
+# ## What should the student answer?
+#
+# Let the teacher take two DDIM steps, $z_t \to z_s \to z_u$. The student stands at $z_t$ and may take one. With an answer
+# $\tilde x$, its one step, with $r = \sigma_u / \sigma_t$, would end at
+#
+# $$a_u\,\tilde x + \sigma_u\,\frac{z_t - a_t\,\tilde x}{\sigma_t} = (a_u - r\,a_t)\,\tilde x + r\,z_t .$$
+#
+# This shall be where the teacher's two steps end. So
+#
+# $$\tilde x = \frac{z_u - r\,z_t}{a_u - r\,a_t} .$$
+#
+# That is the whole idea. It is an $x_0$ that *no* picture need look like; it is the one that makes a long step land right.
+
+# %%
+def level(t):
+    return (schedule.alpha(t), schedule.sigma(t)) if t is not None else (1.0, 0.0)  # None: after the end, clean
+
+
+def ddim_step(x, z, t, s):
+    (a_t, sigma_t), (a_s, sigma_s) = level(t), level(s)
+    return a_s * x + sigma_s * (z - a_t * x) / sigma_t
+
+
+def student_target(z_t, z_u, t, u):
+    (a_t, sigma_t), (a_u, sigma_u) = level(t), level(u)
+    r = sigma_u / sigma_t
+    return (z_u - r * z_t) / (a_u - r * a_t)
+
+
+t, s, u = 700, 650, 600
+z_t = schedule.add_noise(points[:500].astype(np.float64), np.random.default_rng(0).standard_normal((500, 2)), t)
+precise = Denoiser(copy.deepcopy(net).astype(np.float64), schedule, "v")  # to see what rounding does, further down
+first, _ = precise(z_t, t)
+z_s = ddim_step(first, z_t, t, s)
+second, _ = precise(z_s, s)
+z_u = ddim_step(second, z_s, s, u)
+goal = student_target(z_t, z_u, t, u)
+miss = np.abs(ddim_step(goal, z_t, t, u) - z_u).max()
+print(f"with this answer one step misses the end of two by {miss:.0e}; with the teacher's own answer, by "
+      f"{np.abs(ddim_step(first, z_t, t, u) - z_u).max():.2f}")
+assert miss < 1e-12
+
+# %% [markdown]
+# The formula subtracts nearly equal numbers and divides by a small one, which float32 does not like when the steps are
+# short. Put the two steps into it and everything but a weighted mean of the teacher's two answers drops out:
+# $\tilde x = c\,\hat x(z_t) + (1 - c)\,\hat x(z_s)$. The weight $c$ depends on the three noise levels alone. This is the form
+# minidiff uses.
+
+# %%
+def share_of_first(t, s, u):
+    (a_t, sigma_t), (a_s, sigma_s), (a_u, sigma_u) = level(t), level(s), level(u)
+    one = sigma_u / sigma_s * (a_s - sigma_s / sigma_t * a_t)  # what the first answer adds to the end ...
+    two = a_u - sigma_u / sigma_s * a_s  # ... and the second
+    return one / (one + two)
+
+
+c = share_of_first(t, s, u)
+print(f"at these three times the target is {c:.3f} of the first answer and {1 - c:.3f} of the second")
+assert np.allclose(c * first + (1 - c) * second, goal, atol=1e-9)
+
+direct = student_target(*(z.astype(np.float32) for z in (z_t, z_u)), t, u)
+mixed = c * first.astype(np.float32) + (1 - c) * second.astype(np.float32)
+lost = [np.abs(x - goal).max() for x in (direct, mixed)]
+print(f"in float32 the quotient is off by {lost[0]:.0e}, the weighted mean by {lost[1]:.0e}")
+assert lost[1] < lost[0]
+
+# %% [markdown]
+# ## Why must it predict $v$ and not the noise?
+#
+# The first step of the student begins in pure noise. There $a_t$ is nearly 0, and $\hat x_0 = (z - \sigma\hat\epsilon)/a$
+# divides by it: whatever is wrong with $\hat\epsilon$ is blown up by $\sigma/a$. With $v$ the factor is $\sigma$, at most 1.
+# In a walk of 64 steps the mistake is small change, to be mended by the other 63. In one step nothing mends it.
+
+# %%
+for t in (500, 900, 999):
+    a, sigma = level(t)
+    print(f"t = {t}: an error in eps becomes {sigma / a:8.1f} times as large in x0; an error in v {sigma:.1f} times")
+assert level(999)[1] / level(999)[0] > 1000
+try:
+    TwoStepLoss(Denoiser(net, schedule, "eps"), spaced_steps(1000, 64, "trailing"))
+    raise SystemExit("this line is never reached")
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# ## The loss of one halving
+#
+# Draw one of the student's steps, noise a data point to its beginning, ask the teacher twice, and compare the student's $v$
+# with the target's, $v = (a_t z_t - \tilde x)/\sigma_t$. The paper counts an error in $x_0$ with weight $\max(\text{SNR},
+# 1)$, where SNR $= a_t^2/\sigma_t^2$. An error in $v$ is $1/\sigma_t$ times one in $x_0$ (chapter 4), so the weight on $v$
+# is $\sigma_t^2 \max(\text{SNR}, 1) = \max(a_t^2, \sigma_t^2)$: between a half and 1.
+
+# %%
+def halving_loss(teacher, times):
+    """The loss of a student with half as many steps, in the form that a Trainer takes: loss, back = objective(...)"""
+    a, sigma = np.append(schedule.alpha(times), 1.0), np.append(schedule.sigma(times), 0.0)  # at the end: clean
+    share = [share_of_first(*([*times.tolist(), None][k : k + 3])) for k in range(0, len(times), 2)]
+    share = np.array(share)
+
+    def objective(student, x0, rng, cond=None):
+        def at(values, k):
+            return values[k].astype(x0.dtype)[:, None]  # (B, 1)
+
+        i = rng.integers(0, len(times) // 2, size=len(x0))  # which step of the student
+        k, half = 2 * i, 2 * i + 1
+        z = at(a, k) * x0 + at(sigma, k) * rng.standard_normal(x0.shape, dtype=x0.dtype)
+        first, eps = teacher(z, times[k])
+        second, _ = teacher(at(a, half) * first + at(sigma, half) * eps, times[half])
+        goal = at(share, i) * first + (1 - at(share, i)) * second
+        v, back_student = student(z, times[k])
+        error = v - (at(a, k) * z - goal) / at(sigma, k)
+        weight = np.maximum(at(a, k) ** 2, at(sigma, k) ** 2)
+
+        def back(dloss=1.0):
+            return back_student(2 * dloss * weight * error / error.size)
+
+        return (weight * error**2).mean(), back
+
+    return objective
+
+
+times = spaced_steps(1000, 64, "trailing")
+batch = points[:256]
+loss, back = halving_loss(teacher, times)(net, batch, Rng(7))
+theirs, _ = TwoStepLoss(teacher, times, cond_dropout=0.0)(net, batch, Rng(7))
+print(f"our loss of the first halving {loss:.3e}, the library's {float(theirs):.3e}")
+assert np.isclose(loss, theirs, rtol=1e-3)
+
+# %% [markdown]
+# The loss is small before anything is learned: the student begins as a copy of the teacher, and at 64 steps, two short steps
+# and a double one end at nearly the same place. That is why halving again and again works: **no stage has much to learn**.
+#
+# ## 64, 32, 16, 8, 4, 2, 1
+
+# %%
+def distil(teacher, times, train_steps):
+    """Halve until one step is left.   -> {steps: student}"""
+    students = {}
+    while len(times) > 1:
+        student = copy.deepcopy(teacher.model)
+        train(student, halving_loss(teacher, times), points, train_steps, lr=1e-3)
+        times, teacher = times[::2], Denoiser(student, schedule, "v")
+        students[len(times)] = teacher, times
+    return students
+
+
+students = distil(teacher, times, 20 if FAST else 700)
+student_makes = {n: ddim(student, noise, times) for n, (student, times) in students.items()}
+teacher_makes = {n: ddim(teacher, noise, times) for n, (_, times) in students.items()}
+for n in student_makes:
+    print(f"{n:2} steps: teacher {off(teacher_makes[n]):.2f} off, student {off(student_makes[n]):.2f}")
+assert off(student_makes[1]) < off(teacher_makes[1])
+
+# %%
+shown = (8, 4, 2, 1)
+scatter([[teacher_makes[n] for n in shown], [student_makes[n] for n in shown]],
+        [[f"teacher, {n}" for n in shown], [f"student, {n}" for n in shown]])
+
+# %%
+def on_ring(made):
+    """Share of the points that lie in a blob: within three standard deviations of a centre."""
+    return (np.sqrt(((made[:, None] - ring.means) ** 2).sum(axis=2).min(axis=1)) < 0.3).mean()
+
+
+print(f"in a blob: teacher, 64 steps {on_ring(target):.0%}; teacher, 1 step {on_ring(teacher_makes[1]):.0%}; "
+      f"student, 1 step {on_ring(student_makes[1]):.0%}")
+assert FAST or on_ring(student_makes[1]) > 0.6
+
+figure = viz.new_figure(5.8, 3.5, "tight")
+axes = figure.add_subplot()
+for label, makes, colour in (("teacher", teacher_makes, viz.COLOURS[0]), ("student", student_makes, viz.COLOURS[1])):
+    axes.loglog(list(makes), [off(made) for made in makes.values()], "o-", color=colour, label=label)
+axes.set(xlabel="steps", ylabel="distance from the end of 64 steps", title="The same noise, fewer steps")
+axes.set_xticks(list(student_makes), list(student_makes))
+axes.minorticks_off()
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# ## Could I not learn the whole jump at once?
+#
+# Let the teacher make pairs of noise and end point, 64 steps each, and train a network from one to the other (Luhman and
+# Luhman, 2021). No stages, no targets to work out. The same number of training steps, begun from the same teacher:
+
+# %%
+pairs = 500 if FAST else 8000
+pair_noise = Rng(2).standard_normal((pairs, 2))
+pair_end = ddim(teacher, pair_noise, times)
+
+
+def jump_loss(student, x0, rng, cond):
+    """x0: the end points; cond: the noise each of them comes from."""
+    t = int(times[0])
+    v, back_student = student(cond, t)
+    error = v - (schedule.alpha(t) * cond - x0) / schedule.sigma(t)
+    return (error**2).mean(), lambda dloss=1.0: back_student(2 * dloss * error / error.size)
+
+
+direct = copy.deepcopy(net)
+train(direct, jump_loss, pair_end, 6 * (20 if FAST else 700), labels=pair_noise, lr=1e-3)
+at_once = ddim(Denoiser(direct, schedule, "v"), noise, times[:1])
+print(f"one step: learned at once {off(at_once):.2f} off, {on_ring(at_once):.0%} in a blob; "
+      f"by halving {off(student_makes[1]):.2f} off, {on_ring(student_makes[1]):.0%} in a blob")
+print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (20 if FAST else 700):,} for the halvings")
+assert off(at_once) < off(teacher_makes[1])
+
+# %% [markdown]
+# It is said that one jump is too much to learn at once. Here it is not: for the same number of training steps the direct way
+# ends nearer to the teacher, and asks it less often. What halving gives beside is a student for *every* number of steps, so
+# that one can choose, and targets that need no stored pairs: its data never run out.
+#
+# ## Handing over: digits
+#
+# minidiff's `progressive_distillation` does the same for any network that predicts $v$ or $x_0$, with conditions, checkpoints
+# after each stage, and the weights averaged if asked. A small U-Net that has learned digits by class, halved from 16 steps:
+
+# %%
+digits, labels = data.load("digits")
+unet = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
+                   num_class_embeds=11, null_class=10, rng=0)  # fmt: skip
+train(unet, SimpleLoss(schedule, "v"), digits, 4 if FAST else 450, labels, lr=3e-3, batch_size=64)
+expert = Denoiser(unet, schedule, "v")
+
+asked, start = np.repeat(np.arange(10), 1 if FAST else 10), None
+start = Rng(3).standard_normal((len(asked), 8, 8, 1))
+stages = progressive_distillation(expert, digits, labels, start=16, stop=1, train_steps=2 if FAST else 70, batch_size=64,
+                                  lr=1e-3, warmup=1 if FAST else 5, progress=False)  # fmt: skip
+
+
+def draw(denoiser, times):
+    *_, last = samplers.ddim(denoiser, start, steps=times, cond=asked)
+    return last.x
+
+
+best = draw(expert, spaced_steps(schedule, 16, "trailing"))
+rows, away = {"teacher, 16": best}, {}
+for stage in stages:
+    made = {"teacher": draw(expert, stage.times), "student": draw(stage.denoiser, stage.times)}
+    away[stage.steps] = {who: np.sqrt(((x - best) ** 2).mean()) for who, x in made.items()}
+    if stage.steps in (4, 1):
+        rows |= {f"{who}, {stage.steps}": x for who, x in made.items()}
+    print(f"{stage.steps:2} steps: a pixel is off by {away[stage.steps]['teacher']:.3f} with the teacher, "
+          f"{away[stage.steps]['student']:.3f} with the student")
+assert FAST or away[1]["student"] < away[1]["teacher"]
+
+# %%
+each = len(asked) // 10
+pictures = np.concatenate([x[::each][:10] for x in rows.values()])
+viz.show_grid(pictures, columns=10, title="Rows: " + ",  ".join(f"{name} step{'s' * (name[-1] != '1')}" for name in rows))
+
+# %% [markdown]
+# Below the teacher's best row: its own 4 steps and the student's, then its single step and the student's, all from the same
+# noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the samples.
+#
+# What it costs: every stage is a training run in which each step asks three times (teacher twice, student once, and back). It
+# pays where a model is sampled far more often than it is trained.
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** From the target $\tilde x$ and $z_t$, compute the target for a network that predicts $v$.
+# Hint: from $\tilde x = a_t z_t - \sigma_t v$.
+
+# %%
+def v_target(goal, z, t):
+    ...  # return v
+
+
+if v_target(goal, z_t, 700) is not None:
+    made = Denoiser(lambda x, t, cond: v_target(goal, z_t, 700), schedule, "v")
+    assert np.allclose(made(z_t, 700)[0], goal)
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** How often is a network called in all, for one point of a batch, in halving from `start` steps to 1 with
+# `train_steps` steps a stage? Count the teacher and the student, not the backward pass.
+# Hint: 64 has six halvings; in each training step the teacher is asked twice and the student once.
+
+# %%
+def calls(start, train_steps):
+    ...  # return a whole number
+
+
+if calls(64, 700) is not None:
+    assert (calls(64, 700), calls(2, 10), calls(1024, 1)) == (12600, 30, 30)
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** Write the weighted loss of a student's $v$ by itself, with its gradient: `weight` on the squared error, mean
+# over all numbers.
+# Hint: `back(dloss)` is `dloss * 2 * weight * (v - goal) / v.size`.
+
+# %%
+def weighted_loss(v, goal, weight):
+    ...  # v, goal (B, D), weight (B, 1); return loss, back
+
+
+if weighted_loss(z_t, goal, np.ones((500, 1))) is not None:
+    some = np.random.default_rng(0).random((500, 1))
+    assert np.isclose(weighted_loss(z_t, goal, some)[0], (some * (z_t - goal) ** 2).mean())
+    gradcheck.check(lambda v: weighted_loss(v, goal, some), z_t)
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** Classifier-free guidance asks twice at every step (chapter 10). It can be distilled too (Meng and others,
+# 2023): which noise should a student put out, so that one call does what the guided pair does at weight $w$?
+# Hint: $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$.
+
+# %%
+def guided_target(denoiser, z, t, cond, null, w):
+    ...  # denoiser(z, t, cond) -> x0, eps; return the noise
+
+
+if guided_target(expert, start, 500, asked, 0 * asked + 10, 1.0) is not None:
+    from minidiff.diffusion import cfg
+
+    ours = guided_target(expert, start, 500, asked, 0 * asked + 10, 1.5)
+    assert np.allclose(ours, cfg(expert, asked, 1.5)(start, 500)[1], atol=1e-4)
+    print("exercise 4: right")
