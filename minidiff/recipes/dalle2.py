@@ -45,7 +45,7 @@ class DecoderStage(Stage):
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
-        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(48, 64), rng=rng, **BLOCKS)
+        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(40, 64), rng=rng, **BLOCKS)
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, "v", cond_dropout=0.1)

@@ -19,9 +19,14 @@ SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
 STEPS, UP_STEPS, GUIDANCE = 16, 8, 2.0
 LEVEL = 100  # how far small pictures are noised before they are enlarged: a tenth of the schedule
 BLOCKS = {
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("UpBlock2D", "UpBlock2D"),
-    "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 4, "time_embedding_dim": 64,
-}  # fmt: skip
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "mid_block_type": "UNetMidBlock2D",
+    "up_block_types": ("UpBlock2D", "UpBlock2D"),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "attention_head_dim": 4,
+    "time_embedding_dim": 64,
+}
 
 
 class BaseStage(Stage):
@@ -32,7 +37,7 @@ class BaseStage(Stage):
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
-        return TextUNet("cross", context_features=FEATURES, patch=2, block_out_channels=(48, 64), rng=rng, **BLOCKS)
+        return TextUNet("cross", context_features=FEATURES, patch=2, block_out_channels=(32, 64), rng=rng, **BLOCKS)
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
@@ -53,8 +58,7 @@ class UpsamplerStage(Stage):
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
-        return SuperResolutionUNet(context_features=FEATURES, patch=4, block_out_channels=(32, 32), rng=rng,
-                                   mid_block_type="UNetMidBlock2D", **BLOCKS)  # fmt: skip
+        return SuperResolutionUNet(context_features=FEATURES, patch=4, block_out_channels=(32, 32), rng=rng, **BLOCKS)
 
     def objective(self, parts):
         return CascadeLoss(SCHEDULE, PREDICTS, highest=0.4, cond_dropout=0.1)
