@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks assignment bench test-gpu bench-gpu clean
+.PHONY: demo test lint notebooks assignment docs lite bench test-gpu bench-gpu clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -24,6 +24,14 @@ notebooks: $(VENV)/.ready-notebooks
 COURSE ?= build/course
 assignment: $(VENV)/.ready-course
 	$(BIN)/python scripts/make_assignment.py $(CH) --course $(COURSE)
+
+# The site, into build/site: offline, warnings are errors
+docs: $(VENV)/.ready-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
+
+# The chapters that need only NumPy and matplotlib, in the browser, into build/lite
+lite: $(VENV)/.ready-lite
+	$(BIN)/python scripts/build_lite.py
 
 # minidiff beside PyTorch and diffusers on this CPU: about twenty minutes; nothing else should run.
 # The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
@@ -60,6 +68,14 @@ $(VENV)/.ready-compare: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-course: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[course]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-lite: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[lite]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-cuda%: pyproject.toml | $(VENV)/bin/python

@@ -22,6 +22,7 @@ extensions = [
     "code_of",
     "docstrings",
     "mathjax_file",
+    "offline",
     "tables",
 ]
 exclude_patterns = ["_ext", "lite"]
@@ -31,6 +32,7 @@ html_theme = "sphinx_book_theme"
 html_title = "minidiff"
 html_static_path = ["_static"]
 html_css_files = ["minidiff.css"]
+html_context = {"default_mode": "auto"}
 html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {
@@ -49,3 +51,5 @@ copybutton_exclude = ".linenos, .gp, .go"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "none"
+autodoc_preserve_defaults = True  # as they are written in the source
+python_maximum_signature_line_length = 100

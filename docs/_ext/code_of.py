@@ -9,12 +9,11 @@ import importlib
 import inspect
 import re
 import tomllib
-from functools import cache
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-from tables import table
+from tables import checked, table
 
 from minidiff import nn, ops, selfcheck
 
@@ -64,13 +63,6 @@ class ChecksOf(SphinxDirective):
                              ("Tests that call it", callers(self.arguments))):  # fmt: skip
             lines += ["", f"{title}: {'; '.join(found)}."] if found else []
         return self.parse_text_to_nodes("\n".join(lines))
-
-
-@cache
-def checked(case):
-    """(largest error, gradients) of one case of the checker, on three random sizes."""
-    results = [selfcheck.run_seed(case, seed) for seed in range(3)]
-    return max(error for error, _ in results), sum(n for _, n in results)
 
 
 def gradients(names):

@@ -1,6 +1,10 @@
 """Tables that the site makes of the package and of the repository's own files, each by a directive of its name."""
 
+import json
 import sys
+import tomllib
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
@@ -18,12 +22,12 @@ def table(heads, rows):
 def samplers():
     from minidiff.samplers import SAMPLERS
 
-    heads = ["name", "order", "adds noise", "network calls a step", "steps by default", "from"]
-    return table(heads, [
-        (f"`{row.name}`", "-" if row.order is None else row.order, "no" if row.deterministic else "yes", row.calls,
-         "all T" if row.steps is None else row.steps, row.paper.replace("_", "\\_"))
+    heads = ["name", "order", "adds noise", "network calls a step", "from"]
+    rows = [
+        (f"`{row.name}`", row.order or "-", "no" if row.deterministic else "yes", row.calls, row.paper.replace("_", "\\_"))
         for row in SAMPLERS.values()
-    ])  # fmt: skip
+    ]
+    return table(heads, rows)
 
 
 def studies():
@@ -45,14 +49,57 @@ def questions():
     return for_site()
 
 
+@cache
+def checked(case):
+    """(largest error, gradients) of one case of the gradient checker, as `minidiff gradcheck` has them."""
+    from minidiff import selfcheck
+
+    results = [selfcheck.run_seed(case, seed) for seed in range(3)]
+    return max(error for error, _ in results), sum(n for _, n in results)
+
+
+def gradcheck():
+    from minidiff import selfcheck
+
+    rows = [(case.__name__, *checked(case)) for case in selfcheck.OPS + selfcheck.LAYERS]
+    total = f"{sum(n for _, _, n in rows)} gradients of {len(rows)} ops, layers and nets, none wrong. Relative errors:"
+    return [total, "", *table(["what", "largest error", "gradients"], [(f"`{name}`", f"{e:.1e}", n) for name, e, n in rows])]
+
+
+def oracles():
+    """The files of numbers from outside: what they say of themselves, and how many numbers they hold."""
+
+    def count(thing):
+        if isinstance(thing, (dict, list)):
+            return sum(map(count, thing.values() if isinstance(thing, dict) else thing))
+        return int(isinstance(thing, (int, float)) and not isinstance(thing, bool))
+
+    rows = []
+    for file in sorted((ROOT / "tests").rglob("*.json")):
+        held = json.loads(file.read_text(encoding="utf-8"))
+        source = held.get("source") or " ".join(held.get("about", [])[:1]) if isinstance(held, dict) else ""
+        if source:
+            rows.append((f"`{file.relative_to(ROOT).as_posix()}`", source.replace("_", "\\_"), count(held)))
+    return table(["file", "from", "numbers"], rows)
+
+
+def zoo():
+    listed = tomllib.loads((ROOT / "tests" / "zoo" / "mistakes.toml").read_text(encoding="utf-8"))["mistake"]
+    rooms = Counter(Path(m["file"]).parts[1] for m in listed)
+    total = f"{len(listed)} mistakes: " + ", ".join(f"{n} in `{room}`" for room, n in rooms.most_common()) + "."
+    return [total, "", *table(["mistake", "in", "seen"], [(m["name"], f"`{m['file']}`", m["seen"]) for m in listed])]
+
+
 class Made(SphinxDirective):
     def run(self):
-        self.env.note_dependency(__file__)
         self.env.note_reread()
         return self.parse_text_to_nodes("\n".join(MADE[self.name]()))
 
 
-MADE = {"samplers": samplers, "studies": studies, "derivations": derivations, "questions": questions}
+MADE = {
+    "samplers": samplers, "studies": studies, "derivations": derivations, "questions": questions, "gradcheck": gradcheck,
+    "oracles": oracles, "zoo": zoo,
+}  # fmt: skip
 
 
 def setup(app):
