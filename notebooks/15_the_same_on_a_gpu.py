@@ -1,0 +1,499 @@
+# %% [markdown]
+# # 15. The same on a GPU
+#
+# A GPU does thousands of multiplications at once. So the same code on a GPU should be thousands of times faster? Not by
+# itself. It has to be fed: every operation is started by a message, every array is fetched from memory and written back, and
+# one careless `float(loss)` makes everything stop and wait. This chapter shows what the costs are, by *counting* them. It
+# uses a GPU where CuPy finds one, and runs without one as well: what can be counted does not need a card. **No speed of a card
+# is claimed here.** Times that are printed are those of the machine that this notebook ran on.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) brings CuPy. On Colab, open a new cell
+# above this one and run `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the
+# repository you found this notebook in.
+#
+# **What you should know already.** `y, back = f(x)` (chapter 1), group normalisation (chapter 2), and what a training step is
+# (chapter 4).
+
+# %%
+import os
+import sys
+
+import numpy as np
+
+from minidiff import backend, ops, viz
+from minidiff.commands import profile
+from minidiff.ops import dispatch
+from minidiff.rng import Rng
+from minidiff.runs import build, preset
+from minidiff.training import Trainer
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+try:
+    xp = backend.module_of("cuda")
+except RuntimeError as reason:
+    xp = np
+    print("No GPU here, so NumPy does everything.", reason)
+print("arrays are made by", xp.__name__)
+
+# %% [markdown]
+# ## How can one code run on both?
+#
+# *CuPy* has NumPy's functions under NumPy's names, for arrays that lie on a GPU. So the code only has to call the right
+# library. The usual trick is a switch at the top of a program. minidiff has no switch: **the array decides**. A function looks
+# at what it was given:
+
+# %%
+def library_of(x):
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def gelu_by_tanh(x):
+    lib = library_of(x)
+    return 0.5 * x * (1 + lib.tanh(0.7978846 * (x + 0.044715 * x**3)))
+
+
+x = xp.asarray(Rng(0).standard_normal((4, 5)))
+assert library_of(x) is xp and backend.xp_of(x) is xp
+assert type(gelu_by_tanh(x)) is type(x)
+print("in:", type(x).__module__, " out:", type(gelu_by_tanh(x)).__module__)
+
+# %% [markdown]
+# ## What goes wrong without a GPU at hand?
+#
+# Code that was only ever run on NumPy has mistakes that NumPy does not mind: an array made on the wrong side, a hidden copy, a
+# hidden wait. You can find them without a card, with a stand-in that is *stricter than NumPy*: it has NumPy inside, but it
+# refuses what CuPy refuses, and it counts. Ours counts three things: **launches** (how often the GPU is sent a job), **bytes
+# moved** (each job reads its inputs from memory and writes its result), and **waits** (how often a number is asked for, so that
+# everything before it has to be finished).
+
+# %%
+class Far(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array far away. NumPy does the sums; mixing with NumPy's own arrays is refused; costs are counted."""
+
+    launches = moved = waits = 0
+
+    def __init__(self, inside):
+        self.inside = np.asarray(inside)
+        self.shape = self.inside.shape
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if any(isinstance(a, np.ndarray) for a in inputs):
+            raise TypeError("an array of the host and one of the device in one expression")
+        result = getattr(ufunc, method)(*[a.inside if isinstance(a, Far) else a for a in inputs], **options)
+        Far.launches += 1
+        Far.moved += result.nbytes + sum(a.inside.nbytes for a in inputs if isinstance(a, Far))
+        return Far(result)
+
+    def __array__(self, *_, **__):
+        raise TypeError("a copy to the host that nobody asked for")
+
+    def __float__(self):
+        Far.waits += 1
+        return float(self.inside)
+
+    def reshape(self, *shape):
+        return Far(self.inside.reshape(*shape))  # nothing moves
+
+    def mean(self, axis=None, keepdims=False):
+        total = np.add.reduce(self, axis=axis, keepdims=keepdims)
+        return total * (total.inside.size / self.inside.size)
+
+
+far = Far(np.arange(3.0))
+for attempt in (lambda: far + np.ones(3), lambda: np.asarray(far), lambda: np.concatenate([far, far])):
+    try:
+        attempt()
+        raise SystemExit("this line is never reached")
+    except TypeError as error:
+        print("TypeError:", str(error)[:70])
+
+# %% [markdown]
+# minidiff's tests have such a stand-in (`tests/strict`), and every operation, layer and sampler runs on it.
+#
+# ## What does an innocent loop cost?
+#
+# The most common waste: looking at the loss in every step.
+
+# %%
+def count(f):
+    """launches, bytes, waits of f()"""
+    Far.launches = Far.moved = Far.waits = 0
+    f()
+    return Far.launches, Far.moved, Far.waits
+
+
+def looks_always():
+    total = 0.0
+    for _ in range(100):
+        loss = (Far(np.ones(64, np.float32)) ** 2).mean()
+        total += float(loss)  # the GPU must finish before Python goes on
+    return total / 100
+
+
+def looks_once():
+    total = Far(np.float32(0))
+    for _ in range(100):
+        total = total + (Far(np.ones(64, np.float32)) ** 2).mean()  # stays there
+    return float(total) / 100
+
+
+for loop in (looks_always, looks_once):
+    print(f"{loop.__name__:14} waits {count(loop)[2]:3} times")
+assert looks_always() == looks_once() == 1.0 and count(looks_always)[2] == 100 and count(looks_once)[2] == 1
+
+# %% [markdown]
+# Why is a wait so bad? Python only *sends* jobs; the GPU works through them behind its back. As long as jobs are queued, the
+# time that Python needs to send the next one is hidden. A drawing with **invented** numbers, 5 units to send a job and 2 or 8
+# to do it:
+
+# %%
+def timeline(jobs, send, wait_each):
+    """When each job is sent, and when it runs.   -> [(start, length)] of both"""
+    now, free, sent, ran = 0.0, 0.0, [], []
+    for length in jobs:
+        sent.append((now, send))
+        now += send
+        start = max(now, free)
+        ran.append((start, length))
+        free = start + length
+        if wait_each:
+            now = free
+    return sent, ran
+
+
+figure = viz.new_figure(9.4, 3.6, "tight")
+axes, ends = figure.subplots(3, 1, sharex=True), {}
+cases = [("large jobs, no waiting", [8] * 8, False), ("large jobs, waiting for each", [8] * 8, True),
+         ("small jobs: the GPU starves", [2] * 8, False)]  # fmt: skip
+for axis, (title, jobs, wait_each) in zip(axes, cases, strict=True):
+    sent, ran = timeline(jobs, 5, wait_each)
+    axis.broken_barh(sent, (1.1, 0.8), color=viz.COLOURS[0], edgecolor="white")
+    axis.broken_barh(ran, (0.1, 0.8), color=viz.COLOURS[1], edgecolor="white")
+    axis.set_yticks([0.5, 1.5], ["GPU works", "Python sends"], fontsize=9)
+    axis.set_title(title, fontsize=10, loc="left")
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    ends[title] = sum(ran[-1])
+axes[-1].set_xlabel("time, invented units")
+print(", ".join(f"{title}: {end:g}" for title, end in ends.items()))
+assert ends["large jobs, no waiting"] == 5 + 64 and ends["large jobs, waiting for each"] == 8 * 13
+figure
+
+# %% [markdown]
+# In the third row the jobs are small, and sending them takes all the time: a faster GPU would change nothing. This is the usual
+# state of small networks, and of sampling one picture at a time. Two remedies: **fewer, larger jobs** (an own kernel), and
+# **sending many jobs at once** (a graph).
+#
+# ## What does a kernel that fuses save?
+#
+# Group norm with SiLU behind it stands before nearly every convolution of a U-Net. Written with array operations:
+
+# %%
+def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
+    B, H, W, C = x.shape
+    g = x.reshape(B, H * W, groups, C // groups)
+    centred = g - g.mean(axis=(1, 3), keepdims=True)
+    variance = (centred * centred).mean(axis=(1, 3), keepdims=True)
+    z = (centred * (variance + eps) ** -0.5).reshape(B, H, W, C) * gamma + beta
+    return z * (1 / (1 + np.exp(-z)))  # np.exp hands over to the library of z
+
+
+x, gamma, beta = Rng(1).standard_normal((8, 32, 32, 64)), np.full(64, 1.5, np.float32), np.full(64, 0.1, np.float32)
+assert np.allclose(group_norm_silu(x, gamma, beta, 8), ops.group_norm_silu(x, gamma, beta, 8)[0], atol=1e-5)
+launches, moved, _ = count(lambda: group_norm_silu(Far(x), Far(gamma), Far(beta), 8))
+once = 2 * x.nbytes + gamma.nbytes + beta.nbytes  # x in, y out, and the two small ones
+print(f"array by array: {launches} launches, {moved / 1e6:.0f} MB moved; one kernel: 1 launch, {once / 1e6:.0f} MB")
+print(f"the kernel moves {moved / once:.1f} times less")
+assert launches == 16 and 11 < moved / once < 13
+
+# %% [markdown]
+# There is next to no arithmetic in it. What takes the time is the way to memory and back, a dozen times over, and so it is
+# on a CPU: there minidiff does it in pieces that fit into the cache (`minidiff/cpu`). (The kernel looks at $x$ three times,
+# for the mean, the variance and the result. But one block of threads works on a part that stays in the GPU's own cache in
+# between.)
+#
+# ## What is a kernel?
+#
+# A function that is run once for each of very many *threads*. Threads come in *blocks*; those of one block share a little fast
+# memory and can wait for each other at a *barrier* (`__syncthreads` in CUDA C). We can play that in Python: a thread is a
+# generator, and a barrier is a `yield`. Fresh shared memory is rubbish, so ours starts as NaN.
+
+# %%
+def launch(kernel, blocks, threads, *arguments):
+    for block in range(blocks):
+        shared = np.full(threads, np.nan)
+        running = [kernel(block, thread, threads, shared, *arguments) for thread in range(threads)]
+        while running:  # each runs up to its next barrier, then the next thread has its turn
+            running = [thread for thread in running if next(thread, "end") != "end"]
+
+
+def norm_silu_kernel(block, thread, threads, shared, x, gamma, beta, y, groups, barriers=True):
+    """One block does one group of one image; a thread takes every `threads`-th number of it."""
+    image, group = divmod(block, groups)
+    per_group, pixels = x.shape[2] // groups, x.shape[1]
+    mine = [(image, i // per_group, group * per_group + i % per_group) for i in range(thread, pixels * per_group, threads)]
+    shared[thread] = sum(x[i] for i in mine)
+    if barriers:
+        yield  # everybody has written
+    mean = shared.sum() / (pixels * per_group)
+    if barriers:
+        yield  # everybody has read, before anybody writes again
+    shared[thread] = sum((x[i] - mean) ** 2 for i in mine)
+    if barriers:
+        yield
+    rstd = (shared.sum() / (pixels * per_group) + 1e-5) ** -0.5
+    for i in mine:
+        z = (x[i] - mean) * rstd * gamma[i[2]] + beta[i[2]]
+        y[i] = z / (1 + np.exp(-z))
+
+
+small = Rng(2).standard_normal((2, 16, 8), dtype="float64")  # images, pixels, channels
+gamma, beta = np.linspace(0.5, 1.5, 8), np.linspace(-1, 1, 8)
+right, raced = np.zeros_like(small), np.zeros_like(small)
+launch(norm_silu_kernel, 2 * 4, 8, small, gamma, beta, right, 4)
+launch(norm_silu_kernel, 2 * 4, 8, small, gamma, beta, raced, 4, False)
+reference, _ = ops.group_norm_silu(small, gamma, beta, 4)
+print(f"with barriers off by {np.abs(right - reference).max():.0e}; without them, {np.isnan(raced).mean():.0%} is rubbish")
+assert np.allclose(right, reference) and np.isnan(raced).any()
+
+# %% [markdown]
+# Without barriers, a thread adds up what the others have not written yet. On a real GPU this goes well most of the time, which
+# is worse. The real kernels are `minidiff/gpu/kernels/*.cu`, some 50 lines each. The tests run them on the CPU as we did here
+# (compiled by a C++ compiler, one fibre a thread, memory poisoned with NaN), so that they can be checked without a card.
+#
+# Where there is a card, here is one through CuPy:
+
+# %%
+SILU = """
+extern "C" __global__ void silu(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = x[i] / (1.0f + expf(-x[i]));
+}
+"""
+flat = xp.asarray(Rng(3).standard_normal(1000))
+if xp is np:
+    print("(no card here, so this kernel was not run)")
+else:
+    y = xp.empty_like(flat)
+    xp.RawKernel(SILU, "silu")((4,), (256,), (flat, y, np.int32(1000)))
+    assert xp.allclose(y, ops.silu(flat)[0], atol=1e-6)
+    print("the kernel and ops.silu agree")
+
+# %% [markdown]
+# ## What is a CUDA graph?
+#
+# A recording. A training step is a long list of jobs, the same each time. Recorded once, the whole list is sent as **one** job,
+# and Python has nothing more to do. The price: the list is fixed, with the very places in memory that it was recorded with. A
+# recorder in ten lines:
+
+# %%
+class Recorder:
+    def __init__(self):
+        self.jobs = []
+
+    def __call__(self, function, *inputs, out=None):
+        out = function(*inputs, out=out)
+        self.jobs.append((function, inputs, out))
+        return out
+
+    def replay(self):
+        for function, inputs, out in self.jobs:
+            function(*inputs, out=out)  # into the same memory as before
+
+
+def record_step(x, y, w, lr):
+    """One step of gradient descent on the squared error of w x - y, number by number."""
+    record = Recorder()
+    error = record(np.subtract, record(np.multiply, w, x), y)
+    gradient = record(np.multiply, error, x)
+    record(np.subtract, w, record(np.multiply, gradient, lr), out=w)
+    return record
+
+
+x, y, w = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4)
+step = record_step(x, y, w, 0.1)  # recording does the step as well
+for _ in range(50):
+    step.replay()
+print(f"{len(step.jobs)} jobs, replayed 50 times; w = {w[0]:.6f}, right is 3")
+assert np.allclose(w, 3)
+
+# %% [markdown]
+# Three mistakes that everybody makes once. No error message in any of them:
+
+# %%
+y = np.full(4, 20.0)  # 1. a new batch in a new array: the recording knows only the old place
+for _ in range(50):
+    step.replay()
+print(f"new array: w = {w[0]:.2f}, right would be 10")
+assert np.allclose(w, 3)
+
+x, y, w, lr = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4), 0.1
+step = record_step(x, y, w, lr)
+lr, before = 0.0, w.copy()  # 2. a plain number was copied into the list when it was recorded
+step.replay()
+print(f"learning rate 0, and w moved all the same, by {w[0] - before[0]:.2f}")
+assert not np.allclose(w, before)
+
+noise = Recorder()
+draws = []
+noise(np.add, Rng(0).standard_normal(4), 0.0)  # 3. randomness drawn outside the recording
+for _ in range(2):
+    noise.replay()
+    draws.append(noise.jobs[0][2].copy())
+print("the same noise in every step:", np.array_equal(*draws))
+assert np.array_equal(*draws)
+
+# %% [markdown]
+# The remedies: copy the batch *into* the recorded array, keep the learning rate in an array too, and draw the random numbers
+# from a counter that lies on the device and is counted up by the recording itself. That is why minidiff's `Rng` makes the
+# $n$-th number from the seed and $n$ alone: no state has to travel, and CPU and GPU draw the same numbers.
+
+# %%
+x, y, w, lr = np.full(4, 2.0), np.zeros(4), np.zeros(4), np.full(1, 0.1)
+step = record_step(x, y, w, lr)
+y[...] = 20.0
+for _ in range(50):
+    step.replay()
+assert np.allclose(w, 10)
+lr[...] = 0.0
+before = w.copy()
+step.replay()
+assert np.array_equal(w, before)
+
+one, other = Rng(7, step=812).standard_normal(8), Rng(7, step=812, xp=xp).standard_normal(8)
+assert np.allclose(one, backend.to_numpy(other), atol=1e-6)
+print("noise of step 812, known from 7 and 812 alone:", one[:4])
+
+# %% [markdown]
+# minidiff records whole training and sampling steps in this way (`minidiff/gpu`, and `docs/gpu.md` for what has been measured
+# and what has not).
+#
+# ## Where does the time go here?
+#
+# Do not guess, measure. `minidiff profile` takes a training step and a sampling step of the digits' U-Net apart, by operation.
+# Times are this machine's.
+
+# %%
+batch = 8 if FAST else 64
+made = build(preset("digits").override([f"train.batch_size={batch}"]))
+trainer = Trainer(made.model, made.objective, made.images, made.labels, steps=10**6, batch_size=batch)
+tables = {}
+for name, context in (("fast versions", None), ("plain references", dispatch.plain())):
+    with context or open(os.devnull):
+        tables[name], _, alone = profile.measure(trainer.step, 1 if FAST else 8, warm=1)
+    print(f"training step with the {name}: {alone:.0f} ms")
+    if name == "fast versions":
+        profile.show("training step", tables[name], sum(f + b for f, b, _ in tables[name].values()), alone)
+together = {name: sum(f + b for f, b, _ in table.values()) for name, table in tables.items()}
+assert FAST or together["fast versions"] < together["plain references"]
+
+# %%
+names = sorted(tables["plain references"], key=lambda op: -sum(tables["plain references"][op][:2]))[:7][::-1]
+figure = viz.new_figure(7.6, 3.8, "tight")
+axes = figure.add_subplot()
+for offset, (title, table), colour in zip((0.2, -0.2), tables.items(), viz.COLOURS, strict=False):
+    forward, backward = (np.array([table.get(op, (0, 0, 0))[way] for op in names]) for way in (0, 1))
+    axes.barh(np.arange(len(names)) + offset, forward, 0.36, color=colour, label=f"{title}, forward")
+    axes.barh(np.arange(len(names)) + offset, backward, 0.36, left=forward, color=colour, alpha=0.5, label="backward")
+axes.set_yticks(range(len(names)), names)
+axes.set(xlabel="ms of a training step", title="A training step of the digits' U-Net, on this machine's CPU")
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# ## Handing over
+#
+# In minidiff nothing in a program changes but where the arrays are: `net.to("cuda")`, or `--device cuda`. Every operation is
+# written once, plainly, in `minidiff/ops`. Where that is slow, a faster function of the same name is looked up by the array's
+# library (`ops/dispatch.py`), and tests hold the two together. The plain one stays in reach:
+
+# %%
+x = xp.asarray(Rng(4).standard_normal((2, 8, 8, 16)))
+gamma, beta = xp.ones(16, dtype=np.float32), xp.zeros(16, dtype=np.float32)
+fast, back = ops.group_norm_silu(x, gamma, beta, 4)
+with dispatch.plain():
+    plain, back_plain = ops.group_norm_silu(x, gamma, beta, 4)
+ours = group_norm_silu(x, gamma, beta, 4)  # this chapter's, which never says which library it is for
+for a, b in [(fast, plain), (fast, ours), *zip(back(plain), back_plain(plain), strict=True)]:
+    assert xp.allclose(a, b, atol=1e-4)
+print("fast version, plain reference and this chapter's agree, on", xp.__name__)
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** Three losses lie far away. Return their mean as a Python number, with only *one* wait.
+# Hint: add them up first; `float(...)` comes last.
+
+# %%
+def mean_loss(losses):
+    ...  # a list of Far numbers; return a float
+
+
+if mean_loss([Far(np.float32(1))]) is not None:
+    losses, answers = [Far(np.float32(k)) for k in (1, 2, 6)], []
+    assert count(lambda: answers.append(mean_loss(losses)))[2] == 1 and np.isclose(answers[0], 3)
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** A kernel: `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number a channel.
+# One thread does one number. The last block may have threads too many: they must do nothing.
+# Hint: which number is mine: `i = block * threads + thread`. Its channel is `i % len(bias)`. End with a `yield`: it makes
+# the function a generator, as `launch` wants it.
+
+# %%
+def add_bias(block, thread, threads, shared, x, bias, y):
+    ...  # write y[i]; then: yield
+
+
+if add_bias(0, 0, 4, None, np.zeros(4), np.zeros(2), np.zeros(4)) is not None:
+    x, bias, y = np.arange(10.0), np.array([100.0, 200.0]), np.zeros(10)
+    launch(add_bias, 3, 4, x, bias, y)  # 12 threads for 10 numbers
+    assert np.array_equal(y, x + np.tile(bias, 5))
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** At best, how long does a job take that moves so many bytes and does so many operations, on a device that
+# moves `bandwidth` bytes and does `peak` operations a second? The two go on at the same time. (This is called the *roofline*.)
+# Hint: the slower of the two decides: `max`.
+
+# %%
+def at_best(moved, operations, bandwidth, peak):
+    ...  # return seconds
+
+
+if at_best(1, 1, 1, 1) is not None:
+    n = 8 * 32 * 32 * 64  # group norm with SiLU, about 12 operations a number: memory decides
+    assert at_best(8 * n, 12 * n, 1e12, 1e13) == 8 * n / 1e12
+    assert at_best(8 * n, 2 * 9 * 64 * n, 1e12, 1e13) == 2 * 9 * 64 * n / 1e13  # a 3 x 3 convolution: arithmetic decides
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** Make the recorder draw fresh noise in each replay. `normals` is a function that writes fresh numbers into
+# `out`; record it as a job like any other, then a job that adds it to `x`, and return the recorder.
+# Hint: `record(normals, out=np.empty(4))`, then `record(np.add, x, ...)`.
+
+# %%
+def record_noise(x, normals):
+    ...  # return a Recorder whose last job's result is x + noise
+
+
+class Normals:
+    """A source with a counter of its own: each call is another step of the same seed."""
+
+    steps = 0
+
+    def __call__(self, out):
+        Normals.steps += 1
+        out[...] = Rng(0, step=Normals.steps).standard_normal(4)
+        return out
+
+
+if record_noise(np.zeros(4), Normals()) is not None:
+    recorded, seen = record_noise(np.full(4, 100.0), Normals()), []
+    for _ in range(3):
+        recorded.replay()
+        seen.append(recorded.jobs[-1][2].copy())
+    assert not np.allclose(seen[0], seen[1]) and all(abs(s.mean() - 100) < 5 for s in seen)
+    print("exercise 4: right")
