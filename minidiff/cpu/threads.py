@@ -10,7 +10,10 @@ import contextlib
 import itertools
 import os
 import queue
+import sys
 import threading
+
+THREADS = sys.platform not in ("emscripten", "wasi")  # Python in a browser cannot start any
 
 _setting = None  # None: not asked yet
 _busy = threading.local()  # .inside: this thread is already running pieces
@@ -55,7 +58,7 @@ def share(work, pieces):
     global _team
     if not _blas_told:
         _one_thread_in_blas()
-    helpers = min(get_threads(), pieces) - 1
+    helpers = min(get_threads(), pieces) - 1 if THREADS else 0
     if helpers < 1 or getattr(_busy, "inside", False) or not _team_lock.acquire(blocking=False):
         for i in range(pieces):
             work(i)
@@ -115,9 +118,10 @@ class _Job:
 def _one_thread_in_blas():
     """A product runs on the thread that asks for it. Two BLAS threads under two of ours wait for each other instead."""
     global _blas_told
-    from threadpoolctl import ThreadpoolController
+    if THREADS:
+        from threadpoolctl import ThreadpoolController
 
-    ThreadpoolController().limit(limits=1, user_api="blas")
+        ThreadpoolController().limit(limits=1, user_api="blas")
     _blas_told = True
 
 
@@ -133,6 +137,8 @@ def _checked(n, name):
 
 def _cores():
     """The cores this process may use, which can be fewer than the machine has."""
+    if not THREADS:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
