@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- questions: made by scripts/question_index.py -->\n)(?:\|.*\n)*")
@@ -67,7 +68,8 @@ def for_readme():
     lines = ["| question | chapter |", "|---|---|"]
     for question, places in questions():
         chapters = {
-            p.path: f"[{int(p.path[:2])}](notebooks/{p.path}.ipynb#{p.heading.replace(' ', '-')})" for p in reversed(places)
+            p.path: f"[{int(p.path[:2])}](notebooks/{p.path}.ipynb#{quote(p.heading.replace(' ', '-'))})"
+            for p in reversed(places)
         }
         lines.append(f"| {question} | {', '.join(chapters[path] for path in sorted(chapters)) or 'being written'} |")
     return "".join(line + "\n" for line in lines)

@@ -27,6 +27,7 @@ def load(path):
 
 derivation_pages = load(DOCS / "_ext" / "derivation_pages.py")
 question_index = load(ROOT / "scripts" / "question_index.py")
+chapter_index = load(ROOT / "scripts" / "chapter_index.py")
 QUESTIONS = tomllib.loads((DOCS / "questions.toml").read_text(encoding="utf-8"))["question"]
 
 
@@ -63,7 +64,7 @@ def test_every_room_has_a_page_in_the_api():
 
 @pytest.mark.parametrize("entry", QUESTIONS, ids=lambda entry: entry["asks"])
 def test_the_question_stands_in_its_chapter_in_these_words(entry):
-    if not entry["in"]:
+    if "pending" in entry:
         pytest.skip(f"not written yet: {entry['pending']}")
     chapters = {question_index.place(where).path for where in entry["in"]}
     said = [re.sub(r"\s+", " ", chapter_text(chapter)) for chapter in chapters]
@@ -87,6 +88,13 @@ def test_the_readme_has_every_question():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert question_index.BLOCK.search(readme)
     assert question_index.for_readme() in readme, "run:  python scripts/question_index.py"
+
+
+def test_the_readme_has_every_chapter_and_its_picture():
+    assert chapter_index.rows() in (ROOT / "README.md").read_text(encoding="utf-8"), "run:  python scripts/chapter_index.py"
+    for entry in chapter_index.chapters():
+        assert (chapter_index.PICTURES / f"{entry['number']}.png").is_file(), entry["number"]
+        assert entry["picture"] < len(chapter_index.pictures(entry["path"]))
 
 
 # ---- building ------------------------------------------------------------------------------------------------------------
