@@ -67,11 +67,11 @@ def for_site():
 def for_readme():
     lines = ["| question | chapter |", "|---|---|"]
     for question, places in questions():
-        chapters = {
-            p.path: f"[{int(p.path[:2])}](notebooks/{p.path}.ipynb#{quote(p.heading.replace(' ', '-'))})"
-            for p in reversed(places)
-        }
-        lines.append(f"| {question} | {', '.join(chapters[path] for path in sorted(chapters)) or 'being written'} |")
+        links = {}  # one a chapter, to the first of its places
+        for path, _, heading in places:
+            anchor = quote(heading.replace(" ", "-"))
+            links.setdefault(path, f"[{int(path[:2])}](notebooks/{path}.ipynb#{anchor})")
+        lines.append(f"| {question} | {', '.join(links.values()) or 'being written'} |")
     return "".join(line + "\n" for line in lines)
 
 
