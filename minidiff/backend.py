@@ -26,9 +26,32 @@ def xp_of(*arrays):
     return found or np
 
 
+class Constant:
+    """A host array that never changes and that every device gets a copy of once: a table, fixed frequencies.
+
+    Uploaded where it is needed, a table would be uploaded in every step.
+    """
+
+    def __init__(self, values):
+        self.values, self._copies = values, {}
+
+    def beside(self, x, dtype=None):
+        """The copy on x's device, in this dtype (None: its own)."""
+        xp, dtype = xp_of(x), np.dtype(self.values.dtype if dtype is None else dtype)
+        key = xp.__name__, dtype
+        if key not in self._copies:
+            self._copies[key] = xp.asarray(self.values.astype(dtype))
+        return self._copies[key]
+
+
 def to_numpy(x):
     """A NumPy array (on the host) with x's values; x itself when it is one already."""
     return x.get() if hasattr(x, "get") and not isinstance(x, (np.ndarray, dict)) else np.asarray(x)
+
+
+def device_of(x):
+    """The name of the device that an array is on: "cpu" or "cuda"."""
+    return "cpu" if xp_of(x) is np else "cuda"
 
 
 def module_of(device):

@@ -68,10 +68,10 @@ def _check(f, arrays, names, h, tolerance, seed):
     for i in checked:
         if arrays[i].dtype != np.float64:
             raise TypeError(f"{names[i]} is {arrays[i].dtype}; a gradient is checked in float64 (x.astype('float64'))")
-    xp, rng = xp_of(*(arrays[i] for i in checked)), Rng(seed)
+    rng = Rng(seed)
     with _read_only([arrays[i] for i in checked]):
         y, back = _call(f, arrays)
-        dy = xp.asarray(rng.standard_normal(y.shape, dtype=np.float64))
+        dy = xp_of(y).asarray(rng.standard_normal(y.shape, dtype=np.float64))
         with _read_only([dy]):
             grads = _as_list(_run(back, dy, "back(dy)"), len(checked))
             first = [g.copy() for g in grads]

@@ -7,7 +7,7 @@ what the nearest-neighbour distances are for.
 import numpy as np
 
 from . import ops
-from .backend import to_numpy
+from .backend import device_of, to_numpy, xp_of
 from .models import Classifier
 from .training import Trainer
 
@@ -19,7 +19,7 @@ def train_classifier(images, labels, epochs=20, width=24, seed=0, progress=False
 
     It sees its images through a little noise, so that it reads shapes and not single pixels.
     """
-    net = Classifier(images.shape[1:], classes=int(labels.max()) + 1, width=width, rng=seed)
+    net = Classifier(images.shape[1:], classes=int(labels.max()) + 1, width=width, rng=seed).to(device_of(images))
     batch = min(64, len(images))
     steps = max(1, epochs * len(images) // batch)
     trainer = Trainer(net, classify, images, labels, steps=steps, batch_size=batch, lr=2e-3, warmup=steps // 20, seed=seed)
@@ -37,8 +37,7 @@ def classify(net, x0, rng, cond):
 
 def predictions(net, images):
     """The class that the judge sees in each image.   (N, H, W, C) -> int64 (N,)"""
-    parts = [to_numpy(net.predict(images[i : i + BATCH])).argmax(axis=1) for i in range(0, len(images), BATCH)]
-    return np.concatenate(parts)
+    return np.concatenate([to_numpy(net.predict(part)).argmax(axis=1) for part in _parts(net, images)])
 
 
 def accuracy(net, images, labels):
@@ -48,8 +47,7 @@ def accuracy(net, images, labels):
 
 def features(net, images):
     """The judge's feature vectors.   (N, H, W, C) -> float64 (N, D)"""
-    parts = [to_numpy(net.features(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
-    return np.concatenate(parts).astype(np.float64)
+    return np.concatenate([to_numpy(net.features(part)) for part in _parts(net, images)]).astype(np.float64)
 
 
 def frechet_distance(a, b):
@@ -64,6 +62,7 @@ def frechet_distance(a, b):
         raise ValueError(f"frechet_distance: got {a.shape} and {b.shape}, expected (N, D) and (M, D)")
     if min(len(a), len(b)) < 2:
         raise ValueError(f"frechet_distance: got {len(a)} and {len(b)} vectors, expected at least 2 of each")
+    a, b = to_numpy(a), to_numpy(b)
     A, B = np.cov(a, rowvar=False).reshape(a.shape[1], -1), np.cov(b, rowvar=False).reshape(a.shape[1], -1)
     root = _root(A)
     # A B and A^(1/2) B A^(1/2) have the same eigenvalues, and the second is symmetric
@@ -97,6 +96,14 @@ def report(net, samples, asked, train, held_out, held_out_labels):
         "nearest_neighbour_held_out_to_train": float(np.median(nearest_distances(held_out, train))),
         "samples": len(samples),
     }
+
+
+def _parts(net, images):
+    """The images in pieces, each where the net is."""
+    xp = xp_of(next(iter(net.parameters().values())).value)
+    for i in range(0, len(images), BATCH):
+        part = images[i : i + BATCH]
+        yield part if xp_of(part) is xp else xp.asarray(to_numpy(part))
 
 
 def _root(covariance):

@@ -8,6 +8,7 @@ The tests call the same cases with sizes that hypothesis picks.
 import numpy as np
 
 from . import models, nn, ops, selfcheck_more
+from .backend import xp_of
 from .gradcheck import check, check_layer
 from .nn import Layer
 from .rng import Rng
@@ -85,13 +86,17 @@ def attention(pick, randn):
 def attention_with_mask(pick, randn):
     heads, b, n = pick(1, 2), pick(2, 3), pick(2, 6)
     d, causal = heads * pick(1, 3), np.tril(np.ones((n, n), bool))
-    return lambda q, k, v: ops.attention(q, k, v, heads, causal), [randn(b, n, d) for _ in range(3)]
+    q, k, v = (randn(b, n, d) for _ in range(3))
+    causal = xp_of(q).asarray(causal)
+    return lambda q, k, v: ops.attention(q, k, v, heads, causal), [q, k, v]
 
 
 def embedding(pick, randn):
     rows = pick(2, 5)
     index = _classes(pick(2, 7), rows).reshape(-1, 1)
-    return lambda table: ops.embedding(table, index), [randn(rows, pick(1, 4))]
+    table = randn(rows, pick(1, 4))
+    index = xp_of(table).asarray(index)
+    return lambda table: ops.embedding(table, index), [table]
 
 
 def upsample_nearest(pick, randn):
@@ -111,7 +116,8 @@ def concat(pick, randn):
 
 def dropout(pick, randn):
     p = pick(0, 9) / 10
-    return lambda x: ops.dropout(x, p, Rng(3)), [randn(pick(2, 4), pick(2, 6))]
+    x = randn(pick(2, 4), pick(2, 6))
+    return lambda x: ops.dropout(x, p, Rng(3, xp=xp_of(x))), [x]
 
 
 def mse(pick, randn):
@@ -121,8 +127,9 @@ def mse(pick, randn):
 
 def cross_entropy(pick, randn):
     n, k = pick(2, 5), pick(2, 5)
-    labels = _classes(n, k)
-    return lambda logits: ops.cross_entropy(logits, labels), [randn(n, k) * 2]
+    logits = randn(n, k) * 2
+    labels = xp_of(logits).asarray(_classes(n, k))
+    return lambda logits: ops.cross_entropy(logits, labels), [logits]
 
 
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu, layer_norm,

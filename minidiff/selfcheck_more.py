@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import models, nn, ops
+from .backend import xp_of
 
 
 def _image(pick, randn, channels):
@@ -15,7 +16,7 @@ def _image(pick, randn, channels):
 def _elementwise(op):
     def case(pick, randn):
         x = randn(pick(2, 4), pick(1, 6)) * 2
-        return op, [x + 0.01 * np.sign(x)]  # relu has a corner at 0: keep away from it
+        return op, [x + 0.01 * xp_of(x).sign(x)]  # relu has a corner at 0: keep away from it
 
     case.__name__ = op.__name__
     return case
@@ -23,6 +24,22 @@ def _elementwise(op):
 
 def geglu(pick, randn):
     return ops.geglu, [randn(pick(2, 3), pick(1, 4), 2 * pick(1, 4))]
+
+
+def add_group_norm_silu(pick, randn):
+    groups, b, p = pick(1, 3), pick(2, 3), pick(2, 5)
+    c = groups * pick(1, 3)
+
+    def f(x, gamma, beta, bias, temb, residual):
+        (s, y), back = ops.add_group_norm_silu(x, gamma, beta, groups, bias=bias, temb=temb, residual=residual)
+
+        def back_both(dboth):
+            dx, *rest = back(dboth[..., c:], dboth[..., :c])
+            return dx, *rest, dx
+
+        return ops.concat([s, y])[0], back_both
+
+    return f, [randn(b, p, c), randn(c), randn(c), randn(c), randn(b, c), randn(b, p, c)]
 
 
 def rms_norm(pick, randn):
@@ -64,13 +81,14 @@ def attention_with_scale_and_bias(pick, randn):
 
 def sliced_attention(pick, randn):
     heads, b, n, rows = pick(1, 3), pick(2, 3), pick(1, 7), pick(1, 4)
-    d, causal, bias = heads * pick(1, 3), np.tril(np.ones((n, n), bool)), randn(1, heads, (1, n)[pick(0, 1)], n)
+    d, bias = heads * pick(1, 3), randn(1, heads, (1, n)[pick(0, 1)], n)
+    causal = xp_of(bias).asarray(np.tril(np.ones((n, n), bool)))
     return (lambda q, k, v, bias: ops.sliced_attention(q, k, v, heads, causal, None, bias, rows)), \
         [randn(b, n, d) for _ in range(3)] + [bias]  # fmt: skip
 
 
-OPS = [*map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, resize_nearest,
-       space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
+OPS = [add_group_norm_silu, *map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm,
+       resize_nearest, space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
        sliced_attention]  # fmt: skip
 
 # ---- layers and blocks ---------------------------------------------------------------------------------------------------

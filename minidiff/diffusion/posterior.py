@@ -8,7 +8,7 @@ one point and beta when they are N(0, I).
 
 import numpy as np
 
-from ..backend import xp_of
+from ..backend import Constant
 from .names import did_you_mean
 from .schedule import per_sample
 
@@ -33,10 +33,16 @@ class Posterior:
         self.log_beta = np.log(beta)
         self.log_variance = np.log(np.append(self.variance[1] if len(beta) > 1 else beta[0], self.variance[1:]))
         self.log_fixed_large = np.append(self.log_variance[0], self.log_beta[1:])
+        self._tables = {name: Constant(table) for name, table in vars(self).items()}
+
+    def at(self, name, t, x):
+        """Row t of a table, ready to multiply x: a float, or (B, 1, ..., 1) in x's dtype on x's device."""
+        table = self._tables[name]
+        return float(table.values[t]) if np.ndim(t) == 0 else per_sample(table.beside(x)[t], x)
 
     def mean(self, x0, xt, t):
         """c_x0 x0 + c_xt xt.   x0, xt (B, ...)   t whole, scalar or (B,)"""
-        return at(self.c_x0, t, xt) * x0 + at(self.c_xt, t, xt) * xt
+        return self.at("c_x0", t, xt) * x0 + self.at("c_xt", t, xt) * xt
 
     def model_log_variance(self, t, xt, variance="fixed_small", share=None):
         """log variance of the model's step.   ->   float, (B, 1, ..., 1), or of x's shape where it is learned
@@ -48,16 +54,9 @@ class Posterior:
             near = did_you_mean(variance, VARIANCES)
             raise ValueError(f"variance: got {variance!r}, expected one of {', '.join(VARIANCES)}{near}")
         if variance == "fixed_small":
-            return at(self.log_variance, t, xt)
+            return self.at("log_variance", t, xt)
         if variance == "fixed_large":
-            return at(self.log_fixed_large, t, xt)
+            return self.at("log_fixed_large", t, xt)
         if share is None:
             raise ValueError("variance: 'learned' needs a model that learned one: Denoiser(..., learned_variance=True)")
-        return share * at(self.log_beta, t, xt) + (1 - share) * at(self.log_variance, t, xt)
-
-
-def at(table, t, x):
-    """Row t of a table, ready to multiply x: a float, or (B, 1, ..., 1) in x's dtype on x's device."""
-    if np.ndim(t) == 0:
-        return float(table[t])
-    return per_sample(xp_of(x).asarray(table)[t], x)
+        return share * self.at("log_beta", t, xt) + (1 - share) * self.at("log_variance", t, xt)

@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from ..backend import xp_of
+
 
 def karras_sigmas(sigma_min, sigma_max, steps, rho=7.0):
     """Straight line in sigma^(1/rho).   -> float64 (steps,), sigma_max first. Karras et al. 2022 (arXiv:2206.00364), eq. 5."""
@@ -38,9 +40,11 @@ def sigma_of_t(schedule, t, interpolation="log"):
                     "linear": linear in sigma itself, as diffusers' Euler, Heun and LMS schedulers do by default
     """
     if interpolation == "log":
-        sigma = np.exp(-0.5 * np.asarray(schedule.log_snr(t)))
+        sigma = xp_of(t).exp(-0.5 * schedule.log_snr(t))
     elif interpolation == "linear":
-        sigma = np.interp(t, np.arange(schedule.T), schedule_sigmas(schedule))
+        xp = xp_of(t)
+        steps, levels = xp.arange(schedule.T, dtype=np.float64), xp.asarray(schedule_sigmas(schedule))
+        sigma = xp.interp(xp.asarray(t, dtype=np.float64), steps, levels)
     else:
         raise ValueError(f"interpolation: got {interpolation!r}, expected 'log' or 'linear'")
     return float(sigma) if np.ndim(sigma) == 0 else sigma
@@ -48,7 +52,7 @@ def sigma_of_t(schedule, t, interpolation="log"):
 
 def t_of_sigma(schedule, sigma):
     """The real-valued t at which sigma / alpha is this.   sigma > 0, scalar or array -> float or array. Inverse of "log"."""
-    return schedule.t_of_log_snr(-2.0 * np.log(sigma))
+    return schedule.t_of_log_snr(-2.0 * xp_of(sigma).log(sigma))
 
 
 def _check(sigma_min, sigma_max, steps):

@@ -3,7 +3,7 @@
 from ..backend import xp_of
 from .denoiser import Denoiser, from_x0_eps, split_variance, to_x0_eps
 from .losses import Objective, mean_square
-from .posterior import Posterior, at
+from .posterior import Posterior
 from .schedule import per_sample
 from .vlb import term
 
@@ -41,11 +41,12 @@ class VLBLoss(Objective):
         log_variance = self.posterior.model_log_variance(t, xt, self.variance, share)
         mean = self.posterior.mean(x0_hat, xt, t)
         bits, dmean, dlog_variance = term(self.posterior, x0, xt, t, mean, log_variance, self.levels)
-        dx0_hat = at(self.posterior.c_x0, t, xt) * dmean
+        dx0_hat = self.posterior.at("c_x0", t, xt) * dmean
         dprediction = slope_of_x0(alpha, sigma, self.predicts) * dx0_hat
         if share is None:
             return bits, dprediction, None
-        return bits, dprediction, (at(self.posterior.log_beta, t, xt) - at(self.posterior.log_variance, t, xt)) * dlog_variance
+        width = self.posterior.at("log_beta", t, xt) - self.posterior.at("log_variance", t, xt)
+        return bits, dprediction, width * dlog_variance
 
     def denoiser(self, model):
         return Denoiser(model, self.schedule, self.predicts, learned_variance=self.variance == "learned")

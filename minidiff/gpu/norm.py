@@ -33,18 +33,11 @@ def _one_input(x, gamma, beta, groups, eps, with_silu):
 
 
 def add_group_norm_silu(x, gamma, beta, groups, eps=1e-5, bias=None, temb=None, residual=None):
-    """s = x + bias + temb + residual and y = silu(group_norm(s)), in one kernel.
-
-    x, residual (B, ..., C)   temb (B, C), added to every pixel of its image   bias, gamma, beta (C,)   float32
-    ->   (s, y), back;   back(dy, ds=None) -> (dx, dgamma, dbeta, dbias, dtemb); dresidual is dx
-    ds is the gradient that reaches s by another way, such as the skip connection of the block that follows.
-    """
+    """Fast version of `ops.add_group_norm_silu`."""
     C = x.shape[-1]
-    for name, a, shape in (("bias", bias, (C,)), ("temb", temb, (x.shape[0], C)), ("residual", residual, x.shape)):
-        if a is not None and a.shape != shape:
-            raise ValueError(f"add_group_norm_silu: {name} has shape {a.shape}, expected {shape} to fit x {x.shape}")
-    if x.ndim < 2 or not _fits(x, gamma, beta, groups) or not fits(bias, temb, residual):
-        raise ValueError("add_group_norm_silu: expected float32 arrays in order, (C,) gammas, groups that divide C")
+    given = [(a, shape) for a, shape in ((bias, (C,)), (temb, (x.shape[0], C)), (residual, x.shape)) if a is not None]
+    if x.ndim < 2 or not _fits(x, gamma, beta, groups) or any(a.shape != shape or not fits(a) for a, shape in given):
+        return NotImplemented
     s, y, saved = _forward(x, bias, temb, residual, gamma, beta, groups, eps, True)
 
     def back(dy, ds=None):

@@ -3,7 +3,8 @@
 Rombach et al. 2022 (arXiv:2112.10752), appendix G. Parameter names are those of diffusers' Encoder and Decoder.
 """
 
-from .. import ops
+from functools import partial
+
 from ..nn import Conv2d, GroupNorm, Layer, chain
 from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
 from .unet_blocks import MidBlock2D, spatial
@@ -60,7 +61,7 @@ class Encoder(Chain):
         self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
 
     def in_order(self):
-        return [self.conv_in, *self.down_blocks, self.mid_block, self.conv_norm_out, ops.silu, self.conv_out]
+        return [self.conv_in, *self.down_blocks, self.mid_block, partial(self.conv_norm_out, silu=True), self.conv_out]
 
 
 class Decoder(Chain):
@@ -83,7 +84,7 @@ class Decoder(Chain):
         self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
 
     def in_order(self):
-        return [self.conv_in, self.mid_block, *self.up_blocks, self.conv_norm_out, ops.silu, self.conv_out]
+        return [self.conv_in, self.mid_block, *self.up_blocks, partial(self.conv_norm_out, silu=True), self.conv_out]
 
 
 def check_image(name, x, channels):

@@ -53,9 +53,8 @@ class Classifier(Layer):
                 h, back_pool = ops.avg_pool(h, 2)
                 backs.append(back_pool)
             h, back_conv = conv(h)
-            h, back_norm = norm(h)
-            h, back_silu = ops.silu(h)
-            backs += [back_conv, back_norm, back_silu]
+            h, back_norm = norm(h, silu=True)
+            backs += [back_conv, back_norm]
         image = h.shape
         h, back_hidden = self.hidden(h.reshape(len(x), -1))  # (B, features)
         back_time = None

@@ -54,11 +54,11 @@ class ResnetBlock2D(Layer):
         time, back_time = self.time(temb)
         if self.scale_shift:
             O = h.shape[-1]
-            scale, shift = time[..., :O], time[..., O:]
+            scale, shift = time[:, None, None, :O], time[:, None, None, O:]  # (B, 1, 1, O)
             normed, back_norm2 = self.norm2(h)
             h, back_act2 = self.act(normed * (1 + scale) + shift)
         else:
-            h, back_norm2 = norm_act(self.norm2, self.act, h if time is None else h + time)
+            h, back_norm2 = norm_act(self.norm2, self.act, h, time)
         h, back_drop = self.dropout(h)
         h, back_conv2 = self.conv2(h)
         skip, back_skip = (side, None) if self.conv_shortcut is None else self.conv_shortcut(side)
@@ -75,8 +75,7 @@ class ResnetBlock2D(Layer):
                 dtime, _ = ops.concat([dscale, dshift])  # (B, 2 O)
                 dh = back_norm2(dh * (1 + scale))
             else:
-                dh = back_norm2(dh)
-                dtime = dh.sum(axis=(1, 2))  # (B, O): the time was added at every pixel
+                dh, dtime = back_norm2(dh) if back_time else (back_norm2(dh), None)
             dh1, dside = back_conv1(dh), dsum if back_skip is None else back_skip(dsum)
             if back_size:
                 dh1, dside = back_size_h(dh1), back_size(dside)
@@ -86,7 +85,7 @@ class ResnetBlock2D(Layer):
         return y, back
 
     def time(self, temb):
-        """The time's vector as each pixel gets it.   temb (B, D) -> (B, 1, 1, O) or (B, 1, 1, 2 O), back((B, O)) -> dtemb"""
+        """The time's vector as each pixel gets it.   temb (B, D) -> (B, O) or (B, 2 O), back(dtime) -> dtemb"""
         if self.time_emb_proj is None:
             return None, None
         h, back_act = self.act(temb) if self.time_act else (temb, lambda dh: dh)
@@ -95,18 +94,20 @@ class ResnetBlock2D(Layer):
         def back(dtime):
             return back_act(back_proj(dtime))
 
-        return h[:, None, None, :], back
+        return h, back
 
 
-def norm_act(norm, act, x):
-    """act(norm(x)), in one op where there is one.   -> y, back"""
+def norm_act(norm, act, x, time=None):
+    """act(norm(x + time)), in one op where there is one.   x (B, H, W, C), time (B, C) or None
+    ->   y, back;   back(dy) -> dx, or (dx, dtime) where there is a time"""
     if act is ops.silu:
-        return norm(x, silu=True)
-    h, back_norm = norm(x)
+        return norm(x, silu=True, temb=time)
+    h, back_norm = norm(x if time is None else x + time[:, None, None, :])
     y, back_act = act(h)
 
     def back(dy):
-        return back_norm(back_act(dy))
+        dx = back_norm(back_act(dy))
+        return dx if time is None else (dx, dx.sum(axis=(1, 2)))  # the time was added at every pixel
 
     return y, back
 

@@ -5,12 +5,13 @@ norms have no mean and no shift, attention scores are not divided, maps have no 
 T5EncoderModel; parameter names those of its files.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from .. import ops
-from ..backend import xp_of
+from ..backend import Constant, xp_of
 from ..nn import Dropout, Embedding, Layer, Linear, RMSNorm
 from ..ops.named import activation
 from ..rng import as_rng
@@ -121,13 +122,18 @@ class T5Attention(Layer):
 
     def place_bias(self, N):
         """What is added to each score for how far apart two tokens are.   -> (1, heads, N, N), back(dbias) -> None"""
-        xp = xp_of(self.relative_attention_bias.weight.value)
-        rows, back_table = self.relative_attention_bias(xp.asarray(relative_buckets(N, self.buckets, self.distance)))
+        table = _bucket_table(N, self.buckets, self.distance)
+        rows, back_table = self.relative_attention_bias(table.beside(self.relative_attention_bias.weight.value))
 
         def back(dbias):
             back_table(dbias[0].transpose(1, 2, 0))
 
         return rows.transpose(2, 0, 1)[None], back  # (N, N, heads) -> (1, heads, N, N)
+
+
+@functools.lru_cache(maxsize=8)
+def _bucket_table(N, buckets, max_distance):
+    return Constant(relative_buckets(N, buckets, max_distance))
 
 
 def relative_buckets(N, buckets, max_distance):

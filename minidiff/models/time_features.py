@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .. import ops
-from ..backend import xp_of
+from ..backend import Constant, xp_of
 from ..nn import Embedding, Layer
 from ..rng import as_rng
 
@@ -37,11 +37,12 @@ class FourierFeatures(Layer):
         self.weights = np.array(weights, dtype=np.float32)
         if self.weights.shape != (width,):
             raise ValueError(f"fourier_weights: got shape {self.weights.shape}, expected ({width},)")
+        self._table = Constant(self.weights)
 
     def forward(self, t, dtype):
         xp = xp_of(t)
         log_t = xp.log(t.astype(dtype))
-        angle = log_t[:, None] * (xp.asarray(self.weights.astype(dtype))[None, :] * (2.0 * math.pi))  # (B, width)
+        angle = log_t[:, None] * (self._table.beside(t, dtype)[None, :] * (2.0 * math.pi))  # (B, width)
         return xp.concatenate([xp.sin(angle), xp.cos(angle)], axis=1), lambda dy: None
 
 

@@ -4,7 +4,6 @@ Ho et al. 2020 (arXiv:2006.11239), appendix B. Structure, option names and param
 Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; the layouts are ours (channels last).
 """
 
-from .. import ops
 from ..nn import Conv2d, GroupNorm, Layer
 from ..ops.conv2d import crop_image, pad_image
 from ..rng import as_rng
@@ -115,8 +114,7 @@ class UNet(Layer):
             else:
                 h, back_block = block(h, taken, temb)
             backs_up.append(back_block)
-        h, back_norm = self.conv_norm_out(h)
-        h, back_silu = ops.silu(h)
+        h, back_norm = self.conv_norm_out(h, silu=True)
         h, back_out = self.conv_out(h)
         y = crop_image(h if image is None else h + image, pads)
         scale = 1.0 / t.astype(x.dtype)[:, None, None, None] if config["time_embedding_type"] == "fourier" else None
@@ -124,7 +122,7 @@ class UNet(Layer):
 
         def back(dy):
             dy = pad_image(dy if scale is None else dy * scale, pads)
-            dh, dimage, dskips, dtemb = back_norm(back_silu(back_out(dy))), dy, [0] * unused, 0
+            dh, dimage, dskips, dtemb = back_norm(back_out(dy)), dy, [0] * unused, 0
             for block, back_block in zip(reversed(self.up_blocks), reversed(backs_up), strict=True):
                 if carries_image(block):
                     dh, dtaken, dtemb_block, dimage = back_block(dh, dimage)

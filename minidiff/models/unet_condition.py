@@ -13,7 +13,7 @@ from ..ops.named import activation
 from ..rng import as_rng
 from . import unet_condition_config as options_of
 from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
-from .resnet import ResnetBlock2D
+from .resnet import ResnetBlock2D, norm_act
 from .time_features import Sinusoids
 from .unet_blocks import DownBlock2D, MidBlock2D, UpBlock2D, added
 
@@ -157,12 +157,11 @@ class UNet2DConditionModel(Layer):
             size = skips[-1].shape[1:3] if skips else None  # what the next block's images measure: twice ours, or one less
             h, back_block = block(h, taken, *beside(block, temb, context), size=size, **masked(block, mask))
             backs_up.append(back_block)
-        h, back_norm = self.conv_norm_out(h)
-        h, back_act = self.conv_act(h)
+        h, back_norm = norm_act(self.conv_norm_out, self.conv_act, h)
         y, back_out = self.conv_out(h)
 
         def back(dy):
-            dh, dskips, dbeside = back_norm(back_act(back_out(dy))), [], [0, 0 * context]
+            dh, dskips, dbeside = back_norm(back_out(dy)), [], [0, 0 * context]
             for back_block in reversed(backs_up):
                 dh, dtaken, *dbeside_i = back_block(dh)
                 dskips += dtaken  # the last block took the first skips, so this is the order in which they were made

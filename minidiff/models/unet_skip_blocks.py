@@ -110,8 +110,7 @@ class SkipUpBlock2D(_SkipStage):
         if image is not None:
             image, back_fir = ops.fir_upsample(image)
         if self.resnet_up is not None:
-            h, back_norm = self.skip_norm(x)
-            h, back_silu = ops.silu(h)
+            h, back_norm = self.skip_norm(x, silu=True)
             part, back_conv = self.skip_conv(h)
             image = part if image is None else image + part
             x, back_up = self.resnet_up(x, temb)
@@ -120,7 +119,7 @@ class SkipUpBlock2D(_SkipStage):
             dskips, dtemb = [], 0
             if self.resnet_up is not None:
                 dy, dtemb = back_up(dy)
-                dy = dy + back_norm(back_silu(back_conv(dimage)))  # x went on up and into the picture
+                dy = dy + back_norm(back_conv(dimage))  # x went on up and into the picture
             dy = back_attention(dy)
             for back_cat, back_resnet in reversed(backs):
                 dcat, dtemb_i = back_resnet(dy)

@@ -45,7 +45,8 @@ class Conv2d(Layer):
 class GroupNorm(Layer):
     """Normalise over space and groups of channels.   x (B, ..., channels)   ->   y, x's shape
 
-    Called with silu=True, the activation that mostly follows is part of it.
+    Called with silu=True, the activation that mostly follows is part of it; then also with temb (B, channels), a vector
+    that is added to every pixel first, and back(dy) -> (dx, dtemb).
     """
 
     def __init__(self, groups, channels, eps=1e-5):
@@ -54,10 +55,24 @@ class GroupNorm(Layer):
         self.weight, self.bias = Param(np.ones(channels, np.float32)), Param(np.zeros(channels, np.float32))
         self.groups, self.eps = groups, eps
 
-    def forward(self, x, silu=False):
+    def forward(self, x, silu=False, temb=None):
         gamma, beta = self.weight, self.bias
+        if temb is not None:
+            return self._added(x, temb)
         op = ops.group_norm_silu if silu else ops.group_norm
         return owned(*op(x, gamma.value, beta.value, self.groups, self.eps), gamma, beta)
+
+    def _added(self, x, temb):
+        gamma, beta = self.weight, self.bias
+        (_, y), back_op = ops.add_group_norm_silu(x, gamma.value, beta.value, self.groups, self.eps, temb=temb)
+
+        def back(dy):
+            dx, dgamma, dbeta, _, dtemb = back_op(dy)
+            gamma.grad += dgamma
+            beta.grad += dbeta
+            return dx, dtemb
+
+        return y, back
 
 
 class LayerNorm(Layer):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import xp_of
+from ..backend import Constant
 from ..diffusion import Denoiser
 from ..diffusion.denoiser import from_x0_eps
 from ..diffusion.losses import Objective, mean_square
@@ -37,7 +37,8 @@ class TwoStepLoss(Objective):
         super().__init__(teacher.schedule, teacher.predicts, cond_dropout, StudentSteps(len(times) // 2))
         self.teacher, self.times, self.weighting = teacher, times, weighting
         alpha, sigma = np.append(self.schedule.alpha(times), 1.0), np.append(self.schedule.sigma(times), 0.0)  # ... then clean
-        self._tables = {"t": times, "alpha": alpha, "sigma": sigma, "share": first_share(alpha, sigma)}
+        tables = {"t": times, "alpha": alpha, "sigma": sigma, "share": first_share(alpha, sigma)}
+        self._tables = {name: Constant(table) for name, table in tables.items()}
 
     def compare(self, model, x0, eps, i, cond):
         """Student step i goes from times[2 i] past times[2 i + 1] to times[2 i + 2].   i (B,)"""
@@ -59,7 +60,7 @@ class TwoStepLoss(Objective):
         return self._table("t", k), per_sample(self._table("alpha", k), x), per_sample(self._table("sigma", k), x)
 
     def _table(self, what, index):
-        return xp_of(index).asarray(self._tables[what])[index]
+        return self._tables[what].beside(index)[index]
 
 
 class StudentSteps(Uniform):

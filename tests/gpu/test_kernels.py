@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from minidiff import nn, ops
-from minidiff.gpu import add_group_norm_silu
+from minidiff import gpu, nn, ops
 from minidiff.gpu.optimizer import Update
 from minidiff.gpu.source import KERNELS, source
-from minidiff.ops.dispatch import plain
+from minidiff.models.resnet import ResnetBlock2D
+from minidiff.ops.dispatch import has_fast_version, plain
 from minidiff.rng import Rng
 from minidiff.training.adamw import AdamW, clip_grad_norm
 from minidiff.training.arena import Arena
@@ -81,7 +81,7 @@ def test_additions_before_the_norm(xp, rng, given):
     x, residual, temb, bias = (_floats(rng, *s) for s in ((B, P, C), (B, P, C), (B, C), (C,)))
     gamma, beta, dy, ds = (_floats(rng, *s) for s in ((C,), (C,), (B, P, C), (B, P, C)))
     added = {name: a for name, a in dict(bias=bias, temb=temb, residual=residual).items() if name in given.split()}
-    (s, y), back = add_group_norm_silu(
+    (s, y), back = ops.add_group_norm_silu(
         *map(xp.asarray, (x, gamma, beta)), groups, **{k: xp.asarray(a) for k, a in added.items()}
     )
     total = x.astype(np.float64) + sum(a[:, None] if a is temb else a for a in added.values())
@@ -92,14 +92,29 @@ def test_additions_before_the_norm(xp, rng, given):
         _same(back(xp.asarray(dy), up if up is None else xp.asarray(up)),
               (dx64, dgamma64, dbeta64, dx64.sum(axis=(0, 1)), dx64.sum(axis=1)))  # fmt: skip
     _same((s, y), (total, y64))
+    assert back.__module__ == "minidiff.gpu.norm"
 
 
 def test_additions_that_do_not_fit(xp):
     x, c = xp.zeros((2, 3, 4), np.float32), xp.ones(4, np.float32)
-    with pytest.raises(ValueError, match="temb has shape"):
-        add_group_norm_silu(x, c, c, 2, temb=c)
-    with pytest.raises(ValueError, match="groups that divide"):
-        add_group_norm_silu(x, c, c, 3)
+    with pytest.raises(ValueError, match="temb"):
+        ops.add_group_norm_silu(x, c, c, 2, temb=c)
+    with pytest.raises(ValueError, match="groups is 3"):
+        ops.add_group_norm_silu(x, c, c, 3)
+    _, back = ops.add_group_norm_silu(*(a.astype(np.float64) for a in (x, c, c)), 2)
+    assert back.__module__ == "minidiff.ops.norm_silu"
+
+
+def test_a_residual_block_runs_on_the_fused_norm(xp, monkeypatch):
+    """Models do not know of the GPU: the op that adds the time in front of the norm finds the kernel by the array."""
+    entered, fused = [], gpu.add_group_norm_silu
+    monkeypatch.setattr(gpu, "add_group_norm_silu", lambda *a, **k: entered.append(fused(*a, **k)) or entered[-1])
+    monkeypatch.setattr(ops, "add_group_norm_silu", has_fast_version(ops.add_group_norm_silu.reference))
+    block = ResnetBlock2D(4, 8, 3, groups=2, rng=0).to("cuda")
+    x, temb = (xp.asarray(Rng(i).standard_normal(shape)) for i, shape in enumerate([(2, 4, 4, 4), (2, 3)]))
+    _, back = block(x, temb)
+    back(xp.asarray(Rng(3).standard_normal((2, 4, 4, 8))))
+    assert len(entered) == 1
 
 
 CONVOLUTIONS = [

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minidiff import selfcheck
+from minidiff import ops, selfcheck
+from minidiff.ops.dispatch import plain
 from minidiff.rng import Rng
 
 SHAPES = dict(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -31,6 +32,29 @@ def test_op(case):
     over_shapes()
 
 
+FAST = [name for name in ops.__all__ if hasattr(getattr(ops, name), "reference")]  # ops that have a fast version somewhere
+THEIRS = [case for case in selfcheck.OPS if case.__name__.startswith(tuple(FAST))]
+
+
+@pytest.mark.parametrize("case", THEIRS, ids=lambda case: case.__name__)
+def test_reference_behind_a_fast_version(case):
+    """What every fast version is held to is itself held to the slope of its forward pass."""
+
+    @settings(max_examples=15, **SHAPES)
+    @given(st.data())
+    def over_shapes(data):
+        with plain():
+            _run(case, data, tolerance=1e-7)
+
+    over_shapes()
+
+
+def test_every_op_with_a_fast_version_has_its_reference_checked():
+    assert len(FAST) >= 8
+    for name in FAST:
+        assert any(case.__name__.startswith(name) for case in THEIRS), name
+
+
 @pytest.mark.parametrize("case", [c for c in selfcheck.LAYERS if c.__name__ != "UNet"], ids=lambda case: case.__name__)
 def test_layer(case):
     @settings(max_examples=20, **SHAPES)
@@ -50,7 +74,7 @@ def test_whole_unet(seed):
 
 def test_every_public_op_and_layer_has_a_case():
     """A new op or layer without a gradient check fails here."""
-    from minidiff import nn, ops
+    from minidiff import nn
 
     cases = " ".join(case.__name__ for case in selfcheck.OPS + selfcheck.LAYERS)
     forward_only = {"sigmoid", "timestep_embedding"}

@@ -1,4 +1,4 @@
-"""Makes `import strict_cupy` find the file beside this one, and `device="cuda"` mean it."""
+"""Makes `import strict_cupy` find the package beside this file, and `device="cuda"` mean it."""
 
 import sys
 from pathlib import Path
