@@ -22,8 +22,8 @@ class LatentUNetStage(Stage):
     """Noise out of latents, at every resolution with an eye on the caption."""
 
     name = "unet"
-    steps = 3000
-    options = {"batch_size": 64, "lr": 2e-3, "ema_decay": 0.998}
+    steps = 4000
+    options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
         model = UNet2DConditionModel(

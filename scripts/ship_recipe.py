@@ -1,0 +1,127 @@
+"""Put a recipe's trained nets into the package: float16 weights, and a card that says where they come from and what they can.
+
+    python scripts/ship_recipe.py stable_diffusion runs/stable_diffusion --weights 0 1 2 4
+
+The card's figures are measured here, with the nets as they ship: opened from the float16 files.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from minidiff import recipes
+from minidiff.data import captioned_shapes, checker, tokenizer
+from minidiff.files import write_whole
+from minidiff.recipes import pretrained
+from minidiff.recipes.run import open_parts
+from minidiff.rng import Rng
+from minidiff.training import MaskedWordLoss, checkpoint
+
+SINGLE = ("single", "position")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", choices=recipes.NAMES)
+    parser.add_argument("run", help="the folder of `minidiff train --recipe`")
+    parser.add_argument("--prompts", type=int, default=500, help="of each kind (default: 500)")
+    parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 2, 4], help="guidance weights to measure")
+    parser.add_argument("--card-only", action="store_true", help="measure what is in the package already")
+    arguments = parser.parse_args()
+    recipe = recipes.find(arguments.recipe)
+    if not arguments.card_only:
+        parts = open_parts(recipe, arguments.run)
+        for stage in recipe.stages:
+            if pretrained.path_of(recipe, stage).parent.name == recipe.name:
+                pretrained.ship(recipes.Recipe(recipe.name, "", (stage,), 0.0), parts)
+    parts = pretrained.shipped(recipe.name)
+    figures = FIGURES[recipe.name](parts) if recipe.name in FIGURES else obeyed(recipe, parts, arguments)
+    text = card(recipe, parts, Path(arguments.run), figures)
+    write_whole(pretrained.FOLDER / recipe.name / "README.md", [text.encode()])
+    print(text)
+
+
+def card(recipe, parts, run, figures):
+    """The text of a card."""
+    lines = [f"# {recipe.name}", "", f"{recipe.summary[0].upper()}{recipe.summary[1:]}.", "",
+             f"Made by `minidiff train --recipe {recipe.name}` (seed {seed_of(run, recipe)}) and "
+             f"`python scripts/ship_recipe.py {recipe.name} runs/{recipe.name}`.", "",
+             "| stage | file | parameters | steps | seconds of training |", "|---|---|--:|--:|--:|"]  # fmt: skip
+    for stage in recipe.stages:
+        path, (steps, seconds) = pretrained.path_of(recipe, stage), time_of(run / stage.name)
+        lines.append(f"| {stage.name} | {path.parent.name}/{path.name}, {path.stat().st_size / 1e6:.2f} MB | "
+                     f"{parts[stage.name].size():,} | {steps:,} | {seconds:,.0f} |")  # fmt: skip
+    return "\n".join([*lines, "", *figures, ""])
+
+
+def seed_of(run, recipe):
+    return checkpoint.load(run / recipe.stages[-1].name / "checkpoint.safetensors").random["seed"]
+
+
+def time_of(folder):
+    with open(folder / "log.csv", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    return int(last["step"]), float(last["seconds"])
+
+
+def obeyed(recipe, parts, arguments):
+    """How many prompts hold exactly, by guidance weight: the checker's count."""
+    system, n = recipes.System(recipe, parts), arguments.prompts
+    sets = {
+        "one thing, seen": recipes.test_prompts(n, False, SINGLE, seed=101),
+        "one thing, held out": recipes.test_prompts(n, True, SINGLE, seed=102),
+        "two things and a relation, seen": recipes.test_prompts(n, False, ("relation",), seed=103),
+        "two things and a relation, held out": recipes.test_prompts(n, True, ("relation",), seed=104),
+        "two or three alike, seen": recipes.test_prompts(n, False, ("count",), seed=105),
+    }
+    lines = [f"Prompts obeyed exactly, of {n} each, as the checker reads the pictures (a first try each, seed 1):", "",
+             "| prompts | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
+             "|---|" + "--:|" * len(arguments.weights)]  # fmt: skip
+    for name, prompts in sets.items():
+        shares = [system.obeyed(prompts, w, Rng(1)).mean() for w in arguments.weights]
+        lines.append(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def of_clip(parts):
+    """How often, of 256 pictures, the right one is found by its caption."""
+    lines = [
+        "Of 256 pictures, the one that belongs to a caption found among all of them; of 256 captions, the picture's own:",
+        "",
+    ]
+    for split in ("train", "test"):
+        images, captions = captioned_shapes(256, 32, Rng(77), split)
+        a, (_, b) = parts["clip"].embed_images(images), parts["clip"].embed_texts(tokenizer.encode(captions))
+        found = [((a @ b.T).argmax(axis=axis) == np.arange(256)).mean() for axis in (0, 1)]
+        what = "seen" if split == "train" else "held-out"
+        lines.append(f"- {what} combinations: {found[0]:.1%} and {found[1]:.1%}")
+    return lines
+
+
+def of_language(parts):
+    """Cross-entropy of hidden words on captions that were not trained on."""
+    ids = recipes.find("language").stages[0].batch(Rng(77), 2000, {})[0]
+    loss, _ = MaskedWordLoss(tokenizer.MASK)(parts["language"], ids, Rng(78))
+    return [f"Cross-entropy of the hidden words of 2,000 new captions: {float(loss):.3f} (a guess among all words: "
+            f"{np.log(len(tokenizer.WORDS)):.3f})."]  # fmt: skip
+
+
+def of_autoencoder(parts):
+    """How many pictures the checker still reads right after going through the latents."""
+    lines = ["Of 1,000 new pictures, through the latents and back:", ""]
+    for split in ("train", "test"):
+        images, captions = captioned_shapes(1000, 32, Rng(77), split)
+        back = parts["autoencoder"].from_latent(parts["autoencoder"].to_latent(images))
+        held, error = checker.check(back, captions).mean(), ((back - images) ** 2).mean()
+        what = "seen" if split == "train" else "held-out"
+        lines.append(f"- {what} combinations: {held:.1%} still as their captions say, mean squared error {error:.2e}")
+    return lines
+
+
+FIGURES = {"clip": of_clip, "language": of_language, "autoencoder": of_autoencoder}
+
+if __name__ == "__main__":
+    main()
