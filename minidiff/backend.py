@@ -4,6 +4,7 @@ The array decides the library: `xp_of(x)` looks at the type of x and imports not
 on NumPy and on CuPy. This is the only file outside `gpu/` that imports cupy, and it does so only when a device is named.
 """
 
+import functools
 import sys
 
 import numpy as np
@@ -65,11 +66,31 @@ def module_of(device):
         raise ValueError(f"device: got {device!r}, expected 'cpu' or 'cuda'")
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError:
         raise RuntimeError("device 'cuda' needs CuPy: pip install 'minidiff[cuda12]' (or cuda13)") from None
-    if not cupy.is_available():
-        raise RuntimeError("device 'cuda': CuPy is installed but finds no usable NVIDIA GPU (driver missing?)")
+    except Exception as error:  # libraries that are missing or do not fit: anything may come, and over many lines
+        raise RuntimeError(f"device 'cuda': CuPy is installed but does not import: {_in_one_line(error)}") from None
+    trouble = _trouble(cupy)
+    if trouble:
+        raise RuntimeError(f"device 'cuda': CuPy is installed but {trouble}")
     return cupy
+
+
+@functools.cache
+def _trouble(cupy):
+    """Why this CuPy cannot compute, or None: an old driver or a full card shows only when something is asked of it."""
+    try:
+        if not cupy.is_available():
+            return "finds no usable NVIDIA GPU (driver missing?)"
+        cupy.zeros(1)
+    except Exception as error:
+        return f"cannot use the GPU: {_in_one_line(error)}"
+
+
+def _in_one_line(error):
+    lines = [line.strip() for line in str(error).splitlines() if any(map(str.isalnum, line))]
+    told = [line for line in lines if line.startswith(("ImportError", "OSError", "RuntimeError"))]  # CuPy's own, at the end
+    return (told or lines or [type(error).__name__])[-1 if told else 0]
 
 
 def to_device(x, device):

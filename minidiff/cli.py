@@ -5,6 +5,7 @@ import os
 import sys
 
 from . import __version__
+from .backend import module_of
 from .commands import demo, export, gradcheck, import_, info, profile, sample, samplers, study, train
 
 COMMANDS = (demo, train, sample, samplers, study, info, profile, gradcheck, import_, export)
@@ -20,6 +21,7 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line appears when it is said
     try:
+        module_of(getattr(arguments, "device", "cpu"))  # a GPU that is not there is said before anything is read
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("\nminidiff: interrupted", file=sys.stderr)
@@ -27,7 +29,7 @@ def main(argv=None):
     except BrokenPipeError:  # the reader of our output went away: `minidiff samplers | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError) as error:
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError) as error:
         if os.environ.get("MINIDIFF_TRACEBACK"):
             raise
         print(f"minidiff {arguments.command}: error: {error}", file=sys.stderr)

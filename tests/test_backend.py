@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from minidiff.backend import module_of, to_device, to_numpy, xp_of
+from minidiff.backend import Constant, device_of, module_of, to_device, to_numpy, xp_of
 
 
 class Foreign:
@@ -47,3 +47,59 @@ def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", without_driver)
     with pytest.raises(RuntimeError, match="no usable NVIDIA GPU"):
         module_of("cuda")
+
+
+def _broken(name, error):
+    """A cupy whose import, or first use, ends in this error."""
+    fake = types.ModuleType("cupy")
+
+    def fail(*_):
+        raise error
+
+    if name == "first use":
+        fake.is_available, fake.zeros = lambda: True, fail
+    else:
+        fake.is_available = fail
+    return fake
+
+
+CUPYS_OWN = """
+================================================================
+Failed to import CuPy.
+
+If you installed CuPy via wheels (cupy-cudaXXX or cupy-rocm-X-X), make sure that the package matches with your CUDA version.
+
+Original error:
+  ImportError: libnvrtc.so.12: cannot open shared object file: No such file or directory
+================================================================
+"""
+
+
+@pytest.mark.parametrize("when", ["first use", "asking"])
+def test_a_gpu_that_cannot_be_used_is_said_in_one_line(monkeypatch, when):
+    error = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient\nfor CUDA runtime version")
+    monkeypatch.setitem(sys.modules, "cupy", _broken(when, error))
+    with pytest.raises(RuntimeError, match="^device 'cuda': .*cudaErrorInsufficientDriver[^\n]*$"):
+        module_of("cuda")
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError(CUPYS_OWN), AttributeError("module 'numpy' has no attribute 'bool8'"), OSError()]
+)
+def test_a_broken_installation_is_said_in_one_line(monkeypatch, tmp_path, error):
+    (tmp_path / "cupy.py").write_text(f"raise {type(error).__name__}({str(error)!r})")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RuntimeError, match="^device 'cuda': CuPy is installed but does not import: [^\n]+$") as told:
+        module_of("cuda")
+    if "libnvrtc" in str(error):
+        assert "libnvrtc.so.12: cannot open" in str(told.value)
+
+
+def test_a_constant_goes_to_each_device_once(foreign):
+    table, there = Constant(np.arange(3.0)), sys.modules["elsewhere"]
+    there.asarray, there.__name__ = lambda a: uploads.append(a) or foreign, "elsewhere"
+    uploads = []
+    assert table.beside(foreign) is foreign and table.beside(foreign) is foreign and len(uploads) == 1
+    assert table.beside(np.ones(2)).dtype == np.float64 and table.beside(np.ones(2), np.float32).dtype == np.float32
+    assert device_of(np.ones(2)) == "cpu" and device_of(foreign) == "cuda"

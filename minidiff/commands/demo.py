@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backend import module_of, to_numpy
 from ..diffusion import cfg
 from ..rng import Rng
 from ..runs import build, preset
 from ..samplers import ddim, sample
+from . import device
 from .train import make_trainer
 
 GUIDANCE, STEPS = 0.2, 20  # of the samples that are shown and measured
@@ -23,6 +25,7 @@ def add_arguments(parser):
     parser.add_argument("--steps", type=int, default=800, metavar="N", help="training steps (default: 800)")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many samples to measure (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    device.add_arguments(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -34,26 +37,27 @@ def run(arguments):
     config = preset("digits").override(
         [f"train.steps={arguments.steps}", f"train.seed={arguments.seed}", "train.sample_every=none"]
     )
-    made = build(config)
+    made, xp = build(config, arguments.device), module_of(arguments.device)
+    options = device.options(arguments)
     print(f"1/4  training a U-Net of {made.model.size():,} parameters on {len(made.images):,} real digits")
-    trainer = make_trainer(made, out)
+    trainer = make_trainer(made, out, **options)
     trainer.run(progress=not arguments.no_progress)
     trainer.history.plot(path=out / "loss.png")
 
     print("2/4  sampling: 100 digits from noise, and a film of it")
     with trainer.ema.applied():
         denoiser, shape = made.objective.denoiser(made.model), made.images.shape[1:]
-        asked = np.repeat(np.arange(10), 10)
-        noise = Rng(arguments.seed, 7).standard_normal((100, *shape))
-        walk = list(ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS))
-        viz.save_png(walk[-1].x, out / "samples.png", columns=10)
-        viz.save_gif([noise] + [step.x for step in walk], out / "denoising.gif", columns=10)
+        asked = xp.asarray(np.repeat(np.arange(10), 10))
+        noise = Rng(arguments.seed, 7, xp=xp).standard_normal((100, *shape))
+        film = [noise] + [step.x for step in ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS, **options)]
+        film = [to_numpy(x) for x in film]
+        viz.save_png(film[-1], out / "samples.png", columns=10)
+        viz.save_gif(film, out / "denoising.gif", columns=10)
 
         print(f"3/4  {arguments.samples:,} more samples, to measure")
-        asked = np.arange(arguments.samples) % 10
-        samples = sample(
-            "ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS, rng=Rng(arguments.seed, 8)
-        )
+        asked = xp.asarray(np.arange(arguments.samples) % 10)
+        samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS,
+                         rng=Rng(arguments.seed, 8, xp=xp), device=arguments.device, **options)  # fmt: skip
 
     print("4/4  training a classifier on the real digits, and asking it about the samples")
     held_out, held_out_labels = data.load("digits", split="test")

@@ -20,6 +20,7 @@ from ..progress import progress
 from ..rng import Rng
 from ..runs import open_run
 from ..samplers import find
+from . import device
 from .recipes import sample_prompt
 
 
@@ -46,7 +47,7 @@ def add_arguments(parser):
     parser.add_argument("-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
     parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
+    device.add_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help="a .png, or a .gif for a film (default: samples.png in the run's folder)")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -75,7 +76,7 @@ def run(arguments):
         denoiser, cond = cfg(denoiser, cond, arguments.guidance), None
     rng = Rng(arguments.seed, xp=xp)
     x = rng.standard_normal((n, *saved.kept["shape"]))
-    walk = row.function(denoiser, x, rng=rng, cond=cond, **_options(arguments))
+    walk = row.function(denoiser, x, rng=rng, cond=cond, **device.options(arguments), **_options(arguments))
     if not arguments.no_progress:
         walk = progress(walk, total=arguments.steps or row.steps, label=row.name)
     frames = [to_numpy(x)]
@@ -104,8 +105,9 @@ def run_pretrained(arguments):
     cond = None if arguments.class_ is None else np.full(n, arguments.class_)
     images = sample_pretrained(
         arguments.pretrained, n, frugal=arguments.frugal, sampler=arguments.sampler, prompt=arguments.prompt,
-        negative=arguments.negative, guidance=arguments.guidance, cond=cond, rng=Rng(arguments.seed),
-        progress=not arguments.no_progress, **_options(arguments),
+        negative=arguments.negative, guidance=arguments.guidance, cond=cond, device=arguments.device,
+        rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,
+        **device.options(arguments), **_options(arguments),
     )  # fmt: skip
     viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
     print(f"{out}: {n} samples, seed {arguments.seed}")

@@ -17,9 +17,11 @@ import dataclasses
 import json
 from pathlib import Path
 
+from ..backend import device_of
 from ..runs import build, find_checkpoint, open_run, preset
 from ..training import Trainer, checkpoint
 from ..training.config import RunConfig
+from . import device
 from .recipes import train_recipe
 
 SHORT = {  # flag -> key of the configuration
@@ -49,7 +51,7 @@ def add_arguments(parser):
     how.add_argument("--T", type=int, metavar="N", help="steps of the noise schedule")
     how.add_argument("--predicts", metavar="NAME", help="what the net predicts: eps, x0, v or score")
     how.add_argument("--seed", type=int, metavar="N", help="of weights, data order, noise and dropout (default: 0)")
-    how.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
+    device.add_arguments(how)
     how.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
                      help="any key of the configuration, such as model.dropout=0.1; may be given often")  # fmt: skip
     where = parser.add_argument_group("where to, and what on the way")
@@ -76,7 +78,7 @@ def run(arguments):
         made.model.load_state(given.denoiser.model.state())
     if found:  # a model's options that were left open are those the data gave it then
         print(f"going on with {folder} at step {found.step}")
-    trainer = make_trainer(made, folder)
+    trainer = make_trainer(made, folder, **device.options(arguments))
     if found:
         trainer.resume()
     print(f"training {made.model.size():,} parameters on {len(made.images):,} examples of {config.data.name}, "
@@ -124,9 +126,9 @@ def sample_all_classes(made, each=8, steps=20):
     def picture(trainer):
         cond = None if classes is None else trainer.xp.arange(n) // each
         shape = (n, *made.images.shape[1:])
-        device = "cpu" if trainer.xp.__name__ == "numpy" else "cuda"
+        options = {"device": device_of(trainer.images), "graph": trainer.graph, "tf32": trainer.tf32}
         denoiser = made.objective.denoiser(made.model)
-        return sample("ddim", denoiser, shape, steps=steps, rng=trainer.sampling_rng(), cond=cond, device=device)
+        return sample("ddim", denoiser, shape, steps=steps, rng=trainer.sampling_rng(), cond=cond, **options)
 
     return picture
 

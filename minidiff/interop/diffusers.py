@@ -42,14 +42,16 @@ def load(folder, variant=None, frugal=False):
     return load_model(folder, variant, frugal)
 
 
-def sample(path_or_hub_id, n=1, variant=None, frugal=False, **options):
-    """Pictures of a pipeline's folder: `Pipeline.sample` with these options.   -> (n, H, W, C)"""
+def sample(path_or_hub_id, n=1, variant=None, frugal=False, device="cpu", **options):
+    """Pictures of a pipeline's folder: `Pipeline.sample` with these options, on this device.   -> (n, H, W, C)"""
+    if frugal and device != "cpu":
+        raise ValueError(f"frugal: its weights stay on disk and are widened on the CPU; got device {device!r}")
     found = from_pretrained(path_or_hub_id, variant, frugal)
     if not isinstance(found, Pipeline):
         raise ValueError(
             f"{path_or_hub_id} holds a {type(found).__name__}, expected a pipeline: a folder with model_index.json"
         )
-    return found.sample(n, **options)
+    return (found if device == "cpu" else found.to(device)).sample(n, **options)
 
 
 def export(checkpoint, folder, weights="ema", clip=1.0, dtype="float32"):

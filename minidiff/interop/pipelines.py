@@ -107,11 +107,11 @@ class Pipeline:
         options    further ones of the sampler, such as eta= for ddim
         """
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
-        row, rng = find(sampling.sampler), as_rng(rng)
+        xp = xp_of(self.unet.conv_in.weight.value)
+        row, rng = find(sampling.sampler), as_rng(rng, xp)
         shape = self.shape(n, height, width) if x is None else tuple(x.shape)
         weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0
         cond, null = self.conditions(shape[0], prompt, negative if weight else None, cond)
-        xp = xp_of(self.unet.conv_in.weight.value)
         cond = xp.asarray(cond) if isinstance(cond, np.ndarray) else cond
         denoiser = sampling.denoiser(self.unet)
         if weight and cond is not None:
