@@ -72,7 +72,8 @@ def is_left_to_the_reader(node):
 
 def numbers():
     """The chapters with exercises: ["01", "02", ...]"""
-    return [path.stem for path in sorted((NOTEBOOKS / "exercises").glob("[0-9][0-9].py"))]
+    found = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[0-9][0-9].py"))
+    return [number for number in found if any(NOTEBOOKS.glob(f"{number}_*.py"))]
 
 
 def chapter(number):

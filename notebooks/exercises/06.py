@@ -87,7 +87,8 @@ def check_other_shapes():
         "only v is cut; q and k are cut too": ops.attention(q, k, v, heads=1)[0],
         "the scores are divided by the root of all features; it is that of one head's": ops.attention(
             q / np.sqrt(3), k, v, heads=3)[0],
-        "neighbouring features belong to one head; here they take turns": ops.attention(turns(q), turns(k), turns(v), heads=3)[0],
+        "neighbouring features belong to one head; here they take turns": ops.attention(
+            turns(q), turns(k), turns(v), heads=3)[0],
         "the batch is cut, not the features: axis=-1": each[0],
     })
 

@@ -18,7 +18,8 @@ def check_early_and_late():
     for t in (1, len(beta) // 2, len(beta) - 1):
         b, a = beta[t], alpha_bar[t]
         grading.same(mean_from_eps(x, eps, t), (x - b / np.sqrt(1 - a) * eps) / np.sqrt(1 - b), f"the mean at t = {t}", {
-            "the factor of eps is beta_t / sqrt(1 - alpha_bar_t); the root is missing": (x - b / (1 - a) * eps) / np.sqrt(1 - b),
+            "its factor of eps is beta_t / sqrt(1 - alpha_bar_t); the root is missing": (
+                x - b / (1 - a) * eps) / np.sqrt(1 - b),
             "beta_t is missing: this takes all the noise away in one step": (x - np.sqrt(1 - a) * eps) / np.sqrt(1 - b),
             "this is the guess of x0, not the mean one step back": (x - np.sqrt(1 - a) * eps) / np.sqrt(a),
             "the factor in front has alpha_t = 1 - beta_t, one step's, not alpha_bar_t": (
