@@ -24,6 +24,9 @@ def rst(lines):
         rows = block.splitlines()
         if number == 0:
             head, *shapes = GAP.split(rows[0], maxsplit=1)
+            if shapes and not head.endswith((".", "!", "?", ":")):  # no sentence: shapes from the start
+                out += columns(rows)
+                continue
             rest = shapes + rows[1:]
             if not shapes and not any(GAP.search(row.strip()) or row.startswith(" ") for row in rest):
                 head, rest = " ".join(rows), []

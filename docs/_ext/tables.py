@@ -49,6 +49,19 @@ def questions():
     return for_site()
 
 
+def chapters():
+    from chapter_index import PICTURES
+    from chapter_index import chapters as listed
+
+    rows = []
+    for entry in listed():
+        number, name, path = entry["number"], entry["name"], entry["path"]
+        there = (PICTURES / f"{number}.png").is_file()
+        picture = f"![{name}](images/chapters/{number}.png)" if there else ""
+        rows.append((picture, f"[{int(number)} {name}](chapters/{path.name})", entry["asks"], entry["minutes"] or "-"))
+    return table(["", "chapter", "asks", "minutes to run"], rows)
+
+
 @cache
 def checked(case):
     """(largest error, gradients) of one case of the gradient checker, as `minidiff gradcheck` has them."""
@@ -96,10 +109,7 @@ class Made(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(MADE[self.name]()))
 
 
-MADE = {
-    "samplers": samplers, "studies": studies, "derivations": derivations, "questions": questions, "gradcheck": gradcheck,
-    "oracles": oracles, "zoo": zoo,
-}  # fmt: skip
+MADE = {made.__name__: made for made in (chapters, samplers, studies, derivations, questions, gradcheck, oracles, zoo)}
 
 
 def setup(app):
