@@ -1,6 +1,6 @@
 """Small pictures first, then large ones: how the second model of a cascade learns to forgive the first its mistakes.
 
-Noise conditioning augmentation, Ho et al. 2021 (arXiv:2106.15282), section 4.2; Imagen (arXiv:2205.11487), appendix A.
+Noise conditioning augmentation: Ho et al. 2021 (arXiv:2106.15282); Imagen (arXiv:2205.11487), section 2.4.
 """
 
 import numpy as np

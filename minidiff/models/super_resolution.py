@@ -1,6 +1,6 @@
 """A U-Net that makes a large picture of a small one: the second half of a cascade.
 
-Ho et al. 2021 (arXiv:2106.15282), sections 3 and 4; told of a text as in Imagen (arXiv:2205.11487), section 2.4.
+Ho et al. 2021 (arXiv:2106.15282); told of a text as in Imagen (arXiv:2205.11487), section 2.4.
 """
 
 from typing import Any, NamedTuple
