@@ -56,10 +56,15 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", words)
 
 
+def made(places):
+    """Those whose notebooks have been made of their sources: what a link can lead to."""
+    return [place for place in places if (ROOT / "notebooks" / f"{place.path}.ipynb").exists()]
+
+
 def for_site():
     lines = ["| question | answered in |", "| --- | --- |"]
     for question, places in questions():
-        links = [f"[{p.title}: {p.heading}](chapters/{p.path}.ipynb#{slug(p.heading)})" for p in places]
+        links = [f"[{p.title}: {p.heading}](chapters/{p.path}.ipynb#{slug(p.heading)})" for p in made(places)]
         lines.append(f"| {question.replace('_', chr(92) + '_')} | {'<br>'.join(links) or 'a chapter that is being written'} |")
     return lines
 
@@ -68,7 +73,7 @@ def for_readme():
     lines = ["| question | chapter |", "|---|---|"]
     for question, places in questions():
         links = {}  # one a chapter, to the first of its places
-        for path, _, heading in places:
+        for path, _, heading in made(places):
             anchor = quote(heading.replace(" ", "-"))
             links.setdefault(path, f"[{int(path[:2])}](notebooks/{path}.ipynb#{anchor})")
         lines.append(f"| {question} | {', '.join(links.values()) or 'being written'} |")

@@ -64,11 +64,9 @@ def test_every_room_has_a_page_in_the_api():
 
 @pytest.mark.parametrize("entry", QUESTIONS, ids=lambda entry: entry["asks"])
 def test_the_question_stands_in_its_chapter_in_these_words(entry):
-    if "pending" in entry:
-        pytest.skip(f"not written yet: {entry['pending']}")
     chapters = {question_index.place(where).path for where in entry["in"]}
     said = [re.sub(r"\s+", " ", chapter_text(chapter)) for chapter in chapters]
-    assert any(entry["asks"] in text for text in said)
+    assert any(entry["asks"] in text for text in said), chapters
 
 
 def chapter_text(name):
