@@ -3,8 +3,10 @@
     python benchmarks/gpu_bench.py --out gpu.json          everything, some minutes
     python benchmarks/gpu_bench.py --only training_step    one rung
 
-Times are medians in milliseconds between two events on the device, after a warm-up. With a PyTorch that sees the card
-(and diffusers), the same work there, eager, in the same run; TF32 is a setting of both, and each setting is written down.
+Times are medians in milliseconds between two events on the device, after a warm-up, each over several calls. With a PyTorch
+that sees the card (and diffusers), the same work there, eager, in the same run. TF32 is a setting of both: every time is
+taken with it off and with it on, named fp32 and tf32, and a ratio is only made of two times of one setting. ("reach" sums
+up what is aimed at and what was found.)
 """
 
 import argparse
@@ -15,44 +17,50 @@ import statistics
 import time
 from pathlib import Path
 
+import gpu_torch
 import numpy as np
 
 import minidiff
 from minidiff.backend import module_of, to_numpy
-from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
 from minidiff.gpu import conv2d, group_norm_silu
 from minidiff.gpu.cublas import load
-from minidiff.gpu.graph import CudaRecorder, SamplingStep, TrainingStep
 from minidiff.gpu.optimizer import Update
+from minidiff.gpu.recorder import Recorded
+from minidiff.gpu.sampling_run import SamplingRun
+from minidiff.gpu.sampling_step import SamplingStep
 from minidiff.models import UNet
 from minidiff.nn import Param
 from minidiff.rng import Rng
-from minidiff.training import Trainer
-from minidiff.training.adamw import AdamW
-from minidiff.training.arena import Arena
-from minidiff.training.ema import EMA
+from minidiff.training import EMA, AdamW, Arena, Trainer
 
 NET = dict(sample_size=32, block_out_channels=(64, 128, 128), layers_per_block=2, attention_head_dim=32)  # 6.5 M
+SETTINGS = {"fp32": False, "tf32": True}
 
 
 class Bench:
-    """What a rung needs: the array module, a way to time, a recorder of graphs, and how much of the full size to do."""
+    """What a rung needs: the array module, a way to time, and how much of the full size to do."""
 
-    def __init__(self, xp, seconds=None, recorder=None, net=NET, images=256, sizes=(8, 128), repeats=30):
-        self.xp, self.net, self.images, self.sizes, self.repeats = xp, net, images, sizes, repeats
-        self.seconds = seconds or self._events
-        self.recorder = recorder or (lambda tf32: CudaRecorder(xp, tf32))
+    def __init__(self, xp, seconds=None, net=NET, images=256, batches=(8, 128), samples=(1, 4, 16), repeats=15, steps=20):
+        self.xp, self.net, self.images, self.repeats, self.steps = xp, net, images, repeats, steps
+        self.batches, self.samples, self.seconds, self.schedule = (
+            batches,
+            samples,
+            seconds or self._events,
+            Schedule.linear(1000),
+        )
 
-    def ms(self, f):
+    def ms(self, f, calls=5):
         """Median milliseconds of f()."""
         for _ in range(4):
             f()
-        return 1e3 * statistics.median(self.seconds(f) for _ in range(self.repeats))
+        return 1e3 * statistics.median(self.seconds(f, calls) / calls for _ in range(self.repeats))
 
-    def _events(self, f):
+    def _events(self, f, calls):
         first, last = self.xp.cuda.Event(), self.xp.cuda.Event()
         first.record()
-        f()
+        for _ in range(calls):
+            f()
         last.record()
         last.synchronize()
         return self.xp.cuda.get_elapsed_time(first, last) / 1e3
@@ -60,17 +68,27 @@ class Bench:
     def normal(self, *shape):
         return Rng(0, xp=self.xp).standard_normal(shape, np.float32)
 
+    def unet(self):
+        return UNet(**self.net, rng=0).to("cuda")
+
+    def trainer(self, B, host=False, **options):
+        size, net = self.net["sample_size"], UNet(**self.net, rng=0)
+        images = Rng(1).standard_normal((self.images, size, size, 3), np.float32)
+        return Trainer(net if host else net.to("cuda"), SimpleLoss(self.schedule), images, steps=1000, batch_size=B, **options)
+
 
 def facts(xp):
     """The card and everything that a time depends on."""
     found = xp.cuda.runtime.getDeviceProperties(0)
     said = dict(card=found["name"].decode(), multiprocessors=found["multiProcessorCount"],
                 driver=xp.cuda.runtime.driverGetVersion(), runtime=xp.cuda.runtime.runtimeGetVersion(),
-                cublas=_cublas_version(), cupy=xp.__version__,
+                cublas=_cublas_version(), cupy=xp.__version__, parameters=UNet(**NET, rng=0).size(),
                 numpy=np.__version__, minidiff=minidiff.__version__, date=time.strftime("%Y-%m-%d"))  # fmt: skip
-    torch = _torch()
+    torch = gpu_torch.torch_with_a_card()
     if torch is not None:
-        said |= dict(torch=torch.__version__, torch_cudnn=torch.backends.cudnn.version())
+        said |= dict(torch=torch.__version__, torch_cuda=torch.version.cuda, torch_cudnn=torch.backends.cudnn.version(),
+                     torch_tf32_as_it_comes=dict(cudnn=torch.backends.cudnn.allow_tf32,
+                                                 matmul=torch.backends.cuda.matmul.allow_tf32))  # fmt: skip
     return said
 
 
@@ -84,7 +102,7 @@ def _cublas_version():
 
 def bandwidth(bench):
     """Bytes a second of a plain copy, and of group norm with silu at one read and one write (an ideal pass)."""
-    B, H, C, xp = max(bench.sizes), bench.net["sample_size"], 128, bench.xp
+    B, H, C, xp = max(bench.batches), bench.net["sample_size"], 128, bench.xp
     x, gamma, beta = bench.normal(B, H, H, C), xp.ones(C, np.float32), xp.zeros(C, np.float32)
     y, rates = xp.empty(x.shape, np.float32), {}
 
@@ -107,93 +125,83 @@ def update(bench):
 
 
 def convolution(bench):
-    """3 x 3, 128 -> 128 channels, forward: with columns and CuPy's product, and as row products, TF32 off and on."""
-    B, H, C, times = max(bench.sizes), bench.net["sample_size"], 128, {}
+    """3 x 3, 128 -> 128 channels, forward: with columns and CuPy's product, and as row products."""
+    B, H, C, times = max(bench.batches), bench.net["sample_size"], 128, {}
     x, w = bench.normal(B, H, H, C), bench.normal(3, 3, C, C) * np.float32(0.03)
     times["columns_ms"] = bench.ms(lambda: conv2d(x, w, padding=1))
-    for tf32 in (False, True):
-        recorder = bench.recorder(tf32)  # its handle works on its own stream, so the kernels have to run there too
-        rows = functools.partial(recorder.run, functools.partial(conv2d, x, w, padding=1))
-        times[f"rows_{'tf32' if tf32 else 'fp32'}_ms"] = bench.ms(rows)
+    for name, tf32 in SETTINGS.items():
+        rows = Recorded(bench.xp, functools.partial(conv2d, x, w, padding=1), graph=False, tf32=tf32)
+        times[f"rows_{name}_ms"] = bench.ms(rows)
     return times
 
 
 def training_step(bench):
-    """The trainer's own step, the same as a graph, and PyTorch's eager step with diffusers' U-Net."""
+    """The trainer's step, launch by launch and as a graph, and PyTorch's eager step with diffusers' U-Net."""
     found = {}
-    for B in bench.sizes:
-        row = {"eager_ms": bench.ms(_trainer(bench, B).step)}
-        for tf32 in (False, True):
-            row[f"graph_{'tf32' if tf32 else 'fp32'}_ms"] = bench.ms(TrainingStep(_trainer(bench, B), bench.recorder(tf32)))
-        found[f"batch {B}"] = row | _torch_step(bench.net, B, bench.ms)
-    return found
-
-
-def sampling_step(bench):
-    """The network's answer, as it is and as a graph."""
-    found, size = {}, bench.net["sample_size"]
-    for B in {1, min(16, max(bench.sizes))}:
-        net, x = UNet(**bench.net, rng=0).to("cuda"), bench.normal(B, size, size, 3)
-        row = {"eager_ms": bench.ms(lambda net=net, x=x: net.predict(x, 500))}
-        for tf32 in (False, True):
-            fast = SamplingStep(net, x.shape, None, bench.xp, bench.recorder(tf32))
-            row[f"graph_{'tf32' if tf32 else 'fp32'}_ms"] = bench.ms(lambda fast=fast, x=x: fast(x, 500))
+    for B in bench.batches:
+        row = {}
+        for name, tf32 in SETTINGS.items():
+            row[f"eager_{name}_ms"] = bench.ms(bench.trainer(B, graph=False, tf32=tf32).step)
+            row[f"graph_{name}_ms"] = bench.ms(bench.trainer(B, tf32=tf32).step)
+            row |= gpu_torch.beside_torch(
+                bench, name, tf32, functools.partial(gpu_torch.training, bench.net, B), row[f"graph_{name}_ms"]
+            )
         found[f"batch {B}"] = row
     return found
 
 
+def sampling_step(bench):
+    """A step of DDIM: the denoiser launch by launch, as a graph, and the whole run as one graph (a step's share of it)."""
+    found, size = {}, bench.net["sample_size"]
+    for B in bench.samples:
+        row, x, denoiser = {}, bench.normal(B, size, size, 3), Denoiser(bench.unet(), bench.schedule)
+        for name, tf32 in SETTINGS.items():
+            for how, graph in (("eager", False), ("graph", True)):
+                ask = SamplingStep(denoiser, x, graph=graph, tf32=tf32)
+                row[f"{how}_{name}_ms"] = bench.ms(functools.partial(_ddim_step, ask, x))
+            run = SamplingRun("ddim", denoiser, x.shape, Rng(0, xp=bench.xp), steps=bench.steps, tf32=tf32)
+            row[f"whole_run_{name}_ms"] = bench.ms(run, calls=1) / bench.steps
+            row |= gpu_torch.beside_torch(
+                bench, name, tf32, functools.partial(gpu_torch.sampling, bench.net, B), row[f"graph_{name}_ms"]
+            )
+        found[f"batch {B}"] = row
+    return found
+
+
+def _ddim_step(ask, x):
+    x0, eps = ask(x, 500)
+    return 0.9 * x0 + 0.4 * eps
+
+
 def agreement(bench):
-    """The largest relative difference of the losses of 20 training steps between the card and NumPy."""
-    losses = []
-    for xp in (bench.xp, np):
-        trainer = _trainer(bench, min(bench.sizes), xp)
-        losses.append(np.array([float(to_numpy(trainer.step())) for _ in range(20 if bench.images > 16 else 3)]))
-    return {"relative": float(np.abs(losses[0] / losses[1] - 1).max())}
+    """NumPy against the card after 20 training steps; a replay against the same step launch by launch, to the bit."""
+    B, steps = min(bench.batches), 20 if bench.images > 16 else 4
+    runs = [bench.trainer(B), bench.trainer(B, graph=False), bench.trainer(B, host=True)]
+    losses = [np.array([float(to_numpy(run.step())) for _ in range(steps)]) for run in runs]
+    graph, eager, numpys = (to_numpy(run.arena.values) for run in runs)
+    return {"steps": steps, "relative_loss": float(np.abs(losses[0] / losses[2] - 1).max()),
+            "relative_weights": float(np.linalg.norm(graph - numpys) / np.linalg.norm(numpys)),
+            "replay_equals_eager_bits": bool((graph == eager).all() and (losses[0] == losses[1]).all())}  # fmt: skip
 
 
 RUNGS = (bandwidth, update, convolution, training_step, sampling_step, agreement)
 
 
-def _trainer(bench, B, xp=None):
-    size, net = bench.net["sample_size"], UNet(**bench.net, rng=0)
-    images = Rng(1).standard_normal((bench.images, size, size, 3), np.float32)
-    if xp is not np:
-        net, images = net.to("cuda"), bench.xp.asarray(images)
-    return Trainer(net, SimpleLoss(Schedule.linear(1000)), images, steps=1000, batch_size=B)
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch if torch.cuda.is_available() else None
-
-
-def _torch_step(options, B, ms):
-    """The same step in PyTorch, if it is here and sees the card: TF32 off, and as it comes."""
-    torch = _torch()
-    if torch is None:
-        return {"torch": "not installed, or sees no GPU"}
-    from diffusers import UNet2DModel
-
-    levels = len(options["block_out_channels"])
-    net = UNet2DModel(**options, down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-                      up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1)).cuda()  # fmt: skip
-    adam, size, times = torch.optim.AdamW(net.parameters()), options["sample_size"], {}
-    x, t = torch.randn(B, 3, size, size, device="cuda"), torch.randint(1000, (B,), device="cuda")
-
-    def step():
-        adam.zero_grad()
-        torch.nn.functional.mse_loss(net(x, t).sample, torch.randn_like(x)).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        adam.step()
-        torch.cuda.synchronize()
-
-    for tf32 in (False, True):
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-        times[f"torch_{'tf32' if tf32 else 'fp32'}_ms"] = ms(step)
-    return times
+def reach(found):
+    """Each aim beside what was found: {figure: {aim, found, held}}; what was not measured is left out."""
+    aims = {"group_norm_silu, share of copy bandwidth": (">= 0.8", found.get("bandwidth", {}).get("share_of_copy"))}
+    ratios = {"training_step": {"batch 8": 0.5, "batch 128": 1.0},
+              "sampling_step": {"batch 1": 0.3, "batch 4": 0.3, "batch 16": 0.3}}  # fmt: skip
+    for rung, limits in ratios.items():
+        for batch, limit in limits.items():
+            for name in SETTINGS:
+                ratio = found.get(rung, {}).get(batch, {}).get(f"ratio_to_torch_{name}")
+                aims[f"{rung}, {batch}, {name}, ratio to PyTorch eager"] = (f"<= {limit}", ratio)
+    agreed = found.get("agreement", {})
+    aims["loss after 20 steps, NumPy against CuPy, relative"] = ("<= 0.0001", agreed.get("relative_loss"))
+    aims["replay equals the eager step to the bit"] = (">= 1", agreed.get("replay_equals_eager_bits"))
+    return {name: {"aim": aim, "found": value, "held": value <= float(aim[3:]) if aim[0] == "<" else value >= float(aim[3:])}
+            for name, (aim, value) in aims.items() if value is not None}  # fmt: skip
 
 
 def main():
@@ -210,6 +218,8 @@ def main():
         if arguments.only in (None, rung.__name__):
             found[rung.__name__] = rung(Bench(xp))
             print(json.dumps({rung.__name__: found[rung.__name__]}, indent=1))
+    found["reach"] = reach(found)
+    print(json.dumps({"reach": found["reach"]}, indent=1))
     new = arguments.out.with_suffix(".new")
     new.write_text(json.dumps(found, indent=1) + "\n")
     new.replace(arguments.out)

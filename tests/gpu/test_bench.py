@@ -14,31 +14,48 @@ TINY = dict(sample_size=4, block_out_channels=(4, 8), layers_per_block=1, attent
 
 @pytest.fixture(scope="module")
 def script():
+    sys.path.insert(0, str(SCRIPT.parent))
     spec = importlib.util.spec_from_file_location("gpu_bench", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def _once(f, calls):
+    f()
+    return 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("xp", ["forwards"], indirect=True)
 @pytest.mark.parametrize("rung", ["bandwidth", "update", "convolution", "training_step", "sampling_step", "agreement"])
-def test_rung(script, xp, blas, rung):
-    from test_graph import StandInRecorder
-
-    def once(f):
-        f()
-        return 1e-3
-
-    bench = script.Bench(xp, once, lambda tf32: StandInRecorder(xp, blas), TINY, 4, (2,), repeats=1)
+def test_rung(script, xp, rung):
+    bench = script.Bench(xp, _once, TINY, images=4, batches=(2,), samples=(1,), repeats=1, steps=2)
     found = getattr(script, rung)(bench)
     assert found and json.dumps(found)
     if rung == "agreement":
-        assert found["relative"] < 1e-4
+        assert found["relative_loss"] < 1e-4 and found["replay_equals_eager_bits"]
+
+
+def test_reach_names_every_aim(script):
+    """One row for each figure that is aimed at, ratios under both TF32 settings, and a verdict."""
+    ratios = {"ratio_to_torch_fp32": 0.4, "ratio_to_torch_tf32": 0.6}
+    found = script.reach({
+        "bandwidth": {"share_of_copy": 0.85},
+        "training_step": {"batch 8": ratios, "batch 128": ratios},
+        "sampling_step": {"batch 1": ratios, "batch 4": ratios, "batch 16": ratios},
+        "agreement": {"relative_loss": 2e-5, "replay_equals_eager_bits": True},
+    })  # fmt: skip
+    assert len(found) == 3 + 2 * 5 and json.dumps(found)
+    held = {name for name, row in found.items() if row["held"]}
+    assert "training_step, batch 8, fp32, ratio to PyTorch eager" in held
+    assert "training_step, batch 8, tf32, ratio to PyTorch eager" not in held
+    assert {name for name in found if "sampling" in name}.isdisjoint(held) and len(held) == 6
+    assert script.reach({"facts": {}}) == {}
 
 
 def test_without_a_card_one_line(script):
-    if script._torch() is not None:
+    if script.gpu_torch.torch_with_a_card() is not None:
         pytest.skip("there is a card")
     ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)
     assert ran.returncode and ran.stderr.startswith("gpu_bench: device 'cuda'") and "Traceback" not in ran.stderr
