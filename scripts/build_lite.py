@@ -64,6 +64,9 @@ def main():
     copy_chapters(work / "chapters")
     shutil.rmtree(arguments.out, ignore_errors=True)
     options = ["--lite-dir", work, "--contents", work / "chapters", "--piplite-wheels", wheel, "--output-dir", arguments.out]
+    # the kernel alone, and not whatever else of Jupyter's is installed beside it
+    kernel = Path(sys.prefix, "share", "jupyter", "labextensions", "@jupyterlite", "pyodide-kernel-extension")
+    options += ["--ignore-sys-prefix", f"--LiteBuildConfig.federated_extensions={kernel}"]
     if arguments.pyodide:
         options += ["--pyodide", arguments.pyodide]
     command = [sys.executable, "-m", "jupyterlite_core", "build", *map(str, options), "--no-sourcemaps"]
