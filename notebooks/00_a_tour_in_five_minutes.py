@@ -67,7 +67,7 @@ viz.show_grid(np.stack(rows), columns=10, titles=[f"t = {t}" for t in times] + [
 network = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), layers_per_block=1, norm_num_groups=4,
                       down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                       num_class_embeds=11, null_class=10, rng=0)  # fmt: skip
-loss = SimpleLoss(schedule, "v")
+loss = SimpleLoss(schedule, "v")  # "v": a way to write picture and noise in one number a pixel (chapter 4)
 trainer = training.Trainer(network, loss, digits, labels, steps=10 if FAST else 1000, batch_size=32, lr=3e-3, warmup=10,
                            ema_decay=0.98)  # fmt: skip
 history = trainer.run(progress=False)
