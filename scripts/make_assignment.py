@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parent.parent
 
-CONFIG = '''"""nbgrader's settings for this course. Written once by scripts/make_assignment.py; change what you like."""
+CONFIG = r'''"""nbgrader's settings for this course. Written once by scripts/make_assignment.py; change what you like."""
 
 import os
 
@@ -34,6 +34,8 @@ c.ClearSolutions.code_stub = {"python": "..."}
 c.OverwriteCells.add_missing_cells = True  # a test that was deleted comes back before grading
 c.Execute.timeout = 60  # seconds for one cell: an endless loop costs its points and no more
 c.Execute.interrupt_on_timeout = True
+# how `nbgrader zip_collect` reads a file's name: STUDENT_03_adding_noise.ipynb
+c.FileNameCollectorPlugin.named_regexp = r"(?:.*/)?(?P<student_id>[^/]+)_(?P<file_id>\d\d_[a-z_0-9]+)"
 
 os.environ.setdefault("MINIDIFF_FAST", "1")  # what is executed here runs the chapter small, in seconds
 os.environ.setdefault("PYTHONWARNINGS", "ignore")  # nbgrader gives no point where anything was written to stderr

@@ -41,7 +41,7 @@ def check_counts():
     for start, steps in ((16, 7), (4, 100), (512, 1000)):
         halvings = start.bit_length() - 1
         grading.same(calls(start, steps), 3 * steps * halvings, f"calls({start}, {steps})", {
-            "two calls in each training step are counted: the teacher is asked twice, and the student once": 2 * steps * halvings,
+            "two calls in each training step are counted: the teacher is asked twice, the student once": 2 * steps * halvings,
             "only one call in each training step is counted: the teacher twice, the student once": steps * halvings,
             "one stage too many: from start to 1 there are log2(start) halvings": 3 * steps * (halvings + 1),
             "it is halved, not counted down: log2(start) stages": 3 * steps * (start - 1),

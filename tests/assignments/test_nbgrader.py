@@ -3,6 +3,7 @@
 import copy
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,9 @@ def deleted_answer(notebook):
 
 
 def endless(notebook):
+    """It sleeps, so that the other tests keep their core; the chapter's own cells must not be stopped on a busy machine."""
     right(notebook)
-    fill(notebook, "softmax", "def softmax(x):\n    while True:\n        pass")
+    fill(notebook, "squared_matrix", "def squared_matrix(x):\n    import time\n\n    while True:\n        time.sleep(0.1)")
 
 
 def warns(notebook):
@@ -86,7 +88,7 @@ STUDENTS = {  # what each handed in -> points
     deleted_tests: SOFTMAX_WRONG,
     edited_tests: SOFTMAX_WRONG,
     deleted_answer: 0,
-    endless: ALL - POINTS["softmax"],
+    endless: ALL - POINTS["squared_matrix"],
     warns: ALL,
 }
 
@@ -99,13 +101,14 @@ def nbgrader(tmp_path_factory):
     }  # fmt: skip
 
     def call(*arguments, fails=None):
+        call.made.append(" ".join(["nbgrader", *arguments]))
         done = subprocess.run(
             [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0 or (fails and fails in done.stderr), done.stderr[-3000:]
         return done.stderr
 
-    call.folder = folder
+    call.folder, call.made = folder, []
     return call
 
 
@@ -114,13 +117,16 @@ def graded(nbgrader):
     """All the students' grades and feedback.   -> ({student: points}, {student: feedback's HTML})"""
     make_assignment.make("01", nbgrader.folder)
     release = nbformat.read(nbgrader.folder / "release" / NAME / NOTEBOOK, as_version=4)
+    inbox = nbgrader.folder / "downloaded" / NAME / "archive"
+    inbox.mkdir(parents=True)
     for student in STUDENTS:
         notebook = copy.deepcopy(release)
         student(notebook)
-        place = nbgrader.folder / "submitted" / student.__name__ / NAME
-        place.mkdir(parents=True)
-        nbformat.write(notebook, place / NOTEBOOK)
-    nbgrader("autograde", NAME, "--Execute.timeout=4", fails="error processing assignment 'ch01' for student 'deleted_answer'")
+        nbformat.write(notebook, inbox / f"{student.__name__}_{NOTEBOOK}")
+    settings = nbgrader.folder / "nbgrader_config.py"
+    settings.write_text(settings.read_text().replace("c.Execute.timeout = 60", "c.Execute.timeout = 25"))
+    nbgrader("zip_collect", NAME)
+    nbgrader("autograde", NAME, fails="error processing assignment 'ch01' for student 'deleted_answer'")
     nbgrader("generate_feedback", NAME)
     nbgrader("export", "--to", "grades.csv")
     with (nbgrader.folder / "grades.csv").open() as file:
@@ -159,6 +165,15 @@ def test_feedback_says_what_is_wrong(graded):
     assert "a plain mean of dy" in html["mistake"] and "a plain mean of dy" in html["deleted_tests"]
     assert "softmax returns nothing yet" in html["stub"]
     assert "KeyboardInterrupt" in html["endless"] or "Timeout" in html["endless"]
+
+
+def test_the_walk_through_is_what_was_run(nbgrader, graded):
+    """Every command of nbgrader's in docs/teachers.md, as it is written there."""
+    page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
+    written = re.findall(r"^nbgrader .+$", page, flags=re.MULTILINE)
+    again = "nbgrader autograde ch01 --student ada --force"
+    assert {line.replace("ch03", NAME) for line in written} == {*nbgrader.made, again} and len(written) == 5
+    nbgrader(*again.replace("ada", "stub").split()[1:])
 
 
 def test_what_the_teacher_hands_out_afterwards_runs(nbgrader, graded):
