@@ -7,7 +7,8 @@ answers NotImplemented leaves the work, or the complaint about its arguments, to
 
 from .attention import attention
 from .conv2d import conv2d
+from .embedding import embedding
 from .linear import linear
 from .norm import add_group_norm_silu, group_norm, group_norm_silu
 
-__all__ = ["add_group_norm_silu", "attention", "conv2d", "group_norm", "group_norm_silu", "linear"]
+__all__ = ["add_group_norm_silu", "attention", "conv2d", "embedding", "group_norm", "group_norm_silu", "linear"]

@@ -8,6 +8,7 @@ import numpy as np
 KERNELS = {  # name: its file
     "group_norm_forward": "group_norm.cu",
     "group_norm_backward": "group_norm.cu",
+    "embedding_backward": "embedding.cu",
     "adamw_ema": "adamw_ema.cu",
     "end_of_step": "adamw_ema.cu",
     "sum_of_squares": "adamw_ema.cu",

@@ -6,8 +6,10 @@ import numpy as np
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+@has_fast_version
 def embedding(table, index):
     """y = table[index].   table (V, D)   index integers (...) in [0, V)   ->   y (..., D).   back(dy) -> dtable (V, D)"""
     check.floats("embedding", table=table)

@@ -150,6 +150,16 @@ def test_attention(xp, rng, N, M, D, E, heads):
     _took_the_kernel(ops.attention, *map(xp.asarray, arrays), heads)
 
 
+@pytest.mark.parametrize("shape, rows, features", [((7,), 3, 5), ((2, 6), 4, 130), ((1,), 1, 1), ((40,), 2, 3)])
+def test_embedding(xp, rng, shape, rows, features):
+    table, index = _floats(rng, rows, features), rng.integers(0, rows, shape)
+    y, back = ops.embedding(xp.asarray(table), xp.asarray(index))
+    y64, back64 = ops.embedding.reference(table.astype(np.float64), index)
+    dy = _floats(rng, *y64.shape)
+    _same((y, back(xp.asarray(dy))), (y64, back64(dy.astype(np.float64))))
+    assert back.__module__ == "minidiff.gpu.embedding"
+
+
 def test_what_no_kernel_takes_goes_to_the_reference(xp, rng):
     x, c = xp.asarray(rng.standard_normal((2, 3, 4))), xp.ones(4)
     _, back = ops.group_norm(x, c, c, 2)  # float64
