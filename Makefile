@@ -39,11 +39,12 @@ bench: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu $(BENCH) --json docs/performance/cpu.json --plot docs/performance/scaling.png
 	$(BIN)/python scripts/doc_tables.py
 
-# On a machine with an NVIDIA card: the same kernel tests on CuPy itself; times of this card into one JSON file.  CUDA=12 or 13
+# On a machine with an NVIDIA card, CUDA=12 or 13: the same kernel tests on CuPy itself; times of this card, beside those of
+# PyTorch on it, into one JSON file
 test-gpu: $(VENV)/.ready-cuda$(CUDA)
 	$(BIN)/python -m pytest -m gpu tests/gpu
 
-bench-gpu: $(VENV)/.ready-cuda$(CUDA)
+bench-gpu: $(VENV)/.ready-bench-cuda$(CUDA)
 	$(BIN)/python benchmarks/gpu_bench.py --out gpu.json
 
 $(VENV)/bin/python:
@@ -80,6 +81,10 @@ $(VENV)/.ready-lite: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-cuda%: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,cuda$*]'
+	@touch $@
+
+$(VENV)/.ready-bench-cuda%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,compare,cuda$*]'
 	@touch $@
 
 clean:
