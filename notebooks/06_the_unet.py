@@ -1,0 +1,508 @@
+# %% [markdown]
+# # 6. The U-Net
+#
+# A diffusion model is a loss (chapter 4) and a network that answers it: a noisy picture and a time go in, a picture of the
+# same size comes out. Which network? Since the first diffusion models it has been the **U-Net**: down to a small picture,
+# up again, with bridges across. This chapter builds one from its parts, every backward by hand, checks every gradient,
+# trains it on digits, and takes parts away to see what they were good for.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** `y, back = layer(x)` returns an answer and the function that carries its gradient back;
+# whatever is used twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). A picture is an array
+# (B, H, W, C): batch, height, width, channels. How a time becomes a vector is told in full in chapter 5.
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import data, gradcheck, models, nn, ops, sample, training, viz
+from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.rng import Rng
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## Why not simply a stack of convolutions?
+#
+# To tell noise from ink, a network has to see *what is drawn*. But a 3 x 3 convolution sees one pixel to each side. How far
+# does a stack of them see? A backward pass answers this: send a gradient of 1 into one output pixel, and look which input
+# pixels get any.
+
+# %%
+def sees(layers, size=16, channels=8):
+    """How much each input pixel moves the output pixel in the middle.   -> (size, size)"""
+    h, back = nn.Sequential(*layers)(rng.standard_normal((1, size, size, channels)))
+    dy = np.zeros_like(h)
+    dy[0, size // 2, size // 2, 0] = 1
+    return np.abs(back(dy)[0]).sum(axis=-1)
+
+
+stacks = {n: [nn.Conv2d(8, 8, 3, padding=1, rng=n).astype(np.float64) for _ in range(n)] for n in (1, 2, 5)}
+views = {f"{n} convolution{'s' * (n > 1)}": sees(stack) for n, stack in stacks.items()}
+for name, view in views.items():
+    print(f"{name:15} {(view > 0).sum():3} of 256 pixels count")
+assert [(view > 0).sum() for view in views.values()] == [3 * 3, 5 * 5, 11 * 11]
+
+# %% [markdown]
+# Each further layer adds one pixel to each side: for a picture of 256 x 256 this takes 128 layers at full size. The U-Net's
+# idea (Ronneberger and others, 2015): **halve the picture**. In a picture of half the size, one pixel to the side is two, and
+# everything costs a quarter.
+#
+# ## Down and up
+#
+# Down is a convolution that moves in steps of 2 (its *stride*). Up is each pixel copied to a block of 2 x 2, then a
+# convolution. Going back, a pixel that was copied four times gets a sum of four gradients.
+
+# %%
+class Up(nn.Layer):
+    """x (B, H, W, C)   ->   (B, 2H, 2W, C)"""
+
+    def __init__(self, channels, rng):
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, rng=rng)
+
+    def forward(self, x):
+        B, H, W, C = x.shape
+        y, back_conv = self.conv(x.repeat(2, axis=1).repeat(2, axis=2))  # (B, 2H, 2W, C)
+
+        def back(dy):
+            return back_conv(dy).reshape(B, H, 2, W, 2, C).sum(axis=(2, 4))
+
+        return y, back
+
+
+x, down, up = rng.standard_normal((2, 4, 4, 3)), nn.Conv2d(3, 3, 3, stride=2, padding=1, rng=0), Up(3, rng=0)
+small = x.astype(np.float32)
+print("down:", x.shape, "->", down.predict(small).shape, "  up:", x.shape, "->", up.predict(small).shape)
+errors = gradcheck.check_layer(up, x)
+print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+
+# %% [markdown]
+# ## The residual block
+#
+# The workhorse: norm, SiLU (a soft switch, $x$ times a number between 0 and 1), convolution; then the time is added, one
+# number for each channel; norm, SiLU, convolution; and in the end **the input is added again**. So a block only has to learn
+# what to *change*, and gradients have a straight way back (He and others, 2015). Where the number of channels changes, a
+# 1 x 1 convolution takes the input along.
+
+# %%
+class Block(nn.Layer):
+    """x (B, H, W, c)   time (B, 64)   ->   (B, H, W, o).   back(dy) -> (dx, dtime)"""
+
+    def __init__(self, c, o, rng):
+        self.norm1, self.conv1 = nn.GroupNorm(8, c), nn.Conv2d(c, o, 3, padding=1, rng=rng)
+        self.time_emb_proj = nn.Linear(64, o, rng=rng)
+        self.norm2, self.conv2 = nn.GroupNorm(8, o), nn.Conv2d(o, o, 3, padding=1, rng=rng)
+        self.conv_shortcut = nn.Conv2d(c, o, 1, rng=rng) if c != o else None
+
+    def forward(self, x, time):
+        h, back_norm1 = self.norm1(x, silu=True)
+        h, back_conv1 = self.conv1(h)
+        shift, back_shift = self.time_emb_proj(time)  # (B, o)
+        h, back_norm2 = self.norm2(h + shift[:, None, None, :], silu=True)
+        h, back_conv2 = self.conv2(h)
+        side, back_side = self.conv_shortcut(x) if self.conv_shortcut else (x, lambda dy: dy)
+
+        def back(dy):
+            dh = back_norm2(back_conv2(dy))
+            dtime = back_shift(dh.sum(axis=(1, 2)))  # it was added at every pixel
+            return back_norm1(back_conv1(dh)) + back_side(dy), dtime  # x was used twice
+
+        return side + h, back
+
+
+errors = gradcheck.check_layer(Block(8, 16, rng=0), rng.standard_normal((2, 4, 4, 8)), rng.standard_normal((2, 64)))
+print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+
+# %% [markdown]
+# ## Attention: everyone looks at everyone
+#
+# In the small picture at the bottom there are few pixels, few enough that each may look at all. Every pixel puts a *query*
+# $q$ (what am I looking for?), shows a *key* $k$ (what am I?) and has a *value* $v$ to give. It takes a weighted mean of all
+# values, most from those whose keys fit its query:
+#
+# $$y_n = \sum_m w_{nm}\, v_m, \qquad w_{nm} \propto \exp\bigl(q_n \cdot k_m / \sqrt{D}\bigr), \quad \sum_m w_{nm} = 1,$$
+#
+# with $D$ the length of $q$ and $k$. Here the pixels stand in a row: (B, N, D), N of them.
+
+# %%
+def attention(q, k, v):
+    scale = q.shape[-1] ** -0.5
+    weights, back_softmax = ops.softmax(scale * q @ k.swapaxes(1, 2))  # (B, N, N), each row sums to 1
+
+    def back(dy):
+        dscores = scale * back_softmax(dy @ v.swapaxes(1, 2))
+        return dscores @ k, dscores.swapaxes(1, 2) @ q, weights.swapaxes(1, 2) @ dy
+
+    return weights @ v, back
+
+
+qkv = rng.standard_normal((3, 2, 6, 4))
+print("gradient errors:", max(gradcheck.check(attention, *qkv).values()))
+assert np.allclose(attention(*qkv)[0], ops.attention(*qkv)[0])
+
+# %% [markdown]
+# As a layer: norm, three linear layers for $q$, $k$ and $v$, one behind, and the input added again. $x$ goes four ways, so
+# its gradient has four terms: one for the straight way and three through the norm.
+
+# %%
+class SelfAttention(nn.Layer):
+    """x (B, H, W, c)   ->   (B, H, W, c)"""
+
+    def __init__(self, c, rng):
+        self.to_q, self.to_k, self.to_v, out = (nn.Linear(c, c, rng=rng) for _ in range(4))
+        self.to_out, self.group_norm = [out], nn.GroupNorm(8, c)
+
+    def forward(self, x):
+        B, H, W, C = x.shape
+        h, back_norm = self.group_norm(x.reshape(B, H * W, C))
+        (q, back_q), (k, back_k), (v, back_v) = self.to_q(h), self.to_k(h), self.to_v(h)
+        h, back_attention = attention(q, k, v)
+        h, back_out = self.to_out[0](h)
+
+        def back(dy):
+            dq, dk, dv = back_attention(back_out(dy.reshape(B, H * W, C)))
+            return dy + back_norm(back_q(dq) + back_k(dk) + back_v(dv)).reshape(x.shape)
+
+        return x + h.reshape(x.shape), back
+
+
+errors = gradcheck.check_layer(SelfAttention(8, rng=0), rng.standard_normal((2, 3, 3, 8)))
+print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+
+# %% [markdown]
+# ## Bridges
+#
+# On the way down the pictures are kept. On the way up each is laid beside the picture of its own size, channel to channel,
+# and a block takes both in: what is *meant* comes from below, *where* it is comes straight across. These bridges are called
+# **skip connections**. (Setting `bridge` to 0 closes one, for an experiment below.)
+
+# %%
+class BlockBeside(Block):
+    """x (B, H, W, c)   skip (B, H, W, s)   time (B, 64)   ->   (B, H, W, o).   back(dy) -> (dx, dskip, dtime)"""
+
+    bridge = 1.0
+
+    def __init__(self, c, s, o, rng):
+        super().__init__(c + s, o, rng)
+
+    def forward(self, x, skip, time):
+        y, back_block = super().forward(np.concatenate([x, self.bridge * skip], axis=-1), time)
+
+        def back(dy):
+            dboth, dtime = back_block(dy)
+            return dboth[..., : x.shape[-1]], self.bridge * dboth[..., x.shape[-1] :], dtime
+
+        return y, back
+
+
+# %% [markdown]
+# ## The whole U
+#
+# Two sizes are enough for digits of 8 x 8 pixels: 8 and 4. Read `back` beside `forward`, from the bottom to the top. Each of
+# the pictures `a`, `b`, `c`, `d` was used twice, to go on and to go across, so each gets two gradients.
+
+# %%
+class UNet(nn.Layer):
+    """x (B, H, W, 1)   t a number or (B,)   ->   (B, H, W, 1)"""
+
+    def __init__(self, rng=None):
+        self.conv_in, self.conv_out = nn.Conv2d(1, 16, 3, padding=1, rng=rng), nn.Conv2d(16, 1, 3, padding=1, rng=rng)
+        self.time_1, self.time_2, self.norm_out = nn.Linear(16, 64, rng=rng), nn.Linear(64, 64, rng=rng), nn.GroupNorm(8, 16)
+        self.down_1, self.halve, self.down_2 = Block(16, 16, rng), nn.Conv2d(16, 16, 3, 2, 1, rng=rng), Block(16, 32, rng)
+        self.middle_1, self.attention, self.middle_2 = Block(32, 32, rng), SelfAttention(32, rng), Block(32, 32, rng)
+        self.up_1, self.up_2, self.double = BlockBeside(32, 32, 32, rng), BlockBeside(32, 16, 32, rng), Up(32, rng)
+        self.up_3, self.up_4 = BlockBeside(32, 16, 16, rng), BlockBeside(16, 16, 16, rng)
+
+    def time(self, t, x):
+        """Clock hands of t, linear, SiLU, linear (chapter 5), and the SiLU before every block's own projection."""
+        hands = ops.timestep_embedding(np.broadcast_to(np.asarray(t), len(x)), 16, flip_sin_to_cos=True,
+                                       downscale_freq_shift=0.0, dtype=x.dtype)  # fmt: skip
+        return nn.Sequential(self.time_1, nn.SiLU(), self.time_2, nn.SiLU())(hands)  # (B, 64)
+
+    def forward(self, x, t, cond=None):
+        time, back_time = self.time(t, x)
+        a, back_in = self.conv_in(x)  # (B, 8, 8, 16)
+        b, back_b = self.down_1(a, time)
+        c, back_c = self.halve(b)  # (B, 4, 4, 16)
+        d, back_d = self.down_2(c, time)  # (B, 4, 4, 32)
+        h, back_1 = self.middle_1(d, time)
+        h, back_2 = self.attention(h)
+        h, back_3 = self.middle_2(h, time)
+        h, back_4 = self.up_1(h, d, time)
+        h, back_5 = self.up_2(h, c, time)
+        h, back_6 = self.double(h)  # (B, 8, 8, 32)
+        h, back_7 = self.up_3(h, b, time)  # (B, 8, 8, 16)
+        h, back_8 = self.up_4(h, a, time)
+        h, back_norm = self.norm_out(h, silu=True)
+        y, back_out = self.conv_out(h)  # (B, 8, 8, 1)
+
+        def back(dy):
+            dh, da, dtime_8 = back_8(back_norm(back_out(dy)))
+            dh, db, dtime_7 = back_7(dh)
+            dh, dc, dtime_5 = back_5(back_6(dh))
+            dh, dd, dtime_4 = back_4(dh)
+            dh, dtime_3 = back_3(dh)
+            dh, dtime_1 = back_1(back_2(dh))
+            dh, dtime_d = back_d(dh + dd)
+            dh, dtime_b = back_b(back_c(dh + dc) + db)
+            back_time(dtime_8 + dtime_7 + dtime_5 + dtime_4 + dtime_3 + dtime_1 + dtime_d + dtime_b)
+            return back_in(dh + da)
+
+        return y, back
+
+
+net = UNet(rng=Rng(0))
+errors = gradcheck.check_layer(net, rng.standard_normal((2, 8, 8, 1)), np.array([3, 500]))
+print(f"{net.size():,} parameters; {len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+
+# %%
+places = {  # name: (height of the picture, channels, column, across to)
+    "conv_in": (8, 16, 0, "up_4"), "down_1": (8, 16, 1, "up_3"), "halve": (4, 16, 2, "up_2"), "down_2": (4, 32, 3, "up_1"),
+    "middle_1\nattention\nmiddle_2": (4, 32, 4.2, None),
+    "up_1": (4, 32, 5.4, None), "up_2": (4, 32, 6.4, None), "double": (8, 32, 7.4, None), "up_3": (8, 16, 8.4, None),
+    "up_4": (8, 16, 9.4, None), "conv_out": (8, 1, 10.4, None),
+}  # fmt: skip
+figure = viz.new_figure(9.6, 3.1, "tight")
+axes = figure.add_subplot()
+level = {8: 1.0, 4: -0.9}
+for number, (name, (size, channels, column, across)) in enumerate(places.items()):
+    y, colour = level[size], viz.COLOURS[0 if number < 4 else 3 if number == 4 else 1]
+    axes.text(column, y, f"{name}\n{size} x {size} x {channels}", ha="center", va="center", fontsize=8,
+              bbox=dict(boxstyle="round", facecolor="white", edgecolor=colour, linewidth=1.6))  # fmt: skip
+    if across:
+        end, bend = places[across][2], -0.16 - 0.025 * number if size == 8 else -0.3
+        axes.annotate("", (end, y + 0.3), (column, y + 0.3), arrowprops=dict(
+            arrowstyle="->", color="grey", linestyle="--", connectionstyle=f"arc3,rad={bend}"))  # fmt: skip
+axes.set(xlim=(-0.7, 11.1), ylim=(-1.6, 2.5))
+axes.set_axis_off()
+figure
+
+# %% [markdown]
+# Down on the left, up on the right; dashed, the bridges. And how far does it see? The question from the beginning, asked of
+# a picture of 16 x 16:
+
+# %%
+big = rng.standard_normal((1, 16, 16, 1)).astype(np.float32)
+h, back = net(big, 0)
+dy = np.zeros_like(h)
+dy[0, 8, 8, 0] = 1
+views["the U-Net"] = np.abs(back(dy)[0, ..., 0])
+print(f"the U-Net: {(views['the U-Net'] > 0).sum()} of 256 pixels count")
+assert (views["the U-Net"] > 0).all()
+figure = viz.new_figure(9.4, 2.6, "tight")
+for axes, (name, view) in zip(figure.subplots(1, 4), views.items(), strict=True):
+    axes.imshow(np.log10(view / view.max() + 1e-6), cmap="viridis", vmin=-4, vmax=0)
+    axes.set(xticks=[], yticks=[], title=name)
+figure
+
+# %% [markdown]
+# Bright is what counts most, each shade a factor of ten over the whole scale. (Attention and GroupNorm look at the whole
+# picture at once; the small picture in the middle makes that cheap.)
+#
+# ## Does it learn?
+#
+# We train it on the real digits to tell the noise in them, for half a minute, and look at what it draws. (Chapter 10 trains
+# longer, and says which digit is wanted: then they become clear.)
+
+# %%
+digits, _ = data.load("digits")  # 8 x 8 pixels, from -1 (black) to 1 (white)
+held_out = data.load("digits", split="test")[0][: 30 if FAST else 360]
+schedule, steps = Schedule.linear(1000), 8 if FAST else 450
+objective = SimpleLoss(schedule, "eps")
+
+
+def train(net):
+    """-> the loss of every step. The same pictures and noise for every network."""
+    trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=32, lr=3e-3, warmup=10, ema_decay=None)
+    return np.array(trainer.run(progress=False).loss)
+
+
+def error(net, times=range(25, 1000, 50)):
+    """Mean squared error of the noise on digits that no network was trained on, at each t."""
+    errors = []
+    for t in times:
+        eps = Rng(5, step=t).standard_normal(held_out.shape)
+        errors.append(((net.predict(schedule.add_noise(held_out, eps, t), t) - eps) ** 2).mean())
+    return np.array(errors)
+
+
+loss = train(net)
+print(f"loss {loss[:5].mean():.2f} -> {loss[-50:].mean():.3f}")
+assert loss[-5:].mean() < loss[:5].mean()
+count = 4 if FAST else 40
+samples = sample("ddim", objective.denoiser(net), (count, 8, 8, 1), steps=50, rng=1, clip=1.0)
+viz.show_grid(samples, columns=20, title="Digits that nobody wrote")
+
+# %% [markdown]
+# ## What is each part good for?
+#
+# Take one away, train again for as long, compare on digits that the networks have not seen.
+
+# %%
+class Through(nn.Layer):
+    """Stands where a part was, and lets everything through."""
+
+    def forward(self, x):
+        return x, lambda dy: dy
+
+
+def without(part):
+    net = UNet(rng=Rng(0))
+    if part == "bridges":
+        for block in (net.up_1, net.up_2, net.up_3, net.up_4):
+            block.bridge = 0.0
+    if part == "attention":
+        net.attention = Through()
+    return net
+
+
+times, results = range(25, 1000, 50), {"the whole U": error(net)}
+for part in ("bridges", "attention"):
+    lesser = without(part)
+    train(lesser)
+    results[f"without {part}"] = error(lesser)
+for name, errors in results.items():
+    print(f"{name:18} mean error {errors.mean():.4f}, at t = 25 {errors[0]:.3f}, at t = 475 {errors[9]:.4f}")
+
+figure = viz.new_figure(9.4, 3.6, "tight")
+left, right = figure.subplots(1, 2)
+for (name, errors), colour in zip(results.items(), viz.COLOURS, strict=False):
+    left.semilogy(times, errors, color=colour, label=name)
+    right.plot(times, errors / results["the whole U"], color=colour)
+left.set(xlabel="t", ylabel="error of the noise", title="Three networks, trained alike")
+left.legend(frameon=False, fontsize=9)
+right.set(xlabel="t", ylabel="error / error of the whole U", title="What is lost, by t", ylim=(0, None))
+figure
+
+# %% [markdown]
+# **The bridges** are worth a fifth of the error on average, and the most where one would not look for it: at large $t$, where
+# the picture is nearly all noise and the right answer is nearly a *copy* of it. A copy of 64 pixels through the small pictures
+# has to be learned; the bridges hand it over.
+#
+# **Attention** is worth nothing here that could be measured. Every book has it in the U-Net, and rightly for large pictures.
+# But the small picture here has 4 x 4 pixels, of which the convolutions see nearly all anyway, and digits of 8 x 8 have no far
+# ends that must fit together.
+#
+# ## Where does a pixel look?
+#
+# All the same it has learned something. Query and key of the trained attention, for three digits with a little noise
+# ($t = 100$): each small picture is one row of the weights $w$, how much the marked pixel of the small, 4 x 4, picture takes
+# from each other. Pixels of the empty edge look everywhere alike; some of those in the middle look for something.
+
+# %%
+xt = schedule.add_noise(digits[:3], Rng(3).standard_normal((3, 8, 8, 1)), 100)
+time, _ = net.time(100, xt)
+h = net.down_2.predict(net.halve.predict(net.down_1.predict(net.conv_in.predict(xt), time)), time)
+h = net.attention.group_norm.predict(net.middle_1.predict(h, time).reshape(3, 16, 32))
+q, k = net.attention.to_q.predict(h), net.attention.to_k.predict(h)
+weights, _ = ops.softmax(q @ k.swapaxes(1, 2) * 32**-0.5)  # (3, 16, 16)
+assert np.allclose(weights.sum(axis=2), 1, atol=1e-5)
+asked = [0, 3, 5, 6, 9, 12, 15]
+figure = viz.new_figure(9.4, 3.7, "tight")
+grid = figure.subplots(3, 1 + len(asked))
+for row in range(3):
+    grid[row, 0].imshow(xt[row, ..., 0], cmap="gray", vmin=-1, vmax=1)
+    for column, pixel in enumerate(asked):
+        axes = grid[row, column + 1]
+        axes.imshow(weights[row, pixel].reshape(4, 4), cmap="viridis", vmin=0, vmax=float(weights.max()))
+        axes.plot(pixel % 4, pixel // 4, "o", color="white", markeredgecolor="black", markersize=5)
+for axes in grid.flat:
+    axes.set(xticks=[], yticks=[])
+figure
+
+# %% [markdown]
+# ## Handing over
+#
+# minidiff's `models.UNet` is this network, with more options: any number of sizes, attention at each, classes. Its parts have
+# the names that the field uses. Here is the dictionary from ours to them; with it, our trained weights go in:
+
+# %%
+field_names = {
+    "conv_in": "conv_in", "conv_out": "conv_out", "norm_out": "conv_norm_out",
+    "time_1": "time_embedding.linear_1", "time_2": "time_embedding.linear_2",
+    "down_1": "down_blocks.0.resnets.0", "halve": "down_blocks.0.downsamplers.0.conv", "down_2": "down_blocks.1.resnets.0",
+    "middle_1": "mid_block.resnets.0", "attention": "mid_block.attentions.0", "middle_2": "mid_block.resnets.1",
+    "up_1": "up_blocks.0.resnets.0", "up_2": "up_blocks.0.resnets.1", "double": "up_blocks.0.upsamplers.0",
+    "up_3": "up_blocks.1.resnets.0", "up_4": "up_blocks.1.resnets.1",
+}  # fmt: skip
+library = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
+                      down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+                      attention_head_dim=None, rng=0)  # fmt: skip
+state = {}
+for name, value in net.state().items():
+    part, _, rest = name.partition(".")
+    state[f"{field_names[part]}.{rest}"] = value
+library.load_state(state)  # raises an error if a name or a shape does not fit
+
+x, t = Rng(4).standard_normal((5, 8, 8, 1)), np.array([0, 10, 200, 600, 999])
+(ours, back), (theirs, their_back) = net(x, t), library(x, t)
+dx, their_dx = back(ours), their_back(theirs)
+print(f"outputs differ by at most {np.abs(ours - theirs).max():.0e}, gradients by {np.abs(dx - their_dx).max():.0e}")
+assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1e-5)
+
+# %% [markdown]
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** Another way down: the mean of each 2 x 2 block. Write it with its backward.
+# Hint: `reshape` to (B, H / 2, 2, W / 2, 2, C); going back, each of the four pixels gets a quarter.
+
+# %%
+def mean_pool(x):
+    ...  # x (B, H, W, C), H and W even; return y, back
+
+
+if mean_pool(rng.standard_normal((1, 2, 2, 1))) is not None:
+    x = rng.standard_normal((2, 4, 6, 3))
+    gradcheck.check(mean_pool, x)
+    assert np.allclose(mean_pool(x)[0], ops.avg_pool(x)[0])
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** How many pixels to one side does an output pixel see through 3 x 3 convolutions with these strides?
+# Hint: a convolution adds one pixel *of the size it works at*; every stride before it has made pixels larger.
+
+# %%
+def reach(strides):
+    ...  # [1, 1, 2, 1] -> 1 + 1 + 1 + 2 = 5
+
+
+if reach([1]) is not None:
+    assert [reach([1] * 5), reach([1, 1, 2, 1]), reach([2, 2, 2])] == [5, 5, 7], "did you add before you multiplied?"
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** Attention with several *heads*: cut the features into equal parts, let each part attend by itself, and put
+# the answers side by side. Forward only.
+# Hint: loop over `np.split(..., heads, axis=-1)` of q, k and v together, call `attention`, concatenate.
+
+# %%
+def many_heads(q, k, v, heads):
+    ...  # (B, N, D) each -> (B, N, D)
+
+
+if many_heads(*qkv, 2) is not None:
+    assert np.allclose(many_heads(*qkv, 2), ops.attention(*qkv, heads=2)[0])
+    assert not np.allclose(many_heads(*qkv, 2), attention(*qkv)[0])
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** In pictures of N pixels, attention makes N x N weights. How many gigabytes are they, in float32 and for one
+# head and one picture of `size` x `size` pixels?
+# Hint: a float32 has 4 bytes; a gigabyte here is $10^9$ bytes.
+
+# %%
+def gigabytes(size):
+    ...  # return a number
+
+
+if gigabytes(8) is not None:
+    assert np.isclose(gigabytes(8), 64 * 64 * 4e-9) and np.isclose(gigabytes(512), 274.9, atol=0.1)
+    print(f"exercise 4: right; at 512 x 512 it would be {gigabytes(512):.0f} GB, so attention lives in the small pictures")
