@@ -22,7 +22,7 @@ import time
 
 import numpy as np
 
-from minidiff import data, gradcheck, ops, viz
+from minidiff import data, gradcheck, grading, ops, viz
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
 rng = np.random.default_rng(0)
@@ -342,7 +342,7 @@ for ours, theirs, arrays in [
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** A $1 \times 1$ convolution looks at one pixel at a time. Write it, forward and backward, without `gather`.
 # Hint: it is the linear layer applied to every pixel: `x.reshape(-1, C) @ w`.
@@ -355,7 +355,7 @@ def conv1x1(x, w, b):
 if conv1x1(np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(1)) is not None:
     arrays = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((5, 6)), rng.standard_normal(6)
     gradcheck.check(conv1x1, *arrays)
-    assert np.allclose(conv1x1(*arrays)[0], ops.conv2d(arrays[0], arrays[1].reshape(1, 1, 5, 6), arrays[2])[0])
+    grading.same(conv1x1(*arrays)[0], ops.conv2d(arrays[0], arrays[1].reshape(1, 1, 5, 6), arrays[2])[0], "y")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -371,7 +371,7 @@ def upsample(x):
 if upsample(np.zeros((1, 1, 1, 1))) is not None:
     x = rng.standard_normal((2, 3, 4, 5))
     gradcheck.check(upsample, x)
-    assert np.allclose(upsample(x)[0], ops.upsample_nearest(x)[0])
+    grading.same(upsample(x)[0], ops.upsample_nearest(x)[0], "y")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -388,7 +388,7 @@ def layer_norm(x, gamma, beta):
 if layer_norm(np.zeros((1, 2)), np.zeros(2), np.zeros(2)) is not None:
     arrays = rng.standard_normal((4, 7)), rng.standard_normal(7), rng.standard_normal(7)
     gradcheck.check(layer_norm, *arrays)
-    assert np.allclose(layer_norm(*arrays)[0], ops.layer_norm(*arrays)[0])
+    grading.same(layer_norm(*arrays)[0], ops.layer_norm(*arrays)[0], "y")
     print("exercise 3: right")
 
 # %% [markdown]
@@ -405,5 +405,5 @@ if window_of_the_way_back(np.zeros((3, 3, 1, 1))) is not None:
     x, w, b = small
     y, back = conv(x, w, b)
     dy = rng.standard_normal(y.shape)
-    assert np.allclose(conv(dy, window_of_the_way_back(w), np.zeros(3))[0], back(dy)[0])
+    grading.same(conv(dy, window_of_the_way_back(w), np.zeros(3))[0], back(dy)[0], "dx by your window")
     print("exercise 4: right")

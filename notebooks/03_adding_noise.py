@@ -15,7 +15,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, models, samplers, training, viz
+from minidiff import data, grading, models, samplers, training, viz
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.samplers.gaussian_chain import generated_variance
 
@@ -253,7 +253,7 @@ assert lost[0] < lost[1] < lost[2]
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** From the betas, compute the logarithm of the signal-to-noise ratio at every step.
 # Hint: `alpha_bar` is a cumulative product, and the ratio is `alpha_bar / (1 - alpha_bar)`.
@@ -264,7 +264,7 @@ def log_snr(betas):
 
 
 if log_snr(betas) is not None:
-    assert np.allclose(log_snr(betas), [linear.log_snr(t) for t in range(1000)])
+    grading.same(log_snr(betas), [linear.log_snr(t) for t in range(1000)], "log_snr")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -278,8 +278,8 @@ def jump(alpha_bar, s, t):
 
 if jump(alpha_bar, 10, 20) is not None:
     a, b = jump(alpha_bar, 100, 600)
-    assert np.isclose(a * np.sqrt(alpha_bar[100]), np.sqrt(alpha_bar[600]))
-    assert np.isclose(a**2 * (1 - alpha_bar[100]) + b**2, 1 - alpha_bar[600])
+    grading.same(a * np.sqrt(alpha_bar[100]), np.sqrt(alpha_bar[600]), "what is left of the picture after both jumps")
+    grading.same(a**2 * (1 - alpha_bar[100]) + b**2, 1 - alpha_bar[600], "the variance of all the noise after both jumps")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -292,7 +292,7 @@ def betas_of(alpha_bar):
 
 
 if betas_of(alpha_bar) is not None:
-    assert np.allclose(betas_of(alpha_bar), betas)
+    grading.same(betas_of(alpha_bar), betas, "the betas")
     print("exercise 3: right")
 
 # %% [markdown]
@@ -307,5 +307,5 @@ def end_in_pure_noise(alpha_bar):
 
 
 if end_in_pure_noise(alpha_bar) is not None:
-    assert np.allclose(end_in_pure_noise(alpha_bar), linear.rescale_zero_terminal_snr().alpha_bar)
+    grading.same(end_in_pure_noise(alpha_bar), linear.rescale_zero_terminal_snr().alpha_bar, "alpha_bar")
     print("exercise 4: right")

@@ -20,7 +20,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, models, training, viz
+from minidiff import data, gradcheck, grading, models, training, viz
 from minidiff.diffusion import Denoiser, Posterior, Schedule, SimpleLoss
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
@@ -285,7 +285,7 @@ figure
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** From $x_t$ and $v$, compute the noise.
 # Hint: $\epsilon = \sigma x_t + \alpha v$.
@@ -297,7 +297,7 @@ def eps_of_v(v, xt, t):
 
 v_test, x_test = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
 if eps_of_v(v_test, x_test, 10) is not None:
-    assert np.allclose(eps_of_v(v_test, x_test, 10), Denoiser(lambda x, t, cond: v_test, schedule, "v")(x_test, 10)[1])
+    grading.same(eps_of_v(v_test, x_test, 10), Denoiser(lambda x, t, cond: v_test, schedule, "v")(x_test, 10)[1], "eps")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -312,7 +312,7 @@ def v_loss(output, x0, eps, t):
 if v_loss(v_test, v_test, v_test, 10) is not None:
     gradcheck.check(lambda o: v_loss(o, x_test, v_test, 400), rng.standard_normal((3, 2)))
     target = schedule.alpha(400) * v_test - schedule.sigma(400) * x_test
-    assert np.isclose(v_loss(target, x_test, v_test, 400)[0], 0)
+    grading.same(v_loss(target, x_test, v_test, 400)[0], 0.0, "the loss of a perfect answer")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -326,5 +326,5 @@ def min_snr_weight(snr):
 
 
 if min_snr_weight(np.ones(1)) is not None:
-    assert np.allclose(min_snr_weight(np.array([0.1, 5.0, 50.0])), [1, 1, 0.1])
+    grading.same(min_snr_weight(np.array([0.1, 5.0, 50.0])), [1, 1, 0.1], "the weights at SNR 0.1, 5 and 50")
     print("exercise 3: right")

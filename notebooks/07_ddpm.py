@@ -22,7 +22,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, models, samplers, training, viz
+from minidiff import data, grading, models, samplers, training, viz
 from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss
 from minidiff.rng import Rng
 
@@ -208,7 +208,7 @@ assert gap[-1] < 1e-6 < gap[0]  # the last guess is the answer
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Fill in its form:
 # $\frac{1}{\sqrt{\alpha_t}}\bigl(x_t - \dots\,\hat\epsilon\bigr)$.
@@ -222,7 +222,7 @@ def mean_from_eps(x, eps, t):
 
 if mean_from_eps(start, start, 5) is not None:
     x0, eps = perfect(start, 30)
-    assert np.allclose(mean_from_eps(start, eps, 30), c_x0[30] * x0 + c_xt[30] * start)
+    grading.same(mean_from_eps(start, eps, 30), c_x0[30] * x0 + c_xt[30] * start, "the mean")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -236,7 +236,8 @@ def too_much(alpha_bar, t):
 
 
 if too_much(alpha_bar, 5) is not None:
-    assert all(np.isclose(too_much(alpha_bar, t), (beta[t] - beta_tilde[t]) / beta[t]) for t in (1, 10, T - 1))
+    for t in (1, 10, T - 1):
+        grading.same(too_much(alpha_bar, t), (beta[t] - beta_tilde[t]) / beta[t], f"the share at t = {t}")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -253,5 +254,6 @@ if walk_from(perfect, start[:1], 0, rng) is not None:
     t_start = T // 4
     noisy = schedule.add_noise(clean, rng.standard_normal(clean.shape), t_start)
     nearest, spread = blobs(walk_from(perfect, noisy, t_start, np.random.default_rng(0)))
-    assert 0.06 < spread < 0.12 and len(set(nearest)) == 8
+    assert 0.06 < spread < 0.12, f"the spread of a blob is {spread:.3f}, 0.100 is true: is the step noise right?"
+    assert len(set(nearest)) == 8
     print("exercise 3: right")

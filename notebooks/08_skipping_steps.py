@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, samplers, viz
+from minidiff import data, grading, samplers, viz
 from minidiff.diffusion import GaussianMixture, Schedule, spaced_steps
 from minidiff.rng import Rng
 from minidiff.samplers.gaussian_chain import generated_variance
@@ -257,7 +257,7 @@ for name, ours in pairs.items():
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$,
 # minus the one that the denoiser is told at the next $t$.
@@ -269,7 +269,8 @@ def noise_left(t, next_t):
 
 
 if noise_left(50, 40) is not None:
-    assert np.isclose(noise_left(50, 40), level(49)[1] - level(40)[1]) and noise_left(50, 49) == 0
+    grading.same(noise_left(50, 40), level(49)[1] - level(40)[1], "what is left from 50 to 40")
+    assert noise_left(50, 49) == 0, "the move from 50 to 49 leaves nothing"
     print("exercise 1: right")
 
 # %% [markdown]
@@ -284,9 +285,9 @@ def kept(t, s, eta):
 
 
 if kept(50, 40, 0.5) is not None:
-    assert np.isclose(kept(50, 40, 0), level(40)[1])
+    grading.same(kept(50, 40, 0), level(40)[1], "kept for eta = 0, where nothing is added")
     added = level(40)[1] / level(50)[1] * (1 - (level(50)[0] / level(40)[0]) ** 2) ** 0.5
-    assert np.isclose(kept(50, 40, 1) ** 2 + added**2, level(40)[1] ** 2)
+    grading.same(kept(50, 40, 1) ** 2 + added**2, level(40)[1] ** 2, "kept^2 + added^2 for eta = 1")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -302,5 +303,5 @@ def ddim_minus(denoiser, x, moves):
 if ddim_minus(perfect, start[:2], respaced(5)) is not None:
     one_move = [(T // 2, T // 4)]
     right, wrong = ddim(perfect, start, one_move), ddim_minus(perfect, start, one_move)
-    assert np.allclose((right + wrong) / 2, level(T // 4)[0] * perfect(start, T // 2)[0])
+    grading.same((right + wrong) / 2, level(T // 4)[0] * perfect(start, T // 2)[0], "the middle of right and wrong")
     print(f"exercise 3: right; the points land {off_ring(ddim_minus(perfect, start, respaced(50))):.3f} from the centres")

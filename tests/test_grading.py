@@ -1,0 +1,94 @@
+"""minidiff.grading: right answers pass, wrong ones are named."""
+
+import numpy as np
+import pytest
+
+from minidiff import grading
+
+RIGHT = np.array([[0.2, 0.5, 0.9], [0.1, 0.7, 0.3]])
+
+
+def told(got, right=RIGHT, **options):
+    with pytest.raises(grading.WrongAnswer) as error:
+        grading.same(got, right, "x", **options)
+    assert str(error.value).startswith("x: ")
+    return str(error.value)
+
+
+@pytest.mark.parametrize("got", [RIGHT, RIGHT.tolist(), RIGHT + 1e-9, RIGHT * (1 + 1e-8)])
+def test_the_right_answer_passes(got):
+    grading.same(got, RIGHT)
+
+
+def test_numbers_of_any_kind_pass():
+    for got in (3, 3.0, np.float32(3), np.array(3), np.int64(3)):
+        grading.same(got, 3)
+    grading.same(True, 1)
+
+
+MISTAKES = [
+    (-RIGHT, "exactly the negative"),
+    (2 * RIGHT, "twice"),
+    (RIGHT / 2, "half"),
+    (RIGHT**2, "the square of"),
+    (np.sqrt(RIGHT), "the square root of"),
+    (1 / RIGHT, "upside down"),
+    (1 - RIGHT, "1 minus"),
+    (np.exp(RIGHT), "a logarithm is missing"),
+    (np.log(RIGHT), "a logarithm too many"),
+    (RIGHT / np.log(10), "base 10"),
+    (RIGHT / np.log(2), "base 2"),
+    (3.5 * RIGHT, "it is 3.5 times"),
+    (RIGHT + 0.25, "off by +0.25 everywhere"),
+    (np.full(RIGHT.shape, 0.4), "every entry is 0.4"),
+    (np.zeros(RIGHT.shape), "every entry is 0"),
+    (RIGHT.T, "its shape is (3, 2), expected (2, 3)"),
+    (RIGHT.ravel(), "the numbers are right"),
+    (RIGHT.sum(), "a sum or mean too many"),
+    (np.where(RIGHT == 0.9, 5.0, RIGHT), "1 of 6 entries are wrong, the worst is 5 at (0, 2), expected 0.9; most are right"),
+    (RIGHT * np.nan, "NaN or infinity"),
+    (np.where(RIGHT == 0.9, np.inf, RIGHT), "NaN or infinity"),
+    (None, "nothing came back"),
+    (lambda: None, "expected numbers, not a function"),
+    ("a", "expected numbers"),
+    ([[1, 2], [3]], "different shapes"),
+]
+
+
+@pytest.mark.parametrize(("got", "words"), MISTAKES, ids=[words for _, words in MISTAKES])
+def test_usual_mistakes_are_named(got, words):
+    assert words in told(got)
+
+
+def test_mistakes_along_an_axis_are_named():
+    right = np.array([1.0, 4.0, 2.0, 7.0])
+    assert "too late" in told(np.roll(right, 1), right) and "too early" in told(np.roll(right, -1), right)
+    assert "turned round" in told(right[::-1], right)
+    assert "one entry too few" in told(right[1:], right) and "one entry too many" in told(np.append(0, right), right)
+    square = np.array([[1.0, 2.0], [5.0, 3.0]])
+    assert "a transpose" in told(square.T, square)
+
+
+def test_known_mistakes_come_first():
+    assert told(-RIGHT, mistakes={"you walked backwards": -RIGHT}) == "x: you walked backwards"
+    assert told(RIGHT[0], mistakes={"only the first row": RIGHT[0]}) == "x: only the first row"  # of another shape
+    assert told(RIGHT * np.nan, mistakes={"0 / 0": RIGHT * np.nan}) == "x: 0 / 0"
+    assert "exactly the negative" in told(-RIGHT, mistakes={"something else": RIGHT + 1})
+
+
+def test_a_mistake_that_makes_no_difference_accuses_nobody():
+    grading.same(RIGHT, RIGHT, mistakes={"not this one": RIGHT})
+    assert "square" not in told(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 1.0]))  # there, right ** 2 is right
+
+
+def test_tolerance():
+    grading.same(1.0005, 1.0, rtol=1e-3)
+    assert "expected 1" in told(1.002, 1.0, rtol=1e-3)
+
+
+def test_parts():
+    assert grading.parts((1, 2), "y", "back") == (1, 2) and grading.parts([1], "y") == [1]
+    for got, words in ((None, "nothing came back"), (3.0, "one float came back"), ((1, 2, 3), "3 things came back")):
+        with pytest.raises(grading.WrongAnswer, match=words) as error:
+            grading.parts(got, "y", "back")
+        assert "expected `return y, back`" in str(error.value)
