@@ -19,14 +19,3 @@ def test_numbers():
 def test_every_kernel_is_on_the_page():
     for file in (ROOT / "minidiff" / "gpu" / "kernels").glob("*.cu"):
         assert f"kernels/{file.name}`" in PAGE, file.name
-
-
-def test_a_batch_shared_by_machines_draws_the_noise_of_one():
-    """What the page says of shares, said once in code."""
-    import numpy as np
-
-    from minidiff.rng import Rng
-
-    whole = Rng(3, 1, 812).standard_normal((6, 2, 2, 1))
-    shares = [Rng(3, 1, 812).standard_normal((6, 2, 2, 1))[rows] for rows in (slice(0, 4), slice(4, 6))]
-    np.testing.assert_array_equal(np.concatenate(shares), whole)
