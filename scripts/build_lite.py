@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = range(11)  # 00 to 10
 # the wheel of this site; NumPy and matplotlib come with Pyodide, and what else minidiff uses is not needed there
-INSTALL = ["import piplite\n", "\n", 'await piplite.install("minidiff", deps=False)']
+INSTALL = ["# minidiff, from this site\n", "import piplite\n", "\n", 'await piplite.install("minidiff", deps=False)']
 
 
 def chapters():
