@@ -26,7 +26,7 @@ extensions = [
     "tables",
 ]
 exclude_patterns = ["_ext", "lite"]
-suppress_warnings = ["config.cache", "toc.empty_glob"]
+suppress_warnings = ["config.cache"]
 
 html_theme = "sphinx_book_theme"
 html_title = "minidiff"
