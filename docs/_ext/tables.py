@@ -103,13 +103,24 @@ def zoo():
     return [total, "", *table(["mistake", "in", "seen"], [(m["name"], f"`{m['file']}`", m["seen"]) for m in listed])]
 
 
+def wrong_answers():
+    rows = []
+    for file in sorted((ROOT / "tests" / "assignments" / "wrong").glob("*.toml")):
+        listed = tomllib.loads(file.read_text(encoding="utf-8"))["wrong"]
+        rows.append((int(file.stem), len({entry["of"] for entry in listed}), len(listed)))
+    return [f"{sum(n for *_, n in rows)} wrong answers:", "", *table(["chapter", "exercises", "wrong answers"], rows)]
+
+
 class Made(SphinxDirective):
     def run(self):
         self.env.note_reread()
         return self.parse_text_to_nodes("\n".join(MADE[self.name]()))
 
 
-MADE = {made.__name__: made for made in (chapters, samplers, studies, derivations, questions, gradcheck, oracles, zoo)}
+MADE = {
+    made.__name__: made
+    for made in (chapters, samplers, studies, derivations, questions, gradcheck, oracles, wrong_answers, zoo)
+}
 
 
 def setup(app):
