@@ -79,6 +79,18 @@ def gradcheck():
     return [total, "", *table(["what", "largest error", "gradients"], [(f"`{name}`", f"{e:.1e}", n) for name, e, n in rows])]
 
 
+def own_sources(thing):
+    """What the entries of a file give as their sources, each once, without the file names inside a project."""
+    if isinstance(thing, list):
+        thing = dict(enumerate(thing))
+    if not isinstance(thing, dict):
+        return {}
+    found = dict.fromkeys([thing["source"].partition(", tests/")[0]] if isinstance(thing.get("source"), str) else [])
+    for part in thing.values():
+        found |= own_sources(part)
+    return found
+
+
 def oracles():
     """The files of numbers from outside: what they say of themselves, and how many numbers they hold."""
 
@@ -90,7 +102,7 @@ def oracles():
     rows = []
     for file in sorted((ROOT / "tests").rglob("*.json")):
         held = json.loads(file.read_text(encoding="utf-8"))
-        source = held.get("source") or " ".join(held.get("about", [])[:1]) if isinstance(held, dict) else ""
+        source = held.get("source") or "; ".join(own_sources(held)) if isinstance(held, dict) else ""
         if source:
             rows.append((f"`{file.relative_to(ROOT).as_posix()}`", source.replace("_", "\\_"), count(held)))
     return table(["file", "from", "numbers"], rows)
