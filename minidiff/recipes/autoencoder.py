@@ -40,8 +40,8 @@ class AutoencoderStage(Stage):
     """A small KL autoencoder; afterwards its latents are scaled to unit variance."""
 
     name = "autoencoder"
-    steps = 1200
-    options = {"batch_size": 16, "lr": 3e-3, "ema_decay": 0.995}
+    steps = 1600
+    options = {"batch_size": 8, "lr": 3e-3, "ema_decay": 0.995}
 
     def model(self, rng, parts):
         model = FoldedAutoencoder(

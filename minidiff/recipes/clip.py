@@ -13,7 +13,7 @@ class ClipStage(Stage):
 
     name = "clip"
     steps = 700
-    options = {"batch_size": 128, "lr": 2e-3}
+    options = {"batch_size": 64, "lr": 2e-3}
 
     def model(self, rng, parts):
         text = TextEncoder(len(tokenizer.WORDS), tokenizer.LENGTH, FEATURES, rng=rng)
