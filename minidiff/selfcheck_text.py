@@ -27,7 +27,7 @@ def _text(context, vector):
 
 
 def TextUNet(pick, randn):
-    conditioning = ("add", "concat", "cross")[pick(0, 2)]
+    conditioning = ("add", "concat", "cross", "both")[pick(0, 3)]
     net = models.TextUNet(conditioning, 1, 2, context_features=3, pooled_features=2, patch=2, maps=2, rng=1, **_TINY)
     return _stirred(_Told(net, _text), randn), [randn(2, 4, 8, 1), _TIMES, randn(2, 4, 3), randn(2, 2)]
 

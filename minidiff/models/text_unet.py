@@ -8,7 +8,8 @@ from ..nn import Layer, Linear, Param
 from ..rng import as_rng
 from .unet_condition import TextCondition, UNet2DConditionModel
 
-CONDITIONINGS = ("add", "concat", "cross")
+CONDITIONINGS = ("add", "concat", "cross")  # the three ways, to be compared
+WAYS = (*CONDITIONINGS, "both")
 
 
 class TextUNet(Layer):
@@ -23,6 +24,7 @@ class TextUNet(Layer):
                    The first layer then sees it where the noisy picture is; Saharia et al. 2021 (arXiv:2104.07636) tell so of
                    a picture
                    "cross": every transformer looks at the tokens (`context`). Rombach et al. 2022 (arXiv:2112.10752)
+                   "both": "cross" and "add". Saharia et al. 2022 (arXiv:2205.11487), section 2.5
     patch          pixels of patch x patch go through the net as one: 1 is the plain net
     options        UNet2DConditionModel's, for the net inside
 
@@ -32,8 +34,8 @@ class TextUNet(Layer):
 
     def __init__(self, conditioning="cross", in_channels=3, out_channels=3, context_features=64, pooled_features=64, patch=1,
                  maps=8, rng=None, **options):  # fmt: skip
-        if conditioning not in CONDITIONINGS:
-            raise ValueError(f"conditioning: got {conditioning!r}, expected one of {', '.join(CONDITIONINGS)}")
+        if conditioning not in WAYS:
+            raise ValueError(f"conditioning: got {conditioning!r}, expected one of {', '.join(WAYS)}")
         self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
         rng = as_rng(rng)
         self.to_maps = self.token = None
@@ -41,9 +43,9 @@ class TextUNet(Layer):
         if conditioning == "concat":
             self.to_maps = Linear(pooled_features, maps, rng=rng)
             inside += maps
-        if conditioning == "add":
+        if conditioning in ("add", "both"):
             options = options | {"class_embed_type": "projection", "projection_class_embeddings_input_dim": pooled_features}
-        if conditioning != "cross":
+        if conditioning in ("add", "concat"):
             self.token = Param(rng.standard_normal((1, 1, context_features), dtype=np.float32))
         self.unet = UNet2DConditionModel(in_channels=inside, out_channels=out_channels * patch**2,
                                          cross_attention_dim=context_features, rng=rng, **options)  # fmt: skip
@@ -52,26 +54,26 @@ class TextUNet(Layer):
         context, mask, vector = _checked(cond)
         kind, patch, B = self.config["conditioning"], self.config["patch"], len(x)
         h, back_patches = ops.space_to_depth(x, patch)
-        if kind == "cross":
-            h, back_unet = self.unet(h, t, TextCondition(context, mask))
-        else:
-            token = xp_of(x).broadcast_to(self.token.value, (B, 1, context.shape[2]))
-            if kind == "concat":
-                row, back_maps = self.to_maps(vector)  # (B, maps)
-                wide = xp_of(x).broadcast_to(row[:, None, None, :], (*h.shape[:3], row.shape[1]))
-                h, back_concat = ops.concat([h, wide])
-            h, back_unet = self.unet(h, t, TextCondition(token, None, vector if kind == "add" else None))
+        seen, seen_mask, back_maps = context, mask, None
+        if self.token is not None:
+            seen, seen_mask = xp_of(x).broadcast_to(self.token.value, (B, 1, context.shape[2])), None
+        if self.to_maps is not None:
+            row, back_maps = self.to_maps(vector)  # (B, maps)
+            wide = xp_of(x).broadcast_to(row[:, None, None, :], (*h.shape[:3], row.shape[1]))
+            h, back_concat = ops.concat([h, wide])
+        h, back_unet = self.unet(h, t, TextCondition(seen, seen_mask, vector if kind in ("add", "both") else None))
         y, back_spread = ops.depth_to_space(h, patch)
 
         def back(dy):
-            dh, dcontext, *dvector = back_unet(back_spread(dy))
-            if kind == "cross":
-                return back_patches(dh), dcontext, vector * 0
-            self.token.grad += dcontext.sum(axis=0, keepdims=True)  # one token for the whole batch
-            if kind == "concat":
+            dh, dseen, *dvector = back_unet(back_spread(dy))
+            dvector = dvector[0] if dvector else vector * 0
+            if back_maps:
                 dh, dwide = back_concat(dh)
-                dvector = [back_maps(dwide.sum(axis=(1, 2)))]
-            return back_patches(dh), context * 0, dvector[0]
+                dvector = back_maps(dwide.sum(axis=(1, 2)))
+            if self.token is None:
+                return back_patches(dh), dseen, dvector
+            self.token.grad += dseen.sum(axis=0, keepdims=True)  # one token for the whole batch
+            return back_patches(dh), context * 0, dvector
 
         return y, back
 

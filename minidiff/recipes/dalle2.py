@@ -10,13 +10,12 @@ from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
 from ..models import EmbeddingUNet, Prior, TextCondition
 from ..samplers import sample
 from .clip import FEATURES, SIZE, ClipStage
-from .imagen import BLOCKS, KINDS, LOOK
+from .imagen import BLOCKS, KINDS, LOOK, QUANTILE
 from .stage import Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
 SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
 PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
-PRIOR_GUIDANCE = 1.0
 
 
 class PriorStage(Stage):
@@ -45,7 +44,8 @@ class DecoderStage(Stage):
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
-        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(40, 64), rng=rng, **BLOCKS)
+        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(40, 64),
+                             resnet_time_scale_shift="scale_shift", rng=rng, **BLOCKS)  # fmt: skip
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, "v", cond_dropout=0.1)
@@ -78,7 +78,7 @@ def imagine(parts, prompts, guidance, rng, steps=None, progress=False):
 
 def decode(parts, vectors, guidance, rng, steps=None, progress=False):
     """The decoder: pictures with these vectors.   ->   float32 (n, 32, 32, 3)"""
-    denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "v"), vectors, guidance))
+    denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "v"), vectors, guidance), QUANTILE)
     shape = (len(vectors), SIZE, SIZE, 3)
     return sample("dpmpp_2m", denoiser, shape, steps=steps or STEPS, rng=rng, progress=progress).clip(-1, 1)
 

@@ -36,6 +36,12 @@ def shipped(name, folder=FOLDER):
     return parts
 
 
+def is_shipped(name, folder=FOLDER):
+    """Whether every net of a recipe came with minidiff."""
+    recipe = find(name)
+    return all(path_of(recipe, stage, folder).exists() for stage in recipe.stages)
+
+
 def ship(recipe, parts, folder=FOLDER):
     """Write the nets of a run as float16.   -> the paths written"""
     paths = []

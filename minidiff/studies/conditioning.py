@@ -7,7 +7,7 @@ concatenated, its tokens where the net looks at them. Pictures of 16 x 16, the s
 import numpy as np
 
 from ..data import captioned_shapes, checker, tokenizer
-from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
+from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import TextCondition, TextUNet
 from ..models.text_unet import CONDITIONINGS
 from ..recipes import Recipe, Stage, test_prompts
@@ -61,7 +61,7 @@ def run(options):
         denoiser = Denoiser(model, SCHEDULE, PREDICTS)
 
         def pictures_of(prompts, weight, seed, denoiser=denoiser):
-            guided = dynamic_threshold(cfg(denoiser, told(parts["clip"], prompts), weight))
+            guided = cfg(denoiser, told(parts["clip"], prompts), weight)
             steps = options.size(SAMPLING_STEPS, 2)
             return sample("dpmpp_2m", guided, (len(prompts), SIZE, SIZE, 3), steps=steps, rng=seed)
 

@@ -1,6 +1,6 @@
 """How well do small text-to-image systems obey? Prompts held against the pictures, seen and held-out pairs, by guidance weight.
 
-Each of the systems that ship with minidiff draws every prompt once, and the checker reads the pictures: a prompt is obeyed when
+Each system that ships with minidiff draws every prompt once, and the checker reads the pictures: a prompt is obeyed when
 all that it names is there, as it says, and nothing else is. "seen" are prompts for one thing whose colour and shape training
 had together, "held out" those whose it never had, "relation" two things and how they stand to each other, of seen pairs.
 
@@ -11,6 +11,7 @@ description of the given one (size, colour, shape, place), "variation colour and
 from ..data import captioned_shapes, checker
 from ..data.captions import Caption, Phrase
 from ..recipes import SYSTEMS, find, load, test_prompts
+from ..recipes.pretrained import is_shipped
 from ..rng import Rng
 from .plot import colour, curves, finish, panels, side_by_side
 from .table import over_seeds
@@ -28,7 +29,7 @@ SHOWN = (
 def run(options):
     """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (two quiet cores) of the system."""
     pictures = []
-    for name in SYSTEMS:
+    for name in filter(is_shipped, SYSTEMS):
         system = load(name)
         told = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
         for prompts, (held_out, kinds) in KINDS.items():

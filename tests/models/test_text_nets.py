@@ -5,7 +5,7 @@ import pytest
 
 from minidiff import models
 from minidiff.gradcheck import check_layer
-from minidiff.models.text_unet import CONDITIONINGS
+from minidiff.models.text_unet import CONDITIONINGS, WAYS
 from minidiff.nn import Layer
 from minidiff.rng import Rng
 
@@ -29,7 +29,7 @@ def text_unet(conditioning, **options):
     return models.TextUNet(conditioning, context_features=6, pooled_features=6, rng=0, **{**SMALL, **options})
 
 
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("conditioning", WAYS)
 def test_gradients_of_each_conditioning(conditioning):
     class Told(Layer):
         def __init__(self):
@@ -44,7 +44,7 @@ def test_gradients_of_each_conditioning(conditioning):
     assert {0, 2, 3} <= set(errors)
 
 
-@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("conditioning", WAYS)
 def test_only_its_own_part_of_the_text_matters(conditioning):
     net, x, a, b = text_unet(conditioning), Rng(1).standard_normal((2, 8, 8, 3)), text(), text(seed=9)
     y = net.predict(x, 5, a)
@@ -52,7 +52,7 @@ def test_only_its_own_part_of_the_text_matters(conditioning):
         net.predict(x, 5, a._replace(context=b.context)),
         net.predict(x, 5, a._replace(labels=b.labels)),
     )
-    assert (abs(other_tokens - y).max() > 1e-4) == (conditioning == "cross")
+    assert (abs(other_tokens - y).max() > 1e-4) == (conditioning in ("cross", "both"))
     assert (abs(other_vector - y).max() > 1e-4) == (conditioning != "cross")
 
 
@@ -106,7 +106,7 @@ def test_super_resolution_reads_the_level():
 
 def test_errors():
     x, cond = np.zeros((2, 8, 8, 3), np.float32), text()
-    with pytest.raises(ValueError, match="conditioning: got 'film', expected one of add, concat, cross"):
+    with pytest.raises(ValueError, match="conditioning: got 'film', expected one of add, concat, cross, both"):
         models.TextUNet("film")
     with pytest.raises(ValueError, match="cond: expected TextCondition"):
         text_unet("add").predict(x, 5, cond.context)

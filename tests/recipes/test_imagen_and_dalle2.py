@@ -5,7 +5,7 @@ import pytest
 
 from minidiff import recipes
 from minidiff.data import captioned_shapes, captions, checker, tokenizer
-from minidiff.recipes import dalle2, imagen
+from minidiff.recipes import dalle2, imagen, pretrained
 from minidiff.recipes.stage import DATA
 from minidiff.rng import Rng
 
@@ -66,6 +66,18 @@ def test_drawing(tiny):
     assert abs(tiny.draw(prompts, 3.0, rng=0, steps=2) - images).max() > 1e-3
     with pytest.raises(ValueError, match="unknown word 'pink'"):
         tiny.draw(["a pink circle"])
+
+
+def test_what_is_shipped(tmp_path, tiny):
+    assert not pretrained.is_shipped(tiny.recipe.name, tmp_path)
+    pretrained.ship(tiny.recipe, tiny.parts, tmp_path)
+    assert pretrained.is_shipped(tiny.recipe.name, tmp_path)
+    own = list((tmp_path / tiny.recipe.name).iterdir())
+    assert len(own) == 2 and sum(path.stat().st_size for path in own) < 2.5e6
+    again = pretrained.shipped(tiny.recipe.name, tmp_path)
+    for stage, net in tiny.parts.items():
+        for name, array in net.state().items():
+            np.testing.assert_array_equal(again[stage].state()[name], array.astype(np.float16))
 
 
 def test_variations_come_from_the_vector_alone(tiny):
