@@ -60,9 +60,9 @@ class Objective:
         return Denoiser(model, self.schedule, self.predicts, time_scale=self.time_scale)
 
     @property
-    def waits(self):
-        """Whether a step brings numbers to the host: such a step cannot be recorded as a CUDA graph."""
-        return getattr(self.t_sampler, "waits", False)
+    def recordable(self):
+        """Whether a CUDA graph can hold a step: no number comes to the host, and none of Python's changes between steps."""
+        return not getattr(self.t_sampler, "waits", False)
 
     def state(self):
         """What training has taught the loss itself (the t sampler's histories): {name: array}."""

@@ -18,13 +18,13 @@ class TrainingStep:
     trainer   a Trainer; graph, tf32: see `recorder.Recorded`
     step() -> (loss, norm), 0-d float64 arrays that stay as they are: views into a log of the whole run
 
-    The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they were changed from
-    outside (a checkpoint was taken over), tables and graph are made anew.
+    The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they or its settings were
+    changed from outside (a checkpoint was taken over, somebody set another lr), tables and graph are made anew. Python
+    numbers inside the objective are frozen into the graph: one that changes them from step to step says recordable = False.
     """
 
     def __init__(self, trainer, graph=True, tf32=False):
-        graph = graph and not getattr(trainer.objective, "waits", False)
-        self.trainer, self.options, self.place = trainer, (graph, tf32), None
+        self.trainer, self.graph, self.tf32, self.place = trainer, graph, tf32, None
 
     def __call__(self):
         if self.place != self._place() or self.update.taken == self.update.rows:
@@ -44,7 +44,8 @@ class TrainingStep:
         self.noise, self.dropout = (
             Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (NOISE, DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
-        self.recorded = Recorded(xp, self._step, *self.options)
+        graph = self.graph and getattr(t.objective, "recordable", True)
+        self.recorded = Recorded(xp, self._step, graph, self.tf32)
 
     def _step(self):
         """What is recorded."""
@@ -57,6 +58,7 @@ class TrainingStep:
         self.update.launch(trainer.xp.asarray(loss, dtype=np.float32))
 
     def _place(self, ahead=0):
-        """What an undisturbed run would find: the step, and what optimizer and average have counted."""
-        ema = self.trainer.ema
-        return self.trainer.done + ahead, self.trainer.optimizer.t, None if ema is None else ema.n
+        """What an undisturbed run would find: the step, what optimizer and average have counted, and the settings."""
+        t = self.trainer
+        counts = t.done + ahead, t.optimizer.t, None if t.ema is None else t.ema.n
+        return *counts, t.steps, t.lr, t.curve, t.warmup, t.grad_clip, id(t.objective), id(t.images), id(t.labels)

@@ -90,6 +90,17 @@ def test_a_running_graph_takes_over_a_checkpoint(xp, tmp_path):
 
 
 @one_order
+def test_settings_may_change_on_the_way(xp):
+    graph, eager = trainer(xp), trainer(xp, graph=False)
+    for k in range(8):
+        if k == 4:
+            for t in (graph, eager):
+                t.lr, t.objective = 1e-2, SimpleLoss(Schedule.linear(20), "v")
+        assert float(graph.step()) == float(eager.step())
+    assert graph._device_step.recorded.runs == 4 and graph._device_step.recorded.graph is not None
+
+
+@one_order
 def test_past_the_end_the_step_goes_on(xp):
     t = trainer(xp, steps=2)
     for _ in range(4):
