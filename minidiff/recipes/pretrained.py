@@ -31,7 +31,8 @@ def shipped(name, folder=FOLDER):
             model.load_state(weights)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        model.config.update(config)
+        if config:
+            model.config.update(config)
         parts[stage.name] = model
     return parts
 
@@ -47,7 +48,7 @@ def ship(recipe, parts, folder=FOLDER):
     paths = []
     for stage in recipe.stages:
         path, model = path_of(recipe, stage, folder), parts[stage.name]
-        write(path, model.state(), model.config, {"recipe": recipe.name, "stage": stage.name})
+        write(path, model.state(), getattr(model, "config", {}), {"recipe": recipe.name, "stage": stage.name})
         paths.append(path)
     return paths
 
