@@ -1,6 +1,6 @@
 """Put a recipe's trained nets into the package: float16 weights, and a card that says where they come from and what they can.
 
-    python scripts/ship_recipe.py stable_diffusion runs/stable_diffusion --weights 0 1 2 4
+    python scripts/ship_recipe.py stable_diffusion runs/stable_diffusion --weights 0 1 3
 
 The card's figures are measured here, with the nets as they ship: opened from the float16 files.
 """
@@ -26,8 +26,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=recipes.NAMES)
     parser.add_argument("run", help="the folder of `minidiff train --recipe`")
-    parser.add_argument("--prompts", type=int, default=500, help="of each kind (default: 500)")
-    parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 2, 4], help="guidance weights to measure")
+    parser.add_argument("--prompts", type=int, default=500, help="of one thing, seen and held out (default: 500)")
+    parser.add_argument("--others", type=int, default=100, help="of relations, and of counts (default: 100)")
+    parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 3], help="guidance weights to measure")
     parser.add_argument("--card-only", action="store_true", help="measure what is in the package already")
     arguments = parser.parse_args()
     recipe = recipes.find(arguments.recipe)
@@ -68,20 +69,20 @@ def time_of(folder):
 
 def obeyed(recipe, parts, arguments):
     """How many prompts hold exactly, by guidance weight: the checker's count."""
-    system, n = recipes.System(recipe, parts), arguments.prompts
+    system, n, m = recipes.System(recipe, parts), arguments.prompts, arguments.others
     sets = {
         "one thing, seen": recipes.test_prompts(n, False, SINGLE, seed=101),
         "one thing, held out": recipes.test_prompts(n, True, SINGLE, seed=102),
-        "two things and a relation, seen": recipes.test_prompts(n, False, ("relation",), seed=103),
-        "two things and a relation, held out": recipes.test_prompts(n, True, ("relation",), seed=104),
-        "two or three alike, seen": recipes.test_prompts(n, False, ("count",), seed=105),
+        "two things and a relation, seen": recipes.test_prompts(m, False, ("relation",), seed=103),
+        "two things and a relation, held out": recipes.test_prompts(m, True, ("relation",), seed=104),
+        "two or three alike, seen": recipes.test_prompts(m, False, ("count",), seed=105),
     }
-    lines = [f"Prompts obeyed exactly, of {n} each, as the checker reads the pictures (a first try each, seed 1):", "",
-             "| prompts | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
-             "|---|" + "--:|" * len(arguments.weights)]  # fmt: skip
+    lines = ["Prompts obeyed exactly, as the checker reads the pictures, by guidance weight w (a picture a prompt, seed 1):", "",
+             "| prompts | number | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
+             "|---|--:|" + "--:|" * len(arguments.weights)]  # fmt: skip
     for name, prompts in sets.items():
         shares = [system.obeyed(prompts, w, Rng(1)).mean() for w in arguments.weights]
-        lines.append(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+        lines.append(f"| {name} | {len(prompts)} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
         print(lines[-1], flush=True)
     return lines
 
