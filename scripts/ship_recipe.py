@@ -77,7 +77,7 @@ def obeyed(recipe, parts, arguments):
         "two things and a relation, held out": recipes.test_prompts(m, True, ("relation",), seed=104),
         "two or three alike, seen": recipes.test_prompts(m, False, ("count",), seed=105),
     }
-    lines = ["Prompts obeyed exactly, as the checker reads the pictures, by guidance weight w (a picture a prompt, seed 1):", "",
+    lines = ["Prompts obeyed exactly, as the checker reads the pictures, by guidance weight w (one picture each, seed 1):", "",
              "| prompts | number | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
              "|---|--:|" + "--:|" * len(arguments.weights)]  # fmt: skip
     for name, prompts in sets.items():
