@@ -1,6 +1,7 @@
 """What the stand-in is for, end to end: training, pictures and pretrained pipelines decide everything by the array."""
 
 import numpy as np
+import pytest
 from cases_diffusion import SMALL, unet
 from cases_training import trainer
 from sides import Side
@@ -69,3 +70,15 @@ def test_a_pipeline_on_the_device(xp, tmp_path):
     options = dict(n=2, steps=3, cond=np.array([0, 1]), guidance=1.0, rng=0)
     here, there = interop.load(tmp_path).sample(**options), interop.load(tmp_path).to("cuda").sample(**options)
     np.testing.assert_allclose(to_numpy(there), here, atol=1e-4)
+
+
+def test_the_names_are_cupys():
+    """Where CuPy is installed, card or not: the stand-in offers no name that CuPy lacks, and its streams' methods are there."""
+    cupy = pytest.importorskip("cupy", exc_type=ImportError)
+    from strict_cupy import NAMES, cuda
+
+    assert [name for name in sorted(NAMES) if not hasattr(cupy, name)] == []
+    for name in cuda.__all__:
+        ours, theirs = getattr(cuda, name), getattr(cupy.cuda, name)
+        public = [part for part in vars(ours) if not part.startswith("_")] if isinstance(ours, type) else []
+        assert [part for part in public if not hasattr(theirs, part)] == [], name
