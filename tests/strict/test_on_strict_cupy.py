@@ -76,8 +76,10 @@ def test_the_names_are_cupys():
     """Where CuPy is installed, card or not: the stand-in offers no name that CuPy lacks, and its streams' methods are there."""
     cupy = pytest.importorskip("cupy", exc_type=ImportError)
     from strict_cupy import NAMES, cuda
+    from strict_cupy.array import LACKS
 
     assert [name for name in sorted(NAMES) if not hasattr(cupy, name)] == []
+    assert {name for name in dir(np.ndarray) if name[0] != "_" and not hasattr(cupy.ndarray, name)} == LACKS
     for name in cuda.__all__:
         ours, theirs = getattr(cuda, name), getattr(cupy.cuda, name)
         public = [part for part in vars(ours) if not part.startswith("_")] if isinstance(ours, type) else []

@@ -12,7 +12,7 @@ IN_PLACE = {"fill", "sort", "partition", "put"}  # methods that change their arr
 WAITS = {"nonzero", "unique", "argwhere", "flatnonzero", "allclose", "array_equal"}
 BLAS = {"matmul", "dot", "einsum", "tensordot", "inner", "vdot"}
 PLAIN = {"shape", "strides", "dtype", "ndim", "size", "nbytes", "itemsize", "flags", "base"}
-LACKS = {"ctypes", "resize", "setflags", "byteswap", "searchsorted"}
+LACKS = {"ctypes", "getfield", "resize", "setfield", "setflags", "to_device"}
 
 
 def inside(value, where):
