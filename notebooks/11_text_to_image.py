@@ -1,0 +1,525 @@
+# %% [markdown]
+# # 11. Text to image
+#
+# Chapter 10 asked for a digit by its class: one number out of ten. A text is not one number. It is several words, in an order
+# that matters, and nobody has seen all texts. How does a network that takes noise out of pictures come to obey a sentence? We
+# build all the parts by hand on a toy that trains in seconds, above all **cross-attention**, forward and backward. (Chapter
+# 12 takes real, if small, text-to-image systems apart.)
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** `y, back = f(x)` (chapter 1), a denoiser that predicts $v$ (chapter 4), DDIM (chapter 8),
+# and classifier-free guidance, $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{nothing})$ (chapter 10).
+
+# %%
+import os
+
+import numpy as np
+
+from minidiff import gradcheck, models, nn, ops, sample, training, viz
+from minidiff.data import tokenizer
+from minidiff.diffusion import Denoiser, Schedule, SimpleLoss, cfg
+from minidiff.models.clip import unit_vectors
+from minidiff.rng import Rng, as_rng
+from minidiff.training.contrastive import contrastive_loss
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+schedule = Schedule.cosine(1000)
+
+# %% [markdown]
+# ## A world of three dots
+#
+# Every picture has three dots, a red, a green and a blue one, and is told by six numbers: where each dot is. A caption has
+# three words: *red above blue*, *green left-of red*. There are 24 of them. Three we never show in training.
+
+# %%
+WORDS = ("nothing", "red", "green", "blue", "above", "below", "left-of", "right-of")
+CAPTIONS = np.array([(a, r, b) for a in (1, 2, 3) for b in (1, 2, 3) if a != b for r in (4, 5, 6, 7)])
+HELD_OUT = np.array([(1, 4, 2), (2, 7, 3), (3, 6, 1)])  # red above green, green right-of blue, blue left-of red
+SHOWN = np.array([caption for caption in CAPTIONS if not (caption == HELD_OUT).all(axis=1).any()])
+
+
+def text(caption):
+    return " ".join(WORDS[word] for word in caption)
+
+
+def lead(dots, captions):
+    """How far the first dot is ahead of the second, in the direction that the caption names.   (B, 6), (B, 3) -> (B,)"""
+    rows, places = np.arange(len(dots)), dots.reshape(-1, 3, 2)
+    first, second = places[rows, captions[:, 0] - 1], places[rows, captions[:, 2] - 1]
+    axis = np.where(captions[:, 1] < 6, 1, 0)  # above and below: y
+    return (first - second)[rows, axis] * np.where(np.isin(captions[:, 1], (4, 7)), 1, -1)
+
+
+def obeyed(dots, captions):
+    return lead(dots, captions) > 0.3
+
+
+def draw_world(captions, rng):
+    """A picture for each caption, anything else about it random.   -> (B, 6) in [-1, 1]"""
+    dots = rng.uniform(-1, 1, (len(captions), 6)).astype(np.float32)
+    while len(wrong := np.flatnonzero(lead(dots, captions) < 0.5)):
+        dots[wrong] = rng.uniform(-1, 1, (len(wrong), 6))
+    return dots
+
+
+rng = np.random.default_rng(0)
+captions = SHOWN[rng.integers(len(SHOWN), size=12_000)]
+pictures = draw_world(captions, rng)
+assert obeyed(pictures, captions).all()
+by_chance = obeyed(rng.permutation(pictures), captions).mean()
+print(f"captions shown: {len(SHOWN)}; obeyed by somebody who does not listen: {by_chance:.0%}")
+
+
+def show_dots(batch, titles, columns, title=None):
+    rows = -(-len(batch) // columns)
+    figure = viz.new_figure(1.55 * columns, 1.8 * rows + (0.5 if title else 0), "tight")
+    figure.suptitle(title, fontsize=11)
+    for number, (dots, caption) in enumerate(zip(batch, titles, strict=True)):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.scatter(*dots.reshape(3, 2).T, s=90, c=[viz.COLOURS[6], viz.COLOURS[2], viz.COLOURS[0]])
+        axes.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
+        axes.set_title(caption, fontsize=9)
+    return figure
+
+
+show_dots(pictures[:12], [text(caption) for caption in captions[:12]], 6)
+
+# %% [markdown]
+# ## From words to vectors
+#
+# Each word gets a row of a table, a vector of 32 numbers that is learned like any weight (*embedding*). So does each place in
+# the sentence, and the two are added. A caption is then three vectors, its *tokens*.
+#
+# How does the network hear of them? The simplest way: add them up to **one** vector, and treat it as the class was treated in
+# chapter 10. Something is lost there:
+
+# %%
+table, places = rng.standard_normal((len(WORDS), 32)), rng.standard_normal((3, 32))
+tokens = {caption: table[list(caption)] + places for caption in ((1, 4, 3), (3, 4, 1))}
+one, other = (t.mean(axis=0) for t in tokens.values())
+print(f"red above blue, and blue above red, as means of their tokens: they differ by {np.abs(one - other).max():.0e}")
+assert np.allclose(one, other)
+
+# %% [markdown]
+# The mean does not know the order, with or without places. Two opposite captions are one and the same to the network.
+# Whatever it is taught, of "red above blue" and "blue above red" it can obey only one at a time.
+#
+# ## Cross-attention
+#
+# Better: let every part of the picture *look* at all tokens and take from each as much as it needs. The part asks with a
+# *query* $q$, each token offers a *key* $k$ and a *value* $v$, all of them linear maps:
+#
+# $$q = h\,W_q, \quad k = c\,W_k, \quad v = c\,W_v, \qquad
+# A = \operatorname{softmax}\!\bigl(q k^T / \sqrt{d}\bigr), \qquad y = A\,v .$$
+#
+# $h$ are the parts of the picture, $(B, N, D)$, $c$ the tokens, $(B, M, E)$. Row $i$ of $A$ says how much part $i$ takes from
+# each of the $M$ tokens. It is called *cross*-attention because queries come from one thing and keys from another. Backward
+# is forward's lines in reverse. The one that needs thought is the softmax: raising one weight lowers the others, so each
+# gradient loses the weighted mean of all.
+
+# %%
+def cross_attention(h, c, Wq, Wk, Wv):
+    """h (B, N, D)   c (B, M, E)   Wq (D, d)   Wk, Wv (E, d)   ->   y (B, N, d), back(dy) -> five gradients"""
+    q, k, v = h @ Wq, c @ Wk, c @ Wv
+    scores = q @ k.transpose(0, 2, 1) / q.shape[2] ** 0.5  # (B, N, M)
+    A = np.exp(scores - scores.max(axis=2, keepdims=True))
+    A = A / A.sum(axis=2, keepdims=True)
+
+    def back(dy):
+        dA, dv = dy @ v.transpose(0, 2, 1), A.transpose(0, 2, 1) @ dy
+        dscores = A * (dA - (dA * A).sum(axis=2, keepdims=True)) / q.shape[2] ** 0.5
+        dq, dk = dscores @ k, dscores.transpose(0, 2, 1) @ q
+        dh, dc = dq @ Wq.T, dk @ Wk.T + dv @ Wv.T  # c was used twice
+        dWq, dWk, dWv = (np.tensordot(x, dz, ((0, 1), (0, 1))) for x, dz in ((h, dq), (c, dk), (c, dv)))
+        return dh, dc, dWq, dWk, dWv
+
+    return A @ v, back
+
+
+arrays = [rng.standard_normal(shape) for shape in ((2, 5, 8), (2, 3, 6), (8, 4), (6, 4), (6, 4))]
+print("relative errors:", ", ".join(f"{error:.0e}" for error in gradcheck.check(cross_attention, *arrays).values()))
+
+h, c, Wq, Wk, Wv = arrays
+theirs, back_theirs = ops.attention(h @ Wq, c @ Wk, c @ Wv)
+y, back = cross_attention(*arrays)
+assert np.allclose(y, theirs)
+
+# %% [markdown]
+# Look at `dc`: a gradient flows *into the words*. The table of word vectors is trained by the pictures.
+#
+# ## How does it become text to image?
+#
+# The usual answer: condition the network on a text embedding, by adding, concatenating or cross-attention. Let us hear which.
+# One small network, its three parts being the three dots; four ways to tell it of the caption, and nothing else is different:
+#
+# - **add**: the mean of the tokens, through a linear map, is added in each layer, as the time is;
+# - **concat**: the mean of the tokens stands beside each dot at the entrance;
+# - **add, in order**: as the first, but with the three tokens one after the other (96 numbers) in place of their mean;
+# - **cross**: each dot looks at the three tokens, in each layer, by the function above.
+
+# %%
+class DotNet(nn.Layer):
+    """x (B, 6), t, captions (B, 3) of word numbers   ->   (B, 6)"""
+
+    def __init__(self, way, width=48, layers=3, rng=0):
+        rng, self.way = as_rng(rng), way
+        self.words, self.places = nn.Embedding(len(WORDS), 32, rng), nn.Param(rng.standard_normal((3, 32), dtype=np.float32))
+        self.told = {"add": 32, "add, in order": 96, "concat": 32, "cross": 0}[way]
+        self.enter = nn.Linear(2 + (self.told if way == "concat" else 0), width, rng=rng)
+        self.which = nn.Param(rng.standard_normal((3, width), dtype=np.float32))  # so that a dot knows which it is
+        self.mix = [nn.Linear(3 * width, 3 * width, rng=rng) for _ in range(layers)]
+        self.time = [nn.Linear(width, 3 * width, rng=rng) for _ in range(layers)]
+        if way.startswith("add"):
+            self.add = [nn.Linear(self.told, 3 * width, rng=rng) for _ in range(layers)]
+        if way == "cross":
+            shapes = ((width, width), (32, width), (32, width))
+            self.qkv = [[nn.Param(rng.standard_normal(s, dtype=np.float32) / s[0] ** 0.5) for s in shapes] for _ in self.mix]
+        self.leave = nn.Linear(width, 2, rng=rng)
+
+    def forward(self, x, t, captions):
+        B, emb = len(x), ops.timestep_embedding(np.broadcast_to(t, len(x)), self.which.shape[1], dtype=x.dtype)
+        words, back_words = self.words(captions)
+        tokens = words + self.places.value  # (B, 3, 32)
+        told = tokens.reshape(B, 96) if self.told == 96 else tokens.mean(axis=1)
+        entrance = x.reshape(B, 3, 2)
+        if self.way == "concat":
+            entrance = np.concatenate([entrance, np.repeat(told[:, None], 3, axis=1)], axis=2)
+        h, back_enter = self.enter(entrance)
+        h, backs = h + self.which.value, []
+        for i, mix in enumerate(self.mix):
+            if self.way == "cross":
+                y, back_look = cross_attention(h, tokens, *[p.value for p in self.qkv[i]])
+                h = h + y
+            z, back_mix = mix(h.reshape(B, -1))
+            shift, back_time = self.time[i](emb)
+            z = z + shift
+            if self.way.startswith("add"):
+                shift, back_add = self.add[i](told)
+                z = z + shift
+            z, back_silu = ops.silu(z)
+            h = h + z.reshape(h.shape)
+            backs.append((back_silu, back_mix, back_time, back_look if self.way == "cross" else None,
+                          back_add if self.way.startswith("add") else None))  # fmt: skip
+        y, back_leave = self.leave(h)
+
+        def back(dy):
+            dh, dtokens, dtold = back_leave(dy.reshape(B, 3, 2)), np.zeros_like(tokens), np.zeros_like(told)
+            for i, (back_silu, back_mix, back_time, back_look, back_add) in reversed(list(enumerate(backs))):
+                dz = back_silu(dh.reshape(B, -1))
+                back_time(dz)
+                dtold = dtold + (back_add(dz) if back_add else 0)
+                dh = dh + back_mix(dz).reshape(dh.shape)
+                if back_look:
+                    dlook, dc, *dW = back_look(dh)
+                    dh, dtokens = dh + dlook, dtokens + dc
+                    for p, d in zip(self.qkv[i], dW, strict=True):
+                        p.grad += d
+            self.which.grad += dh.sum(axis=0)
+            dentrance = back_enter(dh)
+            dtold = dtold + (dentrance[..., 2:].sum(axis=1) if self.way == "concat" else 0)
+            dtokens = dtokens + (dtold.reshape(B, 3, 32) if self.told == 96 else dtold[:, None] / 3)
+            self.places.grad += dtokens.sum(axis=0)
+            back_words(dtokens)
+            return dentrance[..., :2].reshape(B, 6)
+
+        return y.reshape(B, 6), back
+
+    def null_cond(self, captions):
+        return captions * 0  # "nothing nothing nothing"
+
+
+for way in ("add", "concat", "add, in order", "cross"):
+    gradcheck.check_layer(DotNet(way, width=8, layers=2), rng.standard_normal((2, 6)), np.array([3, 700]), SHOWN[:2])
+print("every gradient of all four is right")
+
+# %%
+def train(way):
+    net = DotNet(way)
+    trainer = training.Trainer(net, SimpleLoss(schedule, "v"), pictures, captions, steps=60 if FAST else 500, batch_size=256,
+                               lr=3e-3, warmup=50, ema_decay=None)  # fmt: skip
+    history = trainer.run(progress=False)
+    return Denoiser(net, schedule, "v"), np.mean(history.loss[-100:])
+
+
+def ask(denoiser, asked, weight=1.0, seed=1):
+    steps = 5 if FAST else 20
+    return sample("ddim", cfg(denoiser, asked, weight), (len(asked), 6), steps=steps, rng=seed)
+
+
+asked = SHOWN[np.arange(100 if FAST else 600) % len(SHOWN)]
+new = HELD_OUT[np.arange(30 if FAST else 300) % len(HELD_OUT)]
+nets, scores = {}, {}
+for way in ("add", "concat", "add, in order", "cross"):
+    nets[way], loss = train(way)
+    scores[way] = [obeyed(ask(nets[way], some), some).mean() for some in (asked, new)]
+    print(f"{way:14} {nets[way].model.size():7,} parameters, loss {loss:.3f}; "
+          f"obeyed: captions of the training {scores[way][0]:4.0%}, never shown ones {scores[way][1]:4.0%}")  # fmt: skip
+assert FAST or min(scores["cross"][0], scores["add, in order"][0]) > 0.9 > 0.7 > max(scores["add"][0], scores["concat"][0])
+assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance > max(scores["add"][1], scores["concat"][1])
+
+# %% [markdown]
+# So "adding or cross-attention?" is half the question. Adding is not what fails: with the tokens in order it obeys. What
+# fails is the **mean**, which has lost who is above whom. On captions that were never shown it is worse than chance: "red
+# above green" is to it the same as "green above red", and that one it *has* learned. Nor is cross-attention the best of all
+# here: on those captions it can do worse than the tokens in a row. What it has over them is that it works for any number of
+# words with the same weights, and that each part of the picture takes from the text what it needs. That is why the large
+# models use it.
+
+# %%
+some = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1), (2, 7, 1), (1, 5, 2), (1, 4, 2)])
+rows = [ask(nets[way], some, seed=5) for way in ("add", "cross")]
+show_dots(np.concatenate(rows), [text(caption) for caption in some] * 2, 6,
+          "Above: told by the mean. Below: by cross-attention. The last caption was never shown")  # fmt: skip
+
+# %% [markdown]
+# ## Guidance
+#
+# As with classes, dropping the caption now and then in training (the trainer did so: `cond_dropout`) makes a network that can
+# be guided.
+
+# %%
+for weight in (-1.0, 0.0, 1.0, 3.0):
+    made = ask(nets["cross"], asked, weight)
+    print(f"w = {weight:4.1f}: obeyed {obeyed(made, asked).mean():4.0%}, spread of the dots {made.std():.2f}")
+untold, guided = (obeyed(ask(nets["cross"], asked, weight), asked).mean() for weight in (-1.0, 1.0))
+assert FAST or untold < 0.6 < guided
+
+# %% [markdown]
+# ($w = -1$ is the network that was told nothing.)
+#
+# ## Where do the words' vectors come from?
+#
+# Ours were learned along with the pictures. The large models take them from a text encoder that was trained before, on far
+# more texts than there are captioned pictures, and is then left as it is. Two kinds are common. *Language-only* (T5, in
+# Imagen): guess hidden words. *Contrastive* (CLIP, in Stable Diffusion and DALL-E 2): a text encoder and an image encoder are
+# trained such that, of all captions in a batch, each picture finds its own. The loss is a softmax over rows and one over
+# columns of a table of similarities $S$:
+
+# %%
+def contrastive(pictures, texts, scale):
+    """Unit vectors of pairs, (B, D) each   ->   a number, back() -> dpictures, dtexts"""
+    logits, own = scale * pictures @ texts.T, np.eye(len(texts))
+    rows, columns = (np.exp(logits - logits.max(axis=a, keepdims=True)) for a in (1, 0))
+    rows, columns = rows / rows.sum(axis=1, keepdims=True), columns / columns.sum(axis=0, keepdims=True)
+    loss = -0.5 * (np.log(rows.diagonal()) + np.log(columns.diagonal())).mean()
+
+    def back(dloss=1.0):
+        dlogits = dloss * 0.5 * ((rows - own) + (columns - own)) / len(texts)
+        return scale * dlogits @ texts, scale * dlogits.T @ pictures
+
+    return loss, back
+
+
+a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.standard_normal((2, 6, 16)))
+theirs, back_theirs = contrastive_loss(a, b, np.full(1, np.log(10.0)))
+ours, back = contrastive(a, b, 10.0)
+assert np.isclose(ours, theirs) and all(np.allclose(x, y) for x, y in zip(back(), back_theirs(), strict=False))
+
+# %% [markdown]
+# Let us train such a pair on the dots: two small networks, one for pictures and one for captions, that end in unit vectors of
+# 16 numbers.
+
+# %%
+class Pair(nn.Layer):
+    """dots (B, 6), captions (B, 3)   ->   unit vectors of both, (B, 16) each"""
+
+    def __init__(self, rng):
+        self.look = [nn.Linear(6, 96, rng=rng), ops.silu, nn.Linear(96, 96, rng=rng), ops.silu, nn.Linear(96, 16, rng=rng)]
+        self.words = nn.Embedding(len(WORDS), 32, rng)
+        self.read = [nn.Linear(96, 96, rng=rng), ops.silu, nn.Linear(96, 16, rng=rng)]
+
+    def forward(self, dots, captions):
+        seen, back_look = nn.chain(self.look, dots)
+        words, back_words = self.words(captions)
+        told, back_read = nn.chain(self.read, words.reshape(len(captions), 96))  # in order
+        (seen, back_seen), (told, back_told) = unit_vectors(seen), unit_vectors(told)
+
+        def back(dseen, dtold):
+            back_words(back_read(back_told(dtold)).reshape(words.shape))
+            return back_look(back_seen(dseen))
+
+        return (seen, told), back
+
+
+def matching(pair, dots, rng, captions):
+    (seen, told), back_pair = pair(dots, captions)
+    loss, back = contrastive(seen, told, 10.0)
+    return loss, lambda dloss=1.0: back_pair(*back(dloss))
+
+
+pair = Pair(as_rng(0))
+training.Trainer(pair, matching, pictures, captions, steps=100 if FAST else 300, batch_size=128, lr=3e-3, warmup=20,
+                 ema_decay=None).run(progress=False)  # fmt: skip
+fresh = draw_world(CAPTIONS[rng.integers(24, size=500)], rng)
+seen, told = pair.predict(fresh, np.repeat(CAPTIONS[:1], 500, axis=0))[0], pair.predict(fresh[:24], CAPTIONS)[1]
+nearest = CAPTIONS[(seen @ told.T).argmax(axis=1)]
+is_new = (nearest[:, None] == HELD_OUT).all(axis=2).any(axis=1)
+print(f"the nearest of the 24 captions holds of {obeyed(fresh, nearest).mean():.0%} of 500 new pictures "
+      f"(any caption: {np.mean([obeyed(fresh, np.repeat(c[None], 500, axis=0)).mean() for c in CAPTIONS]):.0%}); "
+      f"where it is one of the three never shown, of {obeyed(fresh, nearest)[is_new].mean():.0%}")  # fmt: skip
+assert obeyed(fresh, nearest).mean() > 0.75
+
+own = CAPTIONS[rng.integers(24, size=100)]
+found = np.matmul(*(x if k == 0 else x.T for k, x in enumerate(pair.predict(draw_world(own, rng), own))))  # (100, 100)
+
+# %% [markdown]
+# Seven pictures, and the similarity of each with all captions. A dot marks the captions that hold. (A picture has several:
+# that is so with photographs too, and this loss pushes all but one of them away.)
+
+# %%
+figure = viz.new_figure(9.6, 3.4, "tight")
+axes = figure.add_subplot()
+axes.imshow(seen[:7] @ told.T, cmap="Blues", aspect="auto")
+for row in range(7):
+    true = np.flatnonzero(obeyed(np.repeat(fresh[row : row + 1], 24, axis=0), CAPTIONS))
+    axes.plot(true, np.full(len(true), row), "o", color=viz.COLOURS[1], markersize=4)
+axes.set_xticks(range(24), [text(caption) for caption in CAPTIONS], rotation=60, ha="right", fontsize=8)
+axes.set_yticks(range(7), [f"picture {row + 1}" for row in range(7)], fontsize=8)
+axes.set_title("Similarity of pictures and captions", fontsize=11)
+figure
+
+# %% [markdown]
+# ## Which word does each part look at?
+#
+# The table $A$ of a cross-attention can be drawn. Here for our network, halfway through the noise ($t = 500$):
+
+# %%
+def looks(net, x, t, captions):
+    """The attention tables of each layer, for one batch.   -> list of (B, 3, 3)"""
+    tables, plain = [], globals()["cross_attention"]
+
+    def watched(h, c, Wq, Wk, Wv):
+        tables.append(ops.softmax((h @ Wq) @ (c @ Wk).transpose(0, 2, 1) / Wq.shape[1] ** 0.5)[0])
+        return plain(h, c, Wq, Wk, Wv)
+
+    globals()["cross_attention"] = watched
+    net.predict(x, t, captions)
+    globals()["cross_attention"] = plain
+    return tables
+
+
+few = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1)])
+many = np.repeat(few, 100, axis=0)
+noisy = schedule.add_noise(draw_world(many, rng), Rng(6).standard_normal((300, 6)), 500)
+A = np.mean([table.reshape(3, 100, 3, 3).mean(axis=1) for table in looks(nets["cross"].model, noisy, 500, many)], axis=0)
+assert np.allclose(A.sum(axis=2), 1, atol=1e-5)
+figure = viz.new_figure(8.4, 2.6, "tight")
+for k, axes in enumerate(figure.subplots(1, 3)):
+    axes.imshow(A[k], cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(3), text(few[k]).split(), fontsize=9)
+    axes.set_yticks(range(3), ["red dot", "green dot", "blue dot"], fontsize=9)
+    for i in range(3):
+        for j in range(3):
+            shade = "white" if A[k, i, j] > 0.6 else "black"
+            axes.text(j, i, f"{A[k, i, j]:.2f}", ha="center", va="center", color=shade, fontsize=9)
+figure
+
+# %% [markdown]
+# Rows: who looks; columns: at which word, mean over three layers and 100 pictures. It is tempting to read such a table as
+# what the network "thinks". It says where values are taken from, not what is done with them.
+#
+# ## What if it does not know a word?
+#
+# Large models cut unknown words into pieces that they know, so nothing is ever refused, and nobody says what was not
+# understood. minidiff's own text-to-image models (chapter 12) have a small vocabulary, and say so:
+
+# %%
+try:
+    tokenizer.encode(["a tiny red circle"])
+    raise SystemExit("this line is never reached")
+except ValueError as error:
+    print("ValueError:", error)
+print(tokenizer.encode(["a small red circle"])[0], "is", tokenizer.decode(tokenizer.encode(["a small red circle"])))
+
+# %% [markdown]
+# ## Handing over
+#
+# In minidiff cross-attention is `nn.Attention`, which adds heads and an output map to what we built, and `models.TextUNet`
+# tells a U-Net of a text in the three ways by one flag. Same numbers?
+
+# %%
+layer = nn.Attention(8, heads=1, head_dim=4, context_features=6, rng=0).astype(np.float64)
+y, back = layer(h, c)
+out = layer.to_out[0]
+q, k, v = (p.weight.value for p in (layer.to_q, layer.to_k, layer.to_v))
+ours, back_ours = cross_attention(h, c, q, k, v)
+assert np.allclose(ours @ out.weight.value + out.bias.value, y)
+dy = rng.standard_normal(y.shape)
+dh, dc = back(dy)
+assert np.allclose(dh, back_ours(dy @ out.weight.value.T)[0]) and np.allclose(dc, back_ours(dy @ out.weight.value.T)[1])
+print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), "are TextUNet's ways")
+
+# %% [markdown]
+# `minidiff study conditioning` trains the three ways alike, in one U-Net, on pictures of shapes, and counts the prompts
+# obeyed.
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** Captions differ in length, so short ones are filled up with padding that nobody may look at. From scores and
+# a mask (True where one may look), compute the attention weights.
+# Hint: put $-\infty$ where the mask is False (`np.where`), then the softmax over the last axis.
+
+# %%
+def masked_weights(scores, mask):
+    ...  # scores (B, N, M), mask (B, 1, M) -> weights (B, N, M)
+
+
+if masked_weights(np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool)) is not None:
+    scores, mask = rng.standard_normal((2, 3, 4)), np.array([[True, True, False, False], [True, True, True, True]])[:, None]
+    A = masked_weights(scores, mask)
+    assert np.allclose(A.sum(axis=2), 1) and (A[0, :, 2:] == 0).all()
+    assert np.allclose(A[0], masked_weights(scores[:1, :, :2], mask[:1, :, :2])[0] @ np.eye(2, 4))
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** The backward pass of a softmax over the last axis: from the weights `A` and `dA`, the gradient of the
+# scores.
+# Hint: it stands in `cross_attention` above, but for the factor $1/\sqrt{d}$.
+
+# %%
+def softmax_back(A, dA):
+    ...  # both (B, N, M) -> (B, N, M)
+
+
+if softmax_back(np.ones((1, 1, 1)), np.ones((1, 1, 1))) is not None:
+    scores, dA = rng.standard_normal((2, 2, 3, 4))
+    A, back = ops.softmax(scores)
+    assert np.allclose(softmax_back(A, dA), back(dA))
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** How good is a contrastive encoder? Given the table of similarities, return the share of pictures whose own
+# caption is among the `k` nearest.
+# Hint: the rank of a picture's own caption is how many captions are more similar: `(S > S.diagonal()[:, None]).sum(axis=1)`.
+
+# %%
+def among_nearest(S, k):
+    ...  # S (B, B), pair i on the diagonal; return a number from 0 to 1
+
+
+if among_nearest(np.eye(2), 1) is not None:
+    assert among_nearest(np.eye(5), 1) == 1 and among_nearest(-np.eye(5), 4) == 0
+    print(f"exercise 3: right; among the nearest 5 of 100: {among_nearest(found, 5):.0%}")
+
+# %% [markdown]
+# **Exercise 4.** "A green square, but not on the left": guidance can also lead *away* from a text. In place of "nothing"
+# stands the text to avoid. Return the guided $\hat\epsilon$.
+# Hint: $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{avoid})$.
+
+# %%
+def away_from(denoiser, x, t, cond, avoid, w):
+    ...  # denoiser(x, t, cond) -> x0, eps; return the noise
+
+
+x = Rng(8).standard_normal((24, 6))
+if away_from(nets["cross"], x, 500, CAPTIONS, CAPTIONS[::-1], 1.0) is not None:
+    opposite = CAPTIONS[:, ::-1]  # red above blue: away from blue above red
+    ours = away_from(nets["cross"], x, 500, CAPTIONS, opposite, 1.5)
+    assert np.allclose(ours, cfg(nets["cross"], CAPTIONS, 1.5, null=opposite)(x, 500)[1], atol=1e-4)
+    print("exercise 4: right")
