@@ -31,6 +31,7 @@ def render(spec, folder):
     wanted = [condition.split("=") for condition in options.get("where", "").split(",") if condition]
     rows = [row for row in read(folder / name) if all(str(row[key]) == value for key, value in wanted)]
     key, column, values = options["rows"], options.get("columns"), options["value"].split(", ")
+    rows = [row for row in rows if column is None or row[column] is not None]
     heads = list(dict.fromkeys(row[column] for row in rows)) if column else values
     if column and all(isinstance(head, (int, float)) for head in heads):
         heads.sort()

@@ -97,8 +97,8 @@ def draw(rows):
         ticks = [1, 2, 5, 10, 20, 50, 100, 250, 1000]
         axes[column].axhline(real["frechet"], color="#868e96", linewidth=1, linestyle=(0, (1, 1)))
         axes[column].text(1, real["frechet"], "real digits", fontsize=8, color="#868e96", va="bottom")
-        kind = ("with fresh noise on the way", "deterministic")[column]
-        finish(axes[column], None, "Fréchet distance to real digits", f"Samplers {kind}", log="xy", ticks=ticks)
+        title = ("Samplers with fresh noise on the way", "Deterministic samplers")[column]
+        finish(axes[column], None, "Fréchet distance to real digits", title, log="xy", ticks=ticks)
         finish(axes[2 + column], "evaluations of the network", "share that show the digit asked for", log="x", ticks=ticks,
-               legend={"ncols": 2, "loc": "lower right"})  # fmt: skip
+               legend={"ncols": 2, "loc": ("center", "lower right")[column]})  # fmt: skip
     return figure
