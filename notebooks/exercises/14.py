@@ -63,16 +63,16 @@ def check_small_sets():
     """sets of which the answer is known"""
     train = np.zeros((1, 2, 2, 1))
     held_out = np.arange(1, 101.0)[:, None, None, None] * np.ones((1, 2, 2, 1))  # at distances 1 to 100
-    images = np.array([0.5, 5.2, 9.0, 30.0, 200.0])[:, None, None, None] * np.ones((1, 2, 2, 1))
-    for share, right in ((0.5, 0.8), (0.1, 0.6), (0.05, 0.4)):
-        limit = np.quantile(np.arange(1, 101.0), share)
-        away = np.array([0.5, 5.2, 9.0, 30.0, 200.0])
-        grading.same(copied(images, train, held_out, share), right, f"the share, threshold at {share}", {
+    away = np.array([0.5, 1.5, 5.2, 9.0, 30.0, 200.0])
+    images, between = away[:, None, None, None] * np.ones((1, 2, 2, 1)), np.arange(1, 101.0)
+    for share in (0.5, 0.1, 0.05):
+        limit = np.quantile(between, share)
+        grading.same(copied(images, train, held_out, share), (away < limit).mean(), f"the share, threshold at {share}", {
             "this is the number; asked is the share": (away < limit).sum(),
             "copies are nearer than the threshold, not farther": (away > limit).mean(),
-            "share is not used": (away < np.quantile(np.arange(1, 101.0), 0.01)).mean(),
+            "share is not used": (away < np.quantile(between, 0.01)).mean(),
             "the threshold is from the other end: all but `share` of the unseen digits are farther": (
-                away < np.quantile(np.arange(1, 101.0), 1 - share)).mean(),
+                away < np.quantile(between, 1 - share)).mean(),
             "the threshold comes from the unseen digits, not from the images themselves": (
                 away < np.quantile(away, share)).mean(),
             "a share of the largest distance; np.quantile counts pictures": (away < share * 100).mean(),
