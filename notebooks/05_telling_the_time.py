@@ -1,0 +1,523 @@
+# %% [markdown]
+# # 5. Telling the network the time
+#
+# One network has to clean pictures at every noise level, from a hint of dust to pure noise. So it is told at which level it
+# is: besides the noisy picture $x_t$ it gets the time $t$. This chapter builds everything between the number $t$ and the
+# layers that use it, forward and backward, by hand. Then it asks whether all that is needed, and measures.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with $t$ from 0 (clean) to
+# 999 (noise), and the network is trained to answer $\epsilon$ (chapters 3 and 4). `y, back = f(x)` returns an answer and the
+# function that carries its gradient back; `gradcheck.check` compares that with the slope of `f` (chapter 1).
+
+# %%
+import copy
+import os
+
+import numpy as np
+
+from minidiff import data, gradcheck, metrics, models, nn, ops, sample, training, viz
+from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
+from minidiff.models.conditioning import TimestepEmbedding
+from minidiff.models.resnet import ResnetBlock2D
+from minidiff.rng import Rng
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+rng = np.random.default_rng(0)
+schedule = Schedule.linear(1000)
+digits, _ = data.load("digits")
+held_out = data.load("digits", split="test")[0][: 30 if FAST else 360]  # digits that no network here is trained on
+
+# %% [markdown]
+# ## Why not simply hand over the number?
+#
+# One number from 0 to 999 is a poor input: it is large, and a layer that multiplies it by a weight can only draw a straight
+# line through it. We want *many* numbers, all between -1 and 1, such that near times look alike and far times do not. The
+# transformer's authors had the same problem with positions in a sentence (Vaswani and others, 2017) and used clock hands:
+# one turns fast, the next slower, the last so slowly that it shows the rough time only. For $i = 0 \dots h-1$, $h$ being
+# half of the wanted length:
+#
+# $$\text{angle}_i = t \cdot 10000^{-i/h}, \qquad \text{the numbers are } \cos(\text{angle}_i) \text{ and }
+# \sin(\text{angle}_i).$$
+
+# %%
+def sinusoids(t, dim):
+    """Clock hands of a time.   t (B,)   ->   (B, dim), cosines first"""
+    half = dim // 2
+    angle = t[:, None] * 10000.0 ** (-np.arange(half) / half)  # (B, half)
+    return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+
+
+every_t = np.arange(1000)
+hands = sinusoids(every_t, 32)
+theirs = ops.timestep_embedding(every_t, 32, flip_sin_to_cos=True, downscale_freq_shift=0.0, dtype=np.float64)
+print(f"ours and the library's differ by at most {np.abs(hands - theirs).max():.0e}")
+assert np.abs(hands - theirs).max() < 1e-9
+
+alike = hands @ hands[500] / 16  # 1 where all hands agree
+near, far = alike[[490, 510]].mean(), np.abs(alike[np.abs(every_t - 500) > 300]).max()
+print(f"likeness to t = 500: {near:.2f} ten steps away, at most {far:.2f} more than 300 steps away")
+assert near > far
+
+figure = viz.new_figure(9.4, 3.7, "tight")
+left, right = figure.subplots(1, 2)
+left.imshow(hands.T, aspect="auto", cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
+left.axhline(15.5, color="black", linewidth=0.8)
+left.set(xlabel="t", ylabel="which number", title="The 32 numbers of each time: cosines, sines")
+right.plot(every_t, alike, color=viz.COLOURS[0])
+right.set(xlabel="t", ylabel="likeness", title="How much each time looks like t = 500")
+figure
+
+# %% [markdown]
+# The fast hands (top of each half) tell 500 from 501; the slow ones tell 500 from 900.
+#
+# **A trap for later.** The code of the first diffusion model divides by $h - 1$ where we divide by $h$, and puts the sines
+# first; most later code does as we do. Both are fine. Hold on to one thing: the four combinations give *different numbers
+# for the same time*.
+
+# %%
+conventions = {
+    "cosines first, i / h": dict(flip_sin_to_cos=True, downscale_freq_shift=0.0),  # ours; Stable Diffusion's
+    "cosines first, i / (h - 1)": dict(flip_sin_to_cos=True, downscale_freq_shift=1.0),
+    "sines first, i / h": dict(flip_sin_to_cos=False, downscale_freq_shift=0.0),
+    "sines first, i / (h - 1)": dict(flip_sin_to_cos=False, downscale_freq_shift=1.0),  # the first DDPM code
+}
+for name, options in conventions.items():
+    other = ops.timestep_embedding(np.array([500]), 32, dtype=np.float64, **options)[0]
+    print(f"{name:28} differs from ours at t = 500 by up to {np.abs(other - hands[500]).max():.2f}")
+
+# %% [markdown]
+# ## How does $t$ get into a U-Net, in code?
+#
+# The usual answer is right and complete: **sinusoids, a small MLP, added after the first convolution of every block, each
+# block with its own projection.** (A U-Net is the usual network for pictures; chapter 6 builds it. A *block* is a pair of
+# convolutions in it.) First the MLP, two linear layers with a SiLU between, so that the network can make of the clock hands
+# whatever it needs. Backward is forward read from the bottom:
+
+# %%
+def time_mlp(hands, w1, b1, w2, b2):
+    h, back_1 = ops.linear(hands, w1, b1)
+    h, back_silu = ops.silu(h)
+    y, back_2 = ops.linear(h, w2, b2)
+
+    def back(dy):
+        dh, dw2, db2 = back_2(dy)
+        dhands, dw1, db1 = back_1(back_silu(dh))
+        return dhands, dw1, db1, dw2, db2
+
+    return y, back
+
+
+library_mlp = TimestepEmbedding(32, 64, rng=0).astype(np.float64)
+arrays = [hands[[3, 500]], *(p.value for p in library_mlp.parameters().values())]
+print("gradient errors:", max(gradcheck.check(time_mlp, *arrays).values()))
+temb, _ = time_mlp(*arrays)  # (2, 64): one vector for each picture of the batch
+assert np.allclose(temb, library_mlp.predict(arrays[0]))
+
+# %% [markdown]
+# Now the block. Its own linear layer, its *projection*, turns the time's vector into one number for each channel, and this
+# number is added at every pixel. Going back, whatever was added at every pixel gets the **sum over the pixels**.
+
+# %%
+def timed_block(x, temb, gamma1, beta1, w1, b1, wt, bt, gamma2, beta2, w2, b2, groups=4):
+    """x + conv(SiLU(norm( conv(SiLU(norm(x))) + time ))).   x (B, H, W, C)   temb (B, D)   ->   (B, H, W, C)"""
+    h, back_norm1 = ops.group_norm_silu(x, gamma1, beta1, groups)
+    h, back_conv1 = ops.conv2d(h, w1, b1, padding=1)
+    a, back_silu = ops.silu(temb)
+    time, back_time = ops.linear(a, wt, bt)  # (B, C)
+    h, back_norm2 = ops.group_norm_silu(h + time[:, None, None, :], gamma2, beta2, groups)
+    h, back_conv2 = ops.conv2d(h, w2, b2, padding=1)
+
+    def back(dy):
+        dh, dw2, db2 = back_conv2(dy)
+        dh, dgamma2, dbeta2 = back_norm2(dh)
+        da, dwt, dbt = back_time(dh.sum(axis=(1, 2)))  # added at every pixel
+        dh, dw1, db1 = back_conv1(dh)
+        dx, dgamma1, dbeta1 = back_norm1(dh)
+        return dx + dy, back_silu(da), dgamma1, dbeta1, dw1, db1, dwt, dbt, dgamma2, dbeta2, dw2, db2  # x: used twice
+
+    return x + h, back
+
+
+library_block = ResnetBlock2D(8, 8, temb_channels=64, groups=4, rng=1).astype(np.float64)
+weights = [p.value for p in library_block.parameters().values()]
+x = rng.standard_normal((2, 5, 5, 8))
+print("gradient errors:", max(gradcheck.check(timed_block, x, temb, *weights).values()))
+
+# %% [markdown]
+# It is the library's block to the last digit, backward too:
+
+# %%
+y, back = timed_block(x, temb, *weights)
+their_y, their_back = library_block(x, temb)
+dy = rng.standard_normal(y.shape)
+(dx, dtemb, *dweights), (their_dx, their_dtemb) = back(dy), their_back(dy)
+assert np.allclose(y, their_y) and np.allclose(dx, their_dx) and np.allclose(dtemb, their_dtemb)
+assert all(np.allclose(d, p.grad) for d, p in zip(dweights, library_block.parameters().values(), strict=True))
+print("block, and gradients of input, time and all", len(weights), "parameters: equal")
+
+# %% [markdown]
+# A detail that costs people days: after the time is added comes a GroupNorm, which subtracts the mean of each group of
+# channels. Were every channel its own group, it would subtract exactly what was added, and **the time would be gone**
+# without an error message:
+
+# %%
+for groups in (4, 8):
+    early, late = (timed_block(x[:1], temb[[k]], *weights, groups=groups)[0] for k in (0, 1))  # t = 3 and t = 500
+    print(f"8 channels in {groups} groups: t = 3 against t = 500 changes the answer by up to {np.abs(early - late).max():.1e}")
+assert np.abs(early - late).max() < 1e-12  # the last one, a group a channel
+
+# %% [markdown]
+# ## What if it is not told $t$?
+#
+# "It would collapse", people say. Let us take a small U-Net with eight blocks and train it twice, equally long, on the same
+# pictures with the same noise: once as it is, once with every block's time projection replaced by zeros. (The same trick
+# will tell *some* of the blocks.)
+
+# %%
+class Mute(nn.Layer):
+    """Stands where a block's time projection was, and says nothing."""
+
+    def __init__(self, channels):
+        self.channels = channels
+
+    def forward(self, temb):
+        return np.zeros((len(temb), self.channels), temb.dtype), lambda dtime: np.zeros_like(temb)
+
+
+def unet(told="all"):
+    """A small U-Net; told: "all" of its blocks hear the time, or those of these numbers, in the order of use."""
+    net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), layers_per_block=1, norm_num_groups=4,
+                      down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
+                      rng=0)  # fmt: skip
+    stages = [*net.down_blocks, net.mid_block, *net.up_blocks]
+    blocks = [block for stage in stages for block in stage.resnets]
+    for number, block in enumerate(blocks):
+        if told != "all" and number not in told:
+            block.time_emb_proj = Mute(16)
+    return net
+
+
+steps = 10 if FAST else 400
+
+
+def train(model, predicts="eps"):
+    """Train on the same pictures and noise as everyone.   -> the model, the loss of every step"""
+    trainer = training.Trainer(model, SimpleLoss(schedule, predicts), digits, steps=steps, batch_size=32, lr=3e-3, warmup=10,
+                               ema_decay=None)  # fmt: skip
+    return model, np.array(trainer.run(progress=False).loss)
+
+
+(told, told_loss), (untold, untold_loss) = train(unet()), train(unet(told=()))
+late = slice(-steps // 4, None)
+print(f"mean loss of the last quarter: told t {told_loss[late].mean():.3f}, not told {untold_loss[late].mean():.3f}")
+assert FAST or 1 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
+
+# %% [markdown]
+# No collapse: the loss falls nearly as far. Where is the rest? We ask both networks about digits that they have never seen,
+# time by time, with the same noise for both:
+
+# %%
+times = np.array([0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999])
+
+
+def error_by_t(model, hears=lambda xt, t: t, schedule=schedule):
+    """Mean squared error of the noise on held-out digits. hears(xt, t): what the model is told.   -> (times,)"""
+    errors = []
+    for t in times:
+        eps = Rng(5, step=int(t)).standard_normal(held_out.shape)
+        xt = schedule.add_noise(held_out, eps, int(t))
+        errors.append(((model.predict(xt, hears(xt, int(t))) - eps) ** 2).mean())
+    return np.array(errors)
+
+
+with_t, without_t = error_by_t(told), error_by_t(untold)
+for t, a, b in zip(times, with_t, without_t, strict=True):
+    print(f"t = {t:3}   told {a:.4f}   not told {b:.4f}   ratio {b / a:.2f}")
+
+figure = viz.new_figure(9.4, 3.7, "tight")
+left, right = figure.subplots(1, 2)
+width = max(1, steps // 20)
+for number, (name, loss) in enumerate({"told t": told_loss, "not told": untold_loss}.items()):
+    smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
+    left.semilogy(np.arange(len(smooth)) + width, smooth, color=viz.COLOURS[number], label=name)
+left.set(xlabel="training step", ylabel="loss", title=f"Training, mean of {width} steps")
+left.set_yticks([0.1, 0.2, 0.5, 1], ["0.1", "0.2", "0.5", "1"])
+left.minorticks_off()
+left.legend(frameon=False)
+right.plot(times, without_t / with_t, "o-", color=viz.COLOURS[1])
+right.axhline(1, color="grey", linewidth=0.8)
+right.set(xlabel="t", ylabel="error not told / told", title="Where not knowing t costs", ylim=(0, None))
+figure
+
+# %% [markdown]
+# By far the most, in proportion, is lost at large $t$. There the picture is nearly all noise, so the right answer is nearly
+# $x_t$ itself. A network that is not sure of this has a mean squared error of a hundredth, so a pixel is off by about a tenth:
+# little, but the error is several times what is possible.
+#
+# ## How can it know, untold?
+#
+# Because the noise level can be **read off the picture**. How well? We train a small network for just that, to say $t$ from
+# $x_t$. Then we give the *told* network this guess in place of the true time. To see what ignorance would cost if nothing
+# could be read, we also tell it $t = 500$ whatever the truth is.
+
+# %%
+def guess_loss(net, x0, rng, cond):
+    """Mean squared error of t / 1000, read off x_t."""
+    t = rng.integers(0, 1000, size=len(x0))
+    xt = schedule.add_noise(x0, rng.standard_normal(x0.shape, dtype=x0.dtype), t)
+    guess, back_net = net(xt, 0)
+    error = guess[:, 0] - (t / 1000).astype(x0.dtype)
+
+    def back():
+        back_net((2 / len(x0) * error)[:, None])
+
+    return (error**2).mean(), back
+
+
+guesser = models.MLP(features=64, out_features=1, width=64, depth=2, rng=0)
+pixels = digits.reshape(-1, 64)
+training.Trainer(guesser, guess_loss, pixels, steps=50 if FAST else 1500, batch_size=128, lr=2e-3).run(progress=False)
+
+
+def guessed_t(xt, t=None):
+    """What the guesser reads off pictures.   xt (B, 8, 8, 1)   ->   (B,), real numbers from 0 to 999"""
+    return (1000 * guesser.predict(xt.reshape(-1, 64), 0)[:, 0]).clip(0, 999).astype(np.float64)
+
+
+with_guess, always_500 = error_by_t(told, guessed_t), error_by_t(told, lambda xt, t: 500)
+recovered = {name: (always_500 - error).mean() / (always_500 - with_t).mean()
+             for name, error in (("the guess", with_guess), ("the network that is not told", without_t))}  # fmt: skip
+off = []
+for t in times:
+    xt = schedule.add_noise(held_out, Rng(6, step=int(t)).standard_normal(held_out.shape), int(t))
+    off.append(np.abs(guessed_t(xt) - t).mean())
+print("mean error of the guess:", ", ".join(f"{o:.0f} at t = {t}" for t, o in zip(times[::2], off[::2], strict=True)))
+print(f"error of the noise, mean over these t: told t {with_t.mean():.3f}, told the guess {with_guess.mean():.3f}, "
+      f"not told {without_t.mean():.3f}, told 500 always {always_500.mean():.3f}")  # fmt: skip
+print("recovered, of what is lost by 500 always:", ", ".join(f"by {name} {share:.0%}" for name, share in recovered.items()))
+
+figure = viz.new_figure(9.4, 3.7, "tight")
+left, right = figure.subplots(1, 2)
+left.plot(times, off, "o-", color=viz.COLOURS[2])
+left.set(xlabel="t", ylabel="mean error of the guess", title="t read off a picture", ylim=(0, None))
+curves = {"told 500 always": always_500, "told the guess": with_guess, "not told": without_t, "told t": with_t}
+for (name, error), colour in zip(curves.items(), (7, 2, 1, 0), strict=True):
+    right.semilogy(times, error, "o-", color=viz.COLOURS[colour], label=name, markersize=4)
+right.set(xlabel="t", ylabel="error of the noise", title="What each network gets wrong")
+right.legend(frameon=False)
+figure
+
+# %% [markdown]
+# So nine tenths of what the time is worth can be read off the picture, most surely at small $t$: one look at a nearly clean
+# digit shows that it is nearly clean. Between nearly pure noise and pure noise nobody can tell, and there the guess is off by
+# hundreds of steps. The network that is not told reads the noise level for itself, inside, and on the whole better than our
+# small guesser does for it.
+#
+# ## And what do the samples look like?
+#
+# So little more loss sounds harmless. But sampling asks the network dozens of times, and each error is carried on. So let us
+# draw, from the same noise, with DDPM and with DDIM (chapters 7 and 8). Beside the eye a number: the *Fréchet distance*
+# between what a classifier sees in the samples and in real digits. Lower is better, and held-out real digits show how low it
+# can get. (Chapter 14 builds it.)
+#
+# One thing more to try: chapter 4 had several names for what a network predicts. Besides $\epsilon$ we train both networks
+# on $v = \alpha_t \epsilon - \sigma_t x_0$.
+
+# %%
+nets = {("told t", "eps"): told, ("not told", "eps"): untold}
+nets["told t", "v"], nets["not told", "v"] = (train(unet(told=blocks), "v")[0] for blocks in ("all", ()))
+judge = metrics.train_classifier(digits, data.load("digits")[1], epochs=1 if FAST else 8, width=4 if FAST else 16)
+seen_in_real = metrics.features(judge, digits)
+
+
+def distance(pictures):
+    return metrics.frechet_distance(metrics.features(judge, pictures), seen_in_real)
+
+
+count, walk = (20, 4) if FAST else (250, 40)
+noise, drawn, distances = Rng(1).standard_normal((count, 8, 8, 1)), [], {}
+for (name, predicts), model in nets.items():
+    for sampler in ("ddpm_respaced", "ddim"):
+        samples = sample(sampler, Denoiser(model, schedule, predicts), noise.shape, steps=walk, x=noise, rng=2)
+        drawn.append(samples[:16])
+        distances[name, predicts, sampler] = distance(samples)
+        print(f"predicts {predicts:3}  {name:9} {sampler:14} {walk} steps: distance {distance(samples):6.2f}")
+print(f"held-out real digits: {distance(held_out):.2f}")
+if not FAST:
+    worse = {key: distances["not told", *key] / distances["told t", *key] for key in (("eps", "ddim"), ("v", "ddim"))}
+    assert worse["eps", "ddim"] > 1.8 and worse["v", "ddim"] < 1.3
+
+# %%
+figure = viz.new_figure(9.8, 4.3, "constrained")
+axes = figure.add_subplot()
+axes.imshow(viz.image_grid(np.concatenate(drawn), columns=16)[..., 0], cmap="gray", vmin=0, vmax=255)
+axes.set_yticks(4.5 + 9 * np.arange(len(drawn)), [f"{name}, {predicts}, {'DDIM' if sampler == 'ddim' else 'DDPM'}"
+                                                  for name, predicts, sampler in distances])  # fmt: skip
+axes.set_xticks([])
+axes.tick_params(length=0)
+axes.spines[:].set_visible(False)
+figure
+
+# %% [markdown]
+# There is the collapse, and it is half true. **A network that predicts $\epsilon$ and is not told $t$ draws badly**, worst with
+# DDIM, although its loss was hardly higher. The guess of the picture is $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$,
+# and where the walk begins $\alpha_t$ is below 0.01: an error of a tenth in $\hat\epsilon$ is one of more than ten in the
+# picture, and the walk starts in a wrong direction. DDPM's fresh noise covers up some of that.
+#
+# **A network that predicts $v$ hardly suffers.** From its answer the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$:
+# "nearly $x_t$ itself" is in the formula, which does know $t$, and the network's errors are multiplied by the small
+# $\alpha_t$, not divided by it.
+#
+# ## Why inside every block?
+#
+# What is usually said: layers work at different scales, and each needs the time. Put to the test: the same network, told in
+# its first block only; in the first and the middle one; in all eight.
+
+# %%
+(first, _), (two, _) = train(unet(told=[0])), train(unet(told=[0, 3]))
+places = {"none": without_t, "the first block": error_by_t(first), "two blocks": error_by_t(two), "all eight": with_t}
+for name, error in places.items():
+    print(f"told in {name:16} mean error {error.mean():.4f}, at t >= 600 {error[times >= 600].mean():.4f}")
+
+figure = viz.new_figure(6.4, 3.6, "tight")
+axes = figure.add_subplot()
+for (name, error), colour in zip(places.items(), (1, 2, 3, 0), strict=True):
+    axes.plot(times, error / with_t, "o-", color=viz.COLOURS[colour], label=f"told in {name}", markersize=4)
+axes.set(xlabel="t", ylabel="error / error told in all", title="Where the time is told", ylim=(0, None))
+axes.legend(frameon=False, fontsize=9)
+figure
+
+# %% [markdown]
+# What is said is hardly true of this network. **One block is nearly enough**: told in the first, it gets back most of what the
+# time is worth. As every block adds to what it was given, what the first has written there travels on to all the others. The
+# other seven bring a little more, for the price of one small linear layer each. (With only two sizes of picture, 8 and 4, this
+# network has few "scales"; a large one may have more use for it.)
+#
+# ## Does the network know $\alpha_t$? Feed it the noise level instead
+#
+# The network only ever sees the number $t$, so any other label of the noise level should do as well. Take the *log-SNR*,
+# $\lambda_t = \log(\alpha_t^2/\sigma_t^2)$, how much stronger the picture is than the noise, stretched to run from 0 to 999:
+
+# %%
+top, bottom = schedule.log_snr(0), schedule.log_snr(999)
+
+
+class TellLogSNR(nn.Layer):
+    """A network that hears the log-SNR of a schedule where others hear t."""
+
+    def __init__(self, net, schedule):
+        self.net, self.schedule = net, schedule
+
+    def forward(self, x, t, cond=None):
+        log_snr = self.schedule.log_snr(np.full(len(x), t) if np.ndim(t) == 0 else t)
+        return self.net(x, (999 * (top - log_snr) / (top - bottom)).clip(0, 999))
+
+
+by_snr, _ = train(TellLogSNR(unet(), schedule))
+with_snr = error_by_t(by_snr)
+print(f"mean error: told t {with_t.mean():.4f}, told the log-SNR {with_snr.mean():.4f}")
+assert abs(with_snr.mean() / with_t.mean() - 1) < 0.02
+
+# %% [markdown]
+# The same within two per cent: the network knows $\alpha_t$ only through the number it is told, and any number will do that
+# says the same. The log-SNR has one advantage. It means the same in every schedule, and $t$ does not. Both networks were
+# trained on the linear schedule. On noise of the *cosine* schedule, the one that is told the cosine's $t$ is told a lie:
+
+# %%
+cosine = Schedule.cosine(1000)
+moved_t = error_by_t(told, schedule=cosine)
+moved_snr = error_by_t(TellLogSNR(by_snr.net, cosine), schedule=cosine)
+inside = (times >= 20) & (times <= 900)  # beyond, the cosine schedule has noise levels that nobody was trained on
+print(f"another schedule: told its t {moved_t[inside].mean():.3f}, told its log-SNR {moved_snr[inside].mean():.3f}")
+assert FAST or moved_snr[inside].mean() < 0.9 * moved_t[inside].mean()
+
+# %% [markdown]
+# ## Mixing up the conventions
+#
+# Now the trap from above. Somebody loads our trained weights into a network that computes its sinusoids by another
+# convention. All shapes fit. Nothing complains.
+
+# %%
+noise, pictures, ruined = noise[:12], [], {}
+for name, options in conventions.items():
+    loaded = copy.deepcopy(told)
+    loaded.time_proj.flip_sin_to_cos = options["flip_sin_to_cos"]
+    loaded.time_proj.freq_shift = options["downscale_freq_shift"]
+    ruined[name] = error_by_t(loaded)
+    pictures.append(sample("ddim", Denoiser(loaded, schedule), noise.shape, steps=walk, x=noise, clip=1.0))
+    print(f"{name:28} mean error {ruined[name].mean():.3f}")
+assert np.allclose(ruined["cosines first, i / h"], with_t)
+assert FAST or ruined["cosines first, i / (h - 1)"].mean() > 1.2 * with_t.mean()
+assert FAST or ruined["sines first, i / h"].mean() > 2 * with_t.mean()
+viz.show_grid(np.concatenate(pictures), columns=12, title="The same weights, four conventions, in the order above")
+
+# %% [markdown]
+# Sines for cosines: noise for pictures. The wrong divisor alone: grey ghosts of digits, easily mistaken for a model that wants
+# more training. If a model from elsewhere draws like this, look here first. (minidiff keeps both settings in the model's
+# configuration, as `flip_sin_to_cos` and `freq_shift`, and reads them with its weights.)
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** Write the first DDPM code's sinusoids: sines first, and $i / (h - 1)$ in the exponent.
+# Hint: two small changes to `sinusoids`.
+
+# %%
+def old_sinusoids(t, dim):
+    ...  # (B,) -> (B, dim)
+
+
+if old_sinusoids(every_t, 32) is not None:
+    expected = ops.timestep_embedding(every_t, 32, flip_sin_to_cos=False, downscale_freq_shift=1.0, dtype=np.float64)
+    assert np.allclose(old_sinusoids(every_t, 32), expected, atol=1e-8), "is the exponent i / (half - 1)? are sines first?"
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** Turn the clock back: $t$ and $t + 1$ have the same hands, each turned by its own small angle. Return the
+# hands of $t + 1$ from those of $t$ alone, without knowing $t$. (So a linear layer can move in time: one reason for sinusoids.)
+# Hint: $\cos(a + b) = \cos a \cos b - \sin a \sin b$, $\sin(a + b) = \sin a \cos b + \cos a \sin b$.
+
+# %%
+def tick(hands):
+    ...  # (B, dim), cosines first -> (B, dim)
+
+
+if tick(hands[:2]) is not None:
+    assert np.allclose(tick(hands[:-1]), hands[1:]), "does each hand turn by 10000 ** (-i / half)?"
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** A bias that is added at every pixel: write its forward and backward.
+# Hint: `time[:, None, None, :]` makes (B, C) fit (B, H, W, C); what was copied to many places gets a sum going back.
+
+# %%
+def add_everywhere(x, time):
+    ...  # x (B, H, W, C), time (B, C); return y, back with back(dy) -> dx, dtime
+
+
+if add_everywhere(x, x[:, 0, 0]) is not None:
+    gradcheck.check(add_everywhere, x, rng.standard_normal((2, 8)))
+    assert np.allclose(add_everywhere(x, x[:, 0, 0])[0], x + x[:, :1, :1])
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** Many newer networks let the time *scale and shift* instead of adding it: $y = h\,(1 + s) + b$, where the
+# projection gives $s$ and $b$, one number a channel each. Write it with its backward.
+# Hint: $ds$ is the sum over the pixels of $dy \cdot h$.
+
+# %%
+def scale_and_shift(h, s, b):
+    ...  # h (B, H, W, C), s and b (B, C); return y, back with back(dy) -> dh, ds, db
+
+
+if scale_and_shift(x, x[:, 0, 0], x[:, 0, 0]) is not None:
+    s, b = rng.standard_normal((2, 2, 8))
+    gradcheck.check(scale_and_shift, x, s, b)
+    assert np.allclose(scale_and_shift(x, s, b)[0][1, 2, 3], x[1, 2, 3] * (1 + s[1]) + b[1])
+    print("exercise 4: right")
