@@ -29,7 +29,7 @@ def render(spec, folder):
     name, *parts = [part.strip() for part in spec.split("|")]
     options = dict(part.split(maxsplit=1) for part in parts)
     wanted = [condition.split("=") for condition in options.get("where", "").split(",") if condition]
-    rows = [row for row in read(folder / name) if all(str(row[key]) == value for key, value in wanted)]
+    rows = [row for row in read(folder / name) if all(str(row.get(key)) == value for key, value in wanted)]
     key, column, values = options["rows"], options.get("columns"), options["value"].split(", ")
     rows = [row for row in rows if column is None or row[column] is not None]
     heads = list(dict.fromkeys(row[column] for row in rows)) if column else values
@@ -51,7 +51,10 @@ def render(spec, folder):
 
 def read(path):
     """The rows of a table, dictionaries."""
-    return read_table(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))["rows"]
+    if path.suffix == ".csv":
+        return read_table(path)
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return [*figures["rows"], {"group": "machine", **figures["machine"]}]
 
 
 def cell(row, value, form):
