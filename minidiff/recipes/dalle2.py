@@ -37,7 +37,7 @@ class PriorStage(Stage):
 
 
 class DecoderStage(Stage):
-    """Noise out of pictures, told of their vectors; it sees no caption."""
+    """Pictures out of noise, told of their vectors; it sees no caption. It predicts x0, as the upsampler of `imagen` does."""
 
     name = "decoder"
     steps = 5000
@@ -48,7 +48,7 @@ class DecoderStage(Stage):
                              resnet_time_scale_shift="scale_shift", rng=rng, **BLOCKS)  # fmt: skip
 
     def objective(self, parts):
-        return SimpleLoss(SCHEDULE, "v", cond_dropout=0.1)
+        return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
 
     def batch(self, rng, n, parts):
         images, _ = captioned_shapes(n, SIZE, rng, kinds=KINDS)
@@ -78,7 +78,7 @@ def imagine(parts, prompts, guidance, rng, steps=None, progress=False):
 
 def decode(parts, vectors, guidance, rng, steps=None, progress=False):
     """The decoder: pictures with these vectors.   ->   float32 (n, 32, 32, 3)"""
-    denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "v"), vectors, guidance), QUANTILE)
+    denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "x0"), vectors, guidance), QUANTILE)
     shape = (len(vectors), SIZE, SIZE, 3)
     return sample("dpmpp_2m", denoiser, shape, steps=steps or STEPS, rng=rng, progress=progress).clip(-1, 1)
 

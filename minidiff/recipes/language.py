@@ -13,7 +13,7 @@ class LanguageStage(Stage):
     """Hidden words are guessed from those around them."""
 
     name = "language"
-    steps = 700
+    steps = 800
     options = {"batch_size": 128, "lr": 2e-3}
 
     def model(self, rng, parts):

@@ -1,17 +1,19 @@
 """How should a net be told of a text? The same U-Net told by adding, by concatenating, and by cross-attention, trained alike.
 
-The text comes from the contrastive encoder that ships with minidiff: its vector for the whole text where it is added or
-concatenated, its tokens where the net looks at them. Pictures of 16 x 16, the same batches and noise for all three.
+The text comes from the contrastive encoder that ships with minidiff (where none does, it is trained first): its vector for the
+whole text where that is added or concatenated, its tokens where the net looks at them. Pictures of 16 x 16, the same batches
+and noise for all three.
 """
 
 import numpy as np
 
+from .. import recipes
 from ..data import captioned_shapes, checker, tokenizer
 from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import TextCondition, TextUNet
 from ..models.text_unet import CONDITIONINGS
 from ..recipes import Recipe, Stage, test_prompts
-from ..recipes.pretrained import shipped
+from ..recipes.pretrained import is_shipped, shipped
 from ..recipes.run import finished, stage_trainer
 from ..samplers import sample
 from ..training.trainer import FILE
@@ -55,7 +57,7 @@ def told(clip, texts):
 
 def run(options):
     """Rows: conditioning, prompts, weight, samples, obeyed; parameters, training steps and their last loss."""
-    parts, pictures, n = shipped("clip"), [], options.size(200, 4)
+    parts, pictures, n = encoder(options), [], options.size(200, 4)
     for name in CONDITIONINGS:
         model, loss = train(name, parts, options)
         denoiser = Denoiser(model, SCHEDULE, PREDICTS)
@@ -77,6 +79,14 @@ def run(options):
                        "steps": options.size(STEPS, 3), "loss": loss}  # fmt: skip
         pictures.append((name, pictures_of(SHOWN[: options.size(None, 2)], 2.0, 0)))
     side_by_side(pictures, options.out / "conditioning_samples.png")
+
+
+def encoder(options):
+    """{"clip": the contrastive encoder}."""
+    if is_shipped("clip") and not options.quick:
+        return shipped("clip")
+    folder, steps = place(options, "clip"), options.size(None, 2)
+    return recipes.train("clip", folder, steps=steps, resume=True, progress=options.progress, say=lambda line: None)
 
 
 def train(name, parts, options):
