@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..rng import Rng
 from ..samplers import sample
 from .recorder import Recorded
 
@@ -17,14 +18,12 @@ class SamplingRun:
     """
 
     def __init__(self, name, denoiser, shape, rng, graph=True, tf32=False, **options):
-        self.ask, self.rng = (name, denoiser, shape), rng
-        self.options, self.clock = options, rng.xp.zeros(1, dtype=np.uint32)
+        self.ask, self.options, self.clock = (name, denoiser, shape), options, rng.xp.zeros(1, dtype=np.uint32)
+        self.rng = Rng(rng.seed, rng.stream, rng.step, rng.xp, self.clock)
         self.recorded = Recorded(rng.xp, self._run, graph, tf32)
 
     def _run(self):
-        rng = type(self.rng)(self.rng.seed, self.rng.stream, self.rng.step, self.rng.xp, self.clock)
-        name, denoiser, shape = self.ask
-        x = sample(name, denoiser, shape, rng=rng, device="cuda", graph=None, **self.options)
+        x = sample(*self.ask, rng=self.rng.at(), device="cuda", graph=None, **self.options)
         self.clock += np.uint32(1)
         return x
 
