@@ -29,6 +29,7 @@ def main():
     parser.add_argument("--prompts", type=int, default=500, help="of one thing, seen and held out (default: 500)")
     parser.add_argument("--others", type=int, default=100, help="of relations, and of counts (default: 100)")
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 3], help="guidance weights to measure")
+    parser.add_argument("--machine", default="", help="a sentence on where the seconds were measured")
     parser.add_argument("--card-only", action="store_true", help="measure what is in the package already")
     arguments = parser.parse_args()
     recipe = recipes.find(arguments.recipe)
@@ -39,12 +40,12 @@ def main():
                 pretrained.ship(recipes.Recipe(recipe.name, "", (stage,), 0.0), parts)
     parts = pretrained.shipped(recipe.name)
     figures = FIGURES[recipe.name](parts) if recipe.name in FIGURES else obeyed(recipe, parts, arguments)
-    text = card(recipe, parts, Path(arguments.run), figures)
+    text = card(recipe, parts, Path(arguments.run), figures, arguments.machine)
     write_whole(pretrained.FOLDER / recipe.name / "README.md", [text.encode()])
     print(text)
 
 
-def card(recipe, parts, run, figures):
+def card(recipe, parts, run, figures, machine):
     """The text of a card."""
     lines = [f"# {recipe.name}", "", f"{recipe.summary[0].upper()}{recipe.summary[1:]}.", "",
              f"Made by `minidiff train --recipe {recipe.name}` (seed {seed_of(run, recipe)}) and "
@@ -54,7 +55,7 @@ def card(recipe, parts, run, figures):
         path, (steps, seconds) = pretrained.path_of(recipe, stage), time_of(run / stage.name)
         lines.append(f"| {stage.name} | {path.parent.name}/{path.name}, {path.stat().st_size / 1e6:.2f} MB | "
                      f"{parts[stage.name].size():,} | {steps:,} | {seconds:,.0f} |")  # fmt: skip
-    return "\n".join([*lines, "", *figures, ""])
+    return "\n".join([*lines, *["", machine] * bool(machine), "", *figures, ""])
 
 
 def seed_of(run, recipe):
@@ -88,11 +89,8 @@ def obeyed(recipe, parts, arguments):
 
 
 def of_clip(parts):
-    """How often, of 256 pictures, the right one is found by its caption."""
-    lines = [
-        "Of 256 pictures, the one that belongs to a caption found among all of them; of 256 captions, the picture's own:",
-        "",
-    ]
+    """How often a caption finds its own picture among 256, and the other way round."""
+    lines = ["A caption finds its own picture among 256, and a picture its own caption:", ""]
     for split in ("train", "test"):
         images, captions = captioned_shapes(256, 32, Rng(77), split)
         a, (_, b) = parts["clip"].embed_images(images), parts["clip"].embed_texts(tokenizer.encode(captions))
