@@ -27,6 +27,8 @@ STUDIES = {  # name: file
     "inversion": "inversion",
     "likelihood": "likelihood",
     "orders": "orders",
+    "text_to_image": "text_to_image",
+    "conditioning": "conditioning",
 }
 HOME = Path("runs/studies")  # where models are kept that several studies, or a study run again, can use
 
