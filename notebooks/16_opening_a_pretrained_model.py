@@ -1,0 +1,365 @@
+# %% [markdown]
+# # 16. Opening a pretrained model
+#
+# Somebody else has trained for a week, and the result is a folder. What lies in it? How does a network that never saw that
+# other library take it over, and what goes wrong when one small thing is misread? Hugging Face's *diffusers* has made one
+# kind of folder the common one. We make such a folder ourselves, from a small network trained below, open it with a few lines
+# of NumPy, misread it in the five usual ways, and train the opened network on. Nothing but minidiff is needed.
+#
+# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
+# `pip install -e .`. On Colab, open a new cell above this one and run
+# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
+# notebook in. Nothing below needs a network or a GPU.
+#
+# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3), a network predicts
+# $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4), it is told $t$ as sinusoids (chapter 5), and the U-Net is made
+# of convolutions and linear layers (chapters 2 and 6).
+
+# %%
+import json
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from minidiff import data, interop, models, ops, sample, training, viz
+from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
+from minidiff.interop import save_model, save_pipeline
+from minidiff.rng import Rng
+
+FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
+schedule = Schedule.linear(1000)
+digits, labels = data.load("digits")
+net = models.UNet(sample_size=8, in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1,
+                  norm_num_groups=8, rng=0)  # fmt: skip
+objective = SimpleLoss(schedule, "v")
+trainer = training.Trainer(net, objective, digits, steps=20 if FAST else 400, lr=3e-3, warmup=10, ema_decay=None)
+trainer.run(progress=False)
+print(f"trained: {net.size():,} numbers")
+
+# %% [markdown]
+# ## What lies in such a folder?
+
+# %%
+home = Path(tempfile.mkdtemp())
+folder = home / "somebodys-digits"
+save_pipeline(net, schedule, folder, predicts="v")
+for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    print(f"{path.stat().st_size:9,} bytes   {path.relative_to(folder).as_posix()}")
+
+# %% [markdown]
+# - `model_index.json` says which parts there are, and the class of each;
+# - `unet/config.json` is how to *build* the network: everything that its constructor was told;
+# - `unet/...safetensors` holds its numbers;
+# - `scheduler/scheduler_config.json` is not about the network at all. It says what the network was trained *for*: the betas,
+#   and what its output means.
+#
+# The network can be right to the last bit and the pictures rubbish, if the last file is misread. Let us look inside.
+
+# %%
+unet_config = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+for name in ("_class_name", "in_channels", "block_out_channels", "down_block_types", "flip_sin_to_cos", "freq_shift"):
+    print(f"unet       {name:20} {unet_config[name]}")
+for name in ("_class_name", "num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type"):
+    print(f"scheduler  {name:20} {scheduler[name]}")
+assert scheduler["prediction_type"] == "v_prediction"
+
+# %% [markdown]
+# ## How are the numbers stored?
+#
+# *safetensors* is as simple as a format can be: eight bytes that hold a length, a JSON table of that length, then the
+# numbers. For each tensor the table has its name, its number type, its shape, and from which byte to which.
+
+# %%
+def read_safetensors(path):
+    """{name: array} of a file with float32 numbers."""
+    raw = Path(path).read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    table, body = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+    table.pop("__metadata__", None)
+    found = {}
+    for name, entry in table.items():
+        start, end = entry["data_offsets"]
+        assert entry["dtype"] == "F32"
+        found[name] = np.frombuffer(body[start:end], dtype="<f4").reshape(entry["shape"])
+    return found
+
+
+file = next((folder / "unet").glob("*.safetensors"))
+tensors = read_safetensors(file)
+print(f"{len(tensors)} tensors, {sum(array.size for array in tensors.values()):,} numbers")
+for name in list(tensors)[:4] + ["mid_block.attentions.0.to_q.weight"]:
+    print(f"{name:40} {tensors[name].shape}")
+library = {name: stored.read() for name, stored in interop.tensor_file.read(file).items()}
+assert library.keys() == tensors.keys() and all(np.array_equal(library[name], tensors[name]) for name in tensors)
+
+# %% [markdown]
+# ## Why not a pickle?
+#
+# Many older checkpoints are Python *pickles* (`.bin`, `.pt`, `.ckpt`). A pickle is not data, it is a small program, and to
+# open it is to run it. This one only prints. It could have done anything that you can.
+
+# %%
+class NotOnlyNumbers:
+    def __reduce__(self):
+        return print, ("this line was printed by OPENING a file",)
+
+
+pickle.loads(pickle.dumps(NotOnlyNumbers()))
+
+# %% [markdown]
+# minidiff therefore refuses pickles, and says how to convert one where it is trusted.
+#
+# ## Why do the shapes not fit?
+#
+# The names are the same in both libraries, on purpose: `down_blocks.0.resnets.1.conv1.weight` is a path through the network.
+# But a layer's axes stand in another order. PyTorch writes a linear layer's weight as (outputs, inputs), and $y = xW^T + b$; we
+# write (inputs, outputs), and $y = xW + b$. For a convolution PyTorch has (outputs, inputs, height, width), we have (height,
+# width, inputs, outputs).
+
+# %%
+for name in ("conv_in.weight", "time_embedding.linear_1.weight"):
+    print(f"{name:32} ours {str(net.parameters()[name].shape):15} as it is read {tensors[name].shape}")
+
+
+def turned(array):
+    """From PyTorch's order of axes to ours, told by how many there are."""
+    if array.ndim == 4:
+        return array.transpose(2, 3, 1, 0)
+    return array.T if array.ndim == 2 else array
+
+
+
+def open_by_hand(tensors, turn=turned, **changed):
+    """A new network with these numbers in it."""
+    opened = models.UNet(**net.config | changed, rng=1)
+    opened.load_state({name: np.ascontiguousarray(turn(array)) for name, array in tensors.items()})
+    return opened
+
+
+x = Rng(1).standard_normal((16, 8, 8, 1))
+opened = open_by_hand(tensors)
+print(f"the opened network differs from ours by {np.abs(opened.predict(x, 300) - net.predict(x, 300)).max()}")
+assert np.array_equal(opened.predict(x, 300), net.predict(x, 300))
+
+# %% [markdown]
+# (Counting axes is enough for this network. In general it is not: the table of an embedding has two axes and must *not* be
+# turned. minidiff asks which kind of layer owns the weight.)
+#
+# A forgotten turn is usually found at once, as the shapes do not fit. But some weights are **square**. Then nothing complains.
+#
+# ## What does a wrong sinusoid convention do?
+#
+# The network is told $t$ as sines and cosines. There are two customs for the order (sines first or cosines first:
+# `flip_sin_to_cos`) and two for the frequencies: the exponent is $i / (\text{half} - \text{shift})$ for $i = 0, 1, \dots$,
+# with a shift of 0 or of 1 (`freq_shift`). A network learns with either. But it must be *opened* with its own.
+
+# %%
+def sinusoids(t, dim, cosines_first, shift):
+    half = dim // 2
+    angle = t[:, None] * 10000.0 ** (-np.arange(half) / (half - shift))
+    parts = [np.cos(angle), np.sin(angle)] if cosines_first else [np.sin(angle), np.cos(angle)]
+    return np.concatenate(parts, axis=1)
+
+
+t = np.array([0.0, 10.0, 500.0])
+for flip in (True, False):
+    for shift in (0, 1):
+        theirs = ops.timestep_embedding(t, 16, flip_sin_to_cos=flip, downscale_freq_shift=shift, dtype=np.float64)
+        assert np.allclose(sinusoids(t, 16, flip, shift), theirs)
+print("all four conventions agree with the library's")
+
+# %% [markdown]
+# ## Five ways to misread a folder
+#
+# Each of these loads without a word:
+#
+# 1. the square weights are not turned;
+# 2. sines and cosines in the wrong order;
+# 3. the other shift of the frequencies;
+# 4. the network's $v$ taken for $\epsilon$ (`prediction_type` not read);
+# 5. another schedule's betas.
+#
+# How bad is each? We look at the error of $\hat x_0$ on unseen digits with moderate noise, and at samples from one and the
+# same noise.
+
+# %%
+def square_not_turned(array):
+    square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    return array if square else turned(array)
+
+
+readings = {
+    "as it is": Denoiser(open_by_hand(tensors), schedule, "v"),
+    "square weights not turned": Denoiser(open_by_hand(tensors, square_not_turned), schedule, "v"),
+    "sines before cosines": Denoiser(open_by_hand(tensors, flip_sin_to_cos=False), schedule, "v"),
+    "freq_shift 1": Denoiser(open_by_hand(tensors, freq_shift=1), schedule, "v"),
+    "v taken for eps": Denoiser(open_by_hand(tensors), schedule, "eps"),
+    "cosine schedule": Denoiser(open_by_hand(tensors), Schedule.cosine(1000), "v"),
+}
+unseen, _ = data.load("digits", split="test")
+times = np.random.default_rng(0).integers(100, 400, len(unseen))
+noisy = schedule.add_noise(unseen, Rng(2).standard_normal(unseen.shape), times)
+start, made, errors = Rng(3).standard_normal((12, 8, 8, 1)), [], {}
+for name, denoiser in readings.items():
+    errors[name] = ((denoiser(noisy, times)[0] - unseen) ** 2).mean()
+    made.append(sample("ddim", denoiser, start.shape, x=start, steps=5 if FAST else 25, clip=1.0))
+    print(f"{name:28} error of x0 {errors[name]:.3f}")
+assert FAST or all(errors[name] > errors["as it is"] for name in list(readings)[1:])
+
+# %%
+viz.show_grid(np.concatenate(made), columns=12, scale=0.62, title="First row read rightly, below it mistakes 1 to 5")
+
+# %% [markdown]
+# No error message anywhere. And but for the network whose $v$ was taken for $\epsilon$, all still make something like digits,
+# only worse ones. Those are the dangerous mistakes: one takes them for a poor model. So a loader must be held to *numbers that
+# the other library gave* for the same weights, and not to pictures. minidiff's tests do so, for every kind of network it
+# opens.
+#
+# ## Handing over
+#
+# `interop.load` reads all of the folder, and gives a pipeline: the network and how to sample it. Tensors that are missing, left
+# over or of another shape are listed, an option it does not know is an error.
+
+# %%
+print(interop.describe(folder).replace(str(home), "..."))
+pipeline = interop.load(folder)
+assert np.array_equal(pipeline.unet.predict(x, 300), opened.predict(x, 300))
+denoiser = pipeline.sampling.denoiser(pipeline.unet)
+ours = np.clip(readings["as it is"](noisy, times)[0], -1, 1)  # the scheduler's file says clip_sample
+assert np.allclose(denoiser(noisy, times)[0], ours, atol=1e-5)
+
+broken = dict(tensors)
+broken["conv_in.weights"] = broken.pop("conv_in.weight")
+interop.tensor_file.write(folder / "unet" / file.name, broken)
+try:
+    interop.load(folder)
+    raise SystemExit("this line is never reached")
+except ValueError as error:
+    print("ValueError:", str(error).replace(str(home), "..."))
+interop.tensor_file.write(folder / "unet" / file.name, tensors)  # as it was
+
+# %% [markdown]
+# A real one is opened in the same way, by a path or by its name on the hub (`pip install 'minidiff[hub]'`):
+#
+#     pipeline = interop.from_pretrained("google/ddpm-cifar10-32")
+#     images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", rng=0)
+#
+# The schedulers' files differ more than the networks': any net may be sampled with any sampler of ours (`sampler=`).
+#
+# ## Half the size
+#
+# Trained numbers are often stored as float16, 2 bytes in place of 4. What does it cost?
+
+# %%
+save_model(net, home / "half", dtype="float16")
+half = interop.load(home / "half")
+size = {name: next((home / name).glob("**/*.safetensors")).stat().st_size for name in ("somebodys-digits", "half")}
+y = net.predict(x, 300)
+print(f"{size['half'] / size['somebodys-digits']:.0%} of the bytes; the output differs by at most "
+      f"{np.abs(half.predict(x, 300) - y).max() / np.abs(y).max():.1e} of the largest number in it")  # fmt: skip
+assert np.abs(half.predict(x, 300) - y).max() < 0.01 * np.abs(y).max()
+
+# %% [markdown]
+# ## Training on: every parameter
+#
+# An opened network is a Layer like any other: it has its backward pass, so it can be trained further on pictures of one's own
+# (*fine-tuning*). Say we only care for sevens. Does the gradient reach everything?
+
+# %%
+tuned = interop.load(folder).unet
+before = {name: p.value.copy() for name, p in tuned.parameters().items()}
+own = digits[labels == 7]
+trainer = training.Trainer(tuned, objective, own, steps=4 if FAST else 80, lr=1e-3, warmup=2, batch_size=32, ema_decay=None)
+trainer.run(progress=False)
+moved = [name for name, p in tuned.parameters().items() if not np.array_equal(p.value, before[name])]
+print(f"{len(moved)} of {len(before)} parameters have moved")
+assert len(moved) == len(before)
+
+# %%
+def draw(net):
+    return sample("ddim", Denoiser(net, schedule, "v"), start.shape, x=start, steps=5 if FAST else 25, clip=1.0)
+
+
+rows = np.concatenate([draw(net), draw(tuned)])
+viz.show_grid(rows, columns=12, scale=0.62, title="The same noise, before and after training on sevens")
+
+# %%
+save_pipeline(tuned, schedule, home / "sevens", predicts="v")  # and back into a folder that others can open
+again = interop.load(home / "sevens").unet
+assert all(np.array_equal(p.value, tuned.parameters()[name].value) for name, p in again.parameters().items())
+print("written, opened again: the same to the bit")
+
+# %% [markdown]
+# By command: `minidiff import FOLDER --out runs/theirs`, `minidiff train --from runs/theirs --data PICTURES`, `minidiff export
+# runs/mine FOLDER`.
+#
+# ## Exercises
+#
+# Fill in each function; the lines below it test what you wrote and say so when it is right.
+#
+# **Exercise 1.** The other way: a convolution's weight of ours, (height, width, inputs, outputs), for PyTorch.
+# Hint: `array.transpose(...)` takes, for each new axis, which old one it is. Outputs were axis 3.
+
+# %%
+def conv_for_torch(weight):
+    ...  # (KH, KW, C, O) -> (O, C, KH, KW)
+
+
+if conv_for_torch(np.zeros((3, 3, 1, 2))) is not None:
+    ours = net.parameters()["conv_in.weight"].value
+    assert np.array_equal(conv_for_torch(ours), tensors["conv_in.weight"])
+    print("exercise 1: right")
+
+# %% [markdown]
+# **Exercise 2.** *bfloat16* is the upper half of a float32. NumPy does not have it; such tensors are read as uint16. Make them
+# float32.
+# Hint: `array.astype(np.uint32)`, then move the bits up by 16 (`<< 16`), then `.view(np.float32)`.
+
+# %%
+def from_bfloat16(array):
+    ...  # uint16 -> float32
+
+
+if from_bfloat16(np.zeros(1, np.uint16)) is not None:
+    upper = (np.array([1.0, -2.5, 3.140625], np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    assert np.array_equal(from_bfloat16(upper), [1.0, -2.5, 3.140625])
+    print("exercise 2: right")
+
+# %% [markdown]
+# **Exercise 3.** Write what a good loader says. Given two dictionaries of shapes, by name, return three sorted lists of names:
+# missing in the file, unexpected in the file, and of another shape.
+# Hint: sets of keys can be subtracted: `ours.keys() - theirs.keys()`.
+
+# %%
+def compare(ours, theirs):
+    ...  # {name: shape}, {name: shape} -> missing, unexpected, other_shape
+
+
+if compare({}, {}) is not None:
+    assert compare({"a": (1,), "b": (2, 3), "c": (4,)}, {"b": (3, 2), "c": (4,), "d": (5,)}) == (["a"], ["d"], ["b"])
+    print("exercise 3: right")
+
+# %% [markdown]
+# **Exercise 4.** A folder says `"prediction_type": "epsilon"`, but somebody says it is wrong. From a few clean pictures and the
+# noise added to them, tell whether a network's output is nearer to $\epsilon$ or to $v$. Return `"eps"` or `"v"`.
+# Hint: compute both targets with `schedule.alpha(t)` and `schedule.sigma(t)` and compare mean squared errors.
+
+# %%
+def which(net, x0, eps, t):
+    ...  # t a number; return "eps" or "v"
+
+
+if which(net, digits[:32], Rng(5).standard_normal((32, 8, 8, 1)), 600) is not None:
+    noise = Rng(5).standard_normal((32, 8, 8, 1))
+    assert which(net, digits[:32], noise, 600) == "v"
+
+    class SaysEps:
+        def predict(self, x, t):
+            return Denoiser(net, schedule, "v")(x, t)[1]
+
+    assert which(SaysEps(), digits[:32], noise, 600) == "eps"
+    print("exercise 4: right")
