@@ -26,8 +26,6 @@ def run(folder, *words):
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_runs_without_threads_and_with_nothing_else_installed(chapter, tmp_path):
     solutions = ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py"
-    if not solutions.exists():
-        solutions = ROOT / "tests" / "notebooks" / "solutions" / solutions.name
     done = run(tmp_path, BARE, chapter, solutions)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "exercise 1: right" in done.stdout
