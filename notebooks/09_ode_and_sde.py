@@ -117,8 +117,8 @@ for name, states in (("reverse SDE", by_sde), ("ODE", by_ode)):
 print("truth        share of each blob", blobs.weights.round(3), "spread 0.120")
 
 # %% [markdown]
-# The same cloud comes out, on very different ways. In one dimension one can see it whole: time from right to left, below the
-# lines the density at each time, which both share.
+# The same cloud comes out, on very different ways. In one dimension one can see it whole. The walk goes from left to right; in
+# blue, the density at each time, which both share.
 
 # %%
 line = GaussianMixture([[-1.2], [1.0]], stds=0.15, weights=[1, 2])
@@ -126,7 +126,7 @@ few = np.linspace(-2, 2, 9)[:, None]
 roads = {name: walk_back(line.denoiser(process), few, steps, name == "reverse SDE", rng)
          for name in ("reverse SDE", "probability-flow ODE")}  # fmt: skip
 times, heights = np.linspace(1, process.t_min, steps + 1), np.linspace(-2.8, 2.8, 120)
-alphas, sigmas = process.alpha(times), np.maximum(process.sigma(times), 0.02)
+alphas, sigmas = process.alpha(times[::5]), np.maximum(process.sigma(times[::5]), 0.02)
 density = np.stack([
     np.exp(line.log_prob(heights[:, None], a, s)) for a, s in zip(alphas.tolist(), sigmas.tolist(), strict=True)
 ], axis=1)  # fmt: skip
@@ -440,7 +440,7 @@ figure
 # %%
 names = list(settings)
 rows = [drawn[name, n][k] for k in range(4) for name in names for n in asked[:2]]
-titles = [f"{name}, {n}" for name in names for n in asked[:2]] + [""] * (len(rows) - 2 * len(names))
+titles = [f"{name} with {n}" for name in names for n in asked[:2]] + [""] * (len(rows) - 2 * len(names))
 viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles)
 
 # %% [markdown]
