@@ -63,7 +63,8 @@ def write(path, weights, config, told):
     """{name: array} as float16, with the model's config in the metadata. Raises ValueError for a number too large for it."""
     from safetensors.numpy import save
 
-    narrow = {name: np.asarray(to_numpy(array), order="C").astype(np.float16) for name, array in weights.items()}
+    with np.errstate(over="ignore"):  # said below, by name
+        narrow = {name: np.asarray(to_numpy(array), order="C").astype(np.float16) for name, array in weights.items()}
     lost = [name for name, array in narrow.items() if not np.isfinite(array).all()]
     if lost:
         raise ValueError(f"weights: {', '.join(lost[:5])} hold numbers that float16 has not")
