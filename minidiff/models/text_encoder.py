@@ -60,6 +60,17 @@ class TextEncoder(Layer):
 
         return (features, (features * share).sum(axis=1)), back
 
+    def words(self, ids):
+        """What each token is and where it stands, before it looks at any other. Nothing is kept.   ids (B, N) -> (B, N, D)
+
+        The embeddings, each of mean 0 and variance 1. They say no more of "red triangle" than of its two words, so a net that
+        reads them meets nothing new in a pair that the encoder never saw.
+        """
+        xp = xp_of(self.token_embedding.weight.value)
+        h = self.token_embedding.weight.value[xp.asarray(ids)] + self.position_embedding.weight.value[: ids.shape[1]]
+        h = h - h.mean(axis=-1, keepdims=True)
+        return h / xp.sqrt((h * h).mean(axis=-1, keepdims=True) + 1e-5)
+
     def seen(self, ids, xp):
         """Which tokens each token may look at, broadcastable to (B, heads, N, N)."""
         if self.config["causal"]:  # padding comes last, so no word ever sees it

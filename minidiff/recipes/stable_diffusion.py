@@ -1,4 +1,4 @@
-"""Recipe `stable_diffusion`: diffusion in the latents of an autoencoder, looking at a contrastively trained text encoder.
+"""Recipe `stable_diffusion`: diffusion in the latents of an autoencoder, with an eye on the words of a contrastive encoder.
 
 Rombach et al. 2022 (arXiv:2112.10752), in miniature.
 """
@@ -56,8 +56,11 @@ LOOK = [
 
 
 def encode_text(parts, texts):
-    """The context of texts: features of each token (n, tokens, FEATURES)."""
-    return parts["clip"].embed_texts(tokenizer.encode(texts))[0]
+    """The context of texts: what each token is and where (n, tokens, FEATURES), before the tokens are mixed.
+
+    The mixed features know only the pairs of training, and a "red triangle" among them looks like some other red thing.
+    """
+    return parts["clip"].text.words(tokenizer.encode(texts))
 
 
 def draw(parts, prompts, guidance, rng, steps=None, progress=False):
@@ -71,7 +74,7 @@ def draw(parts, prompts, guidance, rng, steps=None, progress=False):
 
 RECIPE = Recipe(
     "stable_diffusion",
-    "diffusion in latents, with cross-attention on a contrastive text encoder",
+    "diffusion in latents, with cross-attention on the words of a contrastive text encoder",
     (ClipStage(), AutoencoderStage(), LatentUNetStage()),
     minutes=12.0,
     draw=draw,

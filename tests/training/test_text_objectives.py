@@ -95,6 +95,17 @@ def test_a_causal_encoder_never_looks_ahead_and_the_other_never_at_padding():
         encoder.predict(np.zeros((2, 6), int))
 
 
+def test_words_before_they_are_mixed():
+    encoder, changed = text_encoder(), IDS.copy()
+    changed[1, 1] = 6
+    before, after = encoder.words(IDS), encoder.words(changed)
+    assert before.shape == (2, 5, 8)
+    assert ((before != after).any(axis=2) == (IDS != changed)).all()  # a word says nothing of its neighbours
+    assert (before[1, 1] != encoder.words(IDS[:, [0, 2, 1, 3, 4]])[1, 2]).any()  # but where it stands
+    np.testing.assert_allclose(before.mean(axis=2), 0, atol=1e-6)
+    np.testing.assert_allclose((before**2).mean(axis=2), 1, atol=1e-2)
+
+
 def test_hidden_words():
     objective, rng = MaskedWordLoss(mask_id=3, first_word=4, hide=0.3), Rng(0)
     ids = np.concatenate([np.tile([1], (4000, 1)), rng.integers(4, 30, size=(4000, 5)), np.tile([2, 0], (4000, 1))], axis=1)
