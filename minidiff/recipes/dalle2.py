@@ -22,7 +22,7 @@ class PriorStage(Stage):
     """Vectors of pictures out of noise, told of their captions."""
 
     name = "prior"
-    steps = 3000
+    steps = 700
     options = {"batch_size": 128, "lr": 1e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
@@ -40,7 +40,7 @@ class DecoderStage(Stage):
     """Pictures out of noise, told of their vectors; it sees no caption. It predicts x0, as the upsampler of `imagen` does."""
 
     name = "decoder"
-    steps = 5000
+    steps = 1500
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
@@ -101,7 +101,7 @@ RECIPE = Recipe(
     "dalle2",
     "a prior from texts to vectors of pictures, and a decoder from those to pictures",
     (ClipStage(), PriorStage(), DecoderStage()),
-    minutes=12.0,
+    minutes=5.0,
     draw=draw,
     guidance=GUIDANCE,
 )

@@ -22,9 +22,9 @@ from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
 from .text_to_image import KINDS, SHOWN
 
-SCHEDULE, PREDICTS, SIZE = Schedule.cosine(1000), "v", 16
+SCHEDULE, PREDICTS, SIZE = Schedule.cosine(1000), "x0", 16
 WEIGHTS = (0.0, 1.0, 2.0, 4.0)
-STEPS, SAMPLING_STEPS = 2000, 16
+STEPS, SAMPLING_STEPS = 1500, 16
 
 
 class ConditioningStage(Stage):
