@@ -20,7 +20,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, models, nn, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, models, nn, ops, sample, training, viz
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.rng import Rng
 
@@ -453,7 +453,7 @@ assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** Another way down: the mean of each 2 x 2 block. Write it with its backward.
 # Hint: `reshape` to (B, H / 2, 2, W / 2, 2, C); going back, each of the four pixels gets a quarter.
@@ -466,7 +466,7 @@ def mean_pool(x):
 if mean_pool(rng.standard_normal((1, 2, 2, 1))) is not None:
     x = rng.standard_normal((2, 4, 6, 3))
     gradcheck.check(mean_pool, x)
-    assert np.allclose(mean_pool(x)[0], ops.avg_pool(x)[0])
+    grading.same(mean_pool(x)[0], ops.avg_pool(x)[0], "y")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -493,7 +493,7 @@ def many_heads(q, k, v, heads):
 
 
 if many_heads(*qkv, 2) is not None:
-    assert np.allclose(many_heads(*qkv, 2), ops.attention(*qkv, heads=2)[0])
+    grading.same(many_heads(*qkv, 2), ops.attention(*qkv, heads=2)[0], "the answer of two heads")
     assert not np.allclose(many_heads(*qkv, 2), attention(*qkv)[0])
     print("exercise 3: right")
 

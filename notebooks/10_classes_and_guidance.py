@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, metrics, models, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, metrics, models, ops, sample, training, viz
 from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss, cfg
 from minidiff.diffusion.losses import drop_conditions
 from minidiff.rng import Rng
@@ -288,7 +288,7 @@ figure
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** Guidance as Stable Diffusion writes it: from the unconditional answer, go `scale` times the way to the
 # conditional one.
@@ -301,7 +301,8 @@ def by_scale(eps_without, eps_with, scale):
 
 a, b = rng.standard_normal((2, 3))
 if by_scale(a, b, 7.5) is not None:
-    assert np.allclose(by_scale(a, b, 7.5), 7.5 * b - 6.5 * a) and np.allclose(by_scale(a, b, 1.0), b)
+    grading.same(by_scale(a, b, 1.0), b, "the guided eps at scale 1")
+    grading.same(by_scale(a, b, 7.5), 7.5 * b - 6.5 * a, "the guided eps at scale 7.5")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -317,7 +318,7 @@ zeros = np.zeros(7, np.int64)
 if towards_and_away(exact, np.linspace(-3, 3, 7)[:, None], 300, zeros + 1, zeros, 1.0) is not None:
     x = np.linspace(-3, 3, 7)[:, None]
     expected = cfg(exact, zeros + 1, 1.0, null=zeros)(x, 300)[1]
-    assert np.allclose(towards_and_away(exact, x, 300, zeros + 1, zeros, 1.0), expected)
+    grading.same(towards_and_away(exact, x, 300, zeros + 1, zeros, 1.0), expected, "the guided eps", rtol=1e-5)
     print("exercise 2: right")
 
 # %% [markdown]
@@ -333,7 +334,7 @@ def same_contrast(guided, conditional):
 strong, plain = rng.standard_normal((2, 5, 8, 8, 1)) * np.array([3.0, 1.0]).reshape(2, 1, 1, 1, 1)
 if same_contrast(strong, plain) is not None:
     shrunk = same_contrast(strong, plain)
-    assert np.allclose(shrunk.std(axis=(1, 2, 3)), plain.std(axis=(1, 2, 3)))
+    grading.same(shrunk.std(axis=(1, 2, 3)), plain.std(axis=(1, 2, 3)), "each standard deviation", rtol=1e-5)
     assert np.allclose(shrunk[2] / strong[2], shrunk[2, 0, 0] / strong[2, 0, 0])  # the same factor at every pixel
     print("exercise 3: right")
 
@@ -349,5 +350,5 @@ def log_sure(x):
 
 if log_sure(grid) is not None:
     by_bayes = pair.log_prob(grid[:, None], cond=1) + np.log(0.5) - pair.log_prob(grid[:, None])
-    assert np.allclose(log_sure(grid), by_bayes)
+    grading.same(log_sure(grid), by_bayes, "log p(1 | x)", rtol=1e-5)
     print("exercise 4: right")

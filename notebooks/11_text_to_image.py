@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import gradcheck, models, nn, ops, sample, training, viz
+from minidiff import gradcheck, grading, models, nn, ops, sample, training, viz
 from minidiff.data import tokenizer
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from minidiff.models.clip import unit_vectors
@@ -459,7 +459,7 @@ print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), 
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** Captions differ in length, so short ones are filled up with padding that nobody may look at. From scores and
 # a mask (True where one may look), compute the attention weights.
@@ -490,7 +490,7 @@ def softmax_back(A, dA):
 if softmax_back(np.ones((1, 1, 1)), np.ones((1, 1, 1))) is not None:
     scores, dA = rng.standard_normal((2, 2, 3, 4))
     A, back = ops.softmax(scores)
-    assert np.allclose(softmax_back(A, dA), back(dA))
+    grading.same(softmax_back(A, dA), back(dA), "the gradient of the scores")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -521,5 +521,5 @@ x = Rng(8).standard_normal((24, 6))
 if away_from(nets["cross"], x, 500, CAPTIONS, CAPTIONS[::-1], 1.0) is not None:
     opposite = CAPTIONS[:, ::-1]  # red above blue: away from blue above red
     ours = away_from(nets["cross"], x, 500, CAPTIONS, opposite, 1.5)
-    assert np.allclose(ours, cfg(nets["cross"], CAPTIONS, 1.5, null=opposite)(x, 500)[1], atol=1e-4)
+    grading.same(ours, cfg(nets["cross"], CAPTIONS, 1.5, null=opposite)(x, 500)[1], "the guided eps", atol=1e-4)
     print("exercise 4: right")

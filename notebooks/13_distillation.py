@@ -22,7 +22,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, models, samplers, training, viz
+from minidiff import data, gradcheck, grading, models, samplers, training, viz
 from minidiff.diffusion import Denoiser, GaussianMixture, Schedule, SimpleLoss, spaced_steps
 from minidiff.rng import Rng
 from minidiff.training.distill import TwoStepLoss, progressive_distillation
@@ -356,7 +356,7 @@ viz.show_grid(pictures, columns=10, title="Rows: " + ",  ".join(f"{name} step{'s
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
 #
 # **Exercise 1.** From the target $\tilde x$ and $z_t$, compute the target for a network that predicts $v$.
 # Hint: from $\tilde x = a_t z_t - \sigma_t v$.
@@ -368,7 +368,7 @@ def v_target(goal, z, t):
 
 if v_target(goal, z_t, 700) is not None:
     made = Denoiser(lambda x, t, cond: v_target(goal, z_t, 700), schedule, "v")
-    assert np.allclose(made(z_t, 700)[0], goal)
+    grading.same(made(z_t, 700)[0], goal, "the x0 that your v leads to")
     print("exercise 1: right")
 
 # %% [markdown]
@@ -382,7 +382,7 @@ def calls(start, train_steps):
 
 
 if calls(64, 700) is not None:
-    assert (calls(64, 700), calls(2, 10), calls(1024, 1)) == (12600, 30, 30)
+    grading.same([calls(64, 700), calls(2, 10), calls(1024, 1)], [12600, 30, 30], "three counts")
     print("exercise 2: right")
 
 # %% [markdown]
@@ -397,7 +397,7 @@ def weighted_loss(v, goal, weight):
 
 if weighted_loss(z_t, goal, np.ones((500, 1))) is not None:
     some = np.random.default_rng(0).random((500, 1))
-    assert np.isclose(weighted_loss(z_t, goal, some)[0], (some * (z_t - goal) ** 2).mean())
+    grading.same(weighted_loss(z_t, goal, some)[0], (some * (z_t - goal) ** 2).mean(), "loss")
     gradcheck.check(lambda v: weighted_loss(v, goal, some), z_t)
     print("exercise 3: right")
 
@@ -415,5 +415,5 @@ if guided_target(expert, start, 500, asked, 0 * asked + 10, 1.0) is not None:
     from minidiff.diffusion import cfg
 
     ours = guided_target(expert, start, 500, asked, 0 * asked + 10, 1.5)
-    assert np.allclose(ours, cfg(expert, asked, 1.5)(start, 500)[1], atol=1e-4)
+    grading.same(ours, cfg(expert, asked, 1.5)(start, 500)[1], "the noise", atol=1e-4)
     print("exercise 4: right")
