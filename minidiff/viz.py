@@ -95,7 +95,8 @@ def show_grid(images, columns=None, titles=None, path=None, scale=None, title=No
     """Images side by side, a title above each if given.   ->   matplotlib Figure
 
     images (N, H, W, C) or (N, H, W); columns: default about as many as rows; titles: N strings, wrapped to fit
-    scale: size of an image in inches (default: from how many there are); title: over the whole; path: also written there
+    scale: size of an image in inches (default: from how many there are); title: over the whole, wrapped too; path: also
+    written there
     """
     images = _batch(images)
     n, height, width, _ = images.shape
@@ -108,7 +109,9 @@ def show_grid(images, columns=None, titles=None, path=None, scale=None, title=No
     titles = [textwrap.fill(str(t), max(8, int(wide / 0.075))) for t in titles] if titles is not None else [""] * n
     lines = [max(len(t.splitlines()) for t in titles[row * columns :][:columns]) for row in range(rows)]
     above = [0.16 * count + 0.08 * (count > 0) for count in lines]  # inches, for the titles of a row
-    top = np.cumsum([0.36 if title else 0.05] + [high + room for room in above])  # of each row, and the end of the last
+    title = textwrap.fill(title, max(12, int(columns * wide / 0.094))) if title else ""
+    head = 0.17 + 0.19 * len(title.splitlines()) if title else 0.05
+    top = np.cumsum([head] + [high + room for room in above])  # of each row, and the end of the last
     figure_width, figure_height, gap = columns * wide + 0.1, top[-1] + 0.05, 0.03
     figure = new_figure(figure_width, figure_height)
     for i, image in enumerate(images):
