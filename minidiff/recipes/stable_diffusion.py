@@ -15,7 +15,7 @@ from .stage import Recipe, Stage
 
 LATENT = (8, 8, 4)
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
-STEPS, GUIDANCE = 16, 2.0
+STEPS, GUIDANCE = 16, 3.0
 KINDS = ("single", "position", "position", "relation", "count")  # a place is the hardest to learn
 
 
@@ -76,7 +76,7 @@ RECIPE = Recipe(
     "stable_diffusion",
     "diffusion in latents, with cross-attention on the words of a contrastive text encoder",
     (ClipStage(), AutoencoderStage(), LatentUNetStage()),
-    minutes=12.0,
+    minutes=8.0,
     draw=draw,
     guidance=GUIDANCE,
 )
