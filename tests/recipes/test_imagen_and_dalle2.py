@@ -89,3 +89,13 @@ def test_variations_come_from_the_vector_alone(tiny):
     others = dalle2.variations(tiny.parts, images, 1.0, Rng(0), steps=2)
     np.testing.assert_array_equal(others, dalle2.decode(tiny.parts, vectors, 1.0, Rng(0), steps=2))
     assert others.shape == images.shape
+
+
+@pytest.mark.parametrize("name", ["imagen", "dalle2"])
+def test_what_ships_is_small_and_has_a_card(name):
+    recipe = recipes.find(name)
+    paths = [pretrained.path_of(recipe, stage) for stage in recipe.stages]
+    assert sum(path.stat().st_size for path in paths) < 2.8e6
+    card, parts = (pretrained.FOLDER / name / "README.md").read_text(encoding="utf-8"), pretrained.shipped(name)
+    for stage, path in zip(recipe.stages, paths, strict=True):
+        assert path.name in card and f"{parts[stage.name].size():,}" in card
