@@ -15,7 +15,7 @@ from .stage import Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
 SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
-PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
+PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 2.0
 
 
 class PriorStage(Stage):

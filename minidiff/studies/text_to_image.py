@@ -48,10 +48,10 @@ def run(options):
 
 
 def vary(system, options):
-    """Rows of how well variations of pictures of one thing agree with them, at the system's own guidance weight."""
+    """Rows of how well variations of pictures of one thing agree with them, at guidance weight 1."""
     from ..recipes.dalle2 import variations
 
-    n, weight, kept = options.size(200, 10), system.recipe.guidance, {}
+    n, weight, kept = options.size(200, 10), 1.0, {}
     images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
     full = [max(reading.captions(), key=len) for reading in checker.read(images)]
     things = [reading.things[0] for reading in checker.read(images)]
