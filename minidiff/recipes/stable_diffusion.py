@@ -23,7 +23,7 @@ class LatentUNetStage(Stage):
     """Noise out of latents, with an eye on the caption where they are 4 x 4: there attention costs little."""
 
     name = "unet"
-    steps = 3000
+    steps = 5000
     options = {"batch_size": 24, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
@@ -76,7 +76,7 @@ RECIPE = Recipe(
     "stable_diffusion",
     "diffusion in latents, with cross-attention on the words of a contrastive text encoder",
     (ClipStage(), AutoencoderStage(), LatentUNetStage()),
-    minutes=8.0,
+    minutes=11.0,
     draw=draw,
     guidance=GUIDANCE,
 )
