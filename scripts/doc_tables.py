@@ -10,7 +10,8 @@ A table stands below a comment that says how it is made, up to the next empty li
     <!-- samplers.csv | rows sampler | columns steps | value frechet | where data=digits | format .2f -->
 
 rows, columns: what names them; value: what is in a cell, with its standard error where there is one. Several values, and no
-columns, make a column each. as: other names for these, "a, b". Cells without a measurement are empty.
+columns, make a column each. as: other names for these, "a, b". where: "key=value and key=value". Cells without a measurement
+are empty.
 """
 
 import json
@@ -28,7 +29,7 @@ def render(spec, folder):
     """The lines of a table from the text of its comment."""
     name, *parts = [part.strip() for part in spec.split("|")]
     options = dict(part.split(maxsplit=1) for part in parts)
-    wanted = [condition.split("=") for condition in options.get("where", "").split(",") if condition]
+    wanted = [condition.split("=") for condition in options.get("where", "").split(" and ") if condition]
     rows = [row for row in read(folder / name) if all(str(row.get(key)) == value for key, value in wanted)]
     key, column, values = options["rows"], options.get("columns"), options["value"].split(", ")
     rows = [row for row in rows if column is None or row[column] is not None]
