@@ -31,13 +31,15 @@ def draw(found, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(found), figsize=(4 * len(found), 3.6), constrained_layout=True)
-    for panel, (what, lines) in zip(panels, found.items(), strict=True):
+    figure, panels = plt.subplots(2, 2, figsize=(9, 6.4), constrained_layout=True)
+    for panel, (what, lines) in zip(panels.flat, found.items(), strict=True):
         panel.plot(lines["x"], lines["ours"], "o-", color="#b5451b", label="minidiff")
         panel.plot(lines["x"], lines["theirs"], "s--", color="#28536b", label="torch (faster layout)")
         panel.set(xlabel=what, ylabel="training step, ms", ylim=(0, None))
+        if what == "threads":
+            panel.set_xticks(lines["x"])
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False)
+    panels.flat[0].legend(frameon=False)
     figure.suptitle(", ".join(f"{key} {value}" for key, value in BASE.items()) + ", one of them varied")
     figure.savefig(path, dpi=130)
 
