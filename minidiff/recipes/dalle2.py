@@ -10,8 +10,8 @@ from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
 from ..models import EmbeddingUNet, Prior, TextCondition
 from ..samplers import sample
 from .clip import FEATURES, SIZE, ClipStage
-from .imagen import BLOCKS, KINDS, LOOK, QUANTILE
-from .stage import Recipe, Stage
+from .imagen import BLOCKS, KINDS, QUANTILE
+from .stage import LOOK, Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
 SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it

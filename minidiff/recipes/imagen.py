@@ -11,7 +11,7 @@ from ..models import LowResolution, SuperResolutionUNet, TextCondition, TextUNet
 from ..ops import avg_pool
 from ..samplers import sample
 from .language import FEATURES, LanguageStage
-from .stage import Recipe, Stage
+from .stage import LOOK, Recipe, Stage
 
 SMALL, SIZE = 16, 32
 KINDS = ("single", "position", "position", "relation", "relation", "count")  # what asks for most is practised most
@@ -75,14 +75,6 @@ class UpsamplerStage(Stage):
 
     def sample(self, model, parts, rng):
         return enlarge({**parts, "upsampler": model}, captioned_shapes(len(LOOK), SMALL, rng)[0], LOOK, rng)
-
-
-LOOK = [
-    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
-    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
-    "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
-    "three small circles",
-]  # fmt: skip
 
 
 def encode_text(parts, texts):

@@ -11,7 +11,7 @@ from ..models import UNet2DConditionModel
 from ..samplers import sample
 from .autoencoder import SIZE, AutoencoderStage
 from .clip import FEATURES, ClipStage
-from .stage import Recipe, Stage
+from .stage import LOOK, Recipe, Stage
 
 LATENT = (8, 8, 4)
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
@@ -45,14 +45,6 @@ class LatentUNetStage(Stage):
 
     def sample(self, model, parts, rng):
         return draw({**parts, "unet": model}, LOOK, GUIDANCE, rng)
-
-
-LOOK = [
-    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
-    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
-    "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
-    "three small circles",
-]  # fmt: skip
 
 
 def encode_text(parts, texts):

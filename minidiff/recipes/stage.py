@@ -8,6 +8,12 @@ import numpy as np
 from ..training import Trainer
 
 WEIGHTS, DATA = 0, 4  # streams of the seed; the Trainer has 1, 2 and 3
+LOOK = (  # drawn while a system trains, and wherever systems stand side by side: seen pairs, held-out ones, two and more things
+    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
+    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
+    "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
+    "three small circles",
+)  # fmt: skip
 
 
 class Stage:

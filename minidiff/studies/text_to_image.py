@@ -12,6 +12,7 @@ from ..data import captioned_shapes, checker
 from ..data.captions import Caption, Phrase
 from ..recipes import SYSTEMS, find, load, test_prompts
 from ..recipes.pretrained import is_shipped
+from ..recipes.stage import LOOK
 from ..rng import Rng
 from .plot import colour, curves, finish, panels, side_by_side
 from .table import over_seeds
@@ -19,11 +20,7 @@ from .table import over_seeds
 WEIGHTS = (0.0, 2.0, 4.0)
 ONE, TWO = ("single", "position"), ("relation",)
 KINDS = {"seen": (False, ONE), "held out": (True, ONE), "relation": (False, TWO)}  # name: held out or not, kinds of caption
-SHOWN = (
-    "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
-    "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
-    "a red circle above a blue square", "a large green triangle left of a small red circle",
-)  # fmt: skip
+SHOWN = LOOK[:10]  # without the counts
 
 
 def run(options):
