@@ -3,14 +3,13 @@
 import time
 from pathlib import Path
 
-from ..backend import to_numpy
 from ..data import checker
 from ..data.captions import parse
-from ..rng import Rng
+from . import device
 
 TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "schedule", "T", "predicts",
                "checkpoint_every", "sample_every", "assignments", "overwrite")  # fmt: skip
-SAMPLE_FLAGS = ("class_", "frugal", "negative", "sampler", "eta", "spacing", "clip")
+SAMPLE_FLAGS = ("class_", "frugal", "negative", "sampler", "eta", "spacing", "clip", "eager", "tf32")
 
 
 def train_recipe(arguments):
@@ -19,13 +18,12 @@ def train_recipe(arguments):
 
     recipe = recipes.find(arguments.recipe)
     refuse(arguments, TRAIN_FLAGS, "--recipe", {"start_from": "from", "assignments": "set"})
-    if arguments.device != "cpu":
-        raise ValueError(f"--device: got {arguments.device}, expected cpu with --recipe")
     folder = Path(arguments.out or Path("runs") / recipe.name)
     start = time.perf_counter()
     print(f"{recipe.name}: {recipe.summary}; into {folder}")
     recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
-                  resume=arguments.resume, progress=not arguments.no_progress)  # fmt: skip
+                  resume=arguments.resume, device=arguments.device, progress=not arguments.no_progress,
+                  **device.options(arguments))  # fmt: skip
     print(f"done in {(time.perf_counter() - start) / 60:.1f} minutes")
     if recipe.draw is not None:
         print(f'next: minidiff sample {folder} --system {recipe.name} --prompt "a large red circle on the left"')
@@ -38,18 +36,15 @@ def sample_prompt(arguments):
     prompt = " ".join(arguments.prompt.split())
     parse(prompt)  # before anything is opened
     refuse(arguments, SAMPLE_FLAGS, "a text-to-image system of ours", {"class_": "class"})
-    if arguments.device != "cpu":
-        raise ValueError(f"--device: got {arguments.device}, expected cpu for a text-to-image system of ours")
     n = 1 if arguments.count is None else arguments.count
     if n < 1:
         raise ValueError(f"--count: got {n}, expected at least 1")
     out = Path(arguments.out or "samples.png")
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png")
-    system = recipes.load(arguments.system, arguments.run_folder)
+    system = recipes.load(arguments.system, arguments.run_folder, arguments.device)
     guidance = system.recipe.guidance if arguments.guidance is None else arguments.guidance
-    images = system.draw([prompt] * n, guidance, Rng(arguments.seed), arguments.steps, progress=not arguments.no_progress)
-    images = to_numpy(images)
+    images = system.draw([prompt] * n, guidance, arguments.seed, arguments.steps, progress=not arguments.no_progress)
     viz.save_png(images[0] if n == 1 else images, out)
     print(f"{out}: {n} of {prompt!r} by {system.recipe.name}, guidance {guidance:g}, seed {arguments.seed}")
     for i, reading in enumerate(checker.read(images)):

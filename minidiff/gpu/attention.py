@@ -12,11 +12,13 @@ ROWS = 4  # rows a block, one warp each
 
 
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
-    """Fast version of `ops.attention`, without mask and bias."""
-    if mask is not None or bias is not None or not fits(q, k, v) or not q.ndim == k.ndim == v.ndim == 3:
+    """Fast version of `ops.attention`, without bias."""
+    if bias is not None or not fits(q, k, v) or not q.ndim == k.ndim == v.ndim == 3:
         return NotImplemented
     (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
     if k.shape != (B, M, D) or v.shape[:2] != (B, M) or type(heads) is not int or heads < 1 or D % heads or E % heads:
+        return NotImplemented
+    if mask is not None and mask.ndim > 4:
         return NotImplemented
     xp, scale = xp_of(q, k, v), np.float32(1.0 / math.sqrt(D // heads) if scale is None else scale)
 
@@ -34,9 +36,12 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
 
     qh, kh, vh = split(q), split(k), split(v)
     weights = matmul(qh, kh.transpose(0, 2, 1))  # (B h, N, M): scores, until the next line
+    if mask is not None:
+        seen = xp.broadcast_to(xp.asarray(mask), (B, heads, N, M)).reshape(weights.shape)
+        weights = xp.where(seen, weights, np.float32(-np.inf))
     softmax("softmax_forward", weights)
 
-    def back(dy):  # saved: q, k, v, weights
+    def back(dy):  # saved: q, k, v, weights. A masked score has weight 0, so nothing flows through it
         dyh = split(dy)
         dscores = matmul(dyh, vh.transpose(0, 2, 1))  # dweights, until the next line
         softmax("softmax_backward", weights, dscores)

@@ -1,10 +1,9 @@
-"""A Trainer's step on the device: nothing is uploaded but the batch indices, nothing waits, and a CUDA graph holds it all."""
+"""A Trainer's step on the device: nothing is uploaded but what the Trainer names, nothing waits, a CUDA graph holds it all."""
 
 import numpy as np
 
 from ..nn import training as dropout_from
 from ..rng import Rng
-from ..training.arguments import each
 from ..training.trainer import DROPOUT, NOISE
 from .optimizer import Update
 from .recorder import Recorded
@@ -29,7 +28,8 @@ class TrainingStep:
     def __call__(self):
         if self.place != self._place() or self.update.taken == self.update.rows:
             self._begin()
-        self.index.set(self.trainer.batch_indices(self.trainer.done))
+        for place, array in zip(self.inputs, self.trainer.uploads(self.trainer.done), strict=True):
+            place.set(array)
         self.update.count()
         self.recorded()
         self.place = self._place(ahead=1)
@@ -40,7 +40,7 @@ class TrainingStep:
         t, xp = self.trainer, self.trainer.xp
         last = max(t.steps, t.done + SPARE)
         self.update = Update(t.optimizer, t.ema, [t.rate(k) for k in range(t.done, last)], t.grad_clip)
-        self.index = xp.zeros(t.batch_size, dtype=np.int64)
+        self.inputs = [xp.zeros(a.shape, a.dtype) for a in t.uploads(t.done)]
         self.noise, self.dropout = (
             Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (NOISE, DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
@@ -50,7 +50,7 @@ class TrainingStep:
     def _step(self):
         """What is recorded."""
         trainer = self.trainer
-        x0, cond = trainer.images[self.index], each(trainer.labels, lambda a: a[self.index])
+        x0, cond = trainer.batch_of(*self.inputs)
         trainer.arena.grads.fill(0)
         with dropout_from(self.dropout.at()):
             loss, back = trainer.objective(trainer.model, x0, self.noise.at(), cond)

@@ -7,7 +7,7 @@ UNet2DConditionModel; the layouts are ours (channels last).
 from typing import Any, NamedTuple
 
 from .. import ops
-from ..backend import xp_of
+from ..backend import to_device, xp_of
 from ..nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
 from ..ops.named import activation
 from ..rng import as_rng
@@ -202,6 +202,12 @@ class UNet2DConditionModel(Layer):
             return dlabels if kind in ("identity", "projection", "simple_projection") else None
 
         return h, back
+
+    def to(self, device):
+        """Move every parameter, and the empty text, to "cpu" or "cuda", in place; returns the layer itself."""
+        if self.null_context is not None:
+            self.null_context = to_device(self.null_context, device)
+        return super().to(device)
 
     def null_cond(self, cond):
         """The empty text for each of `cond`; None where nobody has said what it is."""

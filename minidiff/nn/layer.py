@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 
-from ..backend import to_device, xp_of
+from ..backend import device_of, to_device, xp_of
 
 _mode = threading.local()  # a thread has its own mode, so one may sample while another trains
 
@@ -162,6 +162,11 @@ class Layer:
         for param in self.parameters().values():
             param.value = param.value.astype(dtype)
         return self
+
+    @property
+    def device(self):
+        """Where the parameters lie: "cpu" or "cuda"."""
+        return device_of(next(iter(self.parameters().values())).value)
 
     def to(self, device):
         """Move every parameter to "cpu" or "cuda", in place; returns the layer itself."""

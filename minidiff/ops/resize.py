@@ -20,6 +20,7 @@ def resize_nearest(x, height, width):
         take_rows = (rows[:, None] == xp.arange(H)).astype(dy.dtype)  # (height, H)
         take_cols = (cols[:, None] == xp.arange(W)).astype(dy.dtype)  # (width, W)
         tall = xp.tensordot(take_rows, dy, ((0,), (1,)))  # (H, B, width, C)
-        return xp.tensordot(take_cols, tall, ((0,), (2,))).transpose(2, 1, 0, 3)  # (W, H, B, C) -> (B, H, W, C)
+        dx = xp.tensordot(take_cols, tall, ((0,), (2,)))  # (W, H, B, C)
+        return xp.ascontiguousarray(dx.transpose(2, 1, 0, 3))  # the layers before it are fastest on rows in order
 
-    return x[:, rows][:, :, cols], back
+    return xp.take(xp.take(x, rows, axis=1), cols, axis=2), back

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import ops
+from ..backend import to_device, to_numpy
 from ..data import captioned_shapes
 from ..models import AutoencoderKL
 from ..rng import Rng
@@ -58,16 +59,17 @@ class AutoencoderStage(Stage):
     def objective(self, parts):
         return AutoencoderLoss()
 
-    def batch(self, rng, n, parts):
-        return captioned_shapes(n, SIZE, rng)[0], None
+    def examples(self, rng, n):
+        return (captioned_shapes(n, SIZE, rng)[0],)
 
     def finish(self, model, parts):
-        latents = model.to_latent(captioned_shapes(512, SIZE, Rng(0, stream=5))[0])
+        images = captioned_shapes(512, SIZE, Rng(0, stream=5))[0]
+        latents = model.to_latent(to_device(images, model.device))
         model.config["scaling_factor"] *= float(1 / latents.std())
 
     def sample(self, model, parts, rng):
-        images, _ = captioned_shapes(16, SIZE, rng)
-        return np.stack(pairs(images, model.predict(images)))
+        images, _ = captioned_shapes(16, SIZE, 0)
+        return np.stack(pairs(images, to_numpy(model.predict(to_device(images, model.device)))))
 
 
 def pairs(images, others):

@@ -22,7 +22,7 @@ class ClipStage(Stage):
     def objective(self, parts):
         return ContrastiveLoss()
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SIZE, rng)
         return images, tokenizer.encode(captions)
 

@@ -5,6 +5,7 @@ Ramesh et al. 2022 (arXiv:2204.06125), in miniature.
 
 import math
 
+from ..backend import xp_of
 from ..data import captioned_shapes, tokenizer
 from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
 from ..models import EmbeddingUNet, Prior, TextCondition
@@ -31,9 +32,12 @@ class PriorStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        return encode_images(parts, images), encode_text(parts, captions)
+        return images, tokenizer.encode(captions)
+
+    def prepare(self, parts, images, ids):
+        return encode_images(parts, images), encode_ids(parts, ids)
 
 
 class DecoderStage(Stage):
@@ -50,8 +54,10 @@ class DecoderStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
 
-    def batch(self, rng, n, parts):
-        images, _ = captioned_shapes(n, SIZE, rng, kinds=KINDS)
+    def examples(self, rng, n):
+        return (captioned_shapes(n, SIZE, rng, kinds=KINDS)[0],)
+
+    def prepare(self, parts, images):
         return images, encode_images(parts, images)
 
     def sample(self, model, parts, rng):
@@ -65,9 +71,13 @@ def encode_images(parts, images):
 
 def encode_text(parts, texts):
     """What the prior is told of texts: features of each token, which of them are there, and the vector of the whole."""
-    ids = tokenizer.encode(texts)
+    return encode_ids(parts, tokenizer.encode(texts))
+
+
+def encode_ids(parts, ids):
+    """`encode_text` of the texts' numbers (n, tokens)."""
     features, vectors = parts["clip"].embed_texts(ids)
-    return TextCondition(features, ids != tokenizer.PAD, vectors * SCALE)
+    return TextCondition(features, xp_of(features).asarray(ids) != tokenizer.PAD, vectors * SCALE)
 
 
 def imagine(parts, prompts, guidance, rng, steps=None, progress=False):

@@ -5,6 +5,7 @@ Saharia et al. 2022 (arXiv:2205.11487), in miniature.
 
 import numpy as np
 
+from ..backend import to_device, xp_of
 from ..data import captioned_shapes, tokenizer
 from ..diffusion import CascadeLoss, Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold, noised_low
 from ..models import LowResolution, SuperResolutionUNet, TextCondition, TextUNet
@@ -43,9 +44,12 @@ class BaseStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SMALL, rng, kinds=KINDS)
-        return images, encode_text(parts, captions)
+        return images, tokenizer.encode(captions)
+
+    def prepare(self, parts, images, ids):
+        return images, encode_ids(parts, ids)
 
     def sample(self, model, parts, rng):
         return draw_small({**parts, "base": model}, LOOK, GUIDANCE, rng)
@@ -68,20 +72,29 @@ class UpsamplerStage(Stage):
     def objective(self, parts):
         return CascadeLoss(SCHEDULE, "x0", highest=0.4, cond_dropout=0.1)
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        context, mask, _ = encode_text(parts, captions)
-        return images, LowResolution(avg_pool(images, SIZE // SMALL)[0], np.zeros(n, np.int64), context, mask)
+        return images, tokenizer.encode(captions)
+
+    def prepare(self, parts, images, ids):
+        context, mask, _ = encode_ids(parts, ids)
+        level = xp_of(images).zeros(len(images), np.int64)
+        return images, LowResolution(avg_pool(images, SIZE // SMALL)[0], level, context, mask)
 
     def sample(self, model, parts, rng):
-        return enlarge({**parts, "upsampler": model}, captioned_shapes(len(LOOK), SMALL, rng)[0], LOOK, rng)
+        images, captions = captioned_shapes(len(LOOK), SMALL, 0)
+        return enlarge({**parts, "upsampler": model}, to_device(images, model.device), captions, rng)
 
 
 def encode_text(parts, texts):
     """What a net is told of texts: features of each token (n, tokens, FEATURES), which of them are there, and their mean."""
-    ids = tokenizer.encode(texts)
+    return encode_ids(parts, tokenizer.encode(texts))
+
+
+def encode_ids(parts, ids):
+    """`encode_text` of the texts' numbers (n, tokens)."""
     features, pooled = parts["language"].encoder.predict(ids)
-    return TextCondition(features, ids != tokenizer.PAD, pooled)
+    return TextCondition(features, xp_of(features).asarray(ids) != tokenizer.PAD, pooled)
 
 
 def draw_small(parts, prompts, guidance, rng, steps=None, progress=False):

@@ -23,9 +23,9 @@ class LanguageStage(Stage):
     def objective(self, parts):
         return MaskedWordLoss(tokenizer.MASK)
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         _, captions = draw_scenes(n, rng)
-        return tokenizer.encode([str(caption) for caption in captions]), None
+        return (tokenizer.encode([str(caption) for caption in captions]),)
 
 
 RECIPE = Recipe("language", "a text encoder trained to guess hidden words", (LanguageStage(),), minutes=1.0)

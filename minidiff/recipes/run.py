@@ -6,16 +6,17 @@ from ..rng import Rng
 from ..training import checkpoint
 from ..training.trainer import FILE
 from .registry import find
-from .stage import DATA, WEIGHTS, StageTrainer
+from .stage import WEIGHTS, StageTrainer
 
 
-def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, progress=True, say=print):
+def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, device="cpu", progress=True, say=print, **options):
     """Train every stage of a recipe.   -> {stage name: its net, with the averaged weights}
 
     folder    gets a folder for each stage, with its checkpoint, log.csv and pictures
     minutes   about how long the whole may take on two quiet cores: the steps of all stages are scaled by it
     steps     of every stage, in place of its own number
     resume    go on with what is in the folder: a finished stage is taken as it is, an unfinished one continued
+    device    "cpu" or "cuda"; options: graph and tf32, as the Trainer takes them
     say       called with a line of text where a stage begins and ends
 
     Raises ValueError for an unknown name, for both minutes and steps, and for a folder that holds a run already.
@@ -32,7 +33,7 @@ def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, progr
     parts = {}
     for i, stage in enumerate(recipe.stages):
         count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))
-        trainer = stage_trainer(recipe, stage, parts, seed, count, folder / stage.name)
+        trainer = stage_trainer(recipe, stage, parts, seed, count, folder / stage.name, device, **options)
         if resume and stage.name in held:
             trainer.resume()
         say(f"{i + 1}/{len(recipe.stages)}  {stage.name}: {trainer.model.size():,} parameters, step {trainer.done} of {count}")
@@ -44,19 +45,16 @@ def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, progr
     return parts
 
 
-def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None):
-    """The Trainer of one stage.   parts: the nets of the stages before"""
+def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device="cpu", **options):
+    """The Trainer of one stage.   parts: the nets of the stages before, on the same device"""
     steps = steps or stage.steps
-    model = stage.model(Rng(seed, WEIGHTS), parts)
-    batch_size = stage.options.get("batch_size", 64)
+    model = stage.model(Rng(seed, WEIGHTS), parts).to(device)
     pictures = {}
     if stage.sample is not None:
         pictures = {"sample": lambda trainer: stage.sample(trainer.model, parts, trainer.sampling_rng()), "sample_every": 500}
-    options = {"warmup": min(100, steps // 10), "checkpoint_every": 250, **pictures, **stage.options}
-    return StageTrainer(
-        model, stage.objective(parts), lambda k: stage.batch(Rng(seed, DATA, k), batch_size, parts),
-        steps=steps, seed=seed, folder=folder, config={"recipe": recipe.name, "stage": stage.name}, **options,
-    )  # fmt: skip
+    options = {"warmup": min(100, steps // 10), "checkpoint_every": 250, **pictures, **stage.options, **options}
+    config = {"recipe": recipe.name, "stage": stage.name}
+    return StageTrainer(stage, model, parts, steps=steps, seed=seed, folder=folder, config=config, **options)
 
 
 def finished(stage, model, weights, parts):

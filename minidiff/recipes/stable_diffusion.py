@@ -39,9 +39,12 @@ class LatentUNetStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        return parts["autoencoder"].to_latent(images), encode_text(parts, captions)
+        return images, tokenizer.encode(captions)
+
+    def prepare(self, parts, images, ids):
+        return parts["autoencoder"].to_latent(images), parts["clip"].text.words(ids)
 
     def sample(self, model, parts, rng):
         return draw({**parts, "unet": model}, LOOK, GUIDANCE, rng)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..rng import Rng
 from ..training import Trainer
 
 WEIGHTS, DATA = 0, 4  # streams of the seed; the Trainer has 1, 2 and 3
@@ -40,9 +41,17 @@ class Stage:
         """The loss: objective(model, x0, rng, cond) -> (loss, back)."""
         raise NotImplementedError(f"stage {self.name} has no objective")
 
+    def examples(self, rng, n):
+        """n examples, a pure function of rng.   -> a tuple of arrays on the host: pictures, captions as numbers, ..."""
+        raise NotImplementedError(f"stage {self.name} has no examples")
+
+    def prepare(self, parts, *examples):
+        """What the objective takes, of examples that have been brought to the nets' device.   -> x0, cond"""
+        return examples if len(examples) == 2 else (*examples, None)
+
     def batch(self, rng, n, parts):
-        """n examples, a pure function of rng.   -> x0, cond as the objective takes them"""
-        raise NotImplementedError(f"stage {self.name} has no batch")
+        """n examples as the objective takes them, on the host.   -> x0, cond"""
+        return self.prepare(parts, *self.examples(rng, n))
 
     def finish(self, model, parts):
         """Called once with the trained weights in the model, for what is measured afterwards and kept in model.config."""
@@ -66,12 +75,16 @@ class Recipe:
 
 
 class StageTrainer(Trainer):
-    """A Trainer whose step k learns from what batch(k) makes, in place of a fixed set of images."""
+    """A Trainer that learns from new examples in every step, in place of a fixed set of images."""
 
-    def __init__(self, model, objective, make_batch, **options):
-        self.make_batch = make_batch
-        super().__init__(model, objective, np.zeros((1, 1), np.float32), **options)
+    def __init__(self, stage, model, parts, **options):
+        self.stage, self.parts = stage, parts
+        super().__init__(model, stage.objective(parts), np.zeros((1, 1), np.float32), **options)
 
-    def batch(self, k):
-        """What step k (from 0) trains on.   -> x0, cond"""
-        return self.make_batch(k)
+    def uploads(self, k):
+        """The examples of step k (from 0), drawn on the host."""
+        return self.stage.examples(Rng(self.seed, DATA, k), self.batch_size)
+
+    def batch_of(self, *examples):
+        """-> x0, cond"""
+        return self.stage.prepare(self.parts, *examples)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backend import module_of, to_numpy
 from ..data import checker
 from ..data.captioned import draw_scenes
 from ..data.captions import is_held_out, parse
@@ -18,7 +19,7 @@ BATCH = 100  # pictures drawn at a time
 class System:
     """`system.draw(prompts)` -> images. Made by `load`.
 
-    recipe   its Recipe; parts: {stage name: net}
+    recipe   its Recipe; parts: {stage name: net}, all on one device
     """
 
     def __init__(self, recipe, parts):
@@ -34,21 +35,32 @@ class System:
         for prompt in prompts:
             parse(prompt)
         guidance = self.recipe.guidance if guidance is None else guidance
-        rng, images = as_rng(rng), []
+        rng, images = as_rng(rng, module_of(self.device)), []
         for start in range(0, len(prompts), BATCH):
             part = prompts[start : start + BATCH]
-            images.append(self.recipe.draw(self.parts, part, guidance, rng, steps=steps, progress=progress))
+            images.append(to_numpy(self.recipe.draw(self.parts, part, guidance, rng, steps=steps, progress=progress)))
         return np.concatenate(images)
+
+    @property
+    def device(self):
+        """Where the nets are: "cpu" or "cuda"."""
+        return next(iter(self.parts.values())).device
+
+    def to(self, device):
+        """Move all nets to "cpu" or "cuda".   -> the system itself"""
+        for net in self.parts.values():
+            net.to(device)
+        return self
 
     def obeyed(self, prompts, guidance=None, rng=None, steps=None):
         """Draw each prompt once and read the pictures.   -> bool (n,): which prompts hold exactly"""
         return checker.check(self.draw(prompts, guidance, rng, steps), prompts)
 
 
-def load(name, folder=None):
-    """The system of this name, from the files that ship with minidiff, or from a run's folder.   -> System"""
+def load(name, folder=None, device="cpu"):
+    """The system of this name, from the files that ship with minidiff, or from a run's folder, on a device.   -> System"""
     recipe = find(name, SYSTEMS)
-    return System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder)))
+    return System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder))).to(device)
 
 
 def test_prompts(n, held_out=False, kinds=("single", "position"), seed=0):

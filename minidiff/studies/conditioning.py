@@ -43,14 +43,16 @@ class ConditioningStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
 
-    def batch(self, rng, n, parts):
+    def examples(self, rng, n):
         images, captions = captioned_shapes(n, SIZE, rng)
-        return images, told(parts["clip"], captions)
+        return images, tokenizer.encode(captions)
+
+    def prepare(self, parts, images, ids):
+        return images, told(parts["clip"], ids)
 
 
-def told(clip, texts):
+def told(clip, ids):
     """Features of each token, which of them are there, and the vector of the whole, of about unit variance."""
-    ids = tokenizer.encode(texts)
     features, vectors = clip.embed_texts(ids)
     return TextCondition(features, ids != tokenizer.PAD, vectors * np.float32(vectors.shape[1] ** 0.5))
 
@@ -63,7 +65,7 @@ def run(options):
         denoiser = Denoiser(model, SCHEDULE, PREDICTS)
 
         def pictures_of(prompts, weight, seed, denoiser=denoiser):
-            guided = cfg(denoiser, told(parts["clip"], prompts), weight)
+            guided = cfg(denoiser, told(parts["clip"], tokenizer.encode(prompts)), weight)
             steps = options.size(SAMPLING_STEPS, 2)
             return sample("dpmpp_2m", guided, (len(prompts), SIZE, SIZE, 3), steps=steps, rng=seed)
 

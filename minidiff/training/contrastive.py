@@ -19,7 +19,7 @@ def contrastive_loss(images, texts, log_scale):
     xp, B = xp_of(images, texts), len(images)
     held = log_scale.clip(None, LARGEST_SCALE)
     scale, inside = xp.exp(held), (log_scale <= LARGEST_SCALE).astype(images.dtype)
-    products = images @ texts.T  # (B, B)
+    products, back_products = ops.linear(images, xp.ascontiguousarray(texts.T))  # (B, B)
     own = xp.arange(B)
     by_image, back_image = ops.cross_entropy(products * scale, own)
     by_text, back_text = ops.cross_entropy(products.T * scale, own)
@@ -28,7 +28,8 @@ def contrastive_loss(images, texts, log_scale):
         dlogits = back_image(0.5 * dloss) + back_text(0.5 * dloss).T
         dproducts = dlogits * scale
         dscale = (dlogits * products).sum() * scale * inside
-        return dproducts @ texts, dproducts.T @ images, dscale
+        dimages, dtexts = back_products(dproducts)
+        return dimages, dtexts.T, dscale
 
     return 0.5 * (by_image + by_text), back
 

@@ -17,6 +17,8 @@ class MaskedWordLoss:
     mask_id     number of the mask; words have the numbers from `first_word` on, below are marks that are never hidden
     """
 
+    recordable = False  # how many words are hidden, hence an array's shape, changes from step to step
+
     def __init__(self, mask_id=3, first_word=4, hide=0.3):
         if not 0 < hide <= 1:
             raise ValueError(f"hide: got {hide}, expected a share above 0, at most 1")

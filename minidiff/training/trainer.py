@@ -140,10 +140,17 @@ class Trainer:
         """Which examples step k (from 0) trains on.   -> int64 (B,), on the host"""
         return batch_indices(len(self.images), self.batch_size, k, self.seed)
 
+    def uploads(self, k):
+        """What step k (from 0) has to bring to the device.   -> a tuple of arrays on the host"""
+        return (self.batch_indices(k),)
+
+    def batch_of(self, index):
+        """What a step trains on, of its uploads on the device.   -> images (B, ...), labels with B rows or None"""
+        return self.images[index], each(self.labels, lambda a: a[index])
+
     def batch(self, k):
         """What step k (from 0) trains on.   -> images (B, ...), labels with B rows or None"""
-        index = self.xp.asarray(self.batch_indices(k))
-        return self.images[index], each(self.labels, lambda a: a[index])
+        return self.batch_of(*map(self.xp.asarray, self.uploads(k)))
 
     def run(self, steps=None, progress=True):
         """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History

@@ -148,6 +148,11 @@ def test_attention(xp, rng, N, M, D, E, heads):
     _check(xp, ops.attention, arrays, rng, heads)
     _check(xp, ops.attention, arrays, rng, heads, scale=0.7)
     _took_the_kernel(ops.attention, *map(xp.asarray, arrays), heads)
+    mask = rng.random((2, 1, N, M)) < 0.5
+    mask[..., 0] = True  # a query needs something to look at
+    for part in (mask, mask[:1, :, :1], mask[0, 0]):
+        _check(xp, ops.attention, arrays, rng, heads, mask=part)
+    _took_the_kernel(ops.attention, *map(xp.asarray, arrays), heads, mask=mask)
 
 
 @pytest.mark.parametrize("shape, rows, features", [((7,), 3, 5), ((2, 6), 4, 130), ((1,), 1, 1), ((40,), 2, 3)])
