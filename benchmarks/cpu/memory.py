@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-CASES = [(8, 32, 64), (16, 64, 16), (32, 64, 8), (32, 128, 4)]  # size, width, batch
+CASES = [(8, 32, 64), (16, 64, 16), (32, 64, 8), (32, 64, 64), (32, 128, 4)]  # size, width, batch
 
 
 def rows(threads):

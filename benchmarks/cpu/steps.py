@@ -4,6 +4,8 @@ A training step is forward, mean squared error, backward, AdamW, and the moving 
 is the net alone with gradients off, which is all that a sampler's step costs.
 """
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -64,8 +66,14 @@ class Ours:
         self.model = models.UNet(**options(size, width), rng=0)
         self.x, self.target = numbers(batch, size, size, 3), numbers(batch, size, size, 3)
         self.t = np.arange(batch) * 997 % 1000
-        self.optimizer = AdamW(self.model, lr=1e-4)
-        self.ema = EMA(self.optimizer.arena)
+
+    @cached_property
+    def optimizer(self):  # made by the first training step: where only samples are drawn, its moments take no memory
+        return AdamW(self.model, lr=1e-4)
+
+    @cached_property
+    def ema(self):
+        return EMA(self.optimizer.arena)
 
     def train(self):
         self.optimizer.zero_grad()
@@ -89,8 +97,11 @@ class Theirs:
         self.shape = batch, 3, size, size
         self.x = torch.randn(self.shape).contiguous(memory_format=memory)
         self.target, self.t = torch.randn(self.shape).contiguous(memory_format=memory), torch.arange(batch) * 997 % 1000
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
-        self.average = [p.detach().clone() for p in self.model.parameters()]
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)  # makes its moments in its first step
+
+    @cached_property
+    def average(self):
+        return [p.detach().clone() for p in self.model.parameters()]
 
     def take(self, ours):
         """The same weights and the same images."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..ops.no_grad import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
 from .threads import share
@@ -13,22 +14,25 @@ def silu(x):
     """Fast version of `ops.silu`."""
     if x.dtype not in (np.float32, np.float64) or x.size < SMALL or not x.flags.c_contiguous:
         return NotImplemented
-    y, below = np.empty_like(x), np.empty_like(x)
-    xf, yf, bf, pieces = x.reshape(-1), y.reshape(-1), below.reshape(-1), cut(x.size, even(x.size, numbers(x.size)))
+    y, keep = np.empty_like(x), not is_no_grad()
+    below = np.empty_like(x).reshape(-1) if keep else None
+    xf, yf, pieces = x.reshape(-1), y.reshape(-1), cut(x.size, even(x.size, numbers(x.size)))
 
     def forward(i):
         part = slice(*pieces[i])
         np.negative(xf[part], out=yf[part])
-        silu_of_minus(yf[part], bf[part], yf[part])
+        silu_of_minus(yf[part], below[part] if keep else scratch("silu below", yf[part].shape, x.dtype), yf[part])
 
     share(forward, len(pieces))
+    if not keep:
+        return y, dropped
 
     def back(dy):  # saved: y, below
         dx, flat = np.empty_like(x), dy.reshape(-1)
 
         def backward(i):
             part = slice(*pieces[i])
-            silu_back(flat[part], yf[part], bf[part], dx.reshape(-1)[part])
+            silu_back(flat[part], yf[part], below[part], dx.reshape(-1)[part])
 
         share(backward, len(pieces))
         return dx

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from ..ops.no_grad import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
 from .threads import share
@@ -27,14 +28,18 @@ def gelu(x):
     if x.dtype != np.float32 or x.size < SMALL:
         return NotImplemented
     x = np.ascontiguousarray(x)
-    y, slope = np.empty_like(x), np.empty_like(x)
-    xf, yf, sf, pieces = x.reshape(-1), y.reshape(-1), slope.reshape(-1), cut(x.size, even(x.size, numbers(x.size) // 2))
+    y, keep = np.empty_like(x), not is_no_grad()
+    slope = np.empty_like(x) if keep else None
+    xf, yf, pieces = x.reshape(-1), y.reshape(-1), cut(x.size, even(x.size, numbers(x.size) // 2))
 
     def forward(i):
         part = slice(*pieces[i])
-        gelu_and_slope(xf[part], yf[part], sf[part])
+        mine = slope.reshape(-1)[part] if keep else scratch("gelu slope", yf[part].shape, x.dtype)
+        gelu_and_slope(xf[part], yf[part], mine)
 
     share(forward, len(pieces))
+    if not keep:
+        return y, dropped
 
     def back(dy):  # saved: slope
         return dy * slope

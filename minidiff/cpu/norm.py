@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 
+from ..ops.no_grad import dropped, is_no_grad
 from .activation import silu_back, silu_of_minus
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled
@@ -39,8 +40,8 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
     pieces, row = cut(B, even(B, numbers(x.size) // (P * C))), ones(P, x.dtype)
     group_mean = _group_means(groups, C, P, x.dtype)  # sums over pixels (b, C) @ this: the group's mean, for each channel
     mean, rstd = np.empty((B, C), x.dtype), np.empty((B, C), x.dtype)
-    y = np.empty_like(flat)
-    below = np.empty_like(flat) if with_silu else None
+    y, keep = np.empty_like(flat), not is_no_grad()
+    below = np.empty_like(flat) if with_silu and keep else None
 
     def rows(z):
         """(b, C), one number for each image and channel, beside pixels that are seen as `wide`."""
@@ -48,7 +49,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
 
     def forward(i):
         b = slice(*pieces[i])
-        xb = flat[b].reshape(wide)
+        xb, out = flat[b].reshape(wide), y[b].reshape(wide)
         np.matmul(row @ flat[b], group_mean, out=mean[b])
         work = scratch("norm", flat[b].shape, x.dtype)
         np.subtract(xb, rows(mean[b]), out=work.reshape(wide))
@@ -57,15 +58,16 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
         scale = rstd[b] * gamma
         shift = beta - mean[b] * scale
         if with_silu:
-            np.multiply(xb, rows(-scale), out=work.reshape(wide))
-            work.reshape(wide)[...] -= rows(shift)
-            silu_of_minus(work, below[b], y[b])
+            np.multiply(xb, rows(-scale), out=out)
+            out -= rows(shift)
+            silu_of_minus(y[b], below[b] if keep else work, y[b])
         else:
-            out = y[b].reshape(wide)
             np.multiply(xb, rows(scale), out=out)
             out += rows(shift)
 
     share(forward, len(pieces))
+    if not keep:
+        return y.reshape(x.shape), dropped
 
     def back(dy):  # saved: x, mean, rstd; with silu also y, which the next layer keeps anyhow, and 1 + exp
         dflat = dy.reshape(B, P, C)

@@ -11,18 +11,9 @@ import threading
 import numpy as np
 
 from ..backend import device_of, to_device, xp_of
+from ..ops.no_grad import dropped, is_no_grad, no_grad
 
-_mode = threading.local()  # a thread has its own mode, so one may sample while another trains
-
-
-@contextlib.contextmanager
-def no_grad():
-    """Inside, layers drop their `back` as soon as it is made, so activations are freed on the way."""
-    before, _mode.no_grad = getattr(_mode, "no_grad", False), True
-    try:
-        yield
-    finally:
-        _mode.no_grad = before
+_mode = threading.local()  # a thread has its own mode, so one may train while another does not
 
 
 @contextlib.contextmanager
@@ -38,10 +29,6 @@ def training(rng):
 def training_rng():
     """The generator of the surrounding `training(rng)`, or None outside one."""
     return getattr(_mode, "rng", None)
-
-
-def _dropped(*_):
-    raise RuntimeError("this forward ran under no_grad() or predict(), so there is nothing to go back through")
 
 
 class Param:
@@ -112,7 +99,7 @@ class Layer:
 
     def __call__(self, *args, **kwargs):
         y, back = self.forward(*args, **kwargs)
-        return y, (_dropped if getattr(_mode, "no_grad", False) else back)
+        return y, (dropped if is_no_grad() else back)
 
     def predict(self, *args, **kwargs):
         """The answer alone; nothing is kept for a backward pass."""

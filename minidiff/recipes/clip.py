@@ -12,7 +12,7 @@ class ClipStage(Stage):
     """Pictures and captions that belong together find each other in a batch."""
 
     name = "clip"
-    steps = 700
+    steps = 4000
     options = {"batch_size": 64, "lr": 2e-3}
 
     def model(self, rng, parts):

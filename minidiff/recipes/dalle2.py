@@ -16,14 +16,14 @@ from .stage import LOOK, Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
 SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
-PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 2.0
+PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
 
 
 class PriorStage(Stage):
     """Vectors of pictures out of noise, told of their captions."""
 
     name = "prior"
-    steps = 700
+    steps = 3000
     options = {"batch_size": 128, "lr": 1e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
@@ -44,15 +44,15 @@ class DecoderStage(Stage):
     """Pictures out of noise, told of their vectors; it sees no caption. It predicts x0, as the upsampler of `imagen` does."""
 
     name = "decoder"
-    steps = 1500
+    steps = 5000
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
-        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(40, 64),
+        return EmbeddingUNet(FEATURES, token_features=FEATURES, patch=4, block_out_channels=(48, 64),
                              resnet_time_scale_shift="scale_shift", rng=rng, **BLOCKS)  # fmt: skip
 
     def objective(self, parts):
-        return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
+        return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1, t_sampler="stratified")
 
     def examples(self, rng, n):
         return (captioned_shapes(n, SIZE, rng, kinds=KINDS)[0],)
