@@ -52,12 +52,17 @@ _CAST = {d: tuple(m.astype(d) for m in (_FILTER, _INPUT, _OUTPUT)) for d in map(
 
 
 def pays(B, OH, OW, KH, KW, C, O, stride):
-    """Whether fewer multiplications are left, the changes of basis counted in, than a direct convolution has."""
+    """Whether it takes less time than a direct convolution.
+
+    In multiplications of a direct one, as `python -m benchmarks.cpu.crossover` measures: a product at a point counts for 1.4 of
+    them, so many small products being slower than a large one, a change of basis of pictures for 1.1, and of filters for 5,
+    since that writes four times as much memory as it reads. With few tiles those are what most of the time goes to.
+    """
     if not _allowed or not KH == KW == 3 or stride != 1:
         return False
     tiles = B * -(-OH // 4) * -(-OW // 4)
-    here = tiles * (36 * C * O + 36 * 36 * C + 16 * 37 * O) + 36 * 9 * C * O
-    return here < 0.8 * B * OH * OW * 9 * C * O
+    here = tiles * (1.4 * 36 * C * O + 1.1 * (36 * 36 * C + 16 * 37 * O)) + 5 * 36 * 9 * C * O
+    return here < B * OH * OW * 9 * C * O
 
 
 def run(x, w, b, pads, OH, OW):

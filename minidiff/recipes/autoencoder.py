@@ -78,4 +78,4 @@ def pairs(images, others):
     return [image for row in rows for image in row]
 
 
-RECIPE = Recipe("autoencoder", "pictures to small latents and back", (AutoencoderStage(),), minutes=2.0)
+RECIPE = Recipe("autoencoder", "pictures to small latents and back", (AutoencoderStage(),), minutes=1.5)

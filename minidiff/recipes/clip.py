@@ -27,4 +27,4 @@ class ClipStage(Stage):
         return images, tokenizer.encode(captions)
 
 
-RECIPE = Recipe("clip", "a text and an image encoder that agree on what a picture shows", (ClipStage(),), minutes=1.0)
+RECIPE = Recipe("clip", "a text and an image encoder that agree on what a picture shows", (ClipStage(),), minutes=4.0)

@@ -127,7 +127,7 @@ RECIPE = Recipe(
     "imagen",
     "a language-only text encoder, a model of 16 x 16 pixels, and one that makes 32 x 32 of them",
     (LanguageStage(), BaseStage(), UpsamplerStage()),
-    minutes=10.0,
+    minutes=27.0,
     draw=draw,
     guidance=GUIDANCE,
 )

@@ -13,7 +13,7 @@ def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, devic
     """Train every stage of a recipe.   -> {stage name: its net, with the averaged weights}
 
     folder    gets a folder for each stage, with its checkpoint, log.csv and pictures
-    minutes   about how long the whole may take on two quiet cores: the steps of all stages are scaled by it
+    minutes   about how long the whole may take on one core (two are faster): the steps of all stages are scaled by it
     steps     of every stage, in place of its own number
     resume    go on with what is in the folder: a finished stage is taken as it is, an unfinished one continued
     device    "cpu" or "cuda"; options: graph and tf32, as the Trainer takes them

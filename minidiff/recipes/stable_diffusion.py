@@ -15,7 +15,7 @@ from .stage import LOOK, Recipe, Stage
 
 LATENT = (8, 8, 4)
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
-STEPS, GUIDANCE = 16, 1.5
+STEPS, GUIDANCE = 16, 1.0
 KINDS = ("single", "position", "position", "relation", "relation", "count")  # what asks for most is practised most
 
 
@@ -71,7 +71,7 @@ RECIPE = Recipe(
     "stable_diffusion",
     "diffusion in latents, with cross-attention on the words of a contrastive text encoder",
     (ClipStage(), AutoencoderStage(), LatentUNetStage()),
-    minutes=11.0,
+    minutes=28.0,
     draw=draw,
     guidance=GUIDANCE,
 )

@@ -59,7 +59,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A name, what it makes, its stages in order, and how many minutes they take on two quiet cores.
+    """A name, what it makes, its stages in order, and how many minutes they took on one core.
 
     draw      draw(parts, prompts, guidance, rng, steps=None, progress=False) -> images (n, 32, 32, 3); None for a recipe
               whose nets draw nothing by themselves

@@ -1,7 +1,7 @@
 """How should a net be told of a text? The same U-Net told by adding, by concatenating, and by cross-attention, trained alike.
 
 The text comes from the contrastive encoder that ships with minidiff (where none does, it is trained first): its vector for the
-whole text where that is added or concatenated, its tokens where the net looks at them. Pictures of 16 x 16, the same batches
+whole text where that is added or concatenated, its words where the net looks at them. Pictures of 16 x 16, the same batches
 and noise for all three.
 """
 
@@ -13,6 +13,8 @@ from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import TextCondition, TextUNet
 from ..models.text_unet import CONDITIONINGS
 from ..recipes import Recipe, Stage, test_prompts
+from ..recipes.imagen import BLOCKS
+from ..recipes.imagen import KINDS as PRACTISED
 from ..recipes.pretrained import is_shipped, shipped
 from ..recipes.run import finished, stage_trainer
 from ..samplers import sample
@@ -22,9 +24,9 @@ from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
 from .text_to_image import KINDS, SHOWN
 
-SCHEDULE, PREDICTS, SIZE = Schedule.cosine(1000), "x0", 16
-WEIGHTS = (0.0, 1.0, 2.0, 4.0)
-STEPS, SAMPLING_STEPS = 1500, 16
+SCHEDULE, PREDICTS, SIZE = Schedule.cosine(1000), "v", 16
+WEIGHTS = (0.0, 1.0, 2.0)
+STEPS, SAMPLING_STEPS = 3000, 16
 
 
 class ConditioningStage(Stage):
@@ -36,15 +38,13 @@ class ConditioningStage(Stage):
         self.name, self.channels = name, (8, 16) if tiny else (32, 48)
 
     def model(self, rng, parts):
-        return TextUNet(self.name, patch=2, block_out_channels=self.channels, time_embedding_dim=64, layers_per_block=1,
-                        norm_num_groups=8, attention_head_dim=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                        up_block_types=("UpBlock2D", "UpBlock2D"), rng=rng)  # fmt: skip
+        return TextUNet(self.name, patch=2, block_out_channels=self.channels, rng=rng, **BLOCKS)
 
     def objective(self, parts):
-        return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1)
+        return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
 
     def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng)
+        images, captions = captioned_shapes(n, SIZE, rng, kinds=PRACTISED)
         return images, tokenizer.encode(captions)
 
     def prepare(self, parts, images, ids):
@@ -52,9 +52,9 @@ class ConditioningStage(Stage):
 
 
 def told(clip, ids):
-    """Features of each token, which of them are there, and the vector of the whole, of about unit variance."""
-    features, vectors = clip.embed_texts(ids)
-    return TextCondition(features, ids != tokenizer.PAD, vectors * np.float32(vectors.shape[1] ** 0.5))
+    """What each word is and where, for a net that looks, and the vector of the whole, of about unit variance."""
+    _, vectors = clip.embed_texts(ids)
+    return TextCondition(clip.text.words(ids), None, vectors * np.float32(vectors.shape[1] ** 0.5))
 
 
 def run(options):

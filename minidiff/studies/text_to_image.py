@@ -17,14 +17,14 @@ from ..rng import Rng
 from .plot import colour, curves, finish, panels, side_by_side
 from .table import over_seeds
 
-WEIGHTS = (0.0, 2.0, 4.0)
+WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 ONE, TWO = ("single", "position"), ("relation",)
 KINDS = {"seen": (False, ONE), "held out": (True, ONE), "relation": (False, TWO)}  # name: held out or not, kinds of caption
 SHOWN = LOOK[:10]  # without the counts
 
 
 def run(options):
-    """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (two quiet cores) of the system."""
+    """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (one core) of the system."""
     pictures = []
     for name in filter(is_shipped, SYSTEMS):
         system = load(name)
