@@ -44,7 +44,7 @@ class DecoderStage(Stage):
     """Pictures out of noise, told of their vectors; it sees no caption. It predicts x0, as the upsampler of `imagen` does."""
 
     name = "decoder"
-    steps = 5000
+    steps = 8000
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998}
 
     def model(self, rng, parts):
@@ -111,7 +111,7 @@ RECIPE = Recipe(
     "dalle2",
     "a prior from texts to vectors of pictures, and a decoder from those to pictures",
     (ClipStage(), PriorStage(), DecoderStage()),
-    minutes=5.0,
+    minutes=22.5,
     draw=draw,
     guidance=GUIDANCE,
 )

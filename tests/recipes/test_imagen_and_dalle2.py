@@ -24,6 +24,9 @@ class Glass:
 
     embed_texts = predict
 
+    def words(self, ids):
+        return np.zeros((*ids.shape, 64), np.float32)
+
     def embed_images(self, images):
         self.images.append(images)
         return np.zeros((len(images), 64), np.float32)
@@ -46,7 +49,7 @@ def test_the_small_picture_is_the_large_one_averaged():
     images, cond = STAGES["upsampler"].batch(Rng(0), 2, {"language": glass})
     assert images.shape == (2, 32, 32, 3) and cond.low.shape == (2, 16, 16, 3)
     np.testing.assert_allclose(cond.low[1, 3, 4], images[1, 6:8, 8:10].mean(axis=(0, 1)), rtol=1e-5)
-    assert cond.mask.shape == (2, tokenizer.LENGTH) and not cond.mask.all()
+    assert cond.context.shape == (2, tokenizer.LENGTH, 64) and cond.mask is None
 
 
 @pytest.fixture(scope="module", params=["imagen", "dalle2"])
@@ -73,7 +76,7 @@ def test_what_is_shipped(tmp_path, tiny):
     pretrained.ship(tiny.recipe, tiny.parts, tmp_path)
     assert pretrained.is_shipped(tiny.recipe.name, tmp_path)
     own = list((tmp_path / tiny.recipe.name).iterdir())
-    assert len(own) == 2 and sum(path.stat().st_size for path in own) < 2.5e6
+    assert len(own) == 2 and sum(path.stat().st_size for path in own) < 3.1e6
     again = pretrained.shipped(tiny.recipe.name, tmp_path)
     for stage, net in tiny.parts.items():
         for name, array in net.state().items():
@@ -95,7 +98,7 @@ def test_variations_come_from_the_vector_alone(tiny):
 def test_what_ships_is_small_and_has_a_card(name):
     recipe = recipes.find(name)
     paths = [pretrained.path_of(recipe, stage) for stage in recipe.stages]
-    assert sum(path.stat().st_size for path in paths) < 2.8e6
+    assert sum(path.stat().st_size for path in paths) < 3.4e6
     card, parts = (pretrained.FOLDER / name / "README.md").read_text(encoding="utf-8"), pretrained.shipped(name)
     for stage, path in zip(recipe.stages, paths, strict=True):
         assert path.name in card and f"{parts[stage.name].size():,}" in card

