@@ -102,7 +102,9 @@ viz.show_grid(np.concatenate([images[:1], planes, noisy]), columns=5,
 # %% [markdown]
 # ### The whole of it by hand
 #
-# Text to tokens, noise to latent by any sampler, latent to picture:
+# Text to tokens, noise to latent by any sampler, latent to picture. One thing is not as in the paper: our nets look at the
+# tokens *before* the text encoder's layers mix them. With so few words there is little to be mixed, and a pair that no
+# training showed ("a red triangle") is then nothing new: two words that each are known.
 
 # %%
 def stable_diffusion_by_hand(parts, prompts, weight, rng, steps):
