@@ -186,7 +186,7 @@ for name, given in (("given a perfect small picture", shrunk), ("given a damaged
     print(f"{'':18} captions that hold:", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
 
 # %% [markdown]
-# That is what is usually said. In this miniature it does not pay: with more noise the pictures get no better, even when the
+# That is what is usually said. In this miniature it hardly pays: more noise takes the pictures further off, even when the
 # small picture is damaged.
 #
 # ### What does dynamic thresholding do?
