@@ -33,7 +33,7 @@ docs: $(VENV)/.ready-docs
 lite: $(VENV)/.ready-lite
 	$(BIN)/python scripts/build_lite.py
 
-# minidiff beside PyTorch and diffusers on this CPU: about twenty minutes; nothing else should run.
+# minidiff beside PyTorch and diffusers on this CPU; nothing else should run.
 # The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
 bench: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu $(BENCH) --json docs/performance/cpu.json --plot docs/performance/scaling.png

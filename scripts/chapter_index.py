@@ -42,7 +42,8 @@ def shrink(png):
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    image.quantize(64).save(out, "PNG", optimize=True)
+    # the method keeps a colour that few pixels have
+    image.quantize(64, method=Image.Quantize.MAXCOVERAGE).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

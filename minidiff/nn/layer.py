@@ -5,30 +5,21 @@ dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
 y = layer.predict(x)      forward alone, nothing kept
 """
 
-import contextlib
-import threading
-
 import numpy as np
 
 from ..backend import device_of, to_device, xp_of
+from ..ops.mode import current, setting
 from ..ops.no_grad import dropped, is_no_grad, no_grad
 
-_mode = threading.local()  # a thread has its own mode, so one may train while another does not
 
-
-@contextlib.contextmanager
 def training(rng):
     """Inside, dropout drops, drawing from `rng`. Outside it is the identity: there is no train()/eval() to forget."""
-    before, _mode.rng = getattr(_mode, "rng", None), rng
-    try:
-        yield
-    finally:
-        _mode.rng = before
+    return setting("training", rng)
 
 
 def training_rng():
     """The generator of the surrounding `training(rng)`, or None outside one."""
-    return getattr(_mode, "rng", None)
+    return current("training")
 
 
 class Param:

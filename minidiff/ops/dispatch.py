@@ -7,30 +7,23 @@ the reference runs, or complains. Other arrays, and ops that the room has no ver
 which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing else.
 """
 
-import contextlib
 import functools
 import importlib
 import sys
-import threading
 
 import numpy as np
 
-_mode = threading.local()
+from .mode import current, setting
 
 
-@contextlib.contextmanager
 def plain():
     """Inside, every op of this thread is its plain reference: to compare, or to step through one in a debugger."""
-    before, _mode.plain = is_plain(), True
-    try:
-        yield
-    finally:
-        _mode.plain = before
+    return setting("plain", True)
 
 
 def is_plain():
     """Whether this thread is inside `with plain()`."""
-    return getattr(_mode, "plain", False)
+    return bool(current("plain"))
 
 
 def has_fast_version(reference):

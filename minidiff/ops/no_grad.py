@@ -1,24 +1,16 @@
 """Forward alone: inside `with no_grad():` nothing is kept for a way back, by layers and by ops that would keep much."""
 
-import contextlib
-import threading
-
-_mode = threading.local()  # a thread has its own mode, so one may sample while another trains
+from .mode import current, setting
 
 
-@contextlib.contextmanager
 def no_grad():
     """Inside, layers drop their `back` as soon as it is made, so activations are freed on the way."""
-    before, _mode.no_grad = is_no_grad(), True
-    try:
-        yield
-    finally:
-        _mode.no_grad = before
+    return setting("no_grad", True)
 
 
 def is_no_grad():
     """Whether this thread is inside `with no_grad()`."""
-    return getattr(_mode, "no_grad", False)
+    return bool(current("no_grad"))
 
 
 def dropped(*_):

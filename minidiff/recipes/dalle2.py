@@ -111,7 +111,7 @@ RECIPE = Recipe(
     "dalle2",
     "a prior from texts to vectors of pictures, and a decoder from those to pictures",
     (ClipStage(), PriorStage(), DecoderStage()),
-    minutes=30.0,
+    minutes=31.0,
     draw=draw,
     guidance=GUIDANCE,
 )

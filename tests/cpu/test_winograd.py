@@ -73,6 +73,14 @@ def test_it_is_used_where_it_pays_and_may_be_forbidden(monkeypatch):
     assert used == [x.shape]
 
 
+def test_few_tiles_do_not_pay_for_the_filters():
+    """As measured (benchmarks.cpu.crossover): even 32 tiles are too few for 32 channels, 16 for any number."""
+    for batch, size in ((1, 4), (8, 4), (16, 4), (4, 8), (1, 16)):  # 1 to 16 tiles
+        assert not any(winograd.pays(batch, size, size, 3, 3, C, C, 1) for C in (32, 64, 128, 256))
+    assert not winograd.pays(8, 8, 8, 3, 3, 32, 32, 1)
+    assert all(winograd.pays(8, 8, 8, 3, 3, C, C, 1) for C in (64, 128, 256)) and winograd.pays(32, 8, 8, 3, 3, 32, 32, 1)
+
+
 def test_the_points_are_worth_their_trouble():
     """With the points that textbooks take, 0 and +-1 and +-2, the same answer would be several times less exact."""
     x, w, _, _ = case(8, 16, 16, 64, 64)

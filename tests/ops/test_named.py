@@ -46,6 +46,12 @@ def test_resize_nearest_picks_the_pixel_at_its_place():
     np.testing.assert_array_equal(ops.resize_nearest(x, 6, 10)[0], ops.upsample_nearest(x, 2)[0])
 
 
+def test_resize_nearest_keeps_the_order_in_memory():
+    """Fast convolutions and kernels take arrays whose rows lie in order, and only these."""
+    y, back = ops.resize_nearest(Rng(0).standard_normal((2, 3, 4, 5)), 7, 6)
+    assert y.flags.c_contiguous and back(y).flags.c_contiguous
+
+
 def test_resize_nearest_as_torch_does():
     torch = pytest.importorskip("torch")
     for n in range(1, 70):

@@ -50,12 +50,16 @@ def system():
     return recipes.load("stable_diffusion")
 
 
-@pytest.mark.parametrize(("name", "least"), [("stable_diffusion", 0.9), ("imagen", 0.85), ("dalle2", 0.8)])
-def test_a_system_as_shipped_draws_what_it_is_told(name, least):
+SHIPPED = [("stable_diffusion", 0.93, 0.15), ("imagen", 0.9, 0.15), ("dalle2", 0.85, 0.05)]
+
+
+@pytest.mark.parametrize(("name", "least", "gain"), SHIPPED)
+def test_a_system_as_shipped_draws_what_it_is_told(name, least, gain):
     """The cards say how often, of many more prompts; here a few, to notice a net that no longer fits its recipe."""
-    prompts = recipes.test_prompts(24, seed=11) + recipes.test_prompts(24, held_out=True, seed=12)
+    prompts = recipes.test_prompts(100, seed=11) + recipes.test_prompts(100, held_out=True, seed=12)
     guided, plain = (recipes.load(name).obeyed(prompts, weight, rng=0).mean() for weight in (None, 0.0))
-    assert guided >= least and guided > plain
+    print(name, guided, plain)
+    assert guided >= least and guided >= plain + gain
 
 
 def test_a_prompt_is_read_before_anything_is_computed(system):

@@ -11,6 +11,11 @@ from minidiff.recipes.run import finished, stage_trainer
 PROMPTS = ["a red circle", "a small blue square above a green cross"]
 
 
+def length(arrays):
+    """The Euclidean norm of all arrays together."""
+    return np.sqrt(sum((array.astype(np.float64) ** 2).sum() for array in arrays.values()))
+
+
 @pytest.mark.parametrize("name", recipes.NAMES)
 def test_training_and_drawing_give_numpys_numbers(xp, name):
     recipe, here, there = recipes.find(name), {}, {}
@@ -23,21 +28,22 @@ def test_training_and_drawing_give_numpys_numbers(xp, name):
             if device == "cpu":
                 losses = trainer.history.loss
         assert type(trainer.arena.values).__module__ == "strict_cupy" and parts[stage.name].device == "cuda"
-        np.testing.assert_allclose(trainer.history.loss, losses, rtol=1e-4, err_msg=stage.name)
+        np.testing.assert_allclose(trainer.history.loss, losses, rtol=1e-5, err_msg=stage.name)
         numpys = here[stage.name].state()
-        for path, array in parts[stage.name].state().items():
-            np.testing.assert_allclose(to_numpy(array), numpys[path], atol=1e-3, err_msg=f"{stage.name} {path}")
+        gaps = {path: to_numpy(array) - numpys[path] for path, array in parts[stage.name].state().items()}
+        # not each by itself: where a gradient is nearly nought, Adam makes a whole step of it
+        assert length(gaps) < 4e-5 * length(numpys), stage.name
     if recipe.draw is not None:
         pictures = [recipes.System(recipe, parts).draw(PROMPTS, rng=0, steps=2) for parts in (here, there)]
         assert all(type(images) is np.ndarray for images in pictures)
-        np.testing.assert_allclose(*pictures, atol=2e-2)
+        np.testing.assert_allclose(*pictures, atol=2e-4)
 
 
 def test_a_shipped_system_moves_to_the_device(xp):
     system = recipes.load("stable_diffusion", device="cuda")
     assert system.device == "cuda" and all(net.device == "cuda" for net in system.parts.values())
     there = system.draw(PROMPTS, rng=0, steps=4)
-    np.testing.assert_allclose(there, system.to("cpu").draw(PROMPTS, rng=0, steps=4), atol=1e-3)
+    np.testing.assert_allclose(there, system.to("cpu").draw(PROMPTS, rng=0, steps=4), atol=1e-5)
 
 
 def test_by_command(xp, tmp_path, capsys):
