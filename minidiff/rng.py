@@ -8,6 +8,7 @@ The method names are those of `numpy.random.Generator` (standard_normal, random,
 the library takes an `rng`, NumPy's own generator works too. On a GPU a draw is one kernel; float64 normals are made of one.
 """
 
+import importlib
 import os
 
 import numpy as np
@@ -55,6 +56,12 @@ class Rng:
         return Rng(
             self.seed, self.stream if stream is None else stream, self.step if step is None else step, self.xp, self.clock
         )
+
+    def __getstate__(self):
+        return {**vars(self), "xp": self.xp.__name__}  # a module does not copy, nor go to another process
+
+    def __setstate__(self, state):
+        vars(self).update(state, xp=importlib.import_module(state["xp"]))
 
     def __repr__(self):
         return f"Rng(seed={self.seed}, stream={self.stream}, step={self.step}, call={self.call})"

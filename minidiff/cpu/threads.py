@@ -6,12 +6,13 @@ piece is run. Which thread runs which piece is a matter of chance and changes no
 alone and no two write to the same place.
 """
 
-import contextlib
 import itertools
 import os
 import queue
 import sys
 import threading
+
+from ..ops.mode import current, setting
 
 THREADS = sys.platform not in ("emscripten", "wasi")  # Python in a browser cannot start any
 
@@ -25,6 +26,8 @@ _blas_told = False
 def get_threads():
     """How many threads an op may use: what was set, else MINIDIFF_THREADS, else one for each core (at most 16)."""
     global _setting
+    if (inside := current("threads")) is not None:
+        return inside
     if _setting is None:
         given = os.environ.get("MINIDIFF_THREADS", "").strip()
         _setting = _checked(given, "MINIDIFF_THREADS") if given else min(_cores(), 16)
@@ -37,16 +40,9 @@ def set_threads(n):
     _setting = None if n is None else _checked(n, "n")
 
 
-@contextlib.contextmanager
 def threads(n):
-    """Inside, ops share their work among n threads."""
-    global _setting
-    before = _setting
-    set_threads(n)
-    try:
-        yield
-    finally:
-        _setting = before
+    """Inside, ops that this thread calls share their work among n threads."""
+    return setting(threads=_checked(n, "n"))
 
 
 def share(work, pieces):

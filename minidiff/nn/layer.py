@@ -14,7 +14,7 @@ from ..ops.no_grad import dropped, is_no_grad, no_grad
 
 def training(rng):
     """Inside, dropout drops, drawing from `rng`. Outside it is the identity: there is no train()/eval() to forget."""
-    return setting("training", rng)
+    return setting(training=rng)
 
 
 def training_rng():

@@ -18,7 +18,7 @@ from .mode import current, setting
 
 def plain():
     """Inside, every op of this thread is its plain reference: to compare, or to step through one in a debugger."""
-    return setting("plain", True)
+    return setting(plain=True)
 
 
 def is_plain():

@@ -7,16 +7,21 @@ _own = threading.local()
 
 
 @contextlib.contextmanager
-def setting(name, value):
-    """Inside, `current(name)` is value."""
-    before = current(name)
-    setattr(_own, name, value)
+def setting(**values):
+    """Inside, `current(name)` is the value given for each name."""
+    before = {name: current(name) for name in values}
+    vars(_own).update(values)
     try:
         yield
     finally:
-        setattr(_own, name, before)
+        vars(_own).update(before)
 
 
 def current(name):
-    """What the innermost surrounding `setting(name, ...)` of this thread says; None outside of any."""
+    """What the innermost surrounding `setting(name=...)` of this thread says; None outside of any."""
     return getattr(_own, name, None)
+
+
+def all_settings():
+    """{name: value} of what holds in this thread now: `setting(**all_settings())` makes it hold in another."""
+    return dict(vars(_own))

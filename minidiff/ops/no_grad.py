@@ -5,7 +5,7 @@ from .mode import current, setting
 
 def no_grad():
     """Inside, layers drop their `back` as soon as it is made, so activations are freed on the way."""
-    return setting("no_grad", True)
+    return setting(no_grad=True)
 
 
 def is_no_grad():

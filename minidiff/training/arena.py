@@ -22,6 +22,8 @@ _homes = weakref.WeakValueDictionary()  # id(Param) -> the Arena it lives in; an
 class Arena:
     """The parameters of a model, moved into flat memory.   model: a Layer, or {name: Param}
 
+    zeros           zeros(size, dtype=...) makes the memory of the values; None: ordinary memory of their device
+
     values, grads   flat arrays (size,) of the parameters' dtype; what lies between two parameters is zero
     params          {name: Param}, in the order of the model
     spans           {name: slice} into the flat arrays
@@ -29,7 +31,7 @@ class Arena:
     Raises ValueError for a model without parameters or with parameters of different dtypes.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, zeros=None):
         self.params = params = _params_of(model)
         if not params:
             raise ValueError("model: it has no parameters, so there is nothing to train")
@@ -38,12 +40,12 @@ class Arena:
             raise ValueError(f"model: parameters of dtypes {', '.join(dtypes)}, expected one (model.astype makes it so)")
         self.xp = xp_of(*(p.value for p in params.values()))
         self.dtype = np.dtype(dtypes[0])
-        self.moved = False
+        self.moved, self.shared = False, zeros is not None
         self.spans, end = {}, 0
         for name, param in params.items():
             self.spans[name] = slice(end, end + param.value.size)
             end = -(-self.spans[name].stop // ALIGN) * ALIGN
-        self.values = self.xp.zeros(end, dtype=self.dtype)
+        self.values = (zeros or self.xp.zeros)(end, dtype=self.dtype)
         self.grads = self.xp.zeros(end, dtype=self.dtype)
         values, grads = self.views(self.values), self.views(self.grads)
         for name, param in params.items():
@@ -57,12 +59,15 @@ class Arena:
     def of(cls, model):
         """The arena in which these parameters live already, or a new one: so an optimizer and an average that are made
         one after the other from the same model share memory.   model: a Layer, {name: Param}, or an Arena."""
-        if isinstance(model, Arena):
-            return model
+        return model if isinstance(model, Arena) else cls.home(model) or cls(model)
+
+    @classmethod
+    def home(cls, model):
+        """The arena in which just these parameters live, or None.   model: a Layer or {name: Param}"""
         params = _params_of(model)
         home = next((_homes.get(id(p)) for p in params.values()), None)
         same = home is not None and not home.moved and [*map(id, params.values())] == [*map(id, home.params.values())]
-        return home if same else cls(params)
+        return home if same else None
 
     @property
     def size(self):

@@ -1,0 +1,145 @@
+"""Copies of this process that run one module on what they are sent, and add to gradients that this process can read."""
+
+import contextlib
+import mmap
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+
+import numpy as np
+
+from ..ops.mode import setting
+from ..ops.no_grad import is_no_grad
+
+
+def can_fork():
+    """Whether this process can be copied safely: elsewhere than on Linux, system libraries do not stand it."""
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+def shared_zeros(size, dtype):
+    """(size,) zeros in memory that copies of this process see, and write to, as this one does."""
+    dtype = np.dtype(dtype)
+    return np.frombuffer(mmap.mmap(-1, max(1, size) * dtype.itemsize), dtype, size)
+
+
+class Workers:
+    """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart."""
+
+    def __init__(self, module, arena, count):
+        self.arena, self.process = arena, os.getpid()
+        self.grads = [shared_zeros(arena.size, arena.dtype) for _ in range(count)]
+        self.connections, self.processes, self.forgotten = [], [], [[] for _ in range(count)]
+        context = multiprocessing.get_context("fork")
+        for grads in self.grads:
+            ours, its = context.Pipe()
+            self.connections.append(ours)
+            arguments = module, arena, grads, its, list(self.connections)
+            process = context.Process(target=_serve, args=arguments, daemon=True, name="minidiff worker")
+            with warnings.catch_warnings():  # Python 3.12 warns of forks beside threads: a copy that only computes needs none
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+            its.close()
+            self.processes.append(process)
+
+    @property
+    def alive(self):
+        """Whether they are this process's, and nobody has closed them."""
+        return bool(self.processes) and self.process == os.getpid()
+
+    @contextlib.contextmanager
+    def working(self, what, call, tasks):
+        """Inside, the first len(tasks) workers are at it, a task (settings, arguments) each; afterwards the list that
+        this gives holds their answers. They are waited for whatever happens inside, so that no answer is taken for a later one."""
+        answers, connections = [], self.connections[: len(tasks)]
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(allowed)})
+        try:
+            for connection, forgotten, task in zip(connections, self.forgotten, tasks, strict=False):
+                connection.send((what, call, forgotten[:], *task))
+                forgotten.clear()
+        except BaseException as error:
+            raise self._lost(error) from error
+        try:
+            yield answers
+        finally:
+            os.sched_setaffinity(0, allowed)
+            try:
+                received = [connection.recv() for connection in connections]
+            except BaseException as error:  # Ctrl-C a second time, or a worker that was killed
+                raise self._lost(error) from error
+        for done, answer in received:
+            if not done:
+                raise RuntimeError(f"in a worker process: {answer}")
+            answers.append(answer)
+
+    def add_gradients(self):
+        """Their gradients into the arena's, always in this order, and back to zero."""
+
+        def add(part):
+            for grads in self.grads:
+                self.arena.grads[part] += grads[part]
+                grads[part] = 0
+
+        self.arena.walk(add)
+
+    def forget(self, call):
+        """Nobody can ask for this call's backward pass any more: what was kept for it goes when next they are asked."""
+        for forgotten in self.forgotten:
+            forgotten.append(call)
+
+    def close(self):
+        """End them."""
+        connections, processes, self.connections, self.processes = self.connections, self.processes, [], []
+        if self.process != os.getpid():
+            return
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join(1.0)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+    def _lost(self, error):
+        """What to raise once nothing can be known of them any more."""
+        for process in self.processes:
+            process.terminate()
+        self.close()
+        if isinstance(error, (EOFError, OSError)):
+            return RuntimeError("a worker process has ended by itself (killed, or out of memory?)")
+        return error
+
+
+def _serve(module, arena, grads, connection, others):
+    """A worker's life: answer until nobody is there to ask."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[len(others)]})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who asks decides
+    for other in others:
+        other.close()
+    for name, view in arena.views(grads).items():
+        arena.params[name].share(arena.params[name].value, view)
+    grads[:] = 0
+    backs = {}
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_answer(module, backs, *connection.recv()))
+
+
+def _answer(module, backs, what, call, forgotten, settings, arguments):
+    """-> True and the answer, or False and what went wrong"""
+    for old in forgotten:
+        backs.pop(old, None)
+    try:
+        with setting(**settings):
+            if what == "back":
+                return True, backs[call](arguments)
+            x, args, kwargs = arguments
+            y, back = module(x, *args, **kwargs)
+            if not is_no_grad():
+                backs[call] = back
+            return True, y
+    except Exception as error:
+        return False, f"{type(error).__name__}: {error}"
