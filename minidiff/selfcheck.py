@@ -60,6 +60,13 @@ def group_norm_silu(pick, randn):
     return lambda x, g, b: ops.group_norm_silu(x, g, b, groups), [_image(pick, randn, c), randn(c), randn(c)]
 
 
+def group_norm_silu_with_temb(pick, randn):
+    groups = pick(1, 3)
+    c = groups * pick(2, 3)
+    x = _image(pick, randn, c)
+    return lambda x, g, b, temb: ops.group_norm_silu(x, g, b, groups, temb=temb), [x, randn(c), randn(c), randn(len(x), c)]
+
+
 def layer_norm(pick, randn):
     d = pick(2, 7)
     return ops.layer_norm, [randn(pick(2, 3), pick(1, 4), d), randn(d), randn(d)]
@@ -132,7 +139,8 @@ def cross_entropy(pick, randn):
     return lambda logits: ops.cross_entropy(logits, labels), [logits]
 
 
-OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu, layer_norm,
+OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu,
+       group_norm_silu_with_temb, layer_norm,
        silu, gelu, softmax, attention, attention_with_mask, embedding, upsample_nearest, avg_pool, concat, dropout, mse,
        cross_entropy, *selfcheck_more.OPS]  # fmt: skip
 

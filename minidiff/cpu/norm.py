@@ -21,16 +21,16 @@ SMALL = 1 << 11
 
 def group_norm(x, gamma, beta, groups, eps=1e-5):
     """Fast version of `ops.group_norm`."""
-    return _group_norm(x, gamma, beta, groups, eps, with_silu=False)
+    return _group_norm(x, gamma, beta, groups, eps, False)
 
 
-def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
-    """Fast version of `ops.group_norm_silu`."""
-    return _group_norm(x, gamma, beta, groups, eps, with_silu=True)
+def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
+    """Fast version of `ops.group_norm_silu`. x + temb is never made: temb is the same for all pixels, so it goes into the mean."""
+    return _group_norm(x, gamma, beta, groups, eps, True, temb)
 
 
-def _group_norm(x, gamma, beta, groups, eps, with_silu):
-    if not _fits(x, gamma, beta, groups):
+def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
+    if not _fits(x, gamma, beta, groups, temb):
         return NotImplemented
     B, C = x.shape[0], x.shape[-1]
     flat = x.reshape(B, -1, C)  # (B, P, C)
@@ -50,7 +50,11 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
     def forward(i):
         b = slice(*pieces[i])
         xb, out = flat[b].reshape(wide), y[b].reshape(wide)
-        np.matmul(row @ flat[b], group_mean, out=mean[b])
+        sums = row @ flat[b]  # (b, C)
+        if temb is None:
+            np.matmul(sums, group_mean, out=mean[b])
+        else:  # the mean of x + temb, less temb: what x itself is centred by
+            np.subtract((sums + P * temb[b]) @ group_mean, temb[b], out=mean[b])
         work = scratch("norm", flat[b].shape, x.dtype)
         np.subtract(xb, rows(mean[b]), out=work.reshape(wide))
         work *= work
@@ -72,6 +76,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
     def back(dy):  # saved: x, mean, rstd; with silu also y, which the next layer keeps anyhow, and 1 + exp
         dflat = dy.reshape(B, P, C)
         dx, dbeta, dgamma = np.empty_like(flat), np.empty_like(mean), np.empty_like(mean)
+        dtemb = None if temb is None else np.empty_like(mean)
 
         def backward(i):
             b = slice(*pieces[i])
@@ -90,9 +95,12 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu):
             wide_centred *= rows(rstd[b] * rstd[b] * through_variance)
             out -= centred
             wide_out -= rows(rstd[b] * through_mean)
+            if temb is not None:
+                np.matmul(row, out.reshape(flat[b].shape), out=dtemb[b])
 
         share(backward, len(pieces))
-        return dx.reshape(x.shape), dgamma.sum(axis=0), dbeta.sum(axis=0)
+        gradients = dx.reshape(x.shape), dgamma.sum(axis=0), dbeta.sum(axis=0)
+        return gradients if temb is None else (*gradients, dtemb)
 
     return y.reshape(x.shape), back
 
@@ -104,11 +112,13 @@ def _group_means(groups, C, P, dtype):
     return np.kron(np.eye(groups, dtype=dtype), np.full((each, each), 1.0 / (P * each), dtype))
 
 
-def _fits(x, gamma, beta, groups):
+def _fits(x, gamma, beta, groups, temb):
     """Whether every argument is one that the reference would take, and of a kind that is quick here."""
     if x.dtype not in (np.float32, np.float64) or x.size < SMALL or x.ndim < 2 or not x.flags.c_contiguous:
         return False
     C = x.shape[-1]
     if not all(type(p) is np.ndarray and p.dtype == x.dtype and p.shape == (C,) for p in (gamma, beta)):
+        return False
+    if temb is not None and (type(temb) is not np.ndarray or temb.dtype != x.dtype or temb.shape != (x.shape[0], C)):
         return False
     return type(groups) is int and groups >= 1 and C % groups == 0

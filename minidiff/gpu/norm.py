@@ -15,19 +15,21 @@ def group_norm(x, gamma, beta, groups, eps=1e-5):
     return _one_input(x, gamma, beta, groups, eps, with_silu=False)
 
 
-def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
+def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
     """Fast version of `ops.group_norm_silu`."""
-    return _one_input(x, gamma, beta, groups, eps, with_silu=True)
+    if temb is not None and (temb.shape != (x.shape[0], x.shape[-1]) or not fits(temb)):
+        return NotImplemented
+    return _one_input(x, gamma, beta, groups, eps, with_silu=True, temb=temb)
 
 
-def _one_input(x, gamma, beta, groups, eps, with_silu):
+def _one_input(x, gamma, beta, groups, eps, with_silu, temb=None):
     if x.ndim < 2 or not _fits(x, gamma, beta, groups):
         return NotImplemented
-    _, y, saved = _forward(x, None, None, None, gamma, beta, groups, eps, with_silu)
+    _, y, saved = _forward(x, None, temb, None, gamma, beta, groups, eps, with_silu)
 
     def back(dy):
-        dx, dgamma, dbeta, _ = _backward(saved, dy, None)
-        return dx, dgamma, dbeta
+        dx, dgamma, dbeta, dtemb = _backward(saved, dy, None)
+        return (dx, dgamma, dbeta) if temb is None else (dx, dgamma, dbeta, dtemb)
 
     return y, back
 

@@ -57,17 +57,13 @@ class GroupNorm(Layer):
 
     def forward(self, x, silu=False, temb=None):
         gamma, beta = self.weight, self.bias
-        if temb is not None:
-            return self._added(x, temb)
-        op = ops.group_norm_silu if silu else ops.group_norm
-        return owned(*op(x, gamma.value, beta.value, self.groups, self.eps), gamma, beta)
-
-    def _added(self, x, temb):
-        gamma, beta = self.weight, self.bias
-        (_, y), back_op = ops.add_group_norm_silu(x, gamma.value, beta.value, self.groups, self.eps, temb=temb)
+        if temb is None:
+            op = ops.group_norm_silu if silu else ops.group_norm
+            return owned(*op(x, gamma.value, beta.value, self.groups, self.eps), gamma, beta)
+        y, back_op = ops.group_norm_silu(x, gamma.value, beta.value, self.groups, self.eps, temb)
 
         def back(dy):
-            dx, dgamma, dbeta, _, dtemb = back_op(dy)
+            dx, dgamma, dbeta, dtemb = back_op(dy)
             gamma.grad += dgamma
             beta.grad += dbeta
             return dx, dtemb

@@ -7,16 +7,25 @@ from .norm import group_norm
 
 
 @has_fast_version
-def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
-    """y = silu(group_norm(x)), in one op because one pass over memory can do both.
+def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
+    """y = silu(group_norm(x + temb)), in one op because one pass over memory can do it all.
 
-    x (B, ..., C)   gamma, beta (C,)   groups divides C   ->   y (B, ..., C)
+    x (B, ..., C)   gamma, beta (C,)   groups divides C   temb (B, C) or None, added to every pixel of its image
+    ->   y (B, ..., C), back(dy) -> dx, dgamma, dbeta, and dtemb as a fourth where there is a temb
     """
+    if temb is not None:
+        check.floats("group_norm_silu", x=x, temb=temb)
+        B, C = x.shape[0], x.shape[-1]
+        check.shape("group_norm_silu", "temb", temb, f"{(B, C)} to fit x {x.shape}", temb.shape == (B, C))
+        x = x + temb.reshape(B, *(1,) * (x.ndim - 2), C)
     normed, back_norm = group_norm(x, gamma, beta, groups, eps)
     y, back_silu = silu(normed)
 
     def back(dy):
-        return back_norm(back_silu(dy))
+        dx, dgamma, dbeta = back_norm(back_silu(dy))
+        if temb is None:
+            return dx, dgamma, dbeta
+        return dx, dgamma, dbeta, dx.reshape(B, -1, C).sum(axis=1)  # it was added at every pixel
 
     return y, back
 

@@ -14,20 +14,20 @@ EPS = {"float32": 1e-5, "float64": 1e-13}
 dtypes = st.sampled_from(["float32", "float64"])
 
 
-def tied(name, dtype, threads, *arrays, together=False, **options):
-    """Hold the fast op `name` to its reference on these arrays; dy is drawn from a seed of its own.
+def tied(name, dtype, threads, *arguments, together=False, **options):
+    """Hold the fast op `name` to its reference on these arguments; dy is drawn from a seed of its own.
 
     Errors are measured against the largest number of each gradient, or of all gradients `together`.
     """
     fast, plain = getattr(cpu, name), getattr(ops, name).reference
     with cpu.threads(threads):
-        answer = fast(*arrays, **options)
+        answer = fast(*arguments, **options)
         assert answer is not NotImplemented
         y, back = answer
         dy = Rng(99).standard_normal(y.shape, dtype=dtype)
         grads, again = back(dy), back(dy)
     with ops.dispatch.plain():
-        true, back_true = plain(*arrays, **options)
+        true, back_true = plain(*arguments, **options)
         wanted = back_true(dy)
     grads, again, wanted = ((g if isinstance(g, tuple) else (g,)) for g in (grads, again, wanted))
     largest = max(np.abs(want).max() for want in wanted) if together else 0
@@ -86,6 +86,8 @@ def test_group_norm(dtype, threads, B, H, W, groups, each):
         return
     tied("group_norm", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
+    temb = draw(4, dtype, B, C) * 2
+    tied("group_norm_silu", dtype, threads, x, gamma, beta, groups, 1e-2, temb, together=True)  # dtemb may be 0: it cancels
 
 
 @many
