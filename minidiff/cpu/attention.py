@@ -13,6 +13,7 @@ from .scratch import scratch
 from .threads import share
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
+TWO = 1 << 15  # scores in all from which a second thread is worth it
 
 
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
@@ -21,7 +22,8 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         return NotImplemented
     (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
-    pieces = cut(B, even(B, SCORES // (heads * N * M)))
+    parts = 2 if heads * B * N * M >= TWO else 1  # at least
+    pieces = cut(B, even(B, min(SCORES // (heads * N * M), -(-B // parts))))
     y, log_sum = np.empty((B, N, E), q.dtype), np.empty((B, heads, N, 1), q.dtype)
 
     def split(z, part):

@@ -18,8 +18,8 @@ def even(total, most, least=1):
 
 
 def numbers(total):
-    """How many of `total` numbers elementwise work takes in a piece: 64 k to 128 k, 256 to 512 KiB in float32."""
-    return min(1 << 17, max(1 << 16, total // 4))
+    """How many of `total` numbers elementwise work takes in a piece: half of them, but 64 k to 256 k (1 MiB in float32)."""
+    return min(1 << 18, max(1 << 16, total // 2))
 
 
 def lanes(pieces, bytes_each):
