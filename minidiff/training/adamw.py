@@ -40,14 +40,24 @@ class AdamW:
         lr = float(self.lr if lr is None else lr)  # a Python float keeps float32 arrays float32
         (beta1, beta2), xp = self.betas, self.arena.xp
         self.t += 1
-        bias1, bias2 = 1 - beta1**self.t, 1 - beta2**self.t  # both means start at zero, hence too small at first
+        bias1, root = 1 - beta1**self.t, math.sqrt(1 - beta2**self.t)  # both means start at zero, hence too small at first
 
         def update(part):
             p, g, m, v = self.arena.values[part], self.arena.grads[part], self.m[part], self.v[part]
-            m += (1 - beta1) * (g - m)
-            v += (1 - beta2) * (g * g - v)
+            work = self.arena.scratch(part)
+            xp.subtract(g, m, out=work)  # m += (1 - beta1) (g - m)
+            work *= 1 - beta1
+            m += work
+            xp.multiply(g, g, out=work)  # v += (1 - beta2) (g g - v)
+            work -= v
+            work *= 1 - beta2
+            v += work
+            xp.sqrt(v, out=work)  # p -= lr (m / bias1) / (sqrt(v) / root + eps), after the decay
+            work += self.eps * root
+            xp.divide(m, work, out=work)
+            work *= lr * root / bias1
             p *= 1 - lr * self.weight_decay
-            p -= (lr / bias1) * m / (xp.sqrt(v) / math.sqrt(bias2) + self.eps)
+            p -= work
 
         self.arena.walk(update)
 

@@ -1,7 +1,7 @@
 """One flat array of values and one of gradients, of which every parameter is a view.
 
 An optimizer, an average of weights, clipping and a copy of everything are then loops over a few flat pieces instead of
-hundreds of small arrays. On a CPU the pieces are about 64 k numbers, so that the temporaries of an update stay in the
+hundreds of small arrays. On a CPU the pieces are about 128 k numbers, so that the temporaries of an update stay in the
 cache, and threads share them; on a GPU they are large, so that a step is a handful of kernel launches.
 """
 
@@ -10,9 +10,10 @@ import weakref
 import numpy as np
 
 from ..backend import xp_of
+from ..cpu.scratch import scratch
 from ..cpu.threads import share
 
-CPU_CHUNK = 1 << 16  # numbers a piece: 256 KiB in float32
+CPU_CHUNK = 1 << 17  # numbers a piece: 512 KiB in float32
 GPU_CHUNK = 1 << 26
 ALIGN = 16  # every parameter starts at a multiple of 16 numbers: 64 bytes in float32, what GPUs and vector units like
 
@@ -88,6 +89,11 @@ class Arena:
             raise RuntimeError("these parameters have moved to another arena: use the optimizer and the EMA made last")
         step = CPU_CHUNK if self.xp is np else GPU_CHUNK
         return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+
+    def scratch(self, part):
+        """Memory of a slice's size for what is worked out on the way; good until the thread's next slice."""
+        values = self.values[part]
+        return scratch("arena", values.shape, self.dtype) if self.xp is np else self.xp.empty_like(values)
 
     def walk(self, work):
         """work(part) for every slice, in no order that anything may depend on: on a CPU threads share the slices."""

@@ -36,8 +36,11 @@ class EMA:
         keep = self.decay_at(self.n)
         self.n += 1
 
-        def take_in(part):
-            self.average[part] += (1 - keep) * (self.arena.values[part] - self.average[part])
+        def take_in(part):  # average += (1 - keep) (weights - average)
+            average, work = self.average[part], self.arena.scratch(part)
+            self.arena.xp.subtract(self.arena.values[part], average, out=work)
+            work *= 1 - keep
+            average += work
 
         self.arena.walk(take_in)
 
