@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from . import data, models
 from .diffusion import Schedule, SimpleLoss
 from .rng import Rng
-from .training import checkpoint
+from .training import DataParallel, checkpoint
 from .training.config import RunConfig, check_options
 from .training.trainer import FILE
 
@@ -100,10 +100,11 @@ class Saved(NamedTuple):
     checkpoint: Any
 
 
-def open_run(path, weights="ema", device="cpu"):
+def open_run(path, weights="ema", device="cpu", processes=1):
     """Something that samples, from a run's folder or checkpoint file.   -> Saved
 
     weights   "ema", the moving average (where there is one), or "raw", as training left them
+    processes how many share the samples on a CPU; None: as many as threads are set (`training.DataParallel`)
     Raises FileNotFoundError, or ValueError for a file that is damaged, not ours, or does not fit its own configuration.
     """
     if weights not in ("ema", "raw"):
@@ -115,7 +116,10 @@ def open_run(path, weights="ema", device="cpu"):
     config = RunConfig.from_dict({key: kept[key] for key in ("data", "model", "diffusion", "train")})
     model = build_model(config.model)
     model.load_state(found.ema if weights == "ema" and found.ema else found.weights)
-    return Saved(build_objective(config).denoiser(model.to(device)), kept, found)
+    model = model.to(device)
+    if processes != 1 and device == "cpu":
+        model = DataParallel(model, processes)
+    return Saved(build_objective(config).denoiser(model), kept, found)
 
 
 def from_pipeline(pipeline):

@@ -46,7 +46,7 @@ def run(arguments):
 
     print("2/4  sampling: 100 digits from noise, and a film of it")
     with trainer.ema.applied():
-        denoiser, shape = made.objective.denoiser(made.model), made.images.shape[1:]
+        denoiser, shape = made.objective.denoiser(trainer.model), made.images.shape[1:]
         asked = xp.asarray(np.repeat(np.arange(10), 10))
         noise = Rng(arguments.seed, 7, xp=xp).standard_normal((100, *shape))
         film = [noise] + [step.x for step in ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS, **options)]

@@ -68,7 +68,7 @@ def run(arguments):
     out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")
     if out.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"--out: got {out}, expected a name that ends in .png or .gif")
-    saved = open_run(given, arguments.weights, arguments.device)
+    saved = open_run(given, arguments.weights, arguments.device, processes=None)
     n, cond = _who(arguments, saved.kept["classes"])
     xp = module_of(arguments.device)
     denoiser, cond = saved.denoiser, None if cond is None else xp.asarray(cond)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..backend import device_of
 from ..runs import build, find_checkpoint, open_run, preset
-from ..training import Trainer, checkpoint
+from ..training import DataParallel, Trainer, checkpoint
 from ..training.config import RunConfig
 from . import device
 from .recipes import train_recipe
@@ -112,7 +112,8 @@ def make_trainer(made, folder, **more):
     picture = sample_all_classes(made) if len(made.images.shape) == 4 else None
     if picture is None:
         options["sample_every"] = None
-    return Trainer(made.model, made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
+    model = DataParallel(made.model) if made.model.device == "cpu" else made.model
+    return Trainer(model, made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
                    **{**options, **more})  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def sample_all_classes(made, each=8, steps=20):
         cond = None if classes is None else trainer.xp.arange(n) // each
         shape = (n, *made.images.shape[1:])
         options = {"device": device_of(trainer.images), "graph": trainer.graph, "tf32": trainer.tf32}
-        denoiser = made.objective.denoiser(made.model)
+        denoiser = made.objective.denoiser(trainer.model)
         return sample("ddim", denoiser, shape, steps=steps, rng=trainer.sampling_rng(), cond=cond, **options)
 
     return picture

@@ -25,7 +25,7 @@ def group_norm(x, gamma, beta, groups, eps=1e-5):
 
 
 def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
-    """Fast version of `ops.group_norm_silu`. x + temb is never made: temb is the same for all pixels, so it goes into the mean."""
+    """Fast version of `ops.group_norm_silu`. x + temb is never made: the same for all pixels, temb goes into the mean."""
     return _group_norm(x, gamma, beta, groups, eps, True, temb)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..rng import Rng
-from ..training import checkpoint
+from ..training import DataParallel, checkpoint
 from ..training.trainer import FILE
 from .registry import find
 from .stage import WEIGHTS, StageTrainer
@@ -41,7 +41,11 @@ def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, devic
             trainer.run(progress=progress)
         seconds = trainer.history.seconds[-1] if len(trainer.history) else 0.0
         say(f"     {seconds:.0f} s of training, loss {_last(trainer.history.loss):.4f}")
-        parts[stage.name] = finished(stage, trainer.model, trainer.ema.state(), parts)
+        model = trainer.model
+        if isinstance(model, DataParallel):
+            model.close()
+            model = model.module
+        parts[stage.name] = finished(stage, model, trainer.ema.state(), parts)
     return parts
 
 
@@ -49,6 +53,7 @@ def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device=
     """The Trainer of one stage.   parts: the nets of the stages before, on the same device"""
     steps = steps or stage.steps
     model = stage.model(Rng(seed, WEIGHTS), parts).to(device)
+    model = DataParallel(model) if device == "cpu" else model
     pictures = {}
     if stage.sample is not None:
         pictures = {"sample": lambda trainer: stage.sample(trainer.model, parts, trainer.sampling_rng()), "sample_every": 500}

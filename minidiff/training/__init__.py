@@ -5,6 +5,7 @@ from .arena import Arena
 from .checkpoint import Checkpoint, CheckpointError, load, save
 from .config import RunConfig, check_options
 from .contrastive import ContrastiveLoss
+from .data_parallel import DataParallel
 from .distill import TwoStepLoss, progressive_distillation
 from .ema import EMA
 from .errors import NotFinite
@@ -19,6 +20,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ContrastiveLoss",
+    "DataParallel",
     "EMA",
     "History",
     "MaskedWordLoss",

@@ -8,29 +8,34 @@ class NotByRows(ValueError):
 
 
 def rows_of(thing, rows, total):
-    """The `rows` (a slice) of every array in thing; what is no array stays as it is.
+    """These rows (a slice) of every array in thing; what is no array stays as it is.
 
-    Raises NotByRows for an array without `total` rows, or one that is not NumPy's.
+    Raises NotByRows for an array that is not NumPy's or has not `total` rows.
     """
-    if isinstance(thing, np.ndarray) and thing.ndim:
-        if len(thing) != total:
-            raise NotByRows(f"an array of shape {thing.shape} in a batch of {total}")
+    if getattr(thing, "ndim", 0):
+        if not isinstance(thing, np.ndarray) or len(thing) != total:
+            raise NotByRows(f"got a {type(thing).__name__} of shape {thing.shape}, expected a NumPy array of {total} rows")
         return thing[rows]
-    if hasattr(thing, "shape") and thing.shape:
-        raise NotByRows(f"a {type(thing).__name__}, expected NumPy's arrays")
     return _like(thing, [rows_of(part, rows, total) for part in _parts(thing)])
 
 
-def joined(things):
-    """The inverse of `rows_of`: things of one structure, their arrays one below the other."""
+def joined(things, parts):
+    """The inverse: things of one structure, one for each slice of `parts`, their arrays one below the other.
+
+    Raises ValueError for an array that has not as many rows as its slice.
+    """
     first = things[0]
-    if isinstance(first, np.ndarray) and first.ndim:
+    if isinstance(first, np.ndarray):
+        for array, part in zip(things, parts, strict=True):
+            n = part.stop - part.start
+            if array.shape[:1] != (n,):
+                raise ValueError(f"the module gave an array of shape {array.shape} for {n} examples, expected {n} rows")
         return np.concatenate(things)
-    return _like(first, [joined(parts) for parts in zip(*map(_parts, things), strict=True)])
+    return _like(first, [joined(each, parts) for each in zip(*map(_parts, things), strict=True)])
 
 
 class RowsOfRng:
-    """Some rows of what `rng` draws for a whole batch, so that dropout drops the same numbers however a batch is shared."""
+    """These rows of what `rng` draws for a whole batch: dropout drops the same numbers however the batch is shared."""
 
     def __init__(self, rng, rows, total):
         self.rng, self.rows, self.total = rng, rows, total

@@ -25,6 +25,20 @@ def shared_zeros(size, dtype):
     return np.frombuffer(mmap.mmap(-1, max(1, size) * dtype.itemsize), dtype, size)
 
 
+@contextlib.contextmanager
+def on_cores(cores):
+    """Inside, this thread keeps to these cores (None: to any). Two processes that wake each other are otherwise put on one
+    core, and stay there for as long as a small net takes."""
+    allowed = os.sched_getaffinity(0)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        if cores is not None:
+            os.sched_setaffinity(0, allowed)
+
+
 class Workers:
     """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart."""
 
@@ -51,11 +65,13 @@ class Workers:
 
     @contextlib.contextmanager
     def working(self, what, call, tasks):
-        """Inside, the first len(tasks) workers are at it, a task (settings, arguments) each; afterwards the list that
-        this gives holds their answers. They are waited for whatever happens inside, so that no answer is taken for a later one."""
+        """Inside, the first len(tasks) workers are at it, one task (cores, settings, arguments) each; afterwards the list
+        that this gives holds their answers. Whatever happens inside they are waited for: no answer is taken for a later one.
+
+        what    "forward", whose arguments are (x, args, kwargs), or "back", whose argument is dy
+        call    a number for each forward, and for the backwards that belong to it
+        """
         answers, connections = [], self.connections[: len(tasks)]
-        allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(allowed)})
         try:
             for connection, forgotten, task in zip(connections, self.forgotten, tasks, strict=False):
                 connection.send((what, call, forgotten[:], *task))
@@ -65,7 +81,6 @@ class Workers:
         try:
             yield answers
         finally:
-            os.sched_setaffinity(0, allowed)
             try:
                 received = [connection.recv() for connection in connections]
             except BaseException as error:  # Ctrl-C a second time, or a worker that was killed
@@ -84,6 +99,11 @@ class Workers:
                 grads[part] = 0
 
         self.arena.walk(add)
+
+    def drop_gradients(self):
+        """Back to zero: a backward pass that failed may have left some."""
+        for grads in self.grads:
+            grads[:] = 0
 
     def forget(self, call):
         """Nobody can ask for this call's backward pass any more: what was kept for it goes when next they are asked."""
@@ -115,7 +135,6 @@ class Workers:
 
 def _serve(module, arena, grads, connection, others):
     """A worker's life: answer until nobody is there to ask."""
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[len(others)]})
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who asks decides
     for other in others:
         other.close()
@@ -128,12 +147,12 @@ def _serve(module, arena, grads, connection, others):
             connection.send(_answer(module, backs, *connection.recv()))
 
 
-def _answer(module, backs, what, call, forgotten, settings, arguments):
+def _answer(module, backs, what, call, forgotten, cores, settings, arguments):
     """-> True and the answer, or False and what went wrong"""
     for old in forgotten:
         backs.pop(old, None)
     try:
-        with setting(**settings):
+        with on_cores(cores), setting(**settings):
             if what == "back":
                 return True, backs[call](arguments)
             x, args, kwargs = arguments
