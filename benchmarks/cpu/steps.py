@@ -11,7 +11,7 @@ import torch
 
 from minidiff import models
 from minidiff.interop.layout import to_torch
-from minidiff.training import EMA, AdamW
+from minidiff.training import EMA, AdamW, DataParallel
 
 from .ops import LAYOUTS, numbers, tensor
 from .pairs import is_wanted, measure
@@ -60,10 +60,11 @@ def work(size, width, batch):
 
 
 class Ours:
-    """minidiff's side."""
+    """minidiff's side, as `minidiff train` and `minidiff sample` run it: a batch goes to as many processes as torch has
+    threads, and a single picture goes through the net on as many threads."""
 
     def __init__(self, size, width, batch):
-        self.model = models.UNet(**options(size, width), rng=0)
+        self.model = DataParallel(models.UNet(**options(size, width), rng=0))
         self.x, self.target = numbers(batch, size, size, 3), numbers(batch, size, size, 3)
         self.t = np.arange(batch) * 997 % 1000
 
@@ -105,7 +106,8 @@ class Theirs:
 
     def take(self, ours):
         """The same weights and the same images."""
-        self.model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in to_torch(ours.model).items()})
+        weights = to_torch(ours.model.module)
+        self.model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
         self.x, self.target = (tensor(a, (0, 3, 1, 2), self.memory) for a in (ours.x, ours.target))
 
     def train(self):

@@ -16,7 +16,7 @@ from .rows import repeats, tiled
 from .scratch import ones, scratch
 from .threads import share
 
-SMALL = 1 << 11
+SMALL = 1 << 9
 
 
 def group_norm(x, gamma, beta, groups, eps=1e-5):

@@ -77,12 +77,12 @@ class DataParallel(Layer):
             workers.forget(call)  # some may have kept what a way back would need
             raise
 
-        def back(dy):
+        def back(*gradients):
             with self._lock:
                 if workers is not self._workers or not workers.alive:
                     raise RuntimeError("the processes that ran this forward have ended since: there is no way back")
                 try:
-                    dx, answers = _together(workers, "back", call, dy, parts, back_own)
+                    dx, answers = _together(workers, "back", call, gradients, parts, lambda mine: back_own(*mine))
                     workers.add_gradients()
                 except BaseException:
                     workers.drop_gradients()

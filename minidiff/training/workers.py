@@ -68,7 +68,7 @@ class Workers:
         """Inside, the first len(tasks) workers are at it, one task (cores, settings, arguments) each; afterwards the list
         that this gives holds their answers. Whatever happens inside they are waited for: no answer is taken for a later one.
 
-        what    "forward", whose arguments are (x, args, kwargs), or "back", whose argument is dy
+        what    "forward", whose arguments are (x, args, kwargs), or "back", whose arguments are the gradients
         call    a number for each forward, and for the backwards that belong to it
         """
         answers, connections = [], self.connections[: len(tasks)]
@@ -154,7 +154,7 @@ def _answer(module, backs, what, call, forgotten, cores, settings, arguments):
     try:
         with on_cores(cores), setting(**settings):
             if what == "back":
-                return True, backs[call](arguments)
+                return True, backs[call](*arguments)
             x, args, kwargs = arguments
             y, back = module(x, *args, **kwargs)
             if not is_no_grad():

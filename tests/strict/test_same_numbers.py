@@ -15,6 +15,7 @@ from minidiff import data, diffusion, metrics, models, nn, ops, samplers, selfch
 
 ROOMS = (data, diffusion, metrics, models, nn, ops, samplers, training)
 NOT_ON_A_DEVICE = {  # reason: names
+    "shares a batch among processes of the host": {"DataParallel"},
     "reads files, on the host": {"Dataset", "Info", "captioned_shapes", "info", "load", "names"},
     "works on Python numbers: no array goes in": {"exponential_sigmas", "karras_sigmas", "spaced_steps", "RunConfig",
                                                  "check_options", "Point", "Sampler", "Step", "SAMPLERS", "find", "table"},
