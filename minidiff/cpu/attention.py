@@ -22,31 +22,32 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         return NotImplemented
     (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
-    parts = 2 if heads * B * N * M >= TWO else 1  # at least
-    pieces = cut(B, even(B, min(SCORES // (heads * N * M), -(-B // parts))))
+    pieces = _pieces(B, heads, N * M)
     y, log_sum = np.empty((B, N, E), q.dtype), np.empty((B, heads, N, 1), q.dtype)
 
-    def split(z, part):
-        """(B, n, heads d)  ->  (b, heads, n, d), a view of the images of this piece"""
-        b = z[part]
-        return b.reshape(len(b), b.shape[1], heads, -1).transpose(0, 2, 1, 3)
+    def split(z, piece):
+        """(B, n, heads d)  ->  (b, h, n, d), a view of the images and heads of this piece"""
+        images, some = piece
+        b = z[images]
+        return b.reshape(len(b), b.shape[1], heads, -1).transpose(0, 2, 1, 3)[:, some]
 
-    def scores(part):
-        out = scratch("scores", (part.stop - part.start, heads, N, M), q.dtype)
-        np.matmul(split(q, part), split(k, part).transpose(0, 1, 3, 2), out=out)
+    def scores(piece):
+        (images, some), d = piece, q.dtype
+        out = scratch("scores", (images.stop - images.start, some.stop - some.start, N, M), d)
+        np.matmul(split(q, piece), split(k, piece).transpose(0, 1, 3, 2), out=out)
         out *= scale
         return out
 
     def forward(i):
-        part = slice(*pieces[i])
-        weights = scores(part)
+        piece = pieces[i]
+        weights = scores(piece)
         most = weights.max(axis=-1, keepdims=True)
         weights -= most
         np.exp(weights, out=weights)
         total = weights.sum(axis=-1, keepdims=True)
-        np.add(most, np.log(total), out=log_sum[part])
-        out = split(y, part)
-        np.matmul(weights, split(v, part), out=out)
+        np.add(most, np.log(total), out=log_sum[piece])
+        out = split(y, piece)
+        np.matmul(weights, split(v, piece), out=out)
         out /= total
 
     share(forward, len(pieces))
@@ -55,23 +56,32 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
 
         def backward(i):
-            part = slice(*pieces[i])
-            weights, dyh = scores(part), split(dy, part)
-            weights -= log_sum[part]
+            piece = pieces[i]
+            weights, dyh = scores(piece), split(dy, piece)
+            weights -= log_sum[piece]
             np.exp(weights, out=weights)
-            np.matmul(weights.transpose(0, 1, 3, 2), dyh, out=split(dv, part))
+            np.matmul(weights.transpose(0, 1, 3, 2), dyh, out=split(dv, piece))
             dscores = scratch("dscores", weights.shape, q.dtype)
-            np.matmul(dyh, split(v, part).transpose(0, 1, 3, 2), out=dscores)
-            dscores -= (dyh * split(y, part)).sum(axis=-1, keepdims=True)
+            np.matmul(dyh, split(v, piece).transpose(0, 1, 3, 2), out=dscores)
+            dscores -= (dyh * split(y, piece)).sum(axis=-1, keepdims=True)
             dscores *= weights
             dscores *= scale
-            np.matmul(dscores, split(k, part), out=split(dq, part))
-            np.matmul(dscores.transpose(0, 1, 3, 2), split(q, part), out=split(dk, part))
+            np.matmul(dscores, split(k, piece), out=split(dq, piece))
+            np.matmul(dscores.transpose(0, 1, 3, 2), split(q, piece), out=split(dk, piece))
 
         share(backward, len(pieces))
         return dq, dk, dv
 
     return y, back
+
+
+def _pieces(B, heads, each):
+    """[(images, heads)], two slices: some whole images, or of a single image half of the heads.   each: scores of a head"""
+    parts = 2 if B * heads * each >= TWO else 1  # at least
+    if B < parts:
+        return [(slice(0, B), slice(*some)) for some in cut(heads, -(-heads // parts))]
+    most = min(SCORES // (heads * each), -(-B // parts))
+    return [(slice(*images), slice(0, heads)) for images in cut(B, even(B, most))]
 
 
 def _fits(q, k, v, heads):

@@ -10,8 +10,8 @@ Most convolutions of a U-Net are 3 x 3, and `winograd` is quicker for these as s
 import numpy as np
 
 from . import winograd
-from .columns import columns, image_pieces, scatter_back
-from .pieces import lanes
+from .columns import TASK, columns, image_pieces, scatter_back
+from .pieces import cut, lanes
 from .rows import add_row
 from .scratch import ones, scratch
 from .threads import share
@@ -51,11 +51,11 @@ def direct(x, w, b, stride, pads, OH, OW):
     def forward(i):
         n0, n1, i0, i1 = pieces[i]
         out = y[n0:n1, i0:i1].reshape(-1, O)  # a view: either whole images or rows of one
-        np.matmul(columns(x, pieces[i], KH, KW, stride, pads, OW), wide, out=out)
+        product(columns(x, pieces[i], KH, KW, stride, pads, OW), wide, out)
         if b is not None:
             add_row(out, b)
 
-    share(forward, len(pieces))
+    each_piece(forward, len(pieces))
     return y
 
 
@@ -72,13 +72,13 @@ def weight_gradients(x, dy, shape, stride, pads):
             rows = dy[n0:n1, i0:i1].reshape(-1, O)
             cols, sums = columns(x, piece, KH, KW, stride, pads, OW), ones(len(rows), x.dtype)
             if k == 0:
-                np.matmul(cols.T, rows, out=dw[lane])
+                product(cols.T, rows, dw[lane])
                 np.matmul(sums, rows, out=db[lane])
             else:
                 dw[lane] += np.matmul(cols.T, rows, out=scratch("conv2d dw", dw.shape[1:], dw.dtype))
                 db[lane] += sums @ rows
 
-    share(backward, len(shares))
+    each_piece(backward, len(shares))
     for lane in range(1, len(shares)):  # always in this order
         dw[0] += dw[lane]
         db[0] += db[lane]
@@ -100,11 +100,31 @@ def input_gradient(dy, w, shape, stride, pads):
     def backward(i):
         n0, n1, _, _ = pieces[i]
         dcols = scratch("columns", ((n1 - n0) * OH * OW, KH * KW * C), dy.dtype)
-        np.matmul(dy[n0:n1].reshape(-1, O), tall, out=dcols)
+        product(dy[n0:n1].reshape(-1, O), tall, dcols)
         scatter_back(dcols.reshape(n1 - n0, OH, OW, KH, KW, C), dx[n0:n1], stride, pads)
 
-    share(backward, len(pieces))
+    each_piece(backward, len(pieces))
     return dx
+
+
+def each_piece(work, pieces):
+    """work(i) for every piece, on threads; a single piece here, so that its products may be shared."""
+    if pieces == 1:
+        work(0)
+    else:
+        share(work, pieces)
+
+
+def product(a, b, out):
+    """out = a @ b. Where few pixels are one piece, two threads take half of the columns each."""
+    columns = b.shape[1]
+    halves = cut(columns, -(-columns // 2)) if a.shape[0] * b.size >= 2 * TASK else [(0, columns)]
+
+    def half(i):
+        part = slice(*halves[i])
+        np.matmul(a, b[:, part], out=out[:, part])
+
+    share(half, len(halves))
 
 
 def _fits(x, w, b, stride, pads):

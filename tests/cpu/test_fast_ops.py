@@ -60,7 +60,7 @@ def test_conv2d(dtype, threads, data):
 
 
 @pytest.mark.parametrize("dtype", EPS)
-@pytest.mark.parametrize("shape", [(2, 40, 40, 48), (1, 64, 64, 32), (40, 8, 8, 32), (7, 16, 16, 64)])
+@pytest.mark.parametrize("shape", [(2, 40, 40, 48), (1, 64, 64, 32), (40, 8, 8, 32), (7, 16, 16, 64), (1, 8, 7, 99)])
 def test_conv2d_of_many_pieces(shape, dtype):
     C = shape[3]
     w, b = draw(2, dtype, 3, 3, C, C) / (3 * C**0.5), draw(3, dtype, C)
@@ -99,6 +99,14 @@ def test_attention(dtype, threads, B, N, M, heads, d, data):
     v = draw(3, dtype, B, M, heads * data.draw(st.integers(1, 9)))
     scale = data.draw(st.sampled_from([None, 0.5]))  # together: with one key dq and dk are 0, sums that cancel
     tied("attention", dtype, threads, q, k, v, heads=heads, scale=scale, together=True)
+
+
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize(("B", "N", "M", "heads"), [(1, 110, 120, 3), (1, 200, 190, 1), (1, 70, 70, 8), (5, 50, 60, 4)])
+def test_attention_of_several_pieces(dtype, B, N, M, heads):
+    """Of several images, or of one whose heads are two pieces."""
+    q, k, v = draw(1, dtype, B, N, heads * 4), draw(2, dtype, B, M, heads * 4), draw(3, dtype, B, M, heads * 3)
+    tied("attention", dtype, 2, q, k, v, heads=heads)
 
 
 @many
