@@ -48,7 +48,7 @@ class DataParallel(Layer):
             raise ValueError(f"module: it is on {module.device}, expected one on the CPU")
         self.module, self.processes = module, processes
         home = Arena.home(module)
-        self.arena = home if home and home.shared else Arena(module, shared_zeros)
+        self.arena = home if home and (home.shared or not can_fork()) else Arena(module, shared_zeros if can_fork() else None)
         self._workers, self._calls, self._lock = None, itertools.count(), threading.Lock()
 
     def forward(self, x, *args, **kwargs):

@@ -39,7 +39,7 @@ class Trainer:
         trainer.run()                    # the rest, with a progress bar
         trainer.resume()                 # in a new process: take over the folder's checkpoint
 
-    model       a Layer
+    model       a Layer; DataParallel(layer) shares its batches among processes
     objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
     images      (N, ...) floats; moved to the model's device and dtype
     labels      conditions, one row an image: an array (N, ...), a tuple or dict of arrays, or None

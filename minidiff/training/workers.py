@@ -2,7 +2,6 @@
 
 import contextlib
 import mmap
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,7 +15,11 @@ from ..ops.no_grad import is_no_grad
 
 def can_fork():
     """Whether this process can be copied safely: elsewhere than on Linux, system libraries do not stand it."""
-    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+    if sys.platform != "linux":
+        return False
+    import multiprocessing  # when first needed: a Python in a browser has none
+
+    return not multiprocessing.current_process().daemon  # a worker of somebody's pool may not have its own
 
 
 def shared_zeros(size, dtype):
@@ -43,6 +46,8 @@ class Workers:
     """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart."""
 
     def __init__(self, module, arena, count):
+        import multiprocessing
+
         self.arena, self.process = arena, os.getpid()
         self.grads = [shared_zeros(arena.size, arena.dtype) for _ in range(count)]
         self.connections, self.processes, self.forgotten = [], [], [[] for _ in range(count)]
@@ -52,7 +57,7 @@ class Workers:
             self.connections.append(ours)
             arguments = module, arena, grads, its, list(self.connections)
             process = context.Process(target=_serve, args=arguments, daemon=True, name="minidiff worker")
-            with warnings.catch_warnings():  # Python 3.12 warns of forks beside threads: a copy that only computes needs none
+            with warnings.catch_warnings():  # Python 3.12 warns of forks beside threads: the copy uses none of them
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process.start()
             its.close()
@@ -74,8 +79,9 @@ class Workers:
         answers, connections = [], self.connections[: len(tasks)]
         try:
             for connection, forgotten, task in zip(connections, self.forgotten, tasks, strict=False):
-                connection.send((what, call, forgotten[:], *task))
-                forgotten.clear()
+                told = len(forgotten)  # a call may be forgotten at any moment
+                connection.send((what, call, forgotten[:told], *task))
+                del forgotten[:told]
         except BaseException as error:
             raise self._lost(error) from error
         try:
