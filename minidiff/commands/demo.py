@@ -22,7 +22,7 @@ GUIDANCE, STEPS = 0.2, 20  # of the samples that are shown and measured
 
 def add_arguments(parser):
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where to (default: runs/demo)")
-    parser.add_argument("--steps", type=int, default=800, metavar="N", help="training steps (default: 800)")
+    parser.add_argument("--steps", type=int, default=1000, metavar="N", help="training steps (default: 1000)")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many samples to measure (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     device.add_arguments(parser)
