@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 SHORTEST = 0.004  # seconds: what takes less is repeated within one reading
+LONG = 0.05  # seconds: what takes more need not be called once before each reading
 REST = 0.02  # seconds between two programs: torch's threads go on spinning for about 13 ms, on cores that the other needs
 wanted = ""  # rows whose name does not hold this are passed over
 
@@ -46,16 +47,16 @@ def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=N
     programs = {"minidiff": ours, **theirs}
     if floor is not None:
         programs["floor"] = floor
-    repeats = {}
+    repeats, wakes = {}, {}
     for key, program in programs.items():
         program()  # first calls load code, fill caches and make scratch memory
-        took = min(_read(program, 1) for _ in range(3))
-        repeats[key] = max(1, round(SHORTEST / max(took, 1e-7)))
+        took = min(_read(program, 1, False) for _ in range(3))
+        repeats[key], wakes[key] = max(1, round(SHORTEST / max(took, 1e-7))), took < LONG
     times, start = {key: [] for key in programs}, time.perf_counter()
     while len(times["minidiff"]) < least or time.perf_counter() - start < seconds:
         keys = list(programs) if len(times["minidiff"]) % 2 else list(programs)[::-1]
         for key in keys:
-            times[key].append(_read(programs[key], repeats[key]))
+            times[key].append(_read(programs[key], repeats[key], wakes[key]))
     middle = {key: statistics.median(values) for key, values in times.items()}
     best = min(theirs, key=middle.get)
     ratios = [a / b for a, b in zip(times["minidiff"], times[best], strict=True)]
@@ -64,9 +65,10 @@ def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=N
                1e3 * middle["floor"] if floor else None, shape or {})  # fmt: skip
 
 
-def _read(program, repeats):
+def _read(program, repeats, wake):
     time.sleep(REST)
-    program()  # wakes the threads that have gone to sleep meanwhile: steps follow each other without a rest
+    if wake:  # the threads that have gone to sleep meanwhile: in use, step follows step
+        program()
     start = time.perf_counter()
     for _ in range(repeats):
         program()
