@@ -8,6 +8,7 @@ examples:
 
 A row is the time from entering an op to leaving it, work on other threads included. "elsewhere" is what happens between
 ops: adding skips and gradients, drawing noise, and Python itself. Measuring costs a little; both totals are printed.
+All of it is in one process; `minidiff train` shares a batch among several, each with such a profile of its own rows.
 """
 
 import cProfile

@@ -55,6 +55,17 @@ def test_group_norm(xp, rng, op, shape, groups):
     _took_the_kernel(op, *map(xp.asarray, (x, gamma, beta)), groups)
 
 
+@pytest.mark.parametrize("shape, groups", [((2, 5, 3, 12), 4), ((3, 7, 6), 3), ((2, 9, 130), 2)])
+def test_group_norm_with_a_time(xp, rng, shape, groups):
+    (B, *_, C), x = shape, 3 + 2 * _floats(rng, *shape)
+    _check(xp, lambda x, gamma, beta, temb: ops.group_norm_silu(x, gamma, beta, groups, temb=temb),
+           (x, _floats(rng, C), _floats(rng, C), 2 * _floats(rng, B, C)), rng)  # fmt: skip
+    arrays = map(xp.asarray, (x, _floats(rng, C), _floats(rng, C)))
+    _took_the_kernel(ops.group_norm_silu, *arrays, groups, temb=xp.asarray(_floats(rng, B, C)))
+    with pytest.raises(ValueError, match="temb"):
+        ops.group_norm_silu(*map(xp.asarray, (x, x[0, 0], x[0, 0])), 1, temb=xp.asarray(_floats(rng, B, C + 1)))
+
+
 def test_group_norm_in_wide_spans(xp, rng, monkeypatch):
     monkeypatch.setattr("minidiff.gpu.norm.BLOCKS", 1)
     _check(xp, ops.group_norm_silu, (_floats(rng, 2, 6, 96), _floats(rng, 96), _floats(rng, 96)), rng, 24)

@@ -197,6 +197,20 @@ def test_settings_of_the_thread_hold_in_every_process(shared):
         assert (model(x)[0] == [0, 0, 2]).all()
 
 
+@pytest.mark.skipif(os.cpu_count() < 2, reason="one core")
+def test_each_process_keeps_to_cores_of_its_own(shared):
+    class Where(Layer):
+        def __init__(self):
+            self.linear = Linear(1, 1, rng=0)
+
+        def forward(self, x):
+            mine = [core in os.sched_getaffinity(0) for core in range(os.cpu_count())]
+            return np.array([mine] * len(x)), lambda dy: dy
+
+    cores = shared(Where())(np.zeros((4, 1), np.float32))[0]
+    assert cores[0].any() and cores[3].any() and not (cores[0] & cores[3]).any()
+
+
 def test_backward_twice_and_in_any_order(shared):
     model, x = shared(unet()), draw(1, 6, *SHAPE)
     (y1, back1), (_, back2) = model(x, 3), model(2 * x, 8)
