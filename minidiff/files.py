@@ -1,9 +1,35 @@
-"""Writing a file so that a kill, a power cut or a full disk at any moment leaves the old one or the new one, whole."""
+"""Reading only regular files; writing so that a kill, a power cut or a full disk leaves the old file or the new one, whole."""
 
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def regular_file(path, name="file"):
+    """`path` as a Path, provided that it leads to a regular file; to be called before the file is opened.
+
+    Opening a pipe waits for a writer, and a device may never end. `name` is what the message calls the path, such as the
+    option that gave it. Raises ValueError for a folder, pipe, socket or device, and FileNotFoundError or another OSError
+    where there is nothing to open.
+    """
+    path = Path(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise type(error)(f"{name}: got {path}, expected a file: {error.strerror}") from None
+    except ValueError as error:  # a null character in the path
+        raise ValueError(f"{name}: got {str(path)!r}, expected a path: {error}") from None
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        raise ValueError(f"{name}: got {path}, {kind}, expected a regular file")
+    return path
 
 
 def write_whole(path, pieces, check=None):

@@ -118,3 +118,20 @@ def test_a_really_full_disk(tmp_path):
         assert load(disk / "x").step == 3
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    assert files.regular_file(str(tmp_path / "link")) == tmp_path / "link"
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(ValueError, match=f"--config: got {path}, {kind}, expected a regular file"):
+            files.regular_file(path, "--config")
+    with pytest.raises(FileNotFoundError, match="^file: got .*absent, expected a file: No such file or directory$"):
+        files.regular_file(tmp_path / "absent")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError, match="loop, expected a file: "):
+        files.regular_file(tmp_path / "loop")
+    with pytest.raises(ValueError, match="^file: got 'a.x00b', expected a path: embedded null"):
+        files.regular_file("a\0b")
