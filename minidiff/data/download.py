@@ -1,10 +1,13 @@
-"""Fetching a file: several addresses tried in turn, its hash checked, kept in one cache folder.
+"""Fetching a file: several addresses tried in turn, its size and hash checked, kept in one cache folder.
 
-The work is pooch's (https://www.fatiando.org/pooch), imported only here and only when something is fetched.
+The cache is pooch's (https://www.fatiando.org/pooch), imported only here and only when something is fetched.
 """
 
+import hashlib
 import os
 from pathlib import Path
+
+from ..files import regular_file
 
 MNIST = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -30,7 +33,22 @@ HASHES = {  # of the files as they are served
         "t10k-images-idx3-ubyte.gz": "sha256:346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
         "t10k-labels-idx1-ubyte.gz": "sha256:67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     },
-    "cifar10": {"cifar-10-binary.tar.gz": "md5:c32a1d4ab5d03f1284b67883e8d87530"},
+    "cifar10": {"cifar-10-binary.tar.gz": "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+}
+SIZES = {  # bytes of the same files: an address that sends more is not listened to until the hash is known
+    "mnist": {
+        "train-images-idx3-ubyte.gz": 9_912_422,
+        "train-labels-idx1-ubyte.gz": 28_881,
+        "t10k-images-idx3-ubyte.gz": 1_648_877,
+        "t10k-labels-idx1-ubyte.gz": 4_542,
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte.gz": 26_421_880,
+        "train-labels-idx1-ubyte.gz": 29_515,
+        "t10k-images-idx3-ubyte.gz": 4_422_102,
+        "t10k-labels-idx1-ubyte.gz": 5_148,
+    },
+    "cifar10": {"cifar-10-binary.tar.gz": 170_052_171},
 }
 
 
@@ -53,13 +71,24 @@ def fetch(name, root=None):
     return {file: _fetch_one(name, file, known_hash, folder) for file, known_hash in HASHES[name].items()}
 
 
+def check(name, path):
+    """Raise ValueError unless `path` is, byte for byte, the file of that name of a data set."""
+    expected = HASHES[name][path.name].removeprefix("sha256:")
+    with open(regular_file(path, name), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        raise ValueError(f"{path}: not the file it claims to be: sha256 {digest}, expected {expected}")
+
+
 def _fetch_one(name, file, known_hash, folder):
     import pooch
 
+    if os.path.lexists(folder / file):
+        regular_file(folder / file, name)
     answers = []
     for base in URLS[name]:
         try:
-            downloader = pooch.HTTPDownloader(progressbar=True)
+            downloader = _downloader(SIZES[name][file])
             return Path(pooch.retrieve(base + file, known_hash, fname=file, path=folder, downloader=downloader))
         except Exception as e:  # no network, no such file, a wrong hash: whatever it was, the next address may do better
             answers.append(f"  {base + file}: {_short(e)}")
@@ -68,6 +97,25 @@ def _fetch_one(name, file, known_hash, folder):
         f"Without a network, give the folder that holds the files ({', '.join(HASHES[name])}) in place of the name: "
         f"`--data FOLDER`, or data.load({name!r}, root=FOLDER)."
     )
+
+
+def _downloader(size):
+    """What pooch calls to write an address to a file: it stops when more than `size` bytes arrive."""
+
+    def download(url, path, _):
+        import requests
+        from tqdm import tqdm
+
+        with requests.get(url, stream=True, timeout=30) as response, open(path, "wb") as file:
+            response.raise_for_status()
+            with tqdm(total=size, unit="B", unit_scale=True, leave=False) as bar:
+                for piece in response.iter_content(2**16):
+                    file.write(piece)
+                    bar.update(len(piece))
+                    if file.tell() > size:
+                        raise ValueError(f"it sends more than the {size:,} bytes that the file has")
+
+    return download
 
 
 def _short(error):

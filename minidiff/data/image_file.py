@@ -48,8 +48,8 @@ def decode(path, shape=None):
         raise
     except Image.UnidentifiedImageError:
         raise ValueError(f"{path}: cannot be read as an image: got {_content(path)}, expected PNG or JPEG") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"{path}: the image has too many pixels, expected at most {MOST_PIXELS:,}: make it smaller first") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, met before the size is known here
+        raise ValueError(f"{path}: {error}; expected at most {MOST_PIXELS:,} pixels: make it smaller first") from None
     except Exception as error:  # what Pillow raises for a damaged file depends on the damage: struct.error, KeyError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
@@ -116,4 +116,4 @@ def _content(path):
         start = file.read(32)
     if not start:
         return "an empty file"
-    return next((f"{name}" for magic, name in _STARTS.items() if start.lower().startswith(magic.lower())), "something else")
+    return next((name for magic, name in _STARTS.items() if start.lower().startswith(magic.lower())), "something else")

@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rng import Rng
-from . import cifar, folder, idx
+from . import cifar, folder, idx, sources
 from .captioned import CLASSES, classified_shapes
 from .digits import load_digits
-from .download import cache_folder, fetch
+from .download import cache_folder, check, fetch
 from .toys import TOYS
 
 SPLITS = ("train", "test", "all")
 _TEN = tuple("0123456789")
 _FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
-_CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_RAW = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}  # where torchvision keeps them
 MNIST_SHA256 = {  # of the unpacked files, so that any compressor's copy will do
     ("train", "images"): "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     ("train", "labels"): "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -55,7 +55,7 @@ _INFO = {
     "digits": Info("digits", (8, 8, 1), _TEN, {"train": 1437, "test": 360}, "E. Alpaydin, C. Kaynak; UCI, CC BY 4.0"),
     "mnist": Info("mnist", (28, 28, 1), _TEN, {"train": 60000, "test": 10000}, "Y. LeCun, C. Cortes, C. Burges"),
     "fashion-mnist": Info("fashion-mnist", (28, 28, 1), _FASHION, {"train": 60000, "test": 10000}, "Zalando Research, MIT"),
-    "cifar10": Info("cifar10", (32, 32, 3), _CIFAR, {"train": 50000, "test": 10000}, "A. Krizhevsky, 2009"),
+    "cifar10": Info("cifar10", (32, 32, 3), cifar.CLASS_NAMES, {"train": 50000, "test": 10000}, "A. Krizhevsky, 2009"),
 }
 _INFO["shapes"] = Info("shapes", (16, 16, 3), CLASSES, None, "drawn by minidiff.data.shapes")
 _INFO |= {name: Info(name, (2,), None, None, "drawn by minidiff.data.toys") for name in TOYS}
@@ -66,8 +66,9 @@ def names():
     return list(_INFO)
 
 
-def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
-    """A data set by name, or a folder of idx files, of CIFAR-10 binary batches, or of PNG and JPEG images.
+def load(name_or_path, split="train", root=None, size=None, n=None, seed=None, class_names=None):
+    """A data set by name, or a folder of PNG and JPEG images, of idx files (MNIST, EMNIST), of the .npz files of KMNIST, or of
+    CIFAR-10 or CIFAR-100 in binary form.
 
     split   "train", "test" or "all"; each data set's split is fixed
     root    where named data sets are looked for and downloaded to: default $MINIDIFF_DATA or the user's cache folder
@@ -75,6 +76,7 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
     n       for what is drawn (shapes and points in the plane): how many in the training part, and again in the test part
             (default 10,000)
     seed    for what is drawn (default 0)
+    class_names   for a folder of images: its classes in the order of the labels, as a run kept them (default: by name)
 
     -> Dataset(images float32 in [-1, 1] (N, H, W, C), labels int64 (N,) or None); points are (N, 2).
     Raises ValueError for an unknown name or split, an option that does not apply, and damaged or ill-fitting files;
@@ -88,6 +90,7 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
         ("size", size, path or name == "shapes", "shapes and folders of images"),
         ("n", n, drawn, f"data that is drawn (shapes, {', '.join(TOYS)})"),
         ("seed", seed, drawn, f"data that is drawn (shapes, {', '.join(TOYS)})"),
+        ("class_names", class_names, path, "folders of images"),
     ):
         if value is not None and not belongs:
             raise ValueError(f"{option}: got {value!r} for {str(name_or_path)!r}, but it belongs to {to}")
@@ -97,7 +100,7 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None):
         return Dataset(*load_digits(split))
     if drawn:
         return _draw(name, split, 10_000 if n is None else n, 0 if seed is None else seed, size)
-    images, labels = _read_folder(path, split, size) if path else _read_named(name, split, root)
+    images, labels = _read_folder(path, split, size, class_names) if path else _read_named(name, split, root)
     return Dataset(_to_float(images), labels)
 
 
@@ -106,10 +109,8 @@ def info(name_or_path):
     name, path = _resolve(name_or_path)
     if name:
         return _INFO[name]
-    class_names = None
-    if not idx.find_idx(path) and not (path / "test_batch.bin").is_file():
-        class_names = folder.class_names(path)
-    return Info(path.name, None, class_names, None, str(path))
+    source = sources.find(path)
+    return Info(path.name, None, source.class_names if source else folder.class_names(path), None, str(path))
 
 
 def _resolve(name_or_path):
@@ -136,25 +137,28 @@ def _draw(name, split, n, seed, size):
     return Dataset(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _read_folder(path, split, size):
-    if files := idx.find_idx(path):
-        _refuse_size(path, size, "idx files")
-        return _each(split, {part for part, what in files if what == "images"}, lambda part: idx.read_idx(files, part))
-    if (path / "test_batch.bin").is_file():
-        _refuse_size(path, size, "CIFAR-10 batches")
-        return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(path, part))
-    return folder.read_images(path, split, size)
+def _read_folder(path, split, size, class_names):
+    source = sources.find(path)
+    if source is None:
+        return folder.read_images(path, split, size, class_names)
+    if size is not None:
+        raise ValueError(f"size: got {size!r}, but {path} holds {source.what}; only PNG and JPEG files are resized")
+    return _each(split, source.parts, source.read)
 
 
 def _read_named(name, split, root):
     """mnist, fashion-mnist or cifar10: from files that are there already, or downloaded."""
     base = cache_folder(root)
-    places = [place for place in (base, base / name) if place.is_dir()]
     if name == "cifar10":
-        unpacked = [place for place in places if (place / "test_batch.bin").is_file()]
-        source = unpacked[0] if unpacked else fetch(name, root)["cifar-10-binary.tar.gz"]
+        places = [place for place in (base, base / name, base / cifar.CIFAR10.folder) if place.is_dir()]
+        source = next((place for place in places if (place / "test_batch.bin").is_file()), base / cifar.CIFAR10.archive)
+        if source.is_file():
+            check(name, source)
+        elif not source.is_dir():
+            source = fetch(name, root)[cifar.CIFAR10.archive]
         return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(source, part))
-    complete = [files for place in places if len(files := idx.find_idx(place)) == 4]
+    places = [place for place in (base, base / name, base / _RAW[name]) if place.is_dir()]
+    complete = [files for place in places if len(files := idx.find_idx(place)) == 4 and not idx.part_of_emnist(files)]
     if name == "fashion-mnist":  # its files bear the same names
         complete = [files for files in complete if not _is_mnist(files)]
     if not complete:
@@ -174,11 +178,6 @@ def _each(split, parts, read):
         return read(split)
     images, labels = zip(*(read(part) for part in SPLITS[:2] if part in parts), strict=True)
     return np.concatenate(images), None if any(part is None for part in labels) else np.concatenate(labels)
-
-
-def _refuse_size(path, size, what):
-    if size is not None:
-        raise ValueError(f"size: got {size!r}, but {path} holds {what}; only PNG and JPEG files are resized")
 
 
 def _to_float(images):
