@@ -50,11 +50,16 @@ def preset(name):
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
 
 
-def build(config, device="cpu"):
-    """Data, a freshly initialised model and its loss.   -> Run. Raises ValueError for options that do not exist or fit."""
+def build(config, device="cpu", class_names=None):
+    """Data, a freshly initialised model and its loss.   -> Run. Raises ValueError for options that do not exist or fit.
+
+    class_names   those of the run that is continued, so that its classes keep their numbers, whatever their order is today
+    """
     _check_model_options(config.model)
     objective = build_objective(config)
     wanted = {key: value for key, value in dataclasses.asdict(config.data).items() if value is not None}
+    if config.data.name not in data.names():
+        wanted["class_names"] = class_names
     images, labels = data.load(wanted.pop("name"), **wanted)
     if "num_class_embeds" in config.model and config.model["num_class_embeds"] is None:
         labels = None  # the net is asked to be unconditional
@@ -64,9 +69,18 @@ def build(config, device="cpu"):
     shape, classes = images.shape[1:], None if labels is None else int(labels.max()) + 1
     config = dataclasses.replace(config, model=_complete(config.model, shape, classes))
     model = build_model(config.model, config.train.seed).to(device)
-    names = data.info(config.data.name).class_names
+    names = class_names or data.info(config.data.name).class_names
     kept = {**config.to_dict(), "shape": list(shape), "classes": classes, "class_names": list(names) if names else None}
     return Run(config, model, objective, images, labels, kept)
+
+
+def class_order(config, found=None, given=None):
+    """The class names to number a run's data by, or None for their own order: those of the run that is resumed, and of one
+    that --from begins with where the data have no other classes. Both are what such runs kept, or None."""
+    if found:
+        return found.get("class_names")
+    earlier, names = (given or {}).get("class_names"), data.info(config.data.name).class_names
+    return earlier if earlier and names and set(names) <= set(earlier) else None
 
 
 def build_model(options, seed=0):

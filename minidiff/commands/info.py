@@ -4,6 +4,7 @@ import numpy as np
 
 from ..runs import find_checkpoint
 from ..training import checkpoint
+from .classes import classes_line
 
 
 def add_arguments(parser):
@@ -22,7 +23,7 @@ def run(arguments):
     print(f"also holds  {', '.join(_extras(found)) or 'nothing else'}")
     print(f"random      seed {found.random.get('seed')}, at step {found.random.get('step')}")
     if kept.get("shape"):
-        print(f"samples     shape {tuple(kept['shape'])}, classes {kept['classes'] or 'none'}")
+        print(f"samples     shape {tuple(kept['shape'])}, classes {classes_line(kept['classes'], kept.get('class_names'))}")
     for section in ("data", "model", "diffusion", "train"):
         for key, value in kept.get(section, {}).items():
             print(f"{section}.{key} = {value}")

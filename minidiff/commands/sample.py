@@ -3,6 +3,7 @@
 examples:
   minidiff sample runs/digits                                 ten rows, one a class
   minidiff sample runs/digits --class 7 --count 16 --guidance 2
+  minidiff sample runs/photos --class cat                     a class by its name
   minidiff sample runs/digits --sampler dpmpp_2m --steps 10 --out seven.png
   minidiff sample runs/digits --out film.gif                  the way from noise to picture
   minidiff sample --prompt "a large green triangle left of a small red circle" --guidance 3      a net that ships with minidiff
@@ -21,6 +22,7 @@ from ..rng import Rng
 from ..runs import open_run
 from ..samplers import find
 from . import device
+from .classes import class_number, class_title, known_names
 from .recipes import sample_prompt
 
 
@@ -41,7 +43,8 @@ def add_arguments(parser):
     parser.add_argument(
         "--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile"
     )
-    parser.add_argument("--class", type=int, dest="class_", metavar="K", help="the class to sample (default: all, a row each)")
+    parser.add_argument("--class", dest="class_", metavar="NAME|K", help="the class to sample, by its name or its number: "
+                        "`minidiff info RUN` lists them (default: all, a row each)")  # fmt: skip
     parser.add_argument("--guidance", type=float, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
     parser.add_argument("-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
@@ -69,7 +72,7 @@ def run(arguments):
     if out.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"--out: got {out}, expected a name that ends in .png or .gif")
     saved = open_run(given, arguments.weights, arguments.device, processes=None)
-    n, cond = _who(arguments, saved.kept["classes"])
+    n, cond = _who(arguments, saved.kept)
     xp = module_of(arguments.device)
     denoiser, cond = saved.denoiser, None if cond is None else xp.asarray(cond)
     if arguments.guidance:
@@ -90,7 +93,7 @@ def run(arguments):
         viz.save_gif(frames, out, columns=columns)
     else:
         viz.save_png(to_numpy(step.x), out, columns=columns)
-    print(f"{out}: {n} samples by {row.name}, seed {arguments.seed}")
+    print(f"{out}: {n} samples by {row.name}, seed {arguments.seed}{_shown(arguments, saved.kept, n)}")
 
 
 def run_pretrained(arguments):
@@ -102,7 +105,7 @@ def run_pretrained(arguments):
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
     n = _count(arguments, 1)
-    cond = None if arguments.class_ is None else np.full(n, arguments.class_)
+    cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, None))
     images = sample_pretrained(
         arguments.pretrained, n, frugal=arguments.frugal, sampler=arguments.sampler, prompt=arguments.prompt,
         negative=arguments.negative, guidance=arguments.guidance, cond=cond, device=arguments.device,
@@ -113,8 +116,19 @@ def run_pretrained(arguments):
     print(f"{out}: {n} samples, seed {arguments.seed}")
 
 
-def _who(arguments, classes):
+def _shown(arguments, kept, n):
+    """Which classes the samples are of, for the line that says where they are."""
+    classes, names = kept["classes"], known_names(kept["classes"], kept.get("class_names"))
+    if arguments.class_ is not None:
+        return f", class {class_title(class_number(arguments.class_, classes, names), names)}"
+    if not names or n % classes or names == [str(k) for k in range(classes)]:
+        return ""
+    return f", a row each of {', '.join(names[:20])}{', ...' if classes > 20 else ''}"
+
+
+def _who(arguments, kept):
     """How many samples, and the class of each (None where the model has no classes)."""
+    classes = kept["classes"]
     if classes is None:
         if arguments.class_ is not None or arguments.guidance:
             raise ValueError("--class, --guidance: this model was trained without classes")
@@ -122,10 +136,8 @@ def _who(arguments, classes):
     if arguments.class_ is None:
         n = _count(arguments, 10 * classes)
         return n, np.arange(n) * classes // n
-    if not 0 <= arguments.class_ < classes:
-        raise ValueError(f"--class: got {arguments.class_}, expected a class from 0 to {classes - 1}")
-    n = _count(arguments, 64)
-    return n, np.full(n, arguments.class_)
+    number, n = class_number(arguments.class_, classes, kept.get("class_names")), _count(arguments, 64)
+    return n, np.full(n, number)
 
 
 def _count(arguments, default):

@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 
 from ..backend import device_of
-from ..runs import build, find_checkpoint, open_run, preset
+from ..runs import build, class_order, find_checkpoint, open_run, preset
 from ..training import DataParallel, Trainer, checkpoint
 from ..training.config import RunConfig
 from . import device
@@ -73,7 +73,8 @@ def run(arguments):
     config = configuration(arguments, found)
     if given:
         config = dataclasses.replace(config, model=given.kept["model"])
-    made = build(config, arguments.device)
+    order = class_order(config, found and found.config.get("run"), given and given.kept)
+    made = build(config, arguments.device, order)
     if given:
         made.model.load_state(given.denoiser.model.state())
     if found:  # a model's options that were left open are those the data gave it then

@@ -128,7 +128,8 @@ def warn_of_left_out(folder, folders):
     """Warn of images that are not read: of other formats, and beside train/ and test/."""
     other = [path for part in folders for path in _images_below(part, OTHER_IMAGES)]
     if other:
-        _warn(f"{len(other)} files that are not PNG or JPEG are left out, such as {other[0]}: convert them to use them")
+        count = f"{len(other)} image{'s' if len(other) > 1 else ''}"
+        _warn(f"left out, not PNG or JPEG: {count}, such as {other[0]}; convert them to use them")
     if folder not in folders:
         beside = [sub.name for sub in visible_folders(folder) if sub.name not in ("train", "test") and _images_below(sub)]
         beside += [path.name for path in _image_files(folder)]

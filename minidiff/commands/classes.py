@@ -1,0 +1,49 @@
+"""The classes of a run as a person names them."""
+
+import difflib
+
+
+def class_number(text, classes, names=None):
+    """The label that --class stands for: a class's name, or its number where no class has that name.
+
+    classes   how many there are, None where that is not known
+    names     in the order of the labels, as the run kept them, or None
+    """
+    names = known_names(classes, names)
+    alike = [name for name in names if name.casefold() == text.casefold()]
+    if text in names or len(alike) == 1:
+        return names.index(text if text in names else alike[0])
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is not None and (classes is None or 0 <= number < classes):
+        return number
+    if classes is None:
+        raise ValueError(f"--class: got {text!r}, expected the number of a class: this model does not name its classes")
+    expected = f"a class from 0 to {classes - 1}"
+    if names and names != [str(k) for k in range(classes)]:
+        near = difflib.get_close_matches(text, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        expected += f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{hint}"
+    raise ValueError(f"--class: got {text}, expected {expected}")
+
+
+def known_names(classes, names):
+    """The names of the first `classes` classes, as a list; empty where there are none or fewer."""
+    fits = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names) and len(names) >= (classes or 0)
+    return list(names)[:classes] if classes and fits else []
+
+
+def class_title(number, names):
+    """How a class is printed: "7", or "2 (number 4)" where its name is not its number."""
+    name = names[number] if names else str(number)
+    return name if name == str(number) else f"{name} (number {number})"
+
+
+def classes_line(classes, names):
+    """What `info` says of the classes: "none", "10", or "3: 0 ape, 1 newt, 2 zebra"."""
+    names = known_names(classes, names)
+    if not names or names == [str(k) for k in range(len(names))]:
+        return str(classes or "none")
+    return f"{classes}: {', '.join(f'{k} {name}' for k, name in enumerate(names))}"
