@@ -55,10 +55,10 @@ def decode(path, shape=None):
         raise ValueError(f"{path}: cannot be read as an image ({reason})") from None
 
 
-def warn_of_dim(dim, deep):
-    """One warning for all images of which `decode` found that they are nearly black: `dim` their paths, of `deep` images."""
+def warn_of_dim(dim, count):
+    """One warning for all images of which `decode` found that they are nearly black: `dim` their paths, of `count` images."""
     if dim:
-        some = dim[0] if len(dim) == deep else f"{len(dim)} of {deep} images, such as {dim[0]}"
+        some = dim[0] if count == 1 else f"{len(dim)} of {count} images, such as {dim[0]}"
         warnings.warn(
             f"{some}: a 16-bit image without a value above {DIM - 1} of 65535 comes out nearly black; "
             "if it holds 8-bit values, save it as an 8-bit file",
