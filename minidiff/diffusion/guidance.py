@@ -7,6 +7,7 @@ import numpy as np
 from ..backend import xp_of
 from .denoiser import from_x0_eps, to_x0_eps
 from .schedule import per_sample
+from .thresholding import inside_thresholds
 from .wrapper import Wrapper
 
 
@@ -21,10 +22,11 @@ def cfg(denoiser, cond, weight, null=None, rescale=0.0, interval=None):
               one's. Lin et al. 2024 (arXiv:2305.08891), section 3.4; they use 0.7
     interval  (low, high): guide only while low <= t <= high. Kynkäänniemi et al. 2024 (arXiv:2404.07724)
 
-    Two network calls a step, one where only one side counts. Raises ValueError before any of them, also when the
-    model was trained without a "no condition".
+    Two network calls a step, one where only one side counts. A denoiser that is clipped or thresholded stays so: the
+    guided x0 is held, not the two that it is made of. Raises ValueError before any call, also when the model was trained
+    without a "no condition".
     """
-    return Guided(denoiser, cond, weight, null, rescale, interval)
+    return inside_thresholds(denoiser, lambda inner: Guided(inner, cond, weight, null, rescale, interval))
 
 
 class Guided(Wrapper):
@@ -106,8 +108,10 @@ def classifier_guidance(denoiser, gradient, weight):
 
     gradient   (x, t) -> gradient of log p(y | x_t) by x, of x's shape (see `classifier_gradient`)
     weight     w: a number, or (B,) for one a sample
+    A denoiser that is clipped or thresholded stays so: the guided x0 is held. Raises ValueError where alpha(t) = 0: pure
+    noise has no class to be pushed to.
     """
-    return ClassifierGuided(denoiser, gradient, weight)
+    return inside_thresholds(denoiser, lambda inner: ClassifierGuided(inner, gradient, weight))
 
 
 class ClassifierGuided(Wrapper):
@@ -123,6 +127,8 @@ class ClassifierGuided(Wrapper):
 
     def change(self, x0, eps, x, t):
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
+        if np.ndim(alpha) == 0 and alpha == 0:
+            raise ValueError(f"t: got {t}, where alpha is 0: classifier guidance needs some signal; leave that step out")
         push = per_sample(self.weight, x) * self.gradient(x, t)
         return x0 + (sigma * sigma / alpha) * push, eps - sigma * push
 

@@ -1,9 +1,14 @@
-"""Keeping the predicted clean picture where pictures live.
+"""Clipping and thresholding: holding the predicted x0 to the range of the data.
 
 Data lie in [-1, 1]; early predictions do not, and a sampler that believes them drifts. Both functions take a denoiser and
-return one. Like DDPM's and diffusers' code they change x0 and leave eps as the network said it; `rederive=True` makes eps
-agree with the new x0 again, which some samplers need (those that step with eps alone would not notice the change).
+return one. Like DDPM's and diffusers' code they change x0 and leave eps as the network predicted it; `rederive=True` makes
+eps agree with the new x0 again. Samplers that step with eps alone, which would not notice the change, always re-derive it.
+
+The guided x0 is the one to hold: Imagen (arXiv:2205.11487), section 2.3. So `cfg` and `classifier_guidance` of a
+thresholded denoiser guide first and threshold last, whichever is applied first.
 """
+
+import copy
 
 from ..backend import xp_of
 from .schedule import per_sample
@@ -24,10 +29,37 @@ def dynamic_threshold(denoiser, quantile=0.995, sample_max_value=None, rederive=
     return DynamicallyThresholded(denoiser, quantile, sample_max_value, rederive)
 
 
-class _Threshold(Wrapper):
+def inside_thresholds(denoiser, wrap):
+    """wrap(the denoiser without its thresholds), with the same thresholds around the result."""
+    if not isinstance(denoiser, Threshold):
+        return wrap(denoiser)
+    return denoiser.around(inside_thresholds(denoiser.denoiser, wrap))
+
+
+def rederived(denoiser):
+    """The denoiser with rederive=True in each of its thresholds; itself if it has none."""
+    if not isinstance(denoiser, Threshold):
+        return denoiser
+    return denoiser.around(rederived(denoiser.denoiser), rederive=True)
+
+
+def held(denoiser, x0):
+    """Another x0, held by the same thresholds as the denoiser's own."""
+    return denoiser.threshold(held(denoiser.denoiser, x0)) if isinstance(denoiser, Threshold) else x0
+
+
+class Threshold(Wrapper):
+    """A denoiser whose x0 is held by `threshold(x0)`, which a subclass writes."""
+
     def __init__(self, denoiser, rederive):
         super().__init__(denoiser)
         self.rederive = rederive
+
+    def around(self, denoiser, rederive=None):
+        """The same threshold around another denoiser."""
+        other = copy.copy(self)
+        other.denoiser, other.rederive = denoiser, self.rederive if rederive is None else rederive
+        return other
 
     def change(self, x0, eps, x, t):
         x0 = self.threshold(x0)
@@ -37,7 +69,7 @@ class _Threshold(Wrapper):
         return x0, eps
 
 
-class Clipped(_Threshold):
+class Clipped(Threshold):
     """See `clip_x0`."""
 
     def __init__(self, denoiser, bound=1.0, rederive=False):
@@ -45,13 +77,16 @@ class Clipped(_Threshold):
             raise ValueError(f"bound: got {bound}, expected a positive number")
         super().__init__(denoiser, rederive)
         self.bound = float(bound)
-        self.recordable = getattr(denoiser, "recordable", False)
+
+    @property
+    def recordable(self):
+        return getattr(self.denoiser, "recordable", False)
 
     def threshold(self, x0):
         return x0.clip(-self.bound, self.bound)
 
 
-class DynamicallyThresholded(_Threshold):
+class DynamicallyThresholded(Threshold):
     """See `dynamic_threshold`."""
 
     def __init__(self, denoiser, quantile=0.995, sample_max_value=None, rederive=False):

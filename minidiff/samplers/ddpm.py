@@ -20,7 +20,7 @@ def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, **stepping):
     stepping   see `stepping.Path`
     """
     _check_variance(variance, denoiser)
-    path = Path(denoiser, x, _all(denoiser) if steps is None else steps, rng=rng, **stepping)
+    path = Path(denoiser, x, _all(denoiser) if steps is None else steps, rng=rng, uses="x0", **stepping)
     yield READY
     x = path.x
     for i, now, after in path:
@@ -35,9 +35,7 @@ def ddpm_respaced(denoiser, x, steps=50, variance="fixed_small", rng=None, **ste
     The betas are 1 - alpha_bar(t) / alpha_bar(t'), equation 19, where t' is the next step that is visited.
     Arguments as `ddpm`.
     """
-    run = ddpm(denoiser, x, steps, variance, rng, **stepping)
-    yield READY
-    yield from run
+    yield from ddpm.__wrapped__(denoiser, x, steps, variance, rng, **stepping)
 
 
 @sampler(order=None, calls=1, deterministic=False, paper="no paper: a frequent mistake, kept to be looked at")
@@ -48,7 +46,7 @@ def ddpm_subset(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepp
     still there at the end. Arguments as `ddpm`.
     """
     _check_variance(variance, denoiser)
-    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    path = Path(denoiser, x, steps, rng=rng, uses="x0", **stepping)
     if path.T is None:
         raise ValueError("schedule: ddpm_subset leaves out whole steps, and this one has none; use ddpm_respaced")
     yield READY

@@ -41,7 +41,7 @@ def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_fi
     lower_order_final  end with a step of a lower order
     stepping           see `stepping.Path`; `clip` also changes the noise that goes with the clipped picture
     """
-    path = _path(denoiser, x, steps, order, solver, rng=rng, rederive=True, **stepping)
+    path = _path(denoiser, x, steps, order, solver, rng=rng, uses="eps", **stepping)
     yield READY
     yield from _singlestep(path, "eps", order, solver, lower_order_final)
 
@@ -54,7 +54,7 @@ def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_fi
 )
 def dpmpp_2s(denoiser, x, steps=50, order=2, solver="midpoint", lower_order_final=True, rng=None, **stepping):
     """DPM-Solver++ 2S: `dpm_solver` with the clean picture in place of the noise, so clipping it is sound."""
-    path = _path(denoiser, x, steps, order, solver, rng=rng, **stepping)
+    path = _path(denoiser, x, steps, order, solver, rng=rng, uses="x0", **stepping)
     yield READY
     yield from _singlestep(path, "x0", order, solver, lower_order_final)
 
@@ -62,29 +62,33 @@ def dpmpp_2s(denoiser, x, steps=50, order=2, solver="midpoint", lower_order_fina
 def _path(denoiser, x, steps, order, solver, **stepping):
     check_choice("order", order, (1, 2, 3))
     check_choice("solver", solver, SOLVERS)
-    return Path(denoiser, x, steps, **(GRID | stepping))
+    return Path(denoiser, x, steps, grid=GRID, **stepping)
 
 
 def _singlestep(path, form, order, solver, lower_order_final):
     """Groups of `order` evaluations: each starts from the group's first x again, with one prediction more to go by."""
     x, points, first = path.x, path.points, path.start
-    for end in itertools.accumulate(_groups(len(path), order, lower_order_final, points[-1].sigma == 0)):
+    for end in itertools.accumulate(_groups(points, order, lower_order_final)):
         x_first, outputs = x, []
         for i in range(first, end):
             x0, eps = path.denoise(x, points[i])
             outputs.append(eps if form == "eps" else x0)
-            slopes = _slopes(outputs, points[first : i + 2], solver)
-            half = solver == "midpoint" and len(outputs) == 2
-            x = taylor(form, x_first, points[first], points[i + 1], outputs[0], *slopes, half=half)
+            if points[i].alpha == 0:  # lambda is infinite, and eps alone has lost x0: DDIM's step, which has both
+                x = points[i + 1].alpha * x0 + points[i + 1].sigma * eps
+            else:
+                slopes = _slopes(outputs, points[first : i + 2], solver)
+                half = solver == "midpoint" and len(outputs) == 2
+                x = taylor(form, x_first, points[first], points[i + 1], outputs[0], *slopes, half=half)
             yield Step(i, points[i].t, x, x0)
         first = max(first, end)
 
 
-def _groups(steps, order, lower_order_final, ends_clean):
-    """How many evaluations each group takes. Where the noise ends lambda is infinite, and the last one stands alone."""
-    full, left = divmod(steps, order)
-    sizes = [order] * full + [left] * (left > 0)
-    if sizes[-1] > 1 and (ends_clean or (lower_order_final and not left)):
+def _groups(points, order, lower_order_final):
+    """How many evaluations each group takes. In pure noise and where the noise ends lambda is infinite: one alone."""
+    alone = points[0].alpha == 0
+    full, left = divmod(len(points) - 1 - alone, order)
+    sizes = [1] * alone + [order] * full + [left] * (left > 0)
+    if sizes[-1] > 1 and (points[-1].sigma == 0 or (lower_order_final and not left)):
         sizes[-1:] = [sizes[-1] - 1, 1]
     return sizes
 

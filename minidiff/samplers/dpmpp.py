@@ -4,7 +4,7 @@ import math
 
 from .dpm_solver import GRID, PAPER_PP, SOLVERS, taylor
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice, check_range
+from .stepping import CLEAN, READY, Path, Step, check_choice, check_range, check_signal
 
 
 @sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 2")
@@ -16,7 +16,7 @@ def dpmpp_2m(denoiser, x, steps=50, solver="midpoint", lower_order_final=True, r
     stepping           see `stepping.Path`
     """
     check_choice("solver", solver, SOLVERS)
-    path = Path(denoiser, x, steps, rng=rng, **(GRID | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses="x0", **stepping)
     yield READY
     yield from _multistep(path, 0.0, solver, lower_order_final)
 
@@ -29,7 +29,7 @@ def dpmpp_2m_sde(denoiser, x, steps=50, eta=1.0, solver="midpoint", lower_order_
     """
     check_range("eta", eta, 0, 1)
     check_choice("solver", solver, SOLVERS)
-    path = Path(denoiser, x, steps, rng=rng, **(GRID | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses="x0", **stepping)
     yield READY
     yield from _multistep(path, eta, solver, lower_order_final)
 
@@ -59,7 +59,7 @@ def dpmpp_sde(denoiser, x, steps=50, eta=1.0, r=0.5, rng=None, **stepping):
     check_range("eta", eta, 0, 1)
     if not 0 < r < 1:
         raise ValueError(f"r: got {r}, expected a number between 0 and 1")
-    path = Path(denoiser, x, steps, rng=rng, **({"spacing": "karras"} | stepping))
+    path = check_signal(Path(denoiser, x, steps, rng=rng, grid={"spacing": "karras"}, uses="x0", **stepping))
     yield READY
     x = path.x
     for i, now, after in path:

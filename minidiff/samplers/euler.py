@@ -15,7 +15,7 @@ PAPER = "Karras et al. 2022 (arXiv:2206.00364)"
 @sampler(order=1, calls=1, paper=f"{PAPER}, alg. 1, first order")
 def euler(denoiser, x, steps=50, rng=None, **stepping):
     """Straight lines along the probability-flow ODE. The same as DDIM at eta = 0.   x (B, ...) -> yields Step."""
-    path = Path(denoiser, x, steps, rng=rng, **(KARRAS | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
     y = scaled(path)
     yield READY
     for i, now, after in path:
@@ -31,7 +31,7 @@ def euler_ancestral(denoiser, x, steps=50, eta=1.0, rng=None, **stepping):
     eta   share of the noise that DDPM's posterior has; 0 is `euler`
     """
     check_range("eta", eta, 0, 1)
-    path = Path(denoiser, x, steps, rng=rng, **(KARRAS | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
     y = scaled(path)
     yield READY
     for i, now, after in path:

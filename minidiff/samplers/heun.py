@@ -19,7 +19,7 @@ def heun(denoiser, x, steps=50, s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=
     for name, value in (("s_churn", s_churn), ("s_min", s_min), ("s_noise", s_noise)):
         if not value >= 0:
             raise ValueError(f"{name}: got {value}, expected a number, at least 0")
-    path = Path(denoiser, x, steps, rng=rng, **(KARRAS | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
     y = scaled(path)
     yield READY
     gamma = min(s_churn / len(path), math.sqrt(2) - 1)

@@ -15,7 +15,7 @@ def lms(denoiser, x, steps=50, order=4, rng=None, **stepping):
     stepping   see `stepping.Path`
     """
     check_choice("order", order, (1, 2, 3, 4))
-    path = Path(denoiser, x, steps, rng=rng, **(KARRAS | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
     y = scaled(path)
     yield READY
     levels, slopes = [], []  # newest first

@@ -2,7 +2,7 @@
 
 from ..diffusion.denoiser import from_x0_eps, to_x0_eps
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice
+from .stepping import CLEAN, READY, Path, Step, check_choice, check_signal
 
 ADAMS_BASHFORTH = {  # weights of this prediction, the one before it, ...
     1: (1.0,),
@@ -25,7 +25,9 @@ def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, **st
     """
     check_choice("warm_up", warm_up, ("runge-kutta", "none"))
     check_choice("mix", mix, ("eps", "v"))
-    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
+    path = Path(denoiser, x, steps, rng=rng, uses="eps", **stepping)
+    if mix == "eps":
+        check_signal(path)
     yield READY
     x, past = path.x, []
 

@@ -19,14 +19,17 @@ def probability_flow(denoiser, x, steps=None, rtol=1e-5, atol=1e-5, rng=None, **
 
     steps        None; a number is the most that may be accepted before giving up with RuntimeError
     rtol, atol   the error allowed in one step, relative and absolute: see `diffusion.ode.rk45`
-    stepping     see `stepping.Path`; of `sigmas` only the two ends matter, and spacing has no say
+    stepping     see `stepping.Path`; of `sigmas` only the two ends matter
     """
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not value > 0:
             raise ValueError(f"{name}: got {value}, expected a positive number")
     if steps is not None and not steps >= 1:
         raise ValueError(f"steps: got {steps}, expected at least 1, or None")
-    path = Path(denoiser, x, 2, rng=rng, rederive=True, **(stepping | {"spacing": "exponential"}))  # two steps: two ends
+    chosen = [option for option in ("spacing", "offset", "skip_last", "whole", "rho") if stepping.get(option) is not None]
+    if chosen:
+        raise ValueError(f"{chosen[0]}: probability_flow chooses its steps by rtol and atol; leave it out")
+    path = Path(denoiser, x, 2, rng=rng, grid={"spacing": "exponential"}, uses="eps", **stepping)  # two steps: two ends
     y, seen = scaled(path), None
     first, *_, last = [path.points[path.start], *(p for p in path.points if p != CLEAN)]
     yield READY
@@ -54,7 +57,7 @@ def rk4(denoiser, x, steps=50, rng=None, **stepping):
 
     x (B, ...) -> yields Step.   stepping: see `stepping.Path`
     """
-    path = Path(denoiser, x, steps, rng=rng, rederive=True, **({"spacing": "exponential"} | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid={"spacing": "exponential"}, uses="eps", **stepping)
     y = scaled(path)
     yield READY
 

@@ -8,7 +8,7 @@ import math
 
 from ..backend import xp_of
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, transition
+from .stepping import CLEAN, READY, Path, Step, check_signal, transition
 
 PAPER = "Song et al. 2021 (arXiv:2011.13456)"
 
@@ -20,7 +20,7 @@ def reverse_diffusion(denoiser, x, steps=1000, rng=None, **stepping):
     The first step in the noise that is left out is the last: it returns the mean.
     stepping   see `stepping.Path`
     """
-    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
+    path = check_signal(Path(denoiser, x, steps, rng=rng, uses="eps", **stepping))
     yield READY
     x = path.x
     for i, now, after in path:
@@ -40,7 +40,7 @@ def predictor_corrector(denoiser, x, steps=1000, corrector_steps=1, snr=0.16, rn
         raise ValueError(f"corrector_steps: got {corrector_steps!r}, expected a whole number, at least 0")
     if not snr > 0:
         raise ValueError(f"snr: got {snr}, expected a positive number")
-    path = Path(denoiser, x, steps, rng=rng, rederive=True, **stepping)
+    path = check_signal(Path(denoiser, x, steps, rng=rng, uses="eps", **stepping))
     yield READY
     x = path.x
     for i, now, after in path:

@@ -12,9 +12,10 @@ import numpy as np
 from ..backend import xp_of
 from ..diffusion.names import did_you_mean
 from ..diffusion.sigmas import exponential_sigmas, karras_sigmas
-from ..diffusion.spacing import check_steps, spaced_steps
-from ..diffusion.thresholding import clip_x0, dynamic_threshold
+from ..diffusion.spacing import SPACINGS, check_steps, spaced_steps
+from ..diffusion.thresholding import held
 from ..rng import as_rng
+from .options import check_fit, clipped, pure_noise, reject
 
 FINALS = ("zero", "sigma_min")
 READY = None  # a sampler yields this once, when its arguments are checked: a wrong one is an error at the call itself
@@ -66,19 +67,25 @@ class Path:
     steps       how many steps, or the times themselves, descending
     spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential": see diffusion.spacing; a process
                 in continuous time knows "linspace", "karras" and "exponential". None: "leading", or there "linspace"
-    offset, skip_last, whole   details of the spacing, as there
+    offset, skip_last, whole   details of the spacing, as there; None: 0, False, True
     sigmas      own noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
-    final       what follows the last time: "zero" (clean), or "sigma_min" (the lowest noise the schedule knows)
-    rho         the bend of "karras"
+    final       what follows the last time: "zero" (clean, the default), or "sigma_min" (the schedule's lowest noise)
+    rho         the bend of "karras", by default 7
     start       the step to begin with, 0 to steps - 1; x is then a sample at that step's noise level
     from_clean  x is a clean picture: noise it to the level of `start` first. SDEdit, Meng et al. 2021 (arXiv:2108.01073)
     clip        hold the predicted x0 to [-clip, clip]; "dynamic" holds it to its own quantile (Imagen); None leaves it
-    rederive    make eps agree with the clipped x0, for samplers that step with eps alone
+    rederive    make eps agree with the clipped x0; samplers that step with eps alone always do
     cond        handed to the denoiser as it is
     rng         None, a seed, or a generator
     graph       on a GPU: True asks the denoiser as one CUDA graph where it can be one, False the same launch by launch
                 (the same bits), None asks it as it is: for somebody who records the whole run
     tf32        on a GPU: round the factors of matrix products to 10 bits
+
+    A sampler adds what it needs:
+    grid        its own choice of spacing, skip_last and final, where the caller makes none
+    uses        which prediction it steps with: "x0", "eps" or "both"
+
+    Raises ValueError for options that would have no effect together.
     """
 
     def __init__(
@@ -88,12 +95,12 @@ class Path:
         steps,
         *,
         spacing=None,
-        offset=0,
-        skip_last=False,
-        whole=True,
+        offset=None,
+        skip_last=None,
+        whole=None,
         sigmas=None,
-        final="zero",
-        rho=7.0,
+        final=None,
+        rho=None,
         start=0,
         from_clean=False,
         clip=None,
@@ -102,6 +109,8 @@ class Path:
         rng=None,
         graph=True,
         tf32=False,
+        grid=None,
+        uses="both",
     ):
         self.schedule = getattr(denoiser, "schedule", None)
         if not callable(denoiser) or self.schedule is None:
@@ -109,22 +118,28 @@ class Path:
         xp = xp_of(x)
         if getattr(x, "dtype", None) is None or x.dtype.kind != "f" or x.ndim == 0:
             raise TypeError(f"x: got {getattr(x, 'dtype', type(x).__name__)}, expected an array of floats (B, ...)")
-        if final not in FINALS:
-            raise ValueError(f"final: got {final!r}, expected one of {', '.join(FINALS)}{did_you_mean(final, FINALS)}")
+        grid = grid or {}
+        check_choice("final", final or FINALS[0], FINALS)
+        given = {"spacing": spacing, "offset": offset, "skip_last": skip_last, "whole": whole, "rho": rho}
         if hasattr(self.schedule, "t_min"):
             self.t_min, self.t_max, self.T = self.schedule.t_min, self.schedule.t_max, None
         else:
             self.t_min, self.t_max, self.T = 0, self.schedule.T - 1, self.schedule.T
         if sigmas is not None:
+            reject(given | {"final": final}, "sigmas, which name every noise level")
             self.points = self._from_sigmas(sigmas)
         else:
-            times = self._times(steps, spacing, offset, skip_last, whole, rho)
-            last = CLEAN if final == "zero" else self.at(self.t_min)
+            if np.ndim(steps) == 1:
+                reject(given, "steps as a list of times")
+                times = self._listed(steps)
+            else:
+                times = self._spaced(steps, **(grid | {k: v for k, v in given.items() if v is not None}), given=given)
+            last = self.at(self.t_min) if (final or grid.get("final")) == "sigma_min" else CLEAN
             self.points = [self.at(t) for t in times] + [last]
         if not isinstance(start, (int, np.integer)) or not 0 <= start < len(self):
             raise ValueError(f"start: got {start!r}, expected a step from 0 to {len(self) - 1} of this run of {len(self)}")
         self.start, self.cond, self.rng = int(start), cond, as_rng(rng, xp)
-        self._denoiser, self._clips = _clipped(denoiser, clip, rederive), clip is not None
+        self._denoiser = clipped(denoiser, clip, rederive, uses)
         self.x = x
         if from_clean:
             first = self.points[self.start]
@@ -154,7 +169,7 @@ class Path:
 
     def clip(self, x0):
         """x0 held to its bounds, if this run has any; for samplers that work out x0 themselves."""
-        return self._denoiser.threshold(x0) if self._clips else x0
+        return held(self._denoiser, x0)
 
     def predict(self, x, point):
         """(x0, eps, share): also where between its bounds the network puts the variance, if it learned to say."""
@@ -177,25 +192,27 @@ class Path:
         """The point with this sigma / alpha. No noise is the clean end."""
         return CLEAN if s == 0 else self.at_lam(-math.log(s))
 
-    def _times(self, steps, spacing, offset, skip_last, whole, rho):
-        if np.ndim(steps) == 1:
-            times = np.asarray(steps)
-            if len(times) == 0 or not (times[:-1] > times[1:]).all():
-                raise ValueError(f"steps: got the times {times}, expected at least one, descending")
-            return times
-        if self.T:
-            spacing = spacing or "leading"
-            if spacing not in ("karras", "exponential"):
-                skip_last = skip_last and steps != self.T  # all the steps there are leave none to end on
-                return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
+    def _listed(self, steps):
+        times = np.asarray(steps)
+        if len(times) == 0 or not (times[:-1] > times[1:]).all():
+            raise ValueError(f"steps: got the times {times}, expected at least one, descending")
+        return times
+
+    def _spaced(self, steps, given, spacing=None, offset=0, skip_last=False, whole=True, rho=7.0, final=None):
+        spacing = spacing or ("leading" if self.T else "linspace")
+        check_choice("spacing", spacing, SPACINGS if self.T else ("linspace", "karras", "exponential"))
+        check_fit(given, spacing, self.T)
         check_steps(steps, self.T or math.inf)
-        spacing = spacing or "linspace"
-        check_choice("spacing", spacing, ("linspace", "karras", "exponential"))
-        if spacing == "linspace":
-            return np.linspace(self.t_max, self.t_min, steps + skip_last)[:steps]
-        low, high = self.at(self.t_min).s, self.at(self.t_max).s
-        levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
-        return self.schedule.t_of_log_snr(-2.0 * np.log(levels)).clip(self.t_min, self.t_max)
+        if spacing in ("karras", "exponential"):
+            low, high = self.at(self.t_min).s, self.s_max
+            if high == math.inf:
+                raise ValueError(pure_noise(f"spacing {spacing!r}"))
+            levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
+            return self.schedule.t_of_log_snr(-2.0 * np.log(levels)).clip(self.t_min, self.t_max)
+        if self.T:
+            skip_last = skip_last and steps != self.T  # all the steps there are leave none to end on
+            return spaced_steps(self.schedule, steps, spacing, offset, skip_last, whole)
+        return np.linspace(self.t_max, self.t_min, steps + skip_last)[:steps]
 
     def _from_sigmas(self, sigmas):
         levels = [float(s) for s in sigmas]
@@ -224,23 +241,14 @@ def scaled(path):
 
     Raises ValueError where alpha = 0: pure noise has no such scale.
     """
-    first = path.points[path.start]
-    if first.alpha == 0:
-        raise ValueError(
-            "schedule: this sampler needs alpha > 0 at its first step, and a zero-terminal-SNR schedule has 0 "
-            "there; leave the last step out (steps=[...]), or use ddim, ddpm or dpmpp_2m"
-        )
-    return path.x / first.alpha
+    return check_signal(path).x / path.points[path.start].alpha
 
 
-def _clipped(denoiser, clip, rederive):
-    if clip is None:
-        return denoiser
-    if clip == "dynamic":
-        return dynamic_threshold(denoiser, rederive=rederive)
-    if isinstance(clip, str) or not clip > 0:
-        raise ValueError(f"clip: got {clip!r}, expected a positive bound, 'dynamic' or None")
-    return clip_x0(denoiser, float(clip), rederive=rederive)
+def check_signal(path):
+    """The path. Raises ValueError where it starts at alpha = 0, for samplers that cannot step from pure noise."""
+    if path.points[path.start].alpha == 0:
+        raise ValueError(pure_noise("this sampler"))
+    return path
 
 
 def check_range(name, value, low, high):

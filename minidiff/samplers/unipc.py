@@ -36,13 +36,14 @@ def unipc(
     check_choice("order", order, (1, 2, 3))
     check_choice("solver", solver, ("bh1", "bh2"))
     check_choice("interpolates", interpolates, ("x0", "eps"))
-    path = Path(denoiser, x, steps, rng=rng, rederive=interpolates == "eps", **(GRID | stepping))
+    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses=interpolates, **stepping)
     yield READY
     x, x_before, past, used = path.x, None, [], 0  # past: (point, prediction), newest first
+    correctable = interpolates == "x0" and solver == "bh2"  # from pure noise, where h is infinite: B(h) = h is, and eps lost x0
     for i, now, after in path:
         x0, eps = path.denoise(x, now)
         output = x0 if interpolates == "x0" else eps
-        if corrector and past:
+        if corrector and past and (past[0][0].alpha > 0 or correctable):
             x = _advance(x_before, past[:used], now, solver, interpolates, arrived=output)
         past = [(now, output), *past[: order - 1]]
         used = len(past)
@@ -51,7 +52,10 @@ def unipc(
         if after.sigma == 0:
             used = 1  # lambda is infinite there
         x_before = x
-        x = _advance(x, past[:used], after, solver, interpolates)
+        if now.alpha == 0:
+            x = after.alpha * x0 + after.sigma * eps  # DDIM's step, the limit of the first order
+        else:
+            x = _advance(x, past[:used], after, solver, interpolates)
         yield Step(i, now.t, x, x0)
 
 
@@ -82,13 +86,18 @@ def _advance(x, past, after, solver, form, arrived=None):
 
 
 def _weights(r, k, b):
-    """Solution of the paper's R(r) a = phi(k) / B: a slope's weight. One slope alone takes 1/2, as the paper does."""
+    """Solution of the paper's R(r) a = phi(k) / B: a slope's weight. One slope alone takes 1/2, as the paper does.
+
+    The slope from pure noise, at r = -inf, is 0: the others share the weights that they would have without it.
+    """
     if len(r) == 1:
         return [0.5]
+    finite = [r_m for r_m in r if math.isfinite(r_m)]
     phi, factorial, rows, right = math.expm1(k) / k - 1.0, 1, [], []
-    for m in range(len(r)):
-        rows.append([r_m**m for r_m in r])
+    for m in range(len(finite)):
+        rows.append([r_m**m for r_m in finite])
         right.append(phi * factorial / b)
         factorial *= m + 2
         phi = phi / k - 1.0 / factorial
-    return np.linalg.solve(rows, right).tolist()
+    solved = iter(np.linalg.solve(rows, right).tolist())
+    return [next(solved) if math.isfinite(r_m) else 0.0 for r_m in r]
