@@ -12,6 +12,7 @@ from .editing import inpaint, interpolate, repaint, sdedit, slerp
 from .euler import euler, euler_ancestral
 from .heun import heun
 from .lms import lms
+from .not_finite import NotFinite
 from .plms import plms
 from .probability_flow import probability_flow, rk4
 from .registry import SAMPLERS, Sampler, find, table
@@ -21,7 +22,7 @@ from .stepping import Path, Point, Step
 from .unipc import unipc
 
 __all__ = [
-    "SAMPLERS", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset",
+    "SAMPLERS", "NotFinite", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset",
     "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find", "heun", "inpaint",
     "interpolate", "lms", "plms", "predictor_corrector", "probability_flow", "repaint", "reverse_diffusion", "rk4", "sample",
     "sdedit", "slerp", "table", "unipc",

@@ -19,7 +19,7 @@ def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, **stepping):
                "learned": between the two, where the network says (Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 15)
     stepping   see `stepping.Path`
     """
-    _check_variance(variance, denoiser)
+    check_variance(variance, denoiser)
     path = Path(denoiser, x, _all(denoiser) if steps is None else steps, rng=rng, uses="x0", **stepping)
     yield READY
     x = path.x
@@ -45,7 +45,7 @@ def ddpm_subset(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepp
     Each move goes from t to t - 1 and is then taken to have arrived at the next step visited, so most of the noise is
     still there at the end. Arguments as `ddpm`.
     """
-    _check_variance(variance, denoiser)
+    check_variance(variance, denoiser)
     path = Path(denoiser, x, steps, rng=rng, uses="x0", **stepping)
     if path.T is None:
         raise ValueError("schedule: ddpm_subset leaves out whole steps, and this one has none; use ddpm_respaced")
@@ -82,7 +82,8 @@ def _all(denoiser):
     return T
 
 
-def _check_variance(variance, denoiser):
+def check_variance(variance, denoiser):
+    """Raises ValueError for an unknown variance, and for "learned" where the model learned none."""
     check_choice("variance", variance, VARIANCES)
     if variance == "learned" and not getattr(denoiser, "learned_variance", False):
         raise ValueError("variance: 'learned' needs a Denoiser(..., learned_variance=True), and this one has none")

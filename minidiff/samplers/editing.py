@@ -5,7 +5,7 @@ import math
 from ..backend import xp_of
 from ..rng import as_rng
 from .ddim import ddim, ddim_invert
-from .ddpm import ancestral_step
+from .ddpm import ancestral_step, check_variance
 from .registry import eager, find
 from .run import prior_std
 from .stepping import READY, Path, Step
@@ -20,21 +20,27 @@ def sdedit(denoiser, picture, strength=0.5, steps=50, sampler="ddim", rng=None, 
     """
     if not 0 < strength <= 1:
         raise ValueError(f"strength: got {strength}, expected a number above 0, at most 1")
+    for option in ("start", "from_clean"):
+        if option in options:
+            raise ValueError(f"{option}: cannot be combined with strength, which sets it; use `samplers.{sampler}` itself")
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: got {steps!r}, expected a whole number, at least 1")
     start = steps - max(1, round(strength * steps))
     return find(sampler).function(denoiser, picture, steps=steps, start=start, from_clean=True, rng=rng, **options)
 
 
+@eager
 def inpaint(denoiser, picture, mask, steps=50, variance="fixed_small", x=None, rng=None, **stepping):
     """Fill a hole: after each step the known pixels are put back at that step's noise.
 
     Song et al. 2021 (arXiv:2011.13456), appendix I.2. What is drawn need not fit what is known well: see `repaint`.
 
     picture    (B, ...), clean; what it holds inside the hole does not matter   ->   yields Step
-    mask       1 where the picture is known, 0 in the hole; of a shape that broadcasts to the picture's
+    mask       from 0 to 1: 1 where the picture is known, 0 in the hole; of a shape that broadcasts to the picture's
     x          noise to start from; None draws it
     variance   "fixed_small", "fixed_large" or "learned", as in `ddpm`;   stepping: see `stepping.Path`
     """
-    return repaint(denoiser, picture, mask, steps, 1, 1, variance, x, rng, **stepping)
+    yield from repaint.__wrapped__(denoiser, picture, mask, steps, 1, 1, variance, x, rng, **stepping)
 
 
 @eager
@@ -48,13 +54,17 @@ def repaint(denoiser, picture, mask, steps=50, jump=10, resamples=10, variance="
     for name, value in (("jump", jump), ("resamples", resamples)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1")
+    check_variance(variance, denoiser)
     xp, rng = xp_of(picture), as_rng(rng, xp_of(picture))
-    mask = xp.asarray(mask).astype(picture.dtype)
+    mask = xp.asarray(mask)
     if mask.ndim > picture.ndim or any(m not in (1, p) for m, p in zip(mask.shape[::-1], picture.shape[::-1], strict=False)):
         raise ValueError(f"mask: got shape {mask.shape}, expected one that broadcasts to the picture's {picture.shape}")
+    mask, picture = _known(mask, picture)
     if x is None:
         x = xp.asarray(rng.standard_normal(picture.shape, dtype=picture.dtype)) * prior_std(denoiser)
-    path = Path(denoiser, x, steps, rng=rng, **stepping)
+    elif x.shape != picture.shape:
+        raise ValueError(f"x: got shape {x.shape}, expected the picture's {picture.shape}")
+    path = Path(denoiser, x, steps, rng=rng, uses="x0", **stepping)
     yield READY
     x, points, x0 = path.x, path.points, None
     at = path.start
@@ -70,6 +80,23 @@ def repaint(denoiser, picture, mask, steps=50, jump=10, resamples=10, variance="
         else:
             x = noise_up(path, x, now, after)
         at = target
+
+
+def _known(mask, picture):
+    """(mask in the picture's dtype, picture with 0 inside the hole). Raises ValueError for a mask outside [0, 1] and for
+    NaN or infinity where the picture is known."""
+    xp = xp_of(picture)
+    low, high = (float(end) for end in (mask.min(), mask.max()))
+    if not (0 <= low and high <= 1):
+        raise ValueError(
+            f"mask: got values from {low:g} to {high:g}, expected 0 (hole) to 1 (known); divide a mask of 0 and 255 by 255"
+        )
+    inside = xp.broadcast_to(mask == 0, picture.shape)
+    picture = xp.where(inside, xp.zeros_like(picture), picture)  # 0 times NaN would still be NaN
+    bad = int((~xp.isfinite(picture)).sum())
+    if bad:
+        raise ValueError(f"picture: got {bad} values that are NaN or infinite where the mask says known, expected finite numbers")
+    return mask.astype(picture.dtype), picture
 
 
 def repaint_walk(steps, jump, resamples, start=0):

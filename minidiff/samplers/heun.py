@@ -19,6 +19,11 @@ def heun(denoiser, x, steps=50, s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=
     for name, value in (("s_churn", s_churn), ("s_min", s_min), ("s_noise", s_noise)):
         if not value >= 0:
             raise ValueError(f"{name}: got {value}, expected a number, at least 0")
+    for name, value, default in (("s_min", s_min, 0.0), ("s_max", s_max, math.inf), ("s_noise", s_noise, 1.0)):
+        if s_churn == 0 and value != default:
+            raise ValueError(f"{name}: got {value}, only valid with s_churn > 0: without churn no noise is added")
+    if not s_min <= s_max:
+        raise ValueError(f"s_min, s_max: got {s_min}, {s_max}, expected s_min <= s_max")
     path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
     y = scaled(path)
     yield READY

@@ -1,12 +1,20 @@
 """The list of samplers: what each is called, what it costs, and where it comes from."""
 
 import functools
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..diffusion.names import did_you_mean
+from .not_finite import watched
+from .stepping import Path
 
 SAMPLERS = {}
+# The options that every sampler takes: those of `stepping.Path` but for what a sampler adds itself.
+STEPPING = [p.name for p in inspect.signature(Path).parameters.values() if p.kind is p.KEYWORD_ONLY]
+STEPPING = [option for option in STEPPING if option not in ("grid", "uses")]
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,10 @@ class Sampler:
     steps: int | None
     paper: str
 
+    def check(self, options):
+        """Raises ValueError for an option that the sampler does not have, with the nearest names. Runs nothing."""
+        self.function.check(options)
+
 
 def sampler(order, calls, paper, deterministic=True, steps=50, **variants):
     """Decorator: put a generator function on the list, and have it check its arguments when it is called.
@@ -46,22 +58,44 @@ def sampler(order, calls, paper, deterministic=True, steps=50, **variants):
         SAMPLERS[row.name] = row
         for name, change in variants.items():
             options = change.pop("options")
-            fixed = functools.update_wrapper(functools.partial(checked, **options), checked)
+            fixed = eager(function, name, options)
             SAMPLERS[name] = Sampler(**{**vars(row), "name": name, "function": fixed, **change})
         return checked
 
     return decorate
 
 
-def eager(function):
-    """A generator function that runs as far as its first yield when it is called."""
+def eager(function, name=None, fixed=None):
+    """A generator function that checks its arguments when it is called, and whose samples are watched for NaN.
+
+    fixed   options that are part of the name, such as the order of "dpmpp_3s"
+    """
+    name, fixed = name or function.__name__, fixed or {}
+    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    known = [option for option in dict.fromkeys((*named[2:], *STEPPING)) if option not in fixed]
+
+    def check(options):
+        for option, value in options.items():
+            if option in fixed and value != fixed[option]:
+                raise ValueError(f"{option}: got {value!r}, but {name} has {option}={fixed[option]!r}; use {function.__name__}")
+            if option not in (*named, *known):
+                raise ValueError(f"{option}: {name} has no such option; it has {', '.join(known)}{did_you_mean(option, known)}")
+        sigmas, steps = options.get("sigmas"), options.get("steps")
+        if sigmas is not None and steps is not None and "rtol" not in named and (np.ndim(steps) or steps != len(sigmas) - 1):
+            raise ValueError(f"steps: got {steps!r}, which cannot be combined with sigmas, which name every step")
 
     @functools.wraps(function)
     def call(*args, **options):
-        run = function(*args, **options)
+        check(options)
+        run = function(*args, **(options | fixed))
         next(run)
-        return run
+        x = args[1] if len(args) > 1 else options[named[1]]
+        on_device = not isinstance(x, np.ndarray)
+        if on_device and options.get("graph", True) is None:  # somebody records the run, and nothing may wait for it
+            return run
+        return watched(run, name, last_only=on_device)
 
+    call.check = check
     return call
 
 

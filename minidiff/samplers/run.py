@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..backend import module_of, xp_of
+from ..backend import device_of, module_of, xp_of
 from ..progress import progress as show
 from ..rng import as_rng
 from .registry import find
@@ -20,8 +20,8 @@ def sample(
     cond=None,
     start=0,
     x=None,
-    dtype=np.float32,
-    device="cpu",
+    dtype=None,
+    device=None,
     **options,
 ):
     """Pictures from noise, by the sampler of this name.   -> (B, ...), the last x
@@ -33,16 +33,24 @@ def sample(
     progress   show a bar
     x          where to start, in place of noise: with `start`, a sample at that step's noise level; with
                from_clean=True, a clean picture that is noised to it first
+    dtype, device   of the noise: float32 on the "cpu" unless given; with x, which has both, only what x has
     options    the sampler's own (eta=, variance=, clip=, spacing=, sigmas=, ...)
 
-    Raises ValueError for an unknown name (with the nearest ones) and for options the sampler cannot take, before the
-    denoiser is asked anything.
+    Raises ValueError for an unknown name and for options the sampler cannot take (with the nearest ones), before the
+    denoiser is asked anything; `not_finite.NotFinite` for a sample with NaN or infinity in it.
     """
     row = find(name)
+    row.check(options | ({} if steps is None else {"steps": steps}))
+    if x is not None and dtype is not None and x.dtype != dtype:
+        raise ValueError(f"dtype: got {np.dtype(dtype)}, but x is {x.dtype}: leave dtype out, or convert x")
+    if x is not None and device is not None and device_of(x) != device:
+        raise ValueError(f"device: got {device!r}, but x is on {device_of(x)!r}: leave device out, or move x")
+    dtype, device = dtype or np.float32, device or "cpu"
     rng = as_rng(rng, module_of(device) if x is None else xp_of(x))
     if x is None:
-        if start:
-            raise ValueError(f"start: got {start} without x; a run that starts on the way needs the sample to start from")
+        for option, value in (("start", start), ("from_clean", options.get("from_clean"))):
+            if value:
+                raise ValueError(f"{option}: got {value} without x; such a run needs a sample to start from")
         std = prior_std(denoiser, options.get("sigmas"))
         x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(std)
     elif tuple(x.shape) != tuple(shape):

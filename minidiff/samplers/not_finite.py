@@ -1,0 +1,37 @@
+"""What stops a sampling run: a sample that is NaN or infinite is never handed on in silence."""
+
+import numpy as np
+
+from ..backend import to_numpy
+
+
+class NotFinite(FloatingPointError):
+    """A sample is NaN or infinite.   sampler: its name   step, t: as in `Step`, the move after which it was seen
+
+    On a CPU every step is looked at, on a GPU the last one alone, so that the host waits for the device once a run.
+    """
+
+    def __init__(self, sampler, step, t, bad, size):
+        self.sampler, self.step, self.t = sampler, step, t
+        super().__init__(
+            f"{sampler} stopped at step {step}, t = {t}: {bad} of {size} values of the sample are NaN or infinite. Usual causes: "
+            "a model with NaN in its weights, NaN in the noise or the condition, guidance or steps too large for the dtype"
+        )
+
+
+def watched(run, sampler, last_only=False):
+    """The steps of a run. Raises NotFinite for the first sample, or with last_only for the last, that is not finite."""
+    step = None
+    for step in run:
+        if not last_only:
+            check(step, sampler)
+        yield step
+    if last_only and step is not None:
+        check(step, sampler)
+
+
+def check(step, sampler):
+    """Raises NotFinite unless every value of the step's sample is finite."""
+    finite = np.isfinite(to_numpy(step.x))
+    if not finite.all():
+        raise NotFinite(sampler, step.i, step.t, int(finite.size - finite.sum()), finite.size)
