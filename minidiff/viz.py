@@ -8,6 +8,7 @@ path is given.
 
 import io
 import textwrap
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +21,16 @@ COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#e0a100", "#0b7285", "#c
 
 
 def to_uint8(images):
-    """Floats in [-1, 1] -> uint8 0 .. 255, rounded, values outside clipped; uint8 stays as it is. Any shape."""
+    """Floats in [-1, 1] -> uint8 0 .. 255, rounded, values outside clipped; uint8 stays as it is. Any shape.
+
+    NaN becomes black, infinity black or white, with a RuntimeWarning that counts them.
+    """
     images = to_numpy(images)
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
         raise TypeError(f"images: got {images.dtype}, expected floats in [-1, 1] or uint8")
+    _warn_not_finite(images, "images", "drawn black or white")
     with np.errstate(invalid="ignore"):
         levels = np.rint((images.astype(np.float64) + 1) * 127.5).clip(0, 255)
     return np.nan_to_num(levels).astype(np.uint8)
@@ -148,6 +153,7 @@ def denoising_strip(states, times=None, samples=6, columns=10, path=None, title=
 def plot_points(points, labels=None, path=None, title=None, limit=2.4):
     """Points in the plane, coloured by label.   points (N, 2), labels (N,) or None   ->   Figure"""
     points = to_numpy(points)
+    _warn_not_finite(points, "points", "left out")
     figure = new_figure(4.2, 4.2 + (0.3 if title else 0), "tight")
     axes = figure.add_subplot()
     colours = COLOURS[0] if labels is None else [COLOURS[int(i) % len(COLOURS)] for i in to_numpy(labels)]
@@ -167,6 +173,7 @@ def plot_loss(losses, steps=None, path=None, title="Training loss", log=True):
     axes = figure.add_subplot()
     for (name, values), colour in zip(curves.items(), COLOURS * (1 + len(curves) // len(COLOURS)), strict=False):
         values = np.asarray(values, dtype=np.float64)
+        _warn_not_finite(values, f"losses{' of ' + name if name else ''}", "left out")
         x = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)[: len(values)]
         smooth = _smooth(values)
         if len(values) > 50:
@@ -204,6 +211,12 @@ def plot_schedule(*schedules, path=None):
 def new_figure(width, height, layout=None):
     """An empty matplotlib Figure, in inches, that belongs to no window and draws itself in a notebook."""
     return _figure_class()(figsize=(width, height), dpi=120, layout=layout)
+
+
+def _warn_not_finite(values, name, shown):
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        warnings.warn(f"{name}: {bad} of {values.size} values are NaN or infinite, {shown}", RuntimeWarning, stacklevel=3)
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------
@@ -271,12 +284,14 @@ def _plain_number(value, _position=None):
 
 
 def _smooth(values, share=0.03):
-    """Running mean over about a thirtieth of the curve, of what has been seen so far at the start."""
-    width = max(1, int(len(values) * share))
-    total = np.concatenate([[0.0], np.cumsum(values)])
+    """Running mean of the finite values over about a thirtieth of the curve, of what has been seen so far at the start."""
+    width, finite = max(1, int(len(values) * share)), np.isfinite(values)
+    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+    count = np.concatenate([[0], np.cumsum(finite)])
     end = np.arange(1, len(values) + 1)
     start = np.maximum(end - width, 0)
-    return (total[end] - total[start]) / (end - start)
+    with np.errstate(invalid="ignore"):  # NaN where the window has no finite value
+        return (total[end] - total[start]) / (count[end] - count[start])
 
 
 def _finish(figure, path):

@@ -69,9 +69,7 @@ class Denoiser:
     def predict(self, x, t, cond=None):
         """(x0, eps, share).   share: None, or of x's shape and about 0 to 1, the variance of the step t -> s in it being
         exp(share log beta + (1 - share) log beta_tilde), beta and beta_tilde the upper and lower bound for that step."""
-        output, share = self._run(x, model_time(t, self.time_scale), cond), None
-        if self.learned_variance:
-            output, share = split_variance(output, x)
+        output, share = self.split(self._run(x, model_time(t, self.time_scale), cond), x)
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
         return *to_x0_eps(output, x, alpha, sigma, self.predicts), share
 
@@ -81,18 +79,28 @@ class Denoiser:
         Parameter gradients are added to on the way. Raises TypeError for a model that is a plain function.
         """
         output, back_model = run_with_back(self.model, x, model_time(t, self.time_scale), cond)
-        share = 0.0 * output[..., x.shape[-1] :]  # the variance's channels, if any: nothing comes back from them
+        output, share = self.split(output, x)
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
-        _, eps = to_x0_eps(output[..., : x.shape[-1]], x, alpha, sigma, self.predicts)
+        _, eps = to_x0_eps(output, x, alpha, sigma, self.predicts)
         by_output, by_x = eps_slopes(alpha, sigma, self.predicts)
 
         def back(deps):
             doutput = by_output * deps
-            if share.size:
-                doutput = xp_of(x).concatenate([doutput, share], axis=-1)
+            if share is not None:  # the variance's channels have no part in eps
+                doutput = xp_of(x).concatenate([doutput, 0.0 * share], axis=-1)
             return back_model(doutput) + by_x * deps
 
         return eps, back
+
+    def split(self, output, x):
+        """The model's output as (prediction, share), share None unless learned_variance. ValueError for another shape."""
+        if self.learned_variance:
+            return split_variance(output, x)
+        if getattr(output, "shape", x.shape) != x.shape:
+            twice = output.shape == (*x.shape[:-1], 2 * x.shape[-1])
+            hint = ": a model that learned its variance needs Denoiser(..., learned_variance=True)" if twice else ""
+            raise ValueError(f"model: put out {output.shape}, expected {x.shape}{hint}")
+        return output, None
 
     def null_cond(self, cond):
         """The "no condition" that stands for `cond`, if the model was trained with one; else None."""

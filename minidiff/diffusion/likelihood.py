@@ -55,6 +55,9 @@ def ode_log_likelihood(
     schedule, xp, B = denoiser.schedule, xp_of(x), len(x)
     low, high = (0, schedule.T - 1) if hasattr(schedule, "betas") else (schedule.t_min, schedule.t_max)
     low = low if t_min is None else t_min
+    if schedule.alpha(high) == 0:
+        raise ValueError("schedule: got alpha = 0 at the last step (zero terminal SNR), where log(sigma / alpha) is infinite; "
+                         "expected a schedule that ends above 0")  # fmt: skip
     D, shape = x.size // B, x.shape
     signs = random_signs(rng, (probes, *shape), x) if divergence == "hutchinson" else None
     calls = 0
@@ -82,6 +85,9 @@ def ode_log_likelihood(
     log_prior = _log_normal(latent, schedule.sigma(high)) if log_prior is None else log_prior(latent)
     # back from the density of y to that of x, at both ends: x = alpha y
     log_p = log_prior + D * math.log(schedule.alpha(high)) - gained - D * math.log(schedule.alpha(low))
+    bad = int((~xp.isfinite(log_p)).sum())
+    if bad:
+        raise FloatingPointError(f"log_p: {bad} of {B} values are NaN or infinite; check x and the model for NaN")
     return Likelihood(log_p, latent, calls)
 
 

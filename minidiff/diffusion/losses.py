@@ -10,10 +10,11 @@ step depends on the seed and the step alone.
 import numpy as np
 
 from ..backend import xp_of
+from ..finite import checked
 from .denoiser import Denoiser, check_predicts, from_x0_eps, model_time
 from .schedule import per_sample
 from .timesteps import make_t_sampler
-from .weighting import check_weighting, weight
+from .weighting import check_finite, check_weighting, weight
 
 
 class Objective:
@@ -35,7 +36,10 @@ class Objective:
         self.t_sampler = make_t_sampler(t_sampler, schedule, real_t)
 
     def __call__(self, model, x0, rng, cond=None):
-        """(loss, back) of one batch.   x0 (B, ...) of floats   cond None or what the model takes, one a sample"""
+        """(loss, back) of one batch.   x0 (B, ...) of floats   cond None or what the model takes, one a sample
+
+        Raises `finite.NotFiniteLoss` where the loss is NaN or infinite, on a CPU.
+        """
         xp = xp_of(x0)
         if x0.dtype.kind != "f":
             raise TypeError(f"x0: got dtype {x0.dtype}, expected floats (pictures scaled to [-1, 1])")
@@ -49,7 +53,7 @@ class Objective:
         def back(dloss=1.0):
             return back_model(dlosses * per_sample(dloss * share, x0))
 
-        return (losses * share).sum(), back
+        return checked((losses * share).sum(), type(self).__name__, losses, t), back
 
     def compare(self, model, x0, eps, t, cond):
         """(losses (B,), d losses / d output of the model's shape, the model's back)."""
@@ -94,7 +98,8 @@ class SimpleLoss(Objective):
         time_scale=1.0,
     ):
         super().__init__(schedule, predicts, cond_dropout, t_sampler, real_t, time_scale)
-        check_weighting(weighting)
+        check_weighting(weighting, gamma, k)
+        check_finite(schedule, predicts, weighting, gamma, k)
         self.weighting, self.gamma, self.k = weighting, gamma, k
 
     def compare(self, model, x0, eps, t, cond):

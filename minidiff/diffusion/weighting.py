@@ -6,7 +6,12 @@ the network predicts. At one x_t the errors differ only by a factor:
     eps error = alpha / sigma   x0 error
     v error   = (alpha^2 + sigma^2) / sigma   x0 error
     score error = alpha / sigma^2   x0 error
+
+Where the SNR is 0 (zero terminal SNR) or infinite (sigma = 0) the two factors may be 0 and infinite; the weight is then
+the limit of their product, which is why each weighting is written down for x0 and for eps.
 """
+
+import numpy as np
 
 from ..backend import xp_of
 from .denoiser import check_predicts
@@ -29,34 +34,54 @@ def weight(schedule, t, predicts="eps", weighting="simple", gamma=None, k=1.0):
     check_weighting(weighting)
     if weighting == "simple":
         return None
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    xp, snr = xp_of(t), (alpha / sigma) ** 2
+    signal, noise = schedule.alpha(t) ** 2, schedule.sigma(t) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        on_x0, on_eps = _pair(xp_of(t), signal, noise, weighting, gamma, k)
+        if predicts == "x0":
+            return on_x0
+        if predicts == "eps":
+            return on_eps
+        if predicts == "score":
+            return noise * on_eps
+        return xp_of(t).where(signal < noise, noise * on_x0, signal * on_eps) / (signal + noise) ** 2
+
+
+def _pair(xp, signal, noise, weighting, gamma, k):
+    """The weight on x0's squared error and on eps's, each finite or infinite as its limit is.   signal, noise: squares (B,)"""
+    snr, inverse, one = signal / noise, noise / signal, xp.ones_like(signal)
     if weighting == "x0":
-        on_x0 = xp.ones_like(snr)
-    elif weighting == "snr":
-        on_x0 = snr
-    elif weighting == "truncated_snr":
-        on_x0 = xp.maximum(snr, 1.0)
-    elif weighting == "min_snr":
-        on_x0 = xp.minimum(snr, 5.0 if gamma is None else gamma)
-    else:
-        on_x0 = snr / (k + snr) ** (1.0 if gamma is None else gamma)
-    return on_x0 / error_ratio(alpha, sigma, predicts) ** 2
+        return one, inverse
+    if weighting == "snr":
+        return snr, one
+    if weighting == "truncated_snr":
+        return xp.maximum(snr, 1.0), xp.maximum(1.0, inverse)
+    if weighting == "min_snr":
+        gamma = 5.0 if gamma is None else gamma
+        return xp.minimum(snr, gamma), xp.minimum(1.0, gamma * inverse)
+    gamma = 1.0 if gamma is None else gamma
+    both = (k * noise + signal) ** gamma  # = (noise (k + SNR))^gamma
+    return signal * noise ** (gamma - 1.0) / both, noise**gamma / both
 
 
-def error_ratio(alpha, sigma, predicts):
-    """The error of what is predicted over the error of x0, without its sign."""
-    if predicts == "eps":
-        return alpha / sigma
-    if predicts == "v":
-        return (alpha * alpha + sigma * sigma) / sigma
-    if predicts == "score":
-        return alpha / (sigma * sigma)
-    return 1.0
+def check_finite(schedule, predicts, weighting, gamma=None, k=1.0):
+    """Raises ValueError where the weight is infinite at an end of a Schedule: pure noise, or none."""
+    if weighting == "simple" or not hasattr(schedule, "betas"):
+        return
+    t = np.array([0, schedule.T - 1])
+    bad = t[~np.isfinite(weight(schedule, t, predicts, weighting, gamma, k))]
+    if bad.size:
+        raise ValueError(
+            f"weighting: {weighting!r} on {predicts} is infinite at t = {bad[0]} of this schedule, "
+            f"where alpha is {schedule.alpha(int(bad[0])):g}; use min_snr or snr, or predict v"
+        )
 
 
-def check_weighting(weighting):
-    """Raises ValueError, with the nearest names, for an unknown weighting."""
+def check_weighting(weighting, gamma=None, k=1.0):
+    """Raises ValueError, with the nearest names, for an unknown weighting, and for a number that it has no use for."""
     if weighting not in WEIGHTINGS:
         near = did_you_mean(weighting, WEIGHTINGS)
         raise ValueError(f"weighting: got {weighting!r}, expected one of {', '.join(WEIGHTINGS)}{near}")
+    if gamma is not None and weighting not in ("min_snr", "p2"):
+        raise ValueError(f"gamma: got {gamma}, only valid with weighting 'min_snr' or 'p2', not {weighting!r}")
+    if k != 1.0 and weighting != "p2":
+        raise ValueError(f"k: got {k}, only valid with weighting 'p2', not {weighting!r}")

@@ -7,7 +7,7 @@ Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline 
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .schedulers import Sampling, sampling_from_config, scheduler_config
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline")
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
+GRID = ("spacing", "offset", "skip_last", "whole", "rho", "final", "stride")
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
@@ -109,17 +110,26 @@ class Pipeline:
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
         xp = xp_of(self.unet.conv_in.weight.value)
         row, rng = find(sampling.sampler), as_rng(rng, xp)
+        row.check(options)  # before a text encoder is asked
         shape = self.shape(n, height, width) if x is None else tuple(x.shape)
         weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0
+        _check_use(weight, prompt, negative, cond, rescale)
         cond, null = self.conditions(shape[0], prompt, negative if weight else None, cond)
         cond = xp.asarray(cond) if isinstance(cond, np.ndarray) else cond
+        learned = self.unet.config["out_channels"] == 2 * self.unet.config["in_channels"]
+        sampling = replace(sampling, learned_variance=sampling.learned_variance or learned)
         denoiser = sampling.denoiser(self.unet)
         if weight and cond is not None:
             denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
         noise = xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
         steps = steps or row.steps or sampling.schedule.T
         start = sampling.first(noise, steps)
-        run = row.function(denoiser, start, steps=steps, rng=rng, cond=cond, **(sampling.options | options))
+        settings = sampling.options
+        if np.ndim(steps) or any(options.get(own) is not None for own in ("spacing", "sigmas")):  # the caller's own steps
+            settings = {name: value for name, value in settings.items() if name not in GRID}
+        if options.get("sigmas") is not None:
+            steps = len(options["sigmas"]) - 1
+        run = row.function(denoiser, start, rng=rng, cond=cond, **({"steps": steps} | settings | options))
         if progress:
             from ..progress import progress as show
 
@@ -138,6 +148,16 @@ class Pipeline:
         if any(len(each) != n for each in texts):
             raise ValueError(f"prompt, negative: got {len(texts[0])} and {len(texts[1])} texts for {n} pictures")
         return self.encode(texts[0]), None if negative is None else self.encode(texts[1])
+
+
+def _check_use(weight, prompt, negative, cond, rescale):
+    """Raises ValueError for what would have no effect on the images."""
+    if weight and prompt is None and cond is None:
+        raise ValueError(f"guidance: got {weight} without prompt or cond, expected something to guide to")
+    if negative and (prompt is None or not weight):
+        raise ValueError("negative: only valid with prompt and guidance: it is what to guide away from")
+    if rescale and not weight:
+        raise ValueError(f"rescale: got {rescale} without guidance, which it scales back")
 
 
 def load_pipeline(folder, variant=None, frugal=False):
@@ -164,7 +184,10 @@ def load_pipeline(folder, variant=None, frugal=False):
     left_out = tuple(part for part in parts if part in LEFT_OUT)
     if "safety_checker" in left_out:
         warnings.warn(f"{folder} comes with a safety checker, which is not run here: look at what you publish", stacklevel=2)
-    sampling = sampling_from_config(read_json(where("scheduler") / "scheduler_config.json"), where("scheduler"))
+    config = read_json(where("scheduler") / "scheduler_config.json")
+    if name == "StableDiffusionPipeline":  # that class sets these, whatever the file says: latents are not in [-1, 1]
+        config = config | {"clip_sample": False, "steps_offset": 1}
+    sampling = sampling_from_config(config, where("scheduler"))
     tokenizer = CLIPTokenizer.from_folder(where("tokenizer")) if "tokenizer" in parts else None
     vae = model("vae") or model("vqvae")
     return Pipeline(model("unet"), sampling, vae, model("text_encoder"), tokenizer, name, left_out)

@@ -95,7 +95,7 @@ def _known(mask, picture):
     picture = xp.where(inside, xp.zeros_like(picture), picture)  # 0 times NaN would still be NaN
     bad = int((~xp.isfinite(picture)).sum())
     if bad:
-        raise ValueError(f"picture: got {bad} values that are NaN or infinite where the mask says known, expected finite numbers")
+        raise ValueError(f"picture: got {bad} values that are NaN or infinite where the mask is not 0")
     return mask.astype(picture.dtype), picture
 
 

@@ -14,8 +14,8 @@ class NotFinite(FloatingPointError):
     def __init__(self, sampler, step, t, bad, size):
         self.sampler, self.step, self.t = sampler, step, t
         super().__init__(
-            f"{sampler} stopped at step {step}, t = {t}: {bad} of {size} values of the sample are NaN or infinite. Usual causes: "
-            "a model with NaN in its weights, NaN in the noise or the condition, guidance or steps too large for the dtype"
+            f"{sampler} stopped at step {step}, t = {t}: {bad} of {size} values of the sample are NaN or infinite. "
+            "Usual causes: NaN in the model's weights, the noise or the condition; guidance too large for the dtype"
         )
 
 

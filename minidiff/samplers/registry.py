@@ -80,9 +80,6 @@ def eager(function, name=None, fixed=None):
                 raise ValueError(f"{option}: got {value!r}, but {name} has {option}={fixed[option]!r}; use {function.__name__}")
             if option not in (*named, *known):
                 raise ValueError(f"{option}: {name} has no such option; it has {', '.join(known)}{did_you_mean(option, known)}")
-        sigmas, steps = options.get("sigmas"), options.get("steps")
-        if sigmas is not None and steps is not None and "rtol" not in named and (np.ndim(steps) or steps != len(sigmas) - 1):
-            raise ValueError(f"steps: got {steps!r}, which cannot be combined with sigmas, which name every step")
 
     @functools.wraps(function)
     def call(*args, **options):

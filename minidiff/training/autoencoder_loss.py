@@ -5,6 +5,7 @@ enough for the plain squared error.
 """
 
 from ..backend import xp_of
+from ..finite import checked
 from ..models.autoencoder_kl import kl_divergence, sample_posterior
 
 
@@ -32,4 +33,4 @@ class AutoencoderLoss:
             dz = back_decode(error * (dloss * (2.0 / error.size)))
             back_encode(back_sample(dz) + back_kl(dloss * weight))  # the moments were used twice
 
-        return (error * error).mean() + weight * kl, back
+        return checked((error * error).mean() + weight * kl, type(self).__name__), back

@@ -7,6 +7,7 @@ import math
 
 from .. import ops
 from ..backend import xp_of
+from ..finite import checked
 
 LARGEST_SCALE = math.log(100)  # the paper holds the temperature above 0.01, for stability
 
@@ -46,4 +47,4 @@ class ContrastiveLoss:
             model.logit_scale.grad += dscale
             back_model(dimages, dtexts)
 
-        return loss, back
+        return checked(loss, type(self).__name__), back

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Constant
+from ..backend import Constant, xp_of
 from ..diffusion import Denoiser
-from ..diffusion.denoiser import from_x0_eps
+from ..diffusion.denoiser import from_x0_eps, model_time
 from ..diffusion.losses import Objective, mean_square
 from ..diffusion.schedule import per_sample
 from ..diffusion.spacing import spaced_steps
 from ..diffusion.timesteps import Uniform
-from ..diffusion.weighting import check_weighting, weight
+from ..diffusion.weighting import check_finite, check_weighting, weight
 from .trainer import FILE, Trainer
 
 
@@ -34,7 +34,9 @@ class TwoStepLoss(Objective):
         if times.ndim != 1 or len(times) < 2 or len(times) % 2 or not (times[:-1] > times[1:]).all():
             raise ValueError(f"times: got {times}, expected an even number of them, descending")
         check_weighting(weighting)
-        super().__init__(teacher.schedule, teacher.predicts, cond_dropout, StudentSteps(len(times) // 2))
+        check_finite(teacher.schedule, teacher.predicts, weighting)
+        steps, scale = StudentSteps(len(times) // 2), getattr(teacher, "time_scale", 1.0)
+        super().__init__(teacher.schedule, teacher.predicts, cond_dropout, steps, time_scale=scale)
         self.teacher, self.times, self.weighting = teacher, times, weighting
         alpha, sigma = np.append(self.schedule.alpha(times), 1.0), np.append(self.schedule.sigma(times), 0.0)  # ... then clean
         tables = {"t": times, "alpha": alpha, "sigma": sigma, "share": first_share(alpha, sigma)}
@@ -51,9 +53,16 @@ class TwoStepLoss(Objective):
         share = per_sample(self._table("share", i), x0)
         aim = share * first + (1 - share) * second
         target = from_x0_eps(aim, (xt - alpha * aim) / sigma, alpha, sigma, self.predicts)
-        output, back_model = model(xt, t, cond)
+        output, back_model = model(xt, model_time(t, self.time_scale), cond)
+        output, share = self.teacher.split(output, xt)
         losses, dlosses = mean_square(output, target, weight(self.schedule, t, self.predicts, self.weighting))
+        if share is not None:  # the two steps say nothing of the variance: its channels keep what the teacher learned
+            dlosses = xp_of(xt).concatenate([dlosses, 0.0 * share], axis=-1)
         return losses, dlosses, back_model
+
+    def denoiser(self, model):
+        learned = getattr(self.teacher, "learned_variance", False)
+        return Denoiser(model, self.schedule, self.predicts, learned, self.time_scale)
 
     def _point(self, k, x):
         """t (B,), and alpha and sigma as they multiply x, at the k-th of the times.   k (B,)"""
@@ -134,5 +143,5 @@ def _stages(teacher, images, labels, times, stop, weighting, cond_dropout, folde
         if trainer.ema is not None:
             with trainer.ema.applied():
                 student = copy.deepcopy(student)
-        teacher = Denoiser(student, teacher.schedule, teacher.predicts)
+        teacher = loss.denoiser(student)
         yield Stage(len(times), times, teacher, history)

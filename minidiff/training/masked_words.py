@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import ops
 from ..backend import xp_of
+from ..finite import checked
 
 
 class MaskedWordLoss:
@@ -33,7 +34,7 @@ class MaskedWordLoss:
         def back(dloss=1.0):
             back_model(back_pick(back_loss(dloss)))
 
-        return loss, back
+        return checked(loss, type(self).__name__), back
 
     def hide_words(self, ids, rng, vocab_size):
         """(ids with words hidden, bool (B, N) which are to be guessed: at least one of the batch)."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..data.batches import batch_indices
+from ..finite import NotFiniteLoss
 from ..nn import training as dropout_from
 from ..ops.dispatch import is_plain
 from ..progress import progress as progress_bar
@@ -106,7 +107,10 @@ class Trainer:
         x0, cond = self.batch(k)
         self.arena.zero_grad()
         with dropout_from(Rng(self.seed, DROPOUT, k, self.xp)):
-            loss, back = self.objective(self.model, x0, Rng(self.seed, NOISE, k, self.xp), cond)
+            try:
+                loss, back = self.objective(self.model, x0, Rng(self.seed, NOISE, k, self.xp), cond)
+            except NotFiniteLoss as error:
+                raise NotFinite(k + 1, "the loss", error.value) from None
         look_now = self._look_every == 1
         if look_now:
             loss = float(loss)
