@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..rng import Rng
-from ..samplers import sample
+from ..samplers import Step, sample
+from ..samplers.not_finite import check
 from .recorder import Recorded
 
 
@@ -28,4 +29,6 @@ class SamplingRun:
         return x
 
     def __call__(self):
-        return self.recorded().copy()
+        x = self.recorded().copy()
+        check(Step(None, None, x, None), self.ask[0])  # once a batch: a recording cannot look at its own numbers
+        return x

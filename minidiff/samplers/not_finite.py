@@ -1,8 +1,6 @@
 """What stops a sampling run: a sample that is NaN or infinite is never handed on in silence."""
 
-import numpy as np
-
-from ..backend import to_numpy
+from ..backend import xp_of
 
 
 class NotFinite(FloatingPointError):
@@ -14,7 +12,7 @@ class NotFinite(FloatingPointError):
     def __init__(self, sampler, step, t, bad, size):
         self.sampler, self.step, self.t = sampler, step, t
         super().__init__(
-            f"{sampler} stopped at step {step}, t = {t}: {bad} of {size} values of the sample are NaN or infinite. "
+            f"{sampler} stopped at {'its end' if step is None else f'step {step}, t = {t}'}: {bad} of {size} values of the sample are NaN or infinite. "
             "Usual causes: NaN in the model's weights, the noise or the condition; guidance too large for the dtype"
         )
 
@@ -31,7 +29,7 @@ def watched(run, sampler, last_only=False):
 
 
 def check(step, sampler):
-    """Raises NotFinite unless every value of the step's sample is finite."""
-    finite = np.isfinite(to_numpy(step.x))
+    """Raises NotFinite unless every value of the step's sample is finite. Waits for the device once."""
+    finite = xp_of(step.x).isfinite(step.x)
     if not finite.all():
-        raise NotFinite(sampler, step.i, step.t, int(finite.size - finite.sum()), finite.size)
+        raise NotFinite(sampler, step.i, step.t, int((~finite).sum()), finite.size)
