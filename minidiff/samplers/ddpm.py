@@ -46,6 +46,10 @@ def ddpm_subset(denoiser, x, steps=50, variance="fixed_small", rng=None, **stepp
     still there at the end. Arguments as `ddpm`.
     """
     check_variance(variance, denoiser)
+    if stepping.get("final") is not None:
+        raise ValueError(
+            f"final: got {stepping['final']!r}, but ddpm_subset always ends one step below the last time it visits"
+        )
     path = Path(denoiser, x, steps, rng=rng, uses="x0", **stepping)
     if path.T is None:
         raise ValueError("schedule: ddpm_subset leaves out whole steps, and this one has none; use ddpm_respaced")
