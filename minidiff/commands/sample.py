@@ -66,7 +66,8 @@ def run(arguments):
         find(arguments.sampler)  # an unknown name is said before any file is read
     if arguments.pretrained is not None:
         return run_pretrained(arguments)
-    row = find(arguments.sampler or "ddim")
+    row, options = find(arguments.sampler or "ddim"), _options(arguments)
+    row.check(options)  # before the run is opened
     given = Path(arguments.run_folder)
     out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")
     if out.suffix.lower() not in (".png", ".gif"):
@@ -79,7 +80,7 @@ def run(arguments):
         denoiser, cond = cfg(denoiser, cond, arguments.guidance), None
     rng = Rng(arguments.seed, xp=xp)
     x = rng.standard_normal((n, *saved.kept["shape"]))
-    walk = row.function(denoiser, x, rng=rng, cond=cond, **device.options(arguments), **_options(arguments))
+    walk = row.function(denoiser, x, rng=rng, cond=cond, **device.options(arguments), **options)
     if not arguments.no_progress:
         walk = progress(walk, total=arguments.steps or row.steps, label=row.name)
     frames = [to_numpy(x)]

@@ -11,8 +11,9 @@ class NotFinite(FloatingPointError):
 
     def __init__(self, sampler, step, t, bad, size):
         self.sampler, self.step, self.t = sampler, step, t
+        where = "its end" if step is None else f"step {step}, t = {t}"
         super().__init__(
-            f"{sampler} stopped at {'its end' if step is None else f'step {step}, t = {t}'}: {bad} of {size} values of the sample are NaN or infinite. "
+            f"{sampler} stopped at {where}: {bad} of {size} values of the sample are NaN or infinite. "
             "Usual causes: NaN in the model's weights, the noise or the condition; guidance too large for the dtype"
         )
 

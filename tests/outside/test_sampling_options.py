@@ -94,8 +94,8 @@ def test_no_option_is_accepted_and_ignored(name, option):
 
 OWN = {
     "eta": 0.5, "variance": "fixed_large", "solver": "heun", "lower_order_final": False, "order": 1, "r": 0.3,
-    "warm_up": "none", "mix": "v", "rtol": 1e-2, "atol": 1e-2, "corrector_steps": 2, "snr": 0.3, "interpolates": "eps", "corrector": False,
-    "s_churn": 5.0, "s_min": 1.0, "s_max": 0.5, "s_noise": 1.3,
+    "warm_up": "none", "mix": "v", "rtol": 1e-2, "atol": 1e-2, "corrector_steps": 2, "snr": 0.3, "interpolates": "eps",
+    "corrector": False, "s_churn": 5.0, "s_min": 1.0, "s_max": 0.5, "s_noise": 1.3,
 }  # fmt: skip
 BESIDE = {"s_min": {"s_churn": 5.0}, "s_max": {"s_churn": 5.0}, "s_noise": {"s_churn": 5.0}}
 

@@ -8,8 +8,10 @@ from sides import Side
 
 from minidiff import models
 from minidiff.backend import to_numpy
+from minidiff.diffusion import Denoiser, Schedule
 from minidiff.models import UNet
 from minidiff.rng import Rng
+from minidiff.samplers import SAMPLERS, NotFinite, sample
 
 
 def test_random_numbers_are_the_same(xp):
@@ -63,13 +65,29 @@ def test_a_mask_may_come_from_the_host(xp):
 
 def test_a_pipeline_on_the_device(xp, tmp_path):
     from minidiff import interop
-    from minidiff.diffusion import Schedule
 
     net = unet(Side(np), sample_size=4).astype(np.float32)
     interop.save_pipeline(net, Schedule.linear(), tmp_path)
     options = dict(n=2, steps=3, cond=np.array([0, 1]), guidance=1.0, rng=0)
     here, there = interop.load(tmp_path).sample(**options), interop.load(tmp_path).to("cuda").sample(**options)
     np.testing.assert_allclose(to_numpy(there), here, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpmpp_2m", "ddpm_respaced"])
+def test_a_run_waits_once_for_a_look_at_its_sample(xp, name):
+    """One number comes to the host, after the last step; NaN is found there, and nothing is looked at in a recording."""
+    net = unet(Side(xp), num_class_embeds=None, null_class=None)
+    denoiser, x = Denoiser(net, Schedule.linear(20), "v"), xp.asarray(Rng(0).standard_normal((2, 4, 4, 1), np.float64))
+    run = SAMPLERS[name].function(denoiser, x, steps=4, rng=Rng(1, xp=xp))
+    with xp.no_sync():
+        for _ in range(4):
+            next(run)
+    before = xp.STATS["syncs"]
+    assert list(run) == [] and xp.STATS["syncs"] == before + 1
+    with xp.no_sync():
+        list(SAMPLERS[name].function(denoiser, x, steps=4, rng=Rng(1, xp=xp), graph=None))
+    with pytest.raises(NotFinite, match=f"{name} stopped at step 3, t = [05]: 32 of 32 values"):
+        sample(name, denoiser, x.shape, x=x * np.nan, steps=4, rng=Rng(1, xp=xp))
 
 
 def test_the_names_are_cupys():
