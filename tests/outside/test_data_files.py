@@ -111,9 +111,10 @@ def test_a_long_plain_file_is_not_read(tmp_path):
     assert "too long: 3221225456 bytes of numbers, sizes (3, 4, 5) of uint8 need 60" in said and peak < 6
 
 
-def test_damaged_gzip_is_noticed_at_its_end(tmp_path):
-    """The checksum comes after the last byte that is needed."""
-    write_idx(tmp_path, np.array([0, 1, 2], np.uint8), packed=True)
+@pytest.mark.parametrize("size", [(3, 2), (4, 2**18 + 5)])
+def test_damaged_gzip_is_noticed_at_its_end(tmp_path, size):
+    """The checksum comes after the last byte that is needed. The second length is a whole number of pieces as they are read."""
+    write_idx(tmp_path, np.array([0], np.uint8), packed=True, size=size)
     path = tmp_path / "train-images-idx3-ubyte.gz"
     good = path.read_bytes()
     path.write_bytes(good[:-8] + bytes([good[-8] ^ 1]) + good[-7:])

@@ -170,6 +170,13 @@ def test_as_many_pixels_as_allowed(tmp_path, monkeypatch):
         read(tmp_path, png(np.zeros((13, 1, 3)), 2, bits=8))
 
 
+def test_a_damaged_orientation_is_one_line(tmp_path):
+    """EXIF that ends after its first four bytes: Pillow raises struct.error, no kind of OSError or ValueError."""
+    exif = struct.pack(">I", 4) + b"eXIfMM\0*" + struct.pack(">I", zlib.crc32(b"eXIfMM\0*"))
+    with pytest.raises(ValueError, match="a.png: cannot be read as an image .unpack requires a buffer of 4 bytes."):
+        read(tmp_path, png(np.zeros((1, 1, 1), int), 0, bits=8, extra=exif))
+
+
 def test_damage_anywhere_is_one_line(tmp_path):
     """Every prefix and many flipped bytes of a PNG and of a JPEG with EXIF: an image, or one line with the file's name."""
     exif = Image.Exif()
