@@ -32,6 +32,16 @@ def read_image(path, shape=None):
 
 def decode(path, shape=None):
     """read_image without the warning.   ->   array, whether 16-bit values that are all low make it nearly black"""
+    from PIL import Image, ImageOps
+
+    image, dim = open_image(path)
+    if shape is not None:
+        image = ImageOps.fit(image, shape[::-1], method=Image.Resampling.LANCZOS)
+    return np.array(image), dim
+
+
+def open_image(path):
+    """One PNG or JPEG file as `read_image` describes, not yet resized.   ->   PIL.Image in mode L or RGB, as in `decode`"""
     from PIL import Image
 
     path = regular_file(path, "image")
@@ -43,7 +53,7 @@ def decode(path, shape=None):
             if file.size[0] * file.size[1] > MOST_PIXELS:
                 size = f"{file.size[1]:,} x {file.size[0]:,}"
                 raise _TooLarge(f"{path}: the image has {size} pixels, expected at most {MOST_PIXELS:,}: make it smaller first")
-            return _decode(file, shape)
+            return _decode(file)
     except _TooLarge:
         raise
     except Image.UnidentifiedImageError:
@@ -70,7 +80,7 @@ class _TooLarge(ValueError):
     pass
 
 
-def _decode(file, shape):
+def _decode(file):
     from PIL import Image, ImageOps
 
     deep, colour_type = _png_header(file)
@@ -84,10 +94,7 @@ def _decode(file, shape):
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("L" if grey else "RGB")
-    if shape is not None:
-        image = ImageOps.fit(image, shape[::-1], method=Image.Resampling.LANCZOS)
-    return np.array(image), bool(dim)
+    return image.convert("L" if grey else "RGB"), bool(dim)
 
 
 def _png_header(file):

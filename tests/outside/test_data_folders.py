@@ -4,6 +4,7 @@ Expected values are the grey level that each image was written with, and orders 
 """
 
 import os
+import shutil
 import signal
 import warnings
 
@@ -68,6 +69,7 @@ def test_natural_order():
     assert sorted(names, key=folder_module.natural) == ["1.5", "1.25", "02", "2", "10", "B", "b", "img2", "img2b", "img10"]
 
 
+@pytest.mark.slow
 def test_a_run_inside_the_data_is_not_data(tmp_path, monkeypatch, capsys):
     for name in ("ape", "newt"):
         for i in range(3):
@@ -110,32 +112,34 @@ def test_what_a_person_does_not_see_is_not_data(tmp_path):
     assert data.info(tmp_path).class_names == ("cat", "dog") and levels(images) == [10, 20] and labels.tolist() == [0, 1]
 
 
+@pytest.mark.slow
 def test_an_old_run_keeps_its_classes(numbered, tmp_path, monkeypatch, capsys):
     """Earlier versions sorted 0, 1, 10, 11, 2, ... as text: what such a run learned as class 2 is the folder "10"."""
     as_text = sorted(str(k) for k in range(12))
-    train = ["train", "--data", str(numbered), *SMALL]
+    then, now = tmp_path / "then", tmp_path / "now"
     monkeypatch.setattr(folder_module, "natural", lambda name: name)
-    for out, steps in (("whole", "4"), ("halves", "2")):
-        assert main([*train, "--steps", steps, "--out", str(tmp_path / out)]) == 0
+    assert main(["train", "--data", str(numbered), "--steps", "2", "--out", str(now), *SMALL]) == 0
+    shutil.copytree(now, then)
+    assert main(["train", "--resume", "--out", str(then), "--steps", "4", "--no-progress"]) == 0
     monkeypatch.undo()
-    halves = tmp_path / "halves"
-    assert open_run(halves).kept["class_names"] == as_text and as_text[2] == "10"
-    assert main(["train", "--resume", "--out", str(halves), "--steps", "4", "--no-progress"]) == 0
-    one, other = (checkpoint.load(tmp_path / out / "checkpoint.safetensors") for out in ("whole", "halves"))
+    assert open_run(now).kept["class_names"] == as_text and as_text[2] == "10"
+    assert main(["train", "--resume", "--out", str(now), "--steps", "4", "--no-progress"]) == 0
+    one, other = (checkpoint.load(out / "checkpoint.safetensors") for out in (then, now))
     assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)  # to the bit
-    assert open_run(halves).kept["class_names"] == as_text
+    assert open_run(now).kept["class_names"] == as_text
 
     config = RunConfig.from_dict({key: one.config["run"][key] for key in ("data", "model", "diffusion", "train")})
     made = build(config, class_names=as_text)
     assert [as_text[label] for label in made.labels] == [str(level // 20) for level in levels(made.images)]
     capsys.readouterr()
-    assert main(["sample", str(halves), "--class", "10", "--count", "1", "--steps", "2", "--no-progress"]) == 0
+    assert main(["sample", str(now), "--class", "10", "--count", "1", "--steps", "2", "--no-progress"]) == 0
     assert "class 10 (number 2)" in capsys.readouterr().out
     grey(numbered / "12" / "a.png", 240)
-    assert main(["train", "--resume", "--out", str(halves), "--steps", "6", "--no-progress"]) == 2
+    assert main(["train", "--resume", "--out", str(now), "--steps", "6", "--no-progress"]) == 2
     assert "got the class '12', expected one of the run's classes: 0, 1, 10" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_starting_from_an_old_run_keeps_its_classes(numbered, tmp_path, monkeypatch):
     train = ["train", "--data", str(numbered), "--steps", "2", *SMALL]
     monkeypatch.setattr(folder_module, "natural", lambda name: name)
