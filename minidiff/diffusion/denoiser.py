@@ -125,11 +125,21 @@ def model_time(t, time_scale):
 
 
 def run_with_back(model, x, t, cond):
-    """(output, back) of a Layer. Raises TypeError where the model has no backward pass."""
+    """(output, back) of a Layer, back(doutput) -> dx alone. Raises TypeError where the model has no backward pass."""
     answer = model(x, t, cond) if hasattr(model, "predict") else None
     if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
         raise TypeError("this needs the model's own backward pass: a Layer, and not a plain function")
-    return answer
+    output, back_model = answer
+
+    def back(doutput):
+        grads = back_model(doutput)
+        dx = grads[0] if isinstance(grads, (tuple, list)) else grads  # a conditional model's are (dx, dcond, ...)
+        if getattr(dx, "shape", None) != x.shape:  # it would broadcast without a word
+            got = type(dx).__name__ if getattr(dx, "shape", None) is None else tuple(dx.shape)
+            raise ValueError(f"model: its backward pass gave {got} for x, expected an array of shape {tuple(x.shape)}")
+        return dx
+
+    return output, back
 
 
 def split_variance(output, x):

@@ -156,17 +156,20 @@ class UNet(Layer):
             raise ValueError(f"UNet: this net is conditional (class_embed_type={kind!r}): pass cond")
         features, back_features = self.time_proj(t, x.dtype)
         temb, back_time = self.time_embedding(features)
-        added, back_class = 0, lambda dtemb: None
+        added, back_class, back_numbers = 0, lambda dtemb: None, None
         if kind == "identity":
             added, back_class = cond, lambda dtemb: dtemb
         elif kind == "timestep":
-            added, back_class = self.class_embedding(self.time_proj(batch_of_times(cond, x), x.dtype)[0])
+            numbers, back_numbers = self.time_proj(batch_of_times(cond, x), x.dtype)
+            added, back_class = self.class_embedding(numbers)
         elif self.class_embedding is not None:
             added, back_class = self.class_embedding(cond, x.shape[0])
 
         def back(dtemb):
             back_features(back_time(dtemb))
             dcond = back_class(dtemb)
+            if back_numbers:
+                back_numbers(dcond)  # time_proj was used twice: a learned one has a second term
             return dcond if kind == "identity" else None
 
         return temb + added, back

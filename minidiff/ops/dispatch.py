@@ -9,6 +9,7 @@ which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing els
 
 import functools
 import importlib
+import inspect
 import sys
 
 import numpy as np
@@ -17,30 +18,31 @@ from .mode import current, setting
 
 
 def plain():
-    """Inside, every op of this thread is its plain reference: to compare, or to step through one in a debugger."""
+    """Inside, every op of this thread or task is its plain reference: to compare, or to step through one in a debugger."""
     return setting(plain=True)
 
 
 def is_plain():
-    """Whether this thread is inside `with plain()`."""
+    """Whether this thread or task is inside `with plain()`."""
     return bool(current("plain"))
 
 
 def has_fast_version(reference):
     """Decorator of a plain op for which `minidiff.cpu` or `minidiff.gpu` holds a faster function of the same name."""
-    fast = {}
+    fast, name = {}, next(iter(inspect.signature(reference).parameters))
 
     @functools.wraps(reference)
-    def op(first, *args, **kwargs):
+    def op(*args, **kwargs):
+        first = args[0] if args else kwargs.get(name)  # the reference reports one that is missing
         room = None if is_plain() else _room(first)
         if room is not None:
             if room not in fast:  # a room is entered when first needed, so that importing minidiff stays quick
                 fast[room] = getattr(importlib.import_module(room), reference.__name__, None)
             if fast[room] is not None:
-                answer = fast[room](first, *args, **kwargs)
+                answer = fast[room](*args, **kwargs)
                 if answer is not NotImplemented:
                     return answer
-        return reference(first, *args, **kwargs)
+        return reference(*args, **kwargs)
 
     op.reference = reference
     return op

@@ -9,7 +9,7 @@ def no_grad():
 
 
 def is_no_grad():
-    """Whether this thread is inside `with no_grad()`."""
+    """Whether this thread or task is inside `with no_grad()`."""
     return bool(current("no_grad"))
 
 
