@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..ops.activation import EDGE, FAR
 from ..ops.no_grad import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
@@ -45,13 +46,15 @@ def silu_of_minus(minus_x, below, y):
     with np.errstate(over="ignore"):  # exp(89) is infinite in float32, and x / infinity is the right answer
         np.exp(minus_x, out=below)
     np.subtract(-1, below, out=below)
-    np.divide(minus_x, below, out=y)
+    np.minimum(minus_x, FAR, out=y)  # and not infinity / infinity: exp(1000) is infinite
+    np.divide(y, below, out=y)
 
 
 def silu_back(dy, y, below, dx):
     """dx = dy (y + s (1 - y)), s = sigmoid(x) = -1 / below: the derivative needs no exponential once these are known."""
-    slope = scratch("silu slope", y.shape, y.dtype)
-    np.subtract(y, 1, out=slope)
+    slope, held = scratch("silu slope", y.shape, y.dtype), scratch("silu held", y.shape, y.dtype)
+    np.minimum(y, EDGE, out=held)  # from there on s is 1 and so is the slope; y - (y - 1) would lose the 1 at y = 2^24
+    np.subtract(held, 1, out=slope)
     slope /= below
-    slope += y
+    slope += held
     np.multiply(dy, slope, out=dx)

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from ..ops.activation import EDGE
 from ..ops.no_grad import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
@@ -49,11 +50,13 @@ def gelu(x):
 
 def gelu_and_slope(x, y, slope):
     """y = x Phi(x) and slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi), all (n,)."""
-    t, bell = (scratch(f"gelu {name}", x.shape, x.dtype) for name in ("t", "bell"))
-    np.multiply(x, x, out=bell)
+    t, bell, z = (scratch(f"gelu {name}", x.shape, x.dtype) for name in ("t", "bell", "z"))
+    np.maximum(x, -EDGE, out=y)
+    np.minimum(y, EDGE, out=z)  # Phi(-64) is 0 and Phi(64) is 1; x^2 would overflow, and infinity times 0 is NaN
+    np.multiply(z, z, out=bell)
     bell *= -0.5
     np.exp(bell, out=bell)
-    np.abs(x, out=t)
+    np.abs(z, out=t)
     t *= S
     t += 1
     np.divide(1, t, out=t)
@@ -62,8 +65,8 @@ def gelu_and_slope(x, y, slope):
         slope += p
         slope *= t
     slope *= bell
-    np.subtract(1, slope, out=slope, where=x > 0)
-    np.multiply(x, slope, out=y)
+    np.subtract(1, slope, out=slope, where=z > 0)
+    y *= slope
     bell *= DENSITY
-    bell *= x
+    bell *= z
     slope += bell

@@ -1,5 +1,11 @@
-"""Functions applied to each number, and softmax, applied to each row."""
+"""Functions applied to each number, and softmax, applied to each row.
 
+At large |x| each of these functions is its own limit: x or 0, with slope 1 or 0. Formulas such as x s (1 - s) reach it as
+infinity times 0, so slopes are computed at x held to +-EDGE, beyond which they no longer change in any dtype, and a factor
+that goes to 0 multiplies x held above -FAR.
+"""
+
+import functools
 import math
 
 import numpy as np
@@ -9,42 +15,79 @@ from . import check
 from .dispatch import has_fast_version
 
 
+EDGE, FAR = 64.0, 1000.0  # 1 - sigmoid(64) is 1e-28, and sigmoid(-1000) is 0, in float64 too
+
+
+def half_in_float32(op):
+    """Decorator of an activation: float16 is computed in float32 and rounded once. In float16 x^3 overflows from 41 on."""
+
+    @functools.wraps(op)
+    def wide(x):
+        if getattr(x, "dtype", None) != np.float16:
+            return op(x)
+        y, back_wide = op(x.astype(np.float32))
+
+        def back(dy):
+            return back_wide(dy.astype(np.float32)).astype(np.float16)
+
+        return y.astype(np.float16), back
+
+    return wide
+
+
+def held(x):
+    """x within +-EDGE, where a slope is computed. NaN stays NaN."""
+    return xp_of(x).clip(x, -EDGE, EDGE)
+
+
+def above(x):
+    """x, but no less than -FAR: finite beside a factor of 0. NaN stays NaN."""
+    return xp_of(x).maximum(x, -FAR)
+
+
 def sigmoid(x):
     """1 / (1 + exp(-x)), written with tanh so that no x overflows. Forward only."""
     return 0.5 * (1.0 + xp_of(x).tanh(0.5 * x))
 
 
 @has_fast_version
+@half_in_float32
 def silu(x):
     """y = x sigmoid(x), also called swish. Elfwing et al. 2017 (arXiv:1702.03118).   x (...)   ->   y (...)"""
     check.floats("silu", x=x)
-    y = x * sigmoid(x)
+    y = above(x) * sigmoid(x)
 
     def back(dy):  # saved: x
-        s = sigmoid(x)
-        return dy * (s * (1.0 + x * (1.0 - s)))
+        z, s = held(x), sigmoid(x)
+        return dy * (s * (1.0 + z * (1.0 - s)))
 
     return y, back
 
 
 @has_fast_version
+@half_in_float32
 def gelu(x):
     """y = x Phi(x), Phi the normal distribution's cumulative. Hendrycks and Gimpel 2016 (arXiv:1606.08415), exact form.
 
     x (...)   ->   y (...)
     """
     check.floats("gelu", x=x)
-    y = x * (0.5 * (1.0 + erf(x * math.sqrt(0.5))))
+    y = above(x) * (0.5 * (1.0 + erf(x * math.sqrt(0.5))))
 
     def back(dy):  # saved: x
-        density = xp_of(x).exp(-0.5 * x * x) * (1.0 / math.sqrt(2.0 * math.pi))
-        return dy * (0.5 * (1.0 + erf(x * math.sqrt(0.5))) + x * density)
+        z = held(x)
+        density = xp_of(x).exp(-0.5 * z * z) * (1.0 / math.sqrt(2.0 * math.pi))
+        return dy * (0.5 * (1.0 + erf(z * math.sqrt(0.5))) + z * density)
 
     return y, back
 
 
+@half_in_float32
 def softmax(x):
-    """y = exp(x) / sum(exp(x)) along the last axis.   x (..., N)   ->   y (..., N), rows that sum to 1"""
+    """y = exp(x) / sum(exp(x)) along the last axis.   x (..., N)   ->   y (..., N), rows that sum to 1
+
+    -inf gets weight 0. A row with +inf, or of -inf alone, has no limit and is NaN, as in torch.
+    """
     check.floats("softmax", x=x)
     e = xp_of(x).exp(x - x.max(axis=-1, keepdims=True))
     y = e / e.sum(axis=-1, keepdims=True)
@@ -66,7 +109,8 @@ def erf(x):
     """The error function, forward only, to 1e-15 in float64.   x (...)   ->   (...)"""
     xp = xp_of(x)
     inside = xp.clip(x, -_EDGE, _EDGE)  # erf(6) is 1 to the last bit of float64
-    index = xp.rint((inside + _EDGE) * (1.0 / _STEP)).astype(np.int64)
+    known = xp.where(inside == inside, inside, 0)  # a NaN is no index; it comes back in h
+    index = xp.rint((known + _EDGE) * (1.0 / _STEP)).astype(np.int64)
     g = index.astype(x.dtype) * _STEP - _EDGE
     h = inside - g
     # H_k: the k-th derivative of erf is 2/sqrt(pi) exp(-g^2) (-1)^(k-1) H_(k-1)(g)

@@ -5,20 +5,21 @@ import math
 
 from ..backend import xp_of
 from . import check
-from .activation import gelu, sigmoid, silu
+from .activation import above, gelu, half_in_float32, held, sigmoid, silu
 
 
 def relu(x):
     """y = max(x, 0).   x (...)   ->   y (...)"""
     check.floats("relu", x=x)
-    positive = (x > 0).astype(x.dtype)
+    positive = x > 0
 
     def back(dy):  # saved: where x is positive
         return dy * positive
 
-    return x * positive, back
+    return xp_of(x).maximum(x, 0), back
 
 
+@half_in_float32
 def mish(x):
     """y = x tanh(log(1 + exp(x))). Misra 2019 (arXiv:1908.08681).   x (...)   ->   y (...)"""
     check.floats("mish", x=x)
@@ -27,33 +28,35 @@ def mish(x):
     t = xp.tanh(soft)
 
     def back(dy):  # saved: x, t
-        return dy * (t + x * (1.0 - t * t) * sigmoid(x))
+        return dy * (t + held(x) * (1.0 - t * t) * sigmoid(x))
 
-    return x * t, back
+    return above(x) * t, back
 
 
+@half_in_float32
 def quick_gelu(x):
     """y = x sigmoid(1.702 x): the cheap stand-in for gelu that OpenAI's CLIP was trained with.   x (...)   ->   y (...)"""
     check.floats("quick_gelu", x=x)
-    s = sigmoid(1.702 * x)
+    s = sigmoid(1.702 * held(x))
 
     def back(dy):  # saved: x, s
-        return dy * (s + 1.702 * x * s * (1.0 - s))
+        return dy * (s + 1.702 * held(x) * s * (1.0 - s))
 
-    return x * s, back
+    return above(x) * s, back
 
 
+@half_in_float32
 def gelu_tanh(x):
     """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, gelu's first stand-in (arXiv:1606.08415).   x (...)   ->   y"""
     check.floats("gelu_tanh", x=x)
-    root = math.sqrt(2.0 / math.pi)
-    t = xp_of(x).tanh(root * (x + 0.044715 * x * x * x))
+    root, z = math.sqrt(2.0 / math.pi), held(x)
+    t = xp_of(x).tanh(root * (z + 0.044715 * z * z * z))
 
-    def back(dy):  # saved: x, t
-        dinner = root * (1.0 + 3 * 0.044715 * x * x)
-        return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * dinner)
+    def back(dy):  # saved: x held, t
+        dinner = root * (1.0 + 3 * 0.044715 * z * z)
+        return dy * (0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * dinner)
 
-    return x * (0.5 * (1.0 + t)), back
+    return above(x) * (0.5 * (1.0 + t)), back
 
 
 ACTIVATIONS = {

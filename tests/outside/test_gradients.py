@@ -187,7 +187,12 @@ def text_unet(conditioning, patch, masked):
     net = models.TextUNet(conditioning, context_features=4, pooled_features=3, patch=patch, maps=2, rng=rng, **SMALL)
     mask = np.array([[1, 1, 0], [1, 1, 1]], bool) if masked else None
     told = Told(net, lambda context, labels: TextCondition(context, mask, labels))
-    arrays = [rng.standard_normal((2, 4, 4, 3)), np.array([3, 700]), rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3))]
+    arrays = [
+        rng.standard_normal((2, 4, 4, 3)),
+        np.array([3, 700]),
+        rng.standard_normal((2, 3, 4)),
+        rng.standard_normal((2, 3)),
+    ]
     return stirred(told, rng), arrays
 
 
