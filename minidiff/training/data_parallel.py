@@ -32,35 +32,39 @@ class DataParallel(Layer):
 
     module     a Layer on the CPU; every array that its call takes or gives has a row for each example
     processes  how many, this one included; None: as many as threads are set (`cpu.set_threads`)
+    timeout    seconds that a worker process may be behind this one before it counts as lost; None: wait without end
 
-    Answers and gradients are the module's but for rounding, and the same in every run. The first batch of two rows for each
+    Answers and gradients are the module's but for rounding, and the same in every run. Threads that ask at the same time
+    take turns. The first batch of two rows for each
     process starts them, as copies of this one: from then on Params may change, and nothing else in the module. The module
     runs here alone, on threads, for smaller batches, for arrays that are not by rows, and where processes cannot be copied
     safely (all systems but Linux). Make it before the optimizer: it moves the Params into memory that processes share.
 
-    Raises ValueError for bad arguments, RuntimeError where a process ended by itself or the Params were moved away.
+    Raises ValueError for bad arguments, RuntimeError that names a process which ended by itself or stopped, and where the
+    Params were moved away.
     """
 
-    def __init__(self, module, processes=None):
+    def __init__(self, module, processes=None, timeout=300.0):
         if processes is not None and (type(processes) is not int or processes < 1):
             raise ValueError(f"processes: got {processes!r}, expected a whole number, at least 1")
+        if timeout is not None and (not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9):
+            raise ValueError(f"timeout: got {timeout!r}, expected a number of seconds above 0, or None")
         if module.device != "cpu":
             raise ValueError(f"module: it is on {module.device}, expected one on the CPU")
-        self.module, self.processes = module, processes
+        self.module, self.processes, self.timeout = module, processes, timeout
         home = Arena.home(module)
         self.arena = home if home and (home.shared or not can_fork()) else Arena(module, shared_zeros if can_fork() else None)
-        self._workers, self._calls, self._lock = None, itertools.count(), threading.Lock()
+        self._workers, self._finalizer, self._calls, self._lock = None, None, itertools.count(), threading.RLock()
 
     def forward(self, x, *args, **kwargs):
         count = min(self.processes or get_threads(), len(x) // LEAST) if can_fork() else 1
-        if count < 2 or not self._lock.acquire(blocking=False):  # asked by two threads at a time, one goes alone
+        if count < 2:
             return self.module(x, *args, **kwargs)
         try:
-            return self._shared(count, (x, args, kwargs))
+            with self._lock:  # the number of parts decides about rounding, so no thread may go alone
+                return self._shared(count, (x, args, kwargs))
         except NotByRows:
             return self.module(x, *args, **kwargs)
-        finally:
-            self._lock.release()
 
     def _shared(self, count, arguments):
         workers, total, call = self._started(count), len(arguments[0]), next(self._calls)
@@ -97,14 +101,18 @@ class DataParallel(Layer):
         if self.arena.moved:
             raise RuntimeError("the Params have moved to another arena since: make DataParallel before what moves them")
         if self._workers is None or not self._workers.alive:
-            self._workers = Workers(self.module, self.arena, max(count, self.processes or get_threads()) - 1)
-            weakref.finalize(self, self._workers.close)
+            self.close()
+            self._workers = Workers(self.module, self.arena, max(count, self.processes or get_threads()) - 1, self.timeout)
+            self._finalizer = weakref.finalize(self, self._workers.close)
         return self._workers
 
     def close(self):
-        """End the processes; another call starts them again."""
-        if self._workers is not None:
-            self._workers.close()
+        """End the processes and give their memory back; another call starts them again."""
+        with self._lock:
+            if self._workers is not None:
+                self._finalizer.detach()  # it holds the workers, and they hold a gradient buffer each
+                self._workers.close()
+                self._workers = self._finalizer = None
 
     def parameters(self):
         return self.module.parameters()
@@ -115,7 +123,7 @@ class DataParallel(Layer):
         return getattr(self.module, name)
 
     def __deepcopy__(self, memo):
-        return DataParallel(copy.deepcopy(self.module, memo), self.processes)
+        return DataParallel(copy.deepcopy(self.module, memo), self.processes, self.timeout)
 
 
 def _together(workers, what, call, arguments, parts, run):

@@ -4,6 +4,8 @@ import contextlib
 import mmap
 import os
 import signal
+import socket
+import struct
 import sys
 import warnings
 
@@ -43,12 +45,15 @@ def on_cores(cores):
 
 
 class Workers:
-    """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart."""
+    """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart.
 
-    def __init__(self, module, arena, count):
+    timeout   seconds for which one of them may neither take nor give anything while it is waited for; None: no limit
+    """
+
+    def __init__(self, module, arena, count, timeout=None):
         import multiprocessing
 
-        self.arena, self.process = arena, os.getpid()
+        self.arena, self.process, self.timeout = arena, os.getpid(), timeout
         self.grads = [shared_zeros(arena.size, arena.dtype) for _ in range(count)]
         self.connections, self.processes, self.forgotten = [], [], [[] for _ in range(count)]
         context = multiprocessing.get_context("fork")
@@ -62,6 +67,7 @@ class Workers:
                 process.start()
             its.close()
             self.processes.append(process)
+            _limit(ours, timeout)
 
     @property
     def alive(self):
@@ -76,21 +82,24 @@ class Workers:
         what    "forward", whose arguments are (x, args, kwargs), or "back", whose arguments are the gradients
         call    a number for each forward, and for the backwards that belong to it
         """
-        answers, connections = [], self.connections[: len(tasks)]
+        answers, received, connections = [], [], self.connections[: len(tasks)]
+        asked = 0
         try:
             for connection, forgotten, task in zip(connections, self.forgotten, tasks, strict=False):
                 told = len(forgotten)  # a call may be forgotten at any moment
                 connection.send((what, call, forgotten[:told], *task))
                 del forgotten[:told]
+                asked += 1
         except BaseException as error:
-            raise self._lost(error) from error
+            raise self._lost(error, asked) from error
         try:
             yield answers
         finally:
             try:
-                received = [connection.recv() for connection in connections]
-            except BaseException as error:  # Ctrl-C a second time, or a worker that was killed
-                raise self._lost(error) from error
+                for connection in connections:
+                    received.append(connection.recv())
+            except BaseException as error:  # Ctrl-C a second time, or a worker that was killed or stopped
+                raise self._lost(error, len(received)) from error
         for done, answer in received:
             if not done:
                 raise RuntimeError(f"in a worker process: {answer}")
@@ -126,17 +135,45 @@ class Workers:
         for process in processes:
             process.join(1.0)
             if process.is_alive():
-                process.terminate()
+                process.kill()  # a stopped process keeps every other signal for later
                 process.join()
 
-    def _lost(self, error):
-        """What to raise once nothing can be known of them any more."""
+    def _lost(self, error, number):
+        """What to raise once nothing can be known of them any more.   number: of the worker that was being waited for"""
+        process = self.processes[number]
+        if isinstance(error, BlockingIOError):
+            stopped = ", because it is stopped (SIGSTOP, or a debugger)" if _is_stopped(process.pid) else ""
+            error = RuntimeError(f"worker process {process.pid}: no answer within timeout={self.timeout:g} seconds{stopped}")
+        elif isinstance(error, (EOFError, OSError)):
+            process.join(1.0)
+            code = process.exitcode
+            how = f"exited with code {code}" if code is None or code >= 0 else f"was ended by {signal.Signals(-code).name}"
+            error = RuntimeError(f"worker process {process.pid}: it {how} (out of memory?); the next call starts new ones")
         for process in self.processes:
-            process.terminate()
+            process.kill()
         self.close()
-        if isinstance(error, (EOFError, OSError)):
-            return RuntimeError("a worker process has ended by itself (killed, or out of memory?)")
         return error
+
+
+def _limit(connection, timeout):
+    """Reading from and writing to this connection fail with BlockingIOError once nothing has moved for so long.
+
+    The limit is the socket's own: Ctrl-Z stops this process and its workers together, and starts the time anew.
+    """
+    if timeout is not None:
+        span = struct.pack("@ll", int(timeout), max(1, int(timeout % 1 * 1e6)))
+        with socket.socket(fileno=os.dup(connection.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, span)
+
+
+def _is_stopped(pid):
+    """Whether the process is stopped, by SIGSTOP or a debugger."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
 
 
 def _serve(module, arena, grads, connection, others):
