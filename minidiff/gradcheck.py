@@ -14,10 +14,12 @@ A check proves that backward fits forward, no more: forward itself needs numbers
 """
 
 import copy
+import sys
 
 import numpy as np
 
 from .backend import to_numpy, xp_of
+from .gradcheck_diagnosis import diagnose, kink, near
 from .rng import Rng
 
 SEED = 0x9E3779B9  # of its own: a dy drawn from the seed that drew x hides bugs in normalisation
@@ -30,7 +32,8 @@ class GradientError(AssertionError):
 def check(f, *arrays, h=1e-5, tolerance=1e-6, seed=SEED):
     """Check `y, back = f(*arrays)`.   arrays: float64, any shapes; integer arrays and None pass through unchecked.
 
-    -> {argument number: relative error}.   Raises GradientError with a diagnosis; TypeError for other dtypes.
+    -> {argument number: relative error}.   Raises GradientError with a diagnosis; TypeError for other dtypes and for arrays
+    of a library without NumPy's names (torch). y is an array or a plain number, such as a loss.
     `back` must return one gradient for each float argument, in order (the bare array when there is one), of its
     shape and dtype; change neither inputs nor dy; say the same when called twice; and not depend on later calls of f.
     """
@@ -56,7 +59,7 @@ def numerical_grad(f, x, dy, h=1e-5):
         up, down = x.copy(), x.copy()
         up[index] += h
         down[index] -= h
-        dx[index] = float((dy * (_forward(f, up) - _forward(f, down))).sum()) / (2 * h)
+        dx[index] = _inner(dy, _forward(f, up) - _forward(f, down)) / (2 * h)
     return dx
 
 
@@ -64,6 +67,8 @@ def numerical_grad(f, x, dy, h=1e-5):
 
 
 def _check(f, arrays, names, h, tolerance, seed):
+    for name, array in zip(names, arrays, strict=True):
+        _check_library(name, array)
     checked = [i for i, a in enumerate(arrays) if getattr(getattr(a, "dtype", None), "kind", None) == "f"]
     for i in checked:
         if arrays[i].dtype != np.float64:
@@ -74,9 +79,12 @@ def _check(f, arrays, names, h, tolerance, seed):
         dy = xp_of(y).asarray(rng.standard_normal(y.shape, dtype=np.float64))
         with _read_only([dy]):
             grads = _as_list(_run(back, dy, "back(dy)"), len(checked))
+            grads = [_array(grad, names[i]) for i, grad in zip(checked, grads, strict=True)]
             first = [g.copy() for g in grads]
             _call(f, [a + 0.1 if i in checked else a for i, a in enumerate(arrays)])  # another forward in between
-            again = _as_list(_run(back, dy, "back(dy), called again"), len(checked))
+            again = [
+                _array(g, "back(dy), called again") for g in _as_list(_run(back, dy, "back(dy), called again"), len(checked))
+            ]
     errors = {}
     for i, grad, kept, second in zip(checked, grads, first, again, strict=True):
         x = arrays[i]
@@ -97,7 +105,7 @@ def _check(f, arrays, names, h, tolerance, seed):
 
 def _check_params(layer, arrays, h, tolerance, seed):
     rng, params, errors = Rng(seed), layer.parameters(), {}
-    y, back = layer(*arrays)
+    y, back = _call(layer, arrays)
     dy = xp_of(y).asarray(rng.standard_normal(y.shape, dtype=np.float64))
     before = {path: xp_of(p.value).asarray(rng.standard_normal(p.shape, dtype=np.float64)) for path, p in params.items()}
     for path, param in params.items():
@@ -125,88 +133,44 @@ def _compare(at, x, grad, dy, name, h, tolerance, rng, assigned=None):
     r /= float((r * r).sum()) ** 0.5
     by_back = float((grad * r).sum())
     up, down = at(x + h * r), at(x - h * r)
-    by_slope = float((dy * (up - down)).sum()) / (2 * h)
+    by_slope = _inner(dy, up - down) / (2 * h)
     # a derivative along a random direction is typically this large: a chance zero is not an error of 100 %
     typical = float((grad * grad).sum() / grad.size) ** 0.5
     # and rounding alone makes this much slope, so a gradient that is truly 0 (a key's bias in attention) is no error
-    rounding = 100 * np.finfo(np.float64).eps * float(((dy * up) ** 2).sum()) ** 0.5 / h
+    rounding = 100 * np.finfo(np.float64).eps * _inner(dy * up, dy * up) ** 0.5 / h
     error = float(abs(by_back - by_slope) / (abs(by_back) + abs(by_slope) + typical + rounding / tolerance + 1e-300))
     if not error <= tolerance:  # a NaN is not
-        raise GradientError(_explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned))
+        raise GradientError(_explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned, r))
     return error
 
 
 # ---- saying what is wrong ------------------------------------------------------------------------------------------------
 
 
-def _explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned):
+def _explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned, r):
     lines = [
         f"{name} {tuple(x.shape)}: relative error {error:.1e} along a random direction, above {tolerance:.0e}",
         f"  backward says {by_back:+.9g}, the forward's slope is {by_slope:+.9g}",
     ]
-    if x.size <= 4096 and xp_of(x) is np:
+    once, twice = at(x), at(x)
+    if not _same(once, twice):
+        gap = float(abs(to_numpy(twice - once)).max())
+        cause = f"f is not deterministic: two calls on the same arguments differ by up to {gap:.3g}"
+        return "\n".join([*lines, f"  {cause}. Draw random numbers (a dropout mask) before the check, not in f"])
+    typical = abs(by_back) + abs(by_slope) + float((grad * grad).sum() / grad.size) ** 0.5
+    bend = kink(lambda value: _inner(dy, at(value)), x, r, h, by_back, typical)
+    if bend:
+        lines.append(f"  usual cause: {bend}")
+    elif x.size <= 4096 and xp_of(x) is np:
         true = numerical_grad(at, x, dy, h)
         gap = np.abs(grad - true)
         worst = tuple(int(k) for k in np.unravel_index(np.nanargmax(gap) if np.isfinite(gap).any() else 0, x.shape))
         lines.append(f"  worst entry {worst}: backward {grad[worst]:+.9g}, slope {true[worst]:+.9g}")
-        if assigned is not None and _near(assigned, true):
+        if assigned is not None and near(assigned, true):
             lines.append("  usual cause: the gradient is assigned (p.grad = g), it must be added (p.grad += g)")
         else:
             lines += [f"  usual cause: {cause}" for cause in diagnose(grad, true, x, dy.shape[0] if dy.ndim else 1)]
     return "\n".join(lines)
-
-
-def diagnose(grad, true, x, batch=None):
-    """What a wrong gradient usually means.   grad, true, x of one shape, NumPy   -> list of sentences, likeliest first"""
-    if not np.isfinite(grad).all():
-        return ["NaN or infinity: a division by 0, a logarithm or a root of something not positive"]
-    if not grad.any():
-        return ["the gradient is all zeros: this argument's term is missing"]
-    factor = float((grad * true).sum() / max((true * true).sum(), 1e-300))
-    if _near(grad, factor * true) and abs(factor) > 1e-9:
-        if abs(factor + 1) < 1e-5:
-            return ["a sign: the gradient is exactly the negative"]
-        known = [(2, "2"), (0.5, "1/2")]
-        if batch and batch > 1:
-            known += [(batch, "the batch size (a sum where a mean stands)"), (1 / batch, "1/batch (a mean where a sum stands)")]
-        for n in sorted(set(x.shape) - {1}):
-            known += [(n**0.5, f"sqrt({n})"), (n**-0.5, f"1/sqrt({n})"), (n, f"{n}"), (1 / n, f"1/{n}")]
-        words = [w for value, w in known if abs(abs(factor) - value) < 1e-5 * value]
-        if words:
-            return [f"a constant factor: the gradient is {' or '.join(words)} times the right one; look at each term's scale"]
-        return [f"a constant factor of {factor:.6g}: a scale of forward is missing in backward, or twice"]
-    gap = grad - true
-    if x.ndim >= 2 and x.shape[-1] == x.shape[-2] and _near(grad, np.swapaxes(true, -1, -2)):
-        return ["a transpose: the gradient's last two axes are swapped"]
-    if x.ndim == 4 and _near(grad, true[::-1, ::-1]):
-        return ["a flipped kernel: the gradient is right after turning the first two axes round"]
-    for shape, axes, what in _groupings(x):
-        g, c = gap.reshape(shape), x.reshape(shape) - x.reshape(shape).mean(axis=axes, keepdims=True)
-        if _near(g, np.broadcast_to(g.mean(axis=axes, keepdims=True), shape)):
-            return [f"the error is one number for each {what}: a missing mean term (x also acts through the mean)"]
-        slope = (g * c).sum(axis=axes, keepdims=True) / np.maximum((c * c).sum(axis=axes, keepdims=True), 1e-300)
-        if _near(g, slope * c):
-            return [
-                f"the error is proportional to x - mean(x) in each {what}: the variance term is missing or has the wrong "
-                "sign (x also acts through the deviation)"
-            ]
-    wrong = ~np.isclose(grad, true, rtol=1e-4, atol=1e-7 * float(np.abs(true).max()))
-    share = wrong.mean()
-    if share < 0.5:
-        return [f"only {wrong.sum()} of {wrong.size} entries are wrong: an edge, an index, or a term for some entries"]
-    return ["no simple pattern: a missing term (mean, variance, cross-talk of a softmax), or a missing sum over the batch"]
-
-
-def _groupings(x):
-    """The sets of numbers over which norms take their means.   yields (shape of x to look at, axes of one set, name)"""
-    if x.ndim < 2:
-        return
-    yield x.shape, (x.ndim - 1,), "row"
-    yield x.shape, tuple(range(1, x.ndim)), "sample"
-    B, C = x.shape[0], x.shape[-1]
-    for groups in range(2, C + 1):
-        if C % groups == 0 and x.ndim > 2:
-            yield (B, x.size // (B * C), groups, C // groups), (1, 3), f"sample and group of {C // groups} channels"
 
 
 # ---- small parts -----------------------------------------------------------------------------------------------------------
@@ -230,8 +194,38 @@ class _read_only:
 def _call(f, arrays):
     answer = _run(lambda: f(*arrays), None, "the forward pass")
     if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
-        raise TypeError("expected y, back = f(*arrays): an array and the function that carries its gradient back")
-    return answer
+        raise TypeError(
+            f"f: got {_kind(answer)}, expected y, back = f(*arrays): an array and the function that carries its gradient back"
+        )
+    return _number(answer[0]), answer[1]
+
+
+def _check_library(name, array):
+    """Raise TypeError for an array of a library that does not have NumPy's names."""
+    library = type(array).__module__.partition(".")[0]
+    if hasattr(array, "dtype") and not hasattr(sys.modules.get(library), "ndarray"):
+        kind = f"{library}.{type(array).__name__}"
+        raise TypeError(f"{name}: got a {kind}, expected a NumPy or CuPy array (for torch: x.detach().numpy())")
+
+
+def _array(grad, name):
+    """A gradient as an array; a plain number is one of shape ()."""
+    if isinstance(grad, (int, float)):
+        return np.asarray(float(grad))
+    if not hasattr(grad, "shape") or not hasattr(grad, "dtype"):
+        raise GradientError(f"{name}: its gradient is {_kind(grad)}, expected an array of the argument's shape")
+    _check_library(f"{name}: its gradient", grad)
+    return grad
+
+
+def _kind(thing):
+    return "None" if thing is None else f"a {type(thing).__name__}"
+
+
+def _inner(a, b):
+    """sum(a b), of arrays or plain numbers."""
+    product = a * b
+    return float(product.sum() if hasattr(product, "sum") else product)
 
 
 def _run(function, dy, what):
@@ -246,6 +240,8 @@ def _run(function, dy, what):
 def _as_list(grads, expected):
     if grads is None and expected == 0:  # only integers came in: nothing to carry back
         return []
+    if grads is None:
+        raise GradientError(f"back returned None, expected {expected} gradients, in the order of the arguments: no `return`?")
     grads = list(grads) if isinstance(grads, (tuple, list)) else [grads]
     if len(grads) != expected:
         raise GradientError(f"back returned {len(grads)} gradients for {expected} float arguments: one each, in their order")
@@ -254,12 +250,18 @@ def _as_list(grads, expected):
 
 def _forward(f, *arrays):
     answer = f(*arrays)
-    return answer[0] if isinstance(answer, tuple) else answer
+    return _number(answer[0] if isinstance(answer, tuple) else answer)
+
+
+def _number(y):
+    """The answer of a forward pass; a plain number, such as a loss, becomes an array of shape ()."""
+    if isinstance(y, (int, float)):
+        return np.asarray(float(y))
+    if not hasattr(y, "shape") or not hasattr(y, "dtype"):
+        raise TypeError(f"f: its y is {_kind(y)}, expected one array or a number")
+    _check_library("f: its y", y)
+    return y
 
 
 def _same(a, b):
     return bool(np.array_equal(to_numpy(a), to_numpy(b), equal_nan=True))
-
-
-def _near(a, b):
-    return bool(np.abs(a - b).max() <= 1e-5 * max(float(np.abs(b).max()), 1e-12))
