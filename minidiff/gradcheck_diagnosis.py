@@ -79,8 +79,8 @@ def kink(at, x, r, h, by_back, scale):
     between = min(left, right) - 1e-3 * scale <= by_back <= max(left, right) + 1e-3 * scale
     verdict = "lies between them" if between else "lies outside them, so it is wrong too"
     return (
-        f"a kink {where} (ReLU at 0, a maximum of equal numbers): the forward's slope is {left:+.6g} on one side and {right:+.6g} "
-        f"on the other; backward's {verdict}. Check at an x without it"
+        f"a kink {where} (ReLU at 0, a maximum of equal numbers): the forward's slope is {left:+.6g} on one side and "
+        f"{right:+.6g} on the other; backward's {verdict}. Check at an x without it"
     )
 
 

@@ -43,6 +43,7 @@ def one_step(x, t):
     return np.sqrt(1 - betas[t]) * x + np.sqrt(betas[t]) * rng.standard_normal(x.shape)
 
 
+rng = np.random.default_rng(3)
 digits, labels = data.load("digits")  # 8 x 8 pixels, from -1 (black) to 1 (white)
 x, states = digits[:4].astype(np.float64), [digits[:4]]
 for t in range(T):
@@ -73,6 +74,7 @@ alpha_bar = np.cumprod(1 - betas)
 copies, x0 = (4000 if FAST else 20_000), 0.8
 x = np.full(copies, x0)
 measured = []
+rng = np.random.default_rng(5)
 for t in range(T):
     x = one_step(x, t)
     measured.append((x.mean(), x.var()))
@@ -102,6 +104,7 @@ def add_noise(x0, eps, t):
     return np.sqrt(alpha_bar[t]) * x0 + np.sqrt(1 - alpha_bar[t]) * eps
 
 
+rng = np.random.default_rng(7)
 eps = rng.standard_normal((4, 8, 8, 1))
 ours, theirs = Schedule.linear(1000), Schedule.linear(1000).add_noise(digits[:4].astype(np.float64), eps, 250)
 assert np.allclose(ours.betas, betas) and np.allclose(ours.alpha_bar, alpha_bar)
@@ -156,6 +159,7 @@ figure
 
 # %%
 times = np.linspace(0, 999, 11).round().astype(int)
+rng = np.random.default_rng(13)
 eps = rng.standard_normal((1, 8, 8, 1))
 rows = [schedule.add_noise(digits[9:10], eps, int(t)) for schedule in schedules for t in times]
 titles = [f"t = {t}" for t in times] + [""] * (len(rows) - len(times))

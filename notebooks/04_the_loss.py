@@ -50,6 +50,7 @@ def noise_loss(model, x0, t, eps):
 
 
 net = models.MLP(features=64, width=32, depth=2, rng=0).astype(np.float64)
+rng = np.random.default_rng(3)
 x0, t, eps = flat[:8], rng.integers(0, 1000, 8), rng.standard_normal((8, 64))
 loss, back = noise_loss(net, x0, t, eps)
 print(f"loss of a network that has learned nothing: {loss:.2f}")
@@ -97,6 +98,7 @@ def best_x0(xt, t):
 
 
 times = [0, 100, 200, 300, 400, 500, 600, 700, 850, 999]
+rng = np.random.default_rng(7)
 x0, eps = flat[9:10], rng.standard_normal((1, 64))
 noisy = [schedule.add_noise(x0, eps, t) for t in times]
 best = [best_x0(xt, t) for xt, t in zip(noisy, times, strict=True)]
@@ -262,6 +264,7 @@ assert stuck > 0.7 and free < 0.6 * stuck
 # takes the picture for cleaner or noisier than it is:
 
 # %%
+rng = np.random.default_rng(18)
 eps = rng.standard_normal(unseen.shape).astype(np.float32)
 xt = schedule.add_noise(unseen, eps, 300)
 told = np.arange(0, 1000, 25)
@@ -295,6 +298,7 @@ def eps_of_v(v, xt, t):
     ...  # return eps
 
 
+rng = np.random.default_rng(20)
 v_test, x_test = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
 if eps_of_v(v_test, x_test, 10) is not None:
     grading.same(eps_of_v(v_test, x_test, 10), Denoiser(lambda x, t, cond: v_test, schedule, "v")(x_test, 10)[1], "eps")
@@ -309,6 +313,7 @@ def v_loss(output, x0, eps, t):
     ...  # t a number; return loss, back
 
 
+rng = np.random.default_rng(22)
 if v_loss(v_test, v_test, v_test, 10) is not None:
     gradcheck.check(lambda o: v_loss(o, x_test, v_test, 400), rng.standard_normal((3, 2)))
     target = schedule.alpha(400) * v_test - schedule.sigma(400) * x_test

@@ -53,6 +53,7 @@ c_xt = np.sqrt(1 - beta) * (1 - alpha_bar_before) / (1 - alpha_bar)
 beta_tilde = beta * (1 - alpha_bar_before) / (1 - alpha_bar)
 
 x0, t, n = 0.8, T // 20, 200_000
+rng = np.random.default_rng(3)
 before = np.sqrt(alpha_bar[t - 1]) * x0 + np.sqrt(1 - alpha_bar[t - 1]) * rng.standard_normal(n)
 after = np.sqrt(1 - beta[t]) * before + np.sqrt(beta[t]) * rng.standard_normal(n)
 slope, offset = np.polyfit(after, before, 1)
@@ -92,6 +93,7 @@ angle = 2 * np.pi * np.arange(8) / 8
 ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
 perfect = ring.denoiser(schedule)
 
+rng = np.random.default_rng(7)
 start = rng.standard_normal((1000, 2))
 walk = list(ddpm(perfect, start, np.random.default_rng(1)))
 made = walk[-1][1]
@@ -249,6 +251,7 @@ def walk_from(denoiser, x, t, rng):
     ...  # return the finished x
 
 
+rng = np.random.default_rng(23)
 if walk_from(perfect, start[:1], 0, rng) is not None:
     clean = ring.sample(1, 500)
     t_start = T // 4

@@ -48,6 +48,7 @@ blobs = GaussianMixture(1.2 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 
 perfect = blobs.denoiser(process)
 
 t, h = 0.3, 1e-5
+rng = np.random.default_rng(3)
 x = rng.standard_normal((6, 2))
 alpha, sigma = process.alpha(t), process.sigma(t)
 by_slope = np.stack([
@@ -107,6 +108,7 @@ def walk_back(denoiser, x, steps, chance, rng):
 
 
 steps, count = (200, 400) if FAST else (500, 4000)
+rng = np.random.default_rng(6)
 start = rng.standard_normal((count, 2))
 by_sde, by_ode = (walk_back(perfect, start, steps, chance, rng) for chance in (True, False))
 for name, states in (("reverse SDE", by_sde), ("ODE", by_ode)):
@@ -123,6 +125,7 @@ print("truth        share of each blob", blobs.weights.round(3), "spread 0.120")
 # %%
 line = GaussianMixture([[-1.2], [1.0]], stds=0.15, weights=[1, 2])
 few = np.linspace(-2, 2, 9)[:, None]
+rng = np.random.default_rng(8)
 roads = {name: walk_back(line.denoiser(process), few, steps, name == "reverse SDE", rng)
          for name in ("reverse SDE", "probability-flow ODE")}  # fmt: skip
 times, heights = np.linspace(1, process.t_min, steps + 1), np.linspace(-2.8, 2.8, 120)
@@ -465,6 +468,7 @@ def gaussian_score(x, m, c, alpha, sigma):
     ...  # of x's shape
 
 
+rng = np.random.default_rng(26)
 if gaussian_score(0.0, m, c, 0.6, 0.8) is not None:
     x = rng.standard_normal((5, 1))
     expected = GaussianMixture([[m]], stds=c).score(x, 0.6, 0.8)
@@ -510,6 +514,7 @@ def churn(s, gamma):
     ...  # return a number
 
 
+rng = np.random.default_rng(32)
 if churn(1.0, 0.1) is not None:
     y = 2.0 * rng.standard_normal(100_000)
     assert np.isclose((y + churn(2.0, 0.3) * rng.standard_normal(100_000)).std(), 2.6, rtol=0.01)

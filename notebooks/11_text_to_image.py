@@ -98,6 +98,7 @@ show_dots(pictures[:12], [text(caption) for caption in captions[:12]], 6)
 # chapter 10. Something is lost there:
 
 # %%
+rng = np.random.default_rng(5)
 table, places = rng.standard_normal((len(WORDS), 32)), rng.standard_normal((3, 32))
 tokens = {caption: table[list(caption)] + places for caption in ((1, 4, 3), (3, 4, 1))}
 one, other = (t.mean(axis=0) for t in tokens.values())
@@ -140,6 +141,7 @@ def cross_attention(h, c, Wq, Wk, Wv):
     return A @ v, back
 
 
+rng = np.random.default_rng(7)
 arrays = [rng.standard_normal(shape) for shape in ((2, 5, 8), (2, 3, 6), (8, 4), (6, 4), (6, 4))]
 print("relative errors:", ", ".join(f"{error:.0e}" for error in gradcheck.check(cross_attention, *arrays).values()))
 
@@ -232,6 +234,7 @@ class DotNet(nn.Layer):
         return captions * 0  # "nothing nothing nothing"
 
 
+rng = np.random.default_rng(9)
 for way in ("add", "concat", "add, in order", "cross"):
     gradcheck.check_layer(DotNet(way, width=8, layers=2), rng.standard_normal((2, 6)), np.array([3, 700]), SHOWN[:2])
 print("every gradient of all four is right")
@@ -314,6 +317,7 @@ def contrastive(pictures, texts, scale):
     return loss, back
 
 
+rng = np.random.default_rng(16)
 a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.standard_normal((2, 6, 16)))
 theirs, back_theirs = contrastive_loss(a, b, np.full(1, np.log(10.0)))
 ours, back = contrastive(a, b, 10.0)
@@ -354,6 +358,7 @@ def matching(pair, dots, rng, captions):
 pair = Pair(as_rng(0))
 training.Trainer(pair, matching, pictures, captions, steps=100 if FAST else 300, batch_size=128, lr=3e-3, warmup=20,
                  ema_decay=None).run(progress=False)  # fmt: skip
+rng = np.random.default_rng(18)
 fresh = draw_world(CAPTIONS[rng.integers(24, size=500)], rng)
 seen, told = pair.predict(fresh, np.repeat(CAPTIONS[:1], 500, axis=0))[0], pair.predict(fresh[:24], CAPTIONS)[1]
 nearest = CAPTIONS[(seen @ told.T).argmax(axis=1)]
@@ -404,6 +409,7 @@ def looks(net, x, t, captions):
 
 few = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1)])
 many = np.repeat(few, 100, axis=0)
+rng = np.random.default_rng(22)
 noisy = schedule.add_noise(draw_world(many, rng), Rng(6).standard_normal((300, 6)), 500)
 A = np.mean([table.reshape(3, 100, 3, 3).mean(axis=1) for table in looks(nets["cross"].model, noisy, 500, many)], axis=0)
 assert np.allclose(A.sum(axis=2), 1, atol=1e-5)
@@ -448,6 +454,7 @@ out = layer.to_out[0]
 q, k, v = (p.weight.value for p in (layer.to_q, layer.to_k, layer.to_v))
 ours, back_ours = cross_attention(h, c, q, k, v)
 assert np.allclose(ours @ out.weight.value + out.bias.value, y)
+rng = np.random.default_rng(26)
 dy = rng.standard_normal(y.shape)
 dh, dc = back(dy)
 assert np.allclose(dh, back_ours(dy @ out.weight.value.T)[0]) and np.allclose(dc, back_ours(dy @ out.weight.value.T)[1])
@@ -470,6 +477,7 @@ def masked_weights(scores, mask):
     ...  # scores (B, N, M), mask (B, 1, M) -> weights (B, N, M)
 
 
+rng = np.random.default_rng(28)
 if masked_weights(np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool)) is not None:
     scores, mask = rng.standard_normal((2, 3, 4)), np.array([[True, True, False, False], [True, True, True, True]])[:, None]
     A = masked_weights(scores, mask)
@@ -487,6 +495,7 @@ def softmax_back(A, dA):
     ...  # both (B, N, M) -> (B, N, M)
 
 
+rng = np.random.default_rng(30)
 if softmax_back(np.ones((1, 1, 1)), np.ones((1, 1, 1))) is not None:
     scores, dA = rng.standard_normal((2, 2, 3, 4))
     A, back = ops.softmax(scores)

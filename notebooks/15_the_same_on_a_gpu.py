@@ -321,6 +321,8 @@ assert np.allclose(w, 3)
 # Three mistakes that everybody makes once. No error message in any of them:
 
 # %%
+x, y, w = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4)
+step = record_step(x, y, w, 0.1)
 y = np.full(4, 20.0)  # 1. a new batch in a new array: the recording knows only the old place
 for _ in range(50):
     step.replay()

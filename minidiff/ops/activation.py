@@ -14,7 +14,6 @@ from ..backend import Constant, xp_of
 from . import check
 from .dispatch import has_fast_version
 
-
 EDGE, FAR = 64.0, 1000.0  # 1 - sigmoid(64) is 1e-28, and sigmoid(-1000) is 0, in float64 too
 
 

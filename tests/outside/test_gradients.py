@@ -2,8 +2,8 @@
 
 The right value is the slope of the forward pass: a symmetric difference in float64. `combined` takes steps along a random
 direction of all arrays and Params at once, which costs two forwards. Every Param also has to receive a gradient that is not
-zero, but for those whose gradient is zero in exact arithmetic (`ZERO`). The slow tests repeat it Param by Param with
-`gradcheck.check_layer`. Options are combined so that every pair of values meets in at least one case.
+zero, but for those whose gradient is zero in exact arithmetic (`ZERO`). The slow tests repeat every fourth case Param by Param
+with `gradcheck.check_layer`. Options are combined so that every pair of values meets in at least one case.
 """
 
 import contextlib
@@ -121,8 +121,8 @@ UNETS = list(pairwise(
     conditional=[None, "table", "timestep", "identity"], resnet_time_scale_shift=["default", "scale_shift"],
     act_fn=["silu", "swish", "mish", "gelu", "relu"], downsample_type=["conv", "resnet"], upsample_type=["conv", "resnet"],
     downsample_padding=[0, 1], add_attention=[True, False], mid_block_type=["UNetMidBlock2D", None],
-    center_input_sample=[False, True], attn_norm_num_groups=[None, 2], layers_per_block=[1, 2], mid_block_scale_factor=[1.0, 1.4],
-    size=[(4, 4), (5, 3)], flip_sin_to_cos=[True, False], freq_shift=[0, 1],
+    center_input_sample=[False, True], attn_norm_num_groups=[None, 2], layers_per_block=[1, 2],
+    mid_block_scale_factor=[1.0, 1.4], size=[(4, 4), (5, 3)], flip_sin_to_cos=[True, False], freq_shift=[0, 1],
 ))  # fmt: skip
 
 
@@ -164,8 +164,8 @@ def conditional_unet(classes, kinds, masked, size, class_embeddings_concat, enco
     elif classes:
         options |= {"class_embed_type": classes, "projection_class_embeddings_input_dim": 3}
     net = models.UNet2DConditionModel(
-        in_channels=2, out_channels=3, block_out_channels=(4, 8), norm_num_groups=2, cross_attention_dim=4, down_block_types=kinds,
-        up_block_types=up, time_embedding_dim=6, encoder_hid_dim=encoder_hid_dim, rng=rng,
+        in_channels=2, out_channels=3, block_out_channels=(4, 8), norm_num_groups=2, cross_attention_dim=4,
+        down_block_types=kinds, up_block_types=up, time_embedding_dim=6, encoder_hid_dim=encoder_hid_dim, rng=rng,
         encoder_hid_dim_type="text_proj" if encoder_hid_dim else None,
         class_embeddings_concat=bool(classes) and class_embeddings_concat, **options,
     )  # fmt: skip
@@ -178,7 +178,8 @@ def conditional_unet(classes, kinds, masked, size, class_embeddings_concat, enco
 
 
 SMALL = dict(block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, attention_head_dim=2, time_embedding_dim=6,
-             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))  # fmt: skip
+             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))  # fmt: skip
 IDS = np.array([[1, 5, 3, 2, 0], [1, 7, 7, 8, 2]])
 
 
@@ -203,8 +204,8 @@ def super_resolution(patch, factor, masked):
     level = np.array([4, 9])
     told = Told(net, lambda low, context: models.LowResolution(low, level, context, mask))
     small = 8 // factor
-    return stirred(told, rng), [rng.standard_normal((2, 8, 8, 3)), np.array([3, 700]), rng.standard_normal((2, small, small, 2)),
-                                rng.standard_normal((2, 3, 4))]  # fmt: skip
+    return stirred(told, rng), [rng.standard_normal((2, 8, 8, 3)), np.array([3, 700]),
+                                rng.standard_normal((2, small, small, 2)), rng.standard_normal((2, 3, 4))]  # fmt: skip
 
 
 def prior(masked, layers):
@@ -312,7 +313,7 @@ def test_every_combination_of_options_has_the_slope_of_its_forward(make, options
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make, options", CASES, ids=NAMES)
+@pytest.mark.parametrize("make, options", CASES[::4], ids=NAMES[::4])
 def test_every_param_of_every_combination_has_the_slope_of_its_forward(make, options):
     net, arrays = make(**options)
     gradcheck.check_layer(net, *arrays)
@@ -418,7 +419,8 @@ def test_every_dispatched_op_takes_its_arguments_by_name_on_its_fast_and_its_pla
 
     image, filters, tokens, c = f(4, 16, 16, 8), f(3, 3, 8, 8), f(4, 64, 8), f(8)
     calls = {
-        "add_group_norm_silu": {"x": image, "gamma": c, "beta": c, "groups": 2}, "attention": {"q": tokens, "k": tokens, "v": tokens},
+        "add_group_norm_silu": {"x": image, "gamma": c, "beta": c, "groups": 2},
+        "attention": {"q": tokens, "k": tokens, "v": tokens},
         "avg_pool": {"x": image}, "conv2d": {"x": image, "w": filters, "padding": 1}, "gelu": {"x": image},
         "embedding": {"table": f(9, 8), "index": np.arange(9)}, "group_norm": {"x": image, "gamma": c, "beta": c, "groups": 2},
         "group_norm_silu": {"x": image, "gamma": c, "beta": c, "groups": 2}, "linear": {"x": image, "w": f(8, 8), "b": c},
