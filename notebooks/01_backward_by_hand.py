@@ -330,7 +330,7 @@ def wrong_softmax(x):
     return y, back
 
 
-rng = np.random.default_rng(24)
+rng = np.random.default_rng(5)
 rows = rng.standard_normal((6, 5))
 with_ones, with_random = check(wrong_softmax, rows, dy=np.ones((6, 5))), check(wrong_softmax, rows)
 print(f"error seen with dy = 1: {with_ones:.0e}     error seen with a random dy: {with_random:.2f}")
