@@ -19,14 +19,14 @@ class AdamW:
     """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-        if not lr >= 0:
-            raise ValueError(f"lr: got {lr!r}, expected a number >= 0")
+        if not 0 <= lr < math.inf:
+            raise ValueError(f"lr: got {lr!r}, expected a finite number >= 0")
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
-        if not eps > 0:
-            raise ValueError(f"eps: got {eps!r}, expected a number > 0")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay: got {weight_decay!r}, expected a number >= 0")
+        if not 0 < eps < math.inf:
+            raise ValueError(f"eps: got {eps!r}, expected a finite number > 0")
+        if not 0 <= weight_decay < math.inf:
+            raise ValueError(f"weight_decay: got {weight_decay!r}, expected a finite number >= 0")
         self.arena = Arena.of(params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, tuple(betas), eps, weight_decay
         self.m, self.v, self.t = self.arena.zeros(), self.arena.zeros(), 0

@@ -1,18 +1,37 @@
 """What a Trainer can be given, checked before any work is lost."""
 
+import math
+
 import numpy as np
 
+from .lr import CURVES
 
-def check(whole, warmup, grad_clip, images, labels, sample):
-    """Raises ValueError or TypeError for what a Trainer cannot take.   whole: {name: what should be a whole number}"""
+
+def check_numbers(steps, batch_size, lr, curve, warmup, betas, weight_decay, grad_clip, ema_decay, checkpoint_every,
+                  sample_every, **_):  # fmt: skip
+    """Raises ValueError for numbers that a Trainer cannot train with: out of range, infinite, or no numbers at all."""
+    whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
     for name, value in whole.items():
         optional = name.endswith("_every")
         if not (optional and value is None) and (not isinstance(value, (int, np.integer)) or value < 1):
             raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1" + (", or None" if optional else ""))
-    if not isinstance(warmup, (int, np.integer)) or warmup < 0:
-        raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, at least 0")
-    if grad_clip is not None and not grad_clip > 0:
-        raise ValueError(f"grad_clip: got {grad_clip!r}, expected a number > 0, or None")
+    if not isinstance(warmup, (int, np.integer)) or not 0 <= warmup <= steps:
+        raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, from 0 to steps = {steps}")
+    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}: got {value!r}, expected a finite number >= 0")
+    if grad_clip is not None and not 0 < grad_clip < math.inf:
+        raise ValueError(f"grad_clip: got {grad_clip!r}, expected a finite number > 0, or None")
+    if ema_decay is not None and not 0 <= ema_decay <= 1:
+        raise ValueError(f"ema_decay: got {ema_decay!r}, expected a number in [0, 1], or None")
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
+    if curve not in CURVES:
+        raise ValueError(f"curve: got {curve!r}, expected one of {', '.join(CURVES)}")
+
+
+def check_data(images, labels, sample):
+    """Raises ValueError or TypeError for examples, labels and a sampling function that a Trainer cannot take."""
     if not hasattr(images, "shape") or images.ndim < 2 or len(images) == 0:
         raise ValueError(f"images: got {getattr(images, 'shape', type(images).__name__)}, expected an array (N, ...), N >= 1")
     if images.dtype.kind != "f":

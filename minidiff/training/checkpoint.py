@@ -25,6 +25,8 @@ from ..backend import to_numpy
 from ..files import write_whole
 
 GROUPS = ("weights", "ema", "adamw.m", "adamw.v", "objective")
+WORDS = dict(zip(GROUPS, ("weight", "moving average of", "optimizer moment m of", "optimizer moment v of", "objective's"),
+                 strict=True))  # fmt: skip
 _KEY = "minidiff"
 _MARK, _BLANK = rb"{\"sha256\": \"", b"0" * 64  # as they stand in the header: JSON inside a JSON string
 
@@ -59,7 +61,8 @@ def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, rando
     model      a Layer, or {name: array}
     ema        an EMA, or {name: array}; optimizer: an AdamW; objective: {name: array}. Each may be left out
     step       training steps taken; random: {"seed": ..., "step": ...}; config: anything that JSON can hold
-    Raises ValueError for names or a config that cannot be stored, OSError (disk full, ...) saying what stands.
+    Raises ValueError for names or a config that cannot be stored and for NaN or infinity in any tensor, OSError (disk
+    full, ...) saying what stands.
     """
     if getattr(ema, "swapped", False):
         raise RuntimeError("the model holds the average now: leave `with ema.applied()` before saving")
@@ -69,6 +72,9 @@ def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, rando
     for group, arrays in zip(GROUPS, groups, strict=True):
         for name, array in arrays.items():  # order="C": the format's writer stores strided arrays wrongly, in silence
             tensors[f"{group}/{name}"] = np.asarray(to_numpy(array), order="C")
+    bad = first_not_finite(tensors)
+    if bad is not None:
+        raise ValueError(f"{bad}; a checkpoint holds finite numbers only, so {path} was not written")
     state = {"step": int(step), "random": random or {}, "counts": {}, "config": config or {}}
     if optimizer is not None:
         state["counts"]["adamw"] = optimizer.t
@@ -81,7 +87,7 @@ def load(path):
     """Read a checkpoint and check it through.   -> Checkpoint, arrays on the host
 
     Raises FileNotFoundError, and CheckpointError (a ValueError) for a file that is empty, cut short, damaged by as
-    little as one byte, of another format, or that lacks or adds a tensor: the message says which.
+    little as one byte, of another format, that lacks or adds a tensor, or holds NaN or infinity: the message says which.
     """
     path = Path(path)
     if path.is_dir():
@@ -90,11 +96,24 @@ def load(path):
         raise FileNotFoundError(f"there is no checkpoint at {path}")
     data = path.read_bytes()
     tensors, state = _decode(data, path)
+    bad = first_not_finite(tensors)
+    if bad is not None:
+        raise CheckpointError(f"{path}: {bad}, expected finite numbers. Use an earlier checkpoint, or train again")
     groups = {group: {} for group in GROUPS}
     for name, array in tensors.items():
         group, _, parameter = name.partition("/")
         groups[group][parameter] = array
     return Checkpoint(*groups.values(), state["step"], state["random"], state["counts"], state["config"])
+
+
+def first_not_finite(tensors):
+    """What holds NaN or infinity, in words, or None.   tensors: {"group/name": array on the host}"""
+    for name, array in tensors.items():
+        if array.dtype.kind in "fc" and not np.isfinite(array).all():
+            group, _, parameter = name.partition("/")
+            bad = int((~np.isfinite(array)).sum())
+            return f"the {WORDS.get(group, group)} {parameter} holds NaN or infinity in {bad:,} of {array.size:,} numbers"
+    return None
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------

@@ -1,8 +1,25 @@
 """What a run writes down so that it can go on exactly, and how another process takes it over."""
 
+import hashlib
+
 from ..backend import to_numpy
 from . import checkpoint
 from .errors import NotFinite
+
+
+OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale", "variance", "levels", "vlb_weight")
+
+
+class SettingsDiffer(ValueError):
+    """A checkpoint and what is to continue it have different settings.
+
+    differs   one "name: the checkpoint has A, this Trainer B" for each
+    hint      what to do where the change is wanted
+    """
+
+    def __init__(self, differs, hint="strict=False ignores the mismatch"):
+        self.differs = differs
+        super().__init__(f"settings differ from the checkpoint's: {'; '.join(differs)}. Leave them out, or {hint}")
 
 
 def settings_of(trainer):
@@ -20,25 +37,54 @@ def settings_of(trainer):
         "ema_decay": None if ema is None else ema.decay,
         "data": list(trainer.images.shape),
         "dtype": str(trainer.arena.dtype),
+        **settings_of_objective(trainer.objective),
     }
 
 
+def settings_of_objective(objective):
+    """The settings of a loss that change what is learned, as JSON. Of a plain function there are none."""
+    found = {name: getattr(objective, name) for name in OBJECTIVE if hasattr(objective, name)}
+    found = {name: value for name, value in found.items() if value is None or isinstance(value, (str, int, float))}
+    schedule, t_sampler = getattr(objective, "schedule", None), getattr(objective, "t_sampler", None)
+    if t_sampler is not None:
+        found["t_sampler"] = type(t_sampler).__name__
+    if schedule is not None:
+        found["schedule"] = type(schedule).__name__ if " at 0x" in repr(schedule) else repr(schedule)
+        if hasattr(schedule, "betas"):  # repr rounds them
+            found["sha256 of the schedule's betas"] = hashlib.sha256(to_numpy(schedule.betas).tobytes()).hexdigest()[:16]
+    return {"loss": type(objective).__name__, **found} if found else {}
+
+
 def write_run(trainer, path):
-    """Write the trainer's checkpoint. Raises NotFinite rather than save weights that are NaN or infinite."""
-    bad = trainer.arena.first_bad(trainer.arena.values)
-    if bad is not None:
-        raise NotFinite(trainer.done, f"weight {bad}")
+    """Write the trainer's checkpoint. Raises NotFinite rather than save NaN or infinity, in whatever group of tensors."""
     learned = trainer.objective.state() if hasattr(trainer.objective, "state") else {}
+    learned = {name: to_numpy(array) for name, array in learned.items()}
+    bad = _first_bad(trainer, learned)
+    if bad is not None:
+        raise NotFinite(trainer.done, bad)
     checkpoint.save(
         path,
         trainer.model,
         ema=trainer.ema,
         optimizer=trainer.optimizer,
-        objective={name: to_numpy(array) for name, array in learned.items()},
+        objective=learned,
         step=trainer.done,
         random={"seed": int(trainer.seed), "step": trainer.done},
         config={"settings": settings_of(trainer), "run": trainer.config},
     )
+
+
+def _first_bad(trainer, learned):
+    """What holds NaN or infinity, in words, or None. The arena looks before anything is copied to the host."""
+    optimizer, ema = trainer.optimizer, trainer.ema
+    groups = {"weights": trainer.arena.values, "ema": None if ema is None else ema.average, "adamw.m": optimizer.m,
+              "adamw.v": optimizer.v}  # fmt: skip
+    for group, flat in groups.items():
+        name = None if flat is None else trainer.arena.first_bad(flat)
+        if name is not None:
+            return f"{checkpoint.WORDS[group]} {name}"
+    found = checkpoint.first_not_finite({f"objective/{name}": array for name, array in learned.items()})
+    return None if found is None else found.removeprefix("the ").partition(" holds ")[0]
 
 
 def take_over(trainer, path, strict):
@@ -62,7 +108,5 @@ def _must_match(trainer, found):
     mine = {"seed": trainer.seed, **settings_of(trainer)}
     theirs = {"seed": found.random.get("seed"), **found.config.get("settings", {})}
     differs = [key for key in mine if key != "steps" and key in theirs and theirs[key] != mine[key]]
-    wrong = [f"{key}: the checkpoint has {theirs[key]}, this Trainer {mine[key]}" for key in differs]
-    if wrong:
-        heading = "this checkpoint was made with other settings (strict=False goes on all the same):"
-        raise ValueError("\n  ".join([heading, *wrong]))
+    if differs:
+        raise SettingsDiffer([f"{key}: the checkpoint has {theirs[key]}, this Trainer {mine[key]}" for key in differs])

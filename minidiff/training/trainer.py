@@ -19,7 +19,7 @@ from ..progress import progress as progress_bar
 from ..rng import Rng
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
-from .arguments import check, each
+from .arguments import check_data, check_numbers, each
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
@@ -66,16 +66,16 @@ class Trainer:
         betas=(0.9, 0.999), weight_decay=0.01, grad_clip=1.0, ema_decay=0.999, seed=0, folder=None,
         checkpoint_every=None, sample=None, sample_every=None, callbacks=(), config=None, graph=True, tf32=False,
     ):  # fmt: skip
-        whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
-        check(whole, warmup, grad_clip, images, labels, sample)
+        check_numbers(steps, batch_size, lr, curve, warmup, betas, weight_decay, grad_clip, ema_decay, checkpoint_every,
+                      sample_every)  # fmt: skip
+        check_data(images, labels, sample)
         self.model, self.objective, self.seed, self.config = model, objective, seed, config
         self.steps, self.batch_size, self.lr, self.curve, self.warmup = steps, batch_size, lr, curve, warmup
         self.grad_clip, self.checkpoint_every, self.sample_every = grad_clip, checkpoint_every, sample_every
         self.sample, self.callbacks, self.graph, self.tf32 = sample, list(callbacks), graph, tf32
-        self.rate(0)  # a bad curve is found now, not later
         self.arena = Arena.of(model)
         self.optimizer = AdamW(self.arena, lr, betas, weight_decay=weight_decay)
-        Rng(seed)  # ... and so is a bad seed
+        Rng(seed)  # a bad seed is found now, not later
         self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
