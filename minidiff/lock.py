@@ -81,7 +81,7 @@ def _same(file, path):
 
 
 def _holder(file):
-    """" (process 123)", where the file can be read while it is locked."""
+    """ " (process 123)", where the file can be read while it is locked."""
     try:
         file.seek(0)
         number = file.read(20).strip()

@@ -1,16 +1,20 @@
 """A run: from a configuration to model, loss and data, and from a checkpoint back to something that samples."""
 
+import contextlib
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import data, models
-from .diffusion import Schedule, SimpleLoss
+from .diffusion import HybridLoss, Schedule, SimpleLoss
 from .rng import Rng
 from .training import DataParallel, checkpoint
-from .training.config import RunConfig, check_options
+from .training.arguments import check_numbers
+from .training.config import DiffusionConfig, RunConfig, check_options
 from .training.trainer import FILE
 
+LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
 WEIGHTS = 0  # the stream of the seed from which initial weights are drawn
 MODELS = {"unet": models.UNet, "mlp": models.MLP}
 SHARED = {
@@ -50,24 +54,32 @@ def preset(name):
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
 
 
+def shortened(config):
+    """The configuration with a warm-up of at most a tenth of its steps: the presets' belongs to runs of full length."""
+    train = config.train
+    return dataclasses.replace(config, train=dataclasses.replace(train, warmup=min(train.warmup, train.steps // 10)))
+
+
 def build(config, device="cpu", class_names=None):
     """Data, a freshly initialised model and its loss.   -> Run. Raises ValueError for options that do not exist or fit.
 
     class_names   those of the run that is continued, so that its classes keep their numbers, whatever their order is today
     """
     _check_model_options(config.model)
-    objective = build_objective(config)
+    check_numbers(**vars(config.train))
+    build_objective(config)  # what it cannot be made of is said before the data are read
     wanted = {key: value for key, value in dataclasses.asdict(config.data).items() if value is not None}
     if config.data.name not in data.names():
         wanted["class_names"] = class_names
     images, labels = data.load(wanted.pop("name"), **wanted)
     if "num_class_embeds" in config.model and config.model["num_class_embeds"] is None:
         labels = None  # the net is asked to be unconditional
-    if labels is None and config.diffusion.cond_dropout:
-        config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, cond_dropout=0.0))
-        objective = build_objective(config)
     shape, classes = images.shape[1:], None if labels is None else int(labels.max()) + 1
-    config = dataclasses.replace(config, model=_complete(config.model, shape, classes))
+    config = dataclasses.replace(config, model=_complete(config.model, shape, classes, config.diffusion.learned_variance))
+    _check_fit(config, shape, classes)
+    if config.model["null_class"] is None and config.diffusion.cond_dropout:  # there is nothing to replace a class with
+        config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, cond_dropout=0.0))
+    objective = build_objective(config)
     model = build_model(config.model, config.train.seed).to(device)
     names = class_names or data.info(config.data.name).class_names
     kept = {**config.to_dict(), "shape": list(shape), "classes": classes, "class_names": list(names) if names else None}
@@ -90,20 +102,47 @@ def build_model(options, seed=0):
     return MODELS[options["name"]](**plain, rng=Rng(seed, WEIGHTS))
 
 
-def build_objective(config):
-    """Schedule and loss."""
-    d = config.diffusion
+def build_schedule(d):
+    """The Schedule of a DiffusionConfig. Raises ValueError for options that do not go together."""
     options = {key: getattr(d, key) for key in ("beta_start", "beta_end") if getattr(d, key) is not None}
+    if d.schedule in ("cosine", "from_betas") and options:
+        raise ValueError(f"diffusion.{', diffusion.'.join(options)}: cannot be combined with schedule {d.schedule!r}")
+    if (d.betas is not None) != (d.schedule == "from_betas"):
+        raise ValueError("diffusion.betas: only valid with schedule 'from_betas', which needs them")
+    if d.betas is not None:
+        if len(d.betas) != d.T:
+            raise ValueError(f"diffusion.T: got {d.T}, expected {len(d.betas)}, the number of diffusion.betas")
+        return Schedule.from_betas(d.betas)
+    if d.T > LONGEST:
+        raise ValueError(f"T: got {d.T}, expected at most {LONGEST:,}")
     if not options and d.schedule != "cosine":
         options = {"scale_to_T": True}  # the usual betas belong to T = 1000; with another T they end in too little noise
-    schedule = Schedule.named(d.schedule, d.T, **options)
-    return SimpleLoss(schedule, d.predicts, d.weighting, d.cond_dropout, d.t_sampler)
+    return Schedule.named(d.schedule, d.T, **options)
+
+
+def build_objective(config):
+    """Schedule and loss. Raises ValueError for options that do not exist or do not go together."""
+    d, schedule = config.diffusion, build_schedule(config.diffusion)
+    if d.clip is not None and not 0 < d.clip < math.inf:
+        raise ValueError(f"diffusion.clip: got {d.clip}, expected a finite number > 0, or none")
+    if not d.learned_variance:
+        return SimpleLoss(schedule, d.predicts, d.weighting, d.cond_dropout, d.t_sampler)
+    if d.weighting != "simple":
+        raise ValueError(f"diffusion.weighting: got {d.weighting!r}, expected 'simple' with diffusion.learned_variance")
+    return HybridLoss(schedule, d.predicts, cond_dropout=d.cond_dropout, t_sampler=d.t_sampler)
 
 
 def find_checkpoint(path):
     """The checkpoint file that a run's folder, or the path of the file itself, stands for."""
     path = Path(path)
     return path / FILE if path.is_dir() else path
+
+
+def config_of(kept, path):
+    """The RunConfig of what a run kept. Raises ValueError where that is no run of `minidiff train` or `minidiff import`."""
+    if not isinstance(kept, dict) or not {"model", "diffusion", "shape", "classes"} <= kept.keys():
+        raise ValueError(f"{path}: this checkpoint does not say how its model is built; open it with training.load")
+    return RunConfig.from_dict({key: kept[key] for key in ("data", "model", "diffusion", "train") if key in kept})
 
 
 class Saved(NamedTuple):
@@ -125,9 +164,7 @@ def open_run(path, weights="ema", device="cpu", processes=1):
         raise ValueError(f"weights: got {weights!r}, expected 'ema' or 'raw'")
     found = checkpoint.load(find_checkpoint(path))
     kept = found.config.get("run")
-    if not kept:
-        raise ValueError(f"{path}: this checkpoint does not say how its model is built; open it with training.load")
-    config = RunConfig.from_dict({key: kept[key] for key in ("data", "model", "diffusion", "train")})
+    config = config_of(kept, path)
     model = build_model(config.model)
     model.load_state(found.ema if weights == "ema" and found.ema else found.weights)
     model = model.to(device)
@@ -137,24 +174,40 @@ def open_run(path, weights="ema", device="cpu", processes=1):
 
 
 def from_pipeline(pipeline):
-    """Somebody else's pixel-space pipeline as a run of ours.   interop.Pipeline -> (model, what a checkpoint keeps)
+    """A pixel-space pipeline of another library as a run.   interop.Pipeline -> (model, what a checkpoint keeps)
 
-    Raises ValueError for one that a run cannot say: a text encoder, an autoencoder, a learned variance, other betas.
+    Raises ValueError for one that a run cannot hold: a text encoder, an autoencoder, a net that knows no size.
     """
     unet, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
-    if type(unet) is not models.UNet or pipeline.vae is not None or sampling.learned_variance:
+    if type(unet) is not models.UNet or pipeline.vae is not None:
         raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
                          "minidiff sample --pretrained")  # fmt: skip
-    model, schedule = {"name": "unet", **unet.config}, sampling.schedule
-    betas = {} if schedule.name == "cosine" else {"beta_start": schedule.betas[0], "beta_end": schedule.betas[-1]}
-    told = {"schedule": schedule.name, "T": schedule.T, **betas, "predicts": sampling.predicts, "cond_dropout": 0.0}
-    config = RunConfig.from_dict({"model": model, "diffusion": told})
-    if abs(build_objective(config).schedule.alpha_bar - schedule.alpha_bar).max() > 1e-12:
-        raise ValueError(f"this folder's betas are its own ({schedule}); a run can say linear, scaled_linear and cosine ones")
-    size = unet.config["sample_size"]
-    shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), unet.config["in_channels"]]
+    size, channels = unet.config["sample_size"], unet.config["in_channels"]
+    if size is None:
+        raise ValueError("sample_size: this folder's net does not say what size it was made for, which a run has to know")
+    told = {**_schedule_options(sampling), "predicts": sampling.predicts, "cond_dropout": 0.0,
+            "learned_variance": sampling.learned_variance, "clip": sampling.clip}  # fmt: skip
+    config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": told})
+    build_objective(config)
+    shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), channels]
     classes, null = unet.config["num_class_embeds"], unet.config["null_class"]
-    return unet, {**config.to_dict(), "shape": shape, "classes": classes if null is None else null, "class_names": None}
+    classes = null if null is not None and null == classes - 1 else classes
+    kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
+    return unet, {**kept, "shape": shape, "classes": classes, "class_names": None}
+
+
+def _schedule_options(sampling):
+    """How a DiffusionConfig says a schedule: by its name where that gives the same numbers, else beta by beta."""
+    schedule, full = sampling.schedule, sampling.config
+    ends = [(schedule.betas[0], schedule.betas[-1]), (full.get("beta_start", 1e-4), full.get("beta_end", 0.02))]
+    options = [{"schedule": name, "beta_start": float(a), "beta_end": float(b)}
+               for name in ("linear", "scaled_linear", "sigmoid") for a, b in ends]  # fmt: skip
+    for choice in [{"schedule": "cosine"}, *options]:
+        with contextlib.suppress(ValueError):  # ends that this schedule does not take
+            found = build_schedule(DiffusionConfig(T=schedule.T, **choice))
+            if abs(found.alpha_bar - schedule.alpha_bar).max() <= 1e-12:
+                return {**choice, "T": schedule.T}
+    return {"schedule": "from_betas", "T": schedule.T, "betas": schedule.betas.tolist()}
 
 
 def _check_model_options(options):
@@ -164,7 +217,7 @@ def _check_model_options(options):
     check_options(MODELS[name], {key: value for key, value in options.items() if key != "name"}, "model")
 
 
-def _complete(options, shape, classes):
+def _complete(options, shape, classes, learned_variance=False):
     """The options with everything written out that follows from the data."""
     follows = {"num_class_embeds": None, "null_class": None}
     if classes is not None:
@@ -172,9 +225,32 @@ def _complete(options, shape, classes):
     if options["name"] == "unet":
         if len(shape) != 3:
             raise ValueError(f"model.name: a unet takes images, and this data set's examples have shape {shape}: use mlp")
-        follows |= {"sample_size": shape[0], "in_channels": shape[2], "out_channels": shape[2]}
+        size = shape[0] if shape[0] == shape[1] else list(shape[:2])
+        follows |= {"sample_size": size, "in_channels": shape[2], "out_channels": shape[2] * (1 + learned_variance)}
     elif len(shape) != 1:
         raise ValueError(f"model.name: an mlp takes points, and this data set's examples have shape {shape}: use unet")
     else:
-        follows |= {"features": shape[0]}
+        follows |= {"features": shape[0], **({"out_features": 2 * shape[0]} if learned_variance else {})}
     return {**follows, **options}
+
+
+def _check_fit(config, shape, classes):
+    """Raises ValueError where a model's own options do not fit the data: those of another run, say."""
+    model, name = config.model, config.data.name
+    takes = model["in_channels"] if model["name"] == "unet" else model["features"]
+    if takes != shape[-1]:
+        what = "in_channels" if model["name"] == "unet" else "features"
+        raise ValueError(f"data: {name} has {shape[-1]} channels, but the model takes model.{what} = {takes}")
+    puts_out = model["out_channels"] if model["name"] == "unet" else model.get("out_features") or takes
+    expected = takes * (1 + config.diffusion.learned_variance)
+    if puts_out != expected:
+        how = "with" if config.diffusion.learned_variance else "without"
+        raise ValueError(f"model: it puts out {puts_out} channels, expected {expected} {how} diffusion.learned_variance")
+    known, null = model["num_class_embeds"], model["null_class"]
+    if known is None or model.get("class_embed_type"):
+        return
+    if classes is None:
+        raise ValueError(f"data: {name} has no classes, but the model has model.num_class_embeds = {known}")
+    if classes > known or (null is not None and null < classes):
+        has = f"model.num_class_embeds = {known}, model.null_class = {null}"
+        raise ValueError(f"data: {name} has {classes} classes, more than the model knows ({has})")

@@ -320,7 +320,7 @@ figure
 # %%
 digits, _ = data.load("digits")  # 8 x 8 pixels, from -1 (black) to 1 (white)
 held_out = data.load("digits", split="test")[0][: 30 if FAST else 360]
-schedule, steps = Schedule.linear(1000), 8 if FAST else 450
+schedule, steps = Schedule.linear(1000), 10 if FAST else 450
 objective = SimpleLoss(schedule, "eps")
 
 

@@ -336,7 +336,7 @@ figure
 digits, labels = data.load("digits")
 held_out = data.load("digits", split="test")[0][: 30 if FAST else 360]
 schedule = Schedule.linear(1000)
-steps = 8 if FAST else 600
+steps = 10 if FAST else 600
 
 
 def train(real_t):

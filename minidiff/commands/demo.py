@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import module_of, to_numpy
 from ..diffusion import cfg
 from ..rng import Rng
-from ..runs import build, preset
+from ..runs import build, preset, shortened
 from ..samplers import ddim, sample
 from . import device
 from .train import make_trainer
@@ -34,9 +34,9 @@ def run(arguments):
     from ..files import write_whole
 
     start, out = time.perf_counter(), Path(arguments.out)
-    config = preset("digits").override(
+    config = shortened(preset("digits").override(
         [f"train.steps={arguments.steps}", f"train.seed={arguments.seed}", "train.sample_every=none"]
-    )
+    ))  # fmt: skip
     made, xp = build(config, arguments.device), module_of(arguments.device)
     options = device.options(arguments)
     print(f"1/4  training a U-Net of {made.model.size():,} parameters on {len(made.images):,} real digits")

@@ -9,6 +9,7 @@ Pipelines with a text encoder or an autoencoder stay folders: `minidiff sample -
 
 from pathlib import Path
 
+from ..lock import locked
 from ..training import checkpoint
 from ..training.trainer import FILE
 
@@ -31,7 +32,8 @@ def run(arguments):
         return
     model, kept = from_pipeline(found)
     out = Path(arguments.out) / FILE
-    if out.exists():
-        raise ValueError(f"--out: {arguments.out} holds a checkpoint already; name another folder")
-    checkpoint.save(out, model, config={"run": kept})
+    with locked(arguments.out):
+        if out.exists():
+            raise ValueError(f"--out: {arguments.out} holds a checkpoint already; name another folder")
+        checkpoint.save(out, model, config={"run": kept})
     print(f"{out}\nnext: minidiff sample {arguments.out}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..data import checker
 from ..data.captions import parse
+from ..lock import locked
 from . import device
 
 TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "schedule", "T", "predicts",
@@ -20,10 +21,11 @@ def train_recipe(arguments):
     refuse(arguments, TRAIN_FLAGS, "--recipe", {"start_from": "from", "assignments": "set"})
     folder = Path(arguments.out or Path("runs") / recipe.name)
     start = time.perf_counter()
-    print(f"{recipe.name}: {recipe.summary}; into {folder}")
-    recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
-                  resume=arguments.resume, device=arguments.device, progress=not arguments.no_progress,
-                  **device.options(arguments))  # fmt: skip
+    with locked(folder):
+        print(f"{recipe.name}: {recipe.summary}; into {folder}")
+        recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
+                      resume=arguments.resume, strict=not arguments.allow_change, device=arguments.device,
+                      progress=not arguments.no_progress, **device.options(arguments))  # fmt: skip
     print(f"done in {(time.perf_counter() - start) / 60:.1f} minutes")
     if recipe.draw is not None:
         print(f'next: minidiff sample {folder} --system {recipe.name} --prompt "a large red circle on the left"')

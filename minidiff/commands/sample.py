@@ -41,13 +41,17 @@ def add_arguments(parser):
         "--spacing", metavar="NAME", help="which steps: leading, linspace, trailing, quadratic, karras, exponential"
     )
     parser.add_argument(
-        "--clip", metavar="BOUND|dynamic", help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile"
+        "--clip",
+        metavar="BOUND|dynamic|none",
+        help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile (default: what the run says, diffusion.clip)",
     )
     parser.add_argument("--class", dest="class_", metavar="NAME|K", help="the class to sample, by its name or its number: "
                         "`minidiff info RUN` lists them (default: all, a row each)")  # fmt: skip
     parser.add_argument("--guidance", type=float, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
-    parser.add_argument("-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, or 64)")
+    parser.add_argument(
+        "-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, at most 100, or 64)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
     parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
     device.add_arguments(parser)
@@ -80,14 +84,16 @@ def run(arguments):
         denoiser, cond = cfg(denoiser, cond, arguments.guidance), None
     rng = Rng(arguments.seed, xp=xp)
     x = rng.standard_normal((n, *saved.kept["shape"]))
+    options = _defaults(row, saved) | options
     walk = row.function(denoiser, x, rng=rng, cond=cond, **device.options(arguments), **options)
     if not arguments.no_progress:
-        walk = progress(walk, total=arguments.steps or row.steps, label=row.name)
+        walk = progress(walk, total=options.get("steps", row.steps), label=row.name)
     frames = [to_numpy(x)]
     for step in walk:
         if out.suffix.lower() == ".gif":
             frames.append(to_numpy(step.x))
-    columns = None if saved.kept["classes"] is None or arguments.class_ is not None else -(-n // saved.kept["classes"])
+    rows = saved.kept["classes"] if arguments.class_ is None else None
+    columns = None if rows is None or n < rows else -(-n // rows)
     if len(saved.kept["shape"]) == 1:
         viz.plot_points(step.x, path=out)
     elif out.suffix.lower() == ".gif":
@@ -127,6 +133,14 @@ def _shown(arguments, kept, n):
     return f", a row each of {', '.join(names[:20])}{', ...' if classes > 20 else ''}"
 
 
+def _defaults(row, saved):
+    """What the sampler is given that was not asked for: no more steps than the schedule has, the run's own clipping."""
+    options, T, clip = {}, saved.denoiser.schedule.T, saved.kept["diffusion"].get("clip")
+    if row.steps is not None and row.steps > T:
+        options["steps"] = T
+    return options if clip is None else options | {"clip": clip}
+
+
 def _who(arguments, kept):
     """How many samples, and the class of each (None where the model has no classes)."""
     classes = kept["classes"]
@@ -135,7 +149,7 @@ def _who(arguments, kept):
             raise ValueError("--class, --guidance: this model was trained without classes")
         return _count(arguments, 64), None
     if arguments.class_ is None:
-        n = _count(arguments, 10 * classes)
+        n = _count(arguments, 10 * classes if classes <= 10 else 100)
         return n, np.arange(n) * classes // n
     number, n = class_number(arguments.class_, classes, kept.get("class_names")), _count(arguments, 64)
     return n, np.full(n, number)
@@ -151,14 +165,16 @@ def _options(arguments):
     """The sampler's own options, as far as they were given."""
     options = {key: getattr(arguments, key) for key in ("steps", "eta", "spacing") if getattr(arguments, key) is not None}
     if arguments.clip is not None:
-        options["clip"] = arguments.clip if arguments.clip == "dynamic" else _bound(arguments.clip)
+        options["clip"] = _bound(arguments.clip)
     if "eta" in options and arguments.sampler not in (None, "ddim"):
         raise ValueError(f"--eta: belongs to ddim, not to {arguments.sampler}")
     return options
 
 
 def _bound(text):
+    if text in ("dynamic", "none"):
+        return None if text == "none" else text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--clip: got {text!r}, expected a positive number or 'dynamic'") from None
+        raise ValueError(f"--clip: got {text!r}, expected a positive number, 'dynamic' or 'none'") from None

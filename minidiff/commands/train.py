@@ -13,22 +13,18 @@ A run leaves in its folder: checkpoint.safetensors, log.csv, loss.png, and sampl
 `minidiff sample RUN` then samples from it.
 """
 
-import dataclasses
-import json
 from pathlib import Path
 
 from ..backend import device_of
-from ..runs import build, class_order, find_checkpoint, open_run, preset
+from ..lock import locked
+from ..runs import build, class_order, find_checkpoint, open_run
 from ..training import DataParallel, Trainer, checkpoint
-from ..training.config import RunConfig
+from ..training.resume import SettingsDiffer
 from . import device
 from .recipes import train_recipe
+from .settings import ALLOW, configuration, data_name, folder_name
 
-SHORT = {  # flag -> key of the configuration
-    "steps": "train.steps", "batch_size": "train.batch_size", "lr": "train.lr", "seed": "train.seed",
-    "checkpoint_every": "train.checkpoint_every", "sample_every": "train.sample_every", "schedule": "diffusion.schedule",
-    "T": "diffusion.T", "predicts": "diffusion.predicts", "size": "data.size", "root": "data.root",
-}  # fmt: skip
+SHEET = 80  # pictures on a sheet of samples at most, eight a class where there are ten
 
 
 def add_arguments(parser):
@@ -40,8 +36,8 @@ def add_arguments(parser):
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
     what.add_argument("--recipe", metavar="NAME", help="a text-to-image system or a part of one, from nothing: clip, language, "
                       "autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
-    what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the net and weights of another run "
-                      "(fine-tuning), such as one that `minidiff import` made")  # fmt: skip
+    what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the model, weights, schedule and loss of "
+                      "another run (fine-tuning), such as one that `minidiff import` made")  # fmt: skip
     how = parser.add_argument_group("how")
     how.add_argument("--steps", type=int, metavar="N", help="training steps (of a recipe: of each of its stages)")
     how.add_argument("--minutes", type=float, metavar="M", help="of a recipe: scale its steps to about M minutes on two cores")
@@ -57,6 +53,8 @@ def add_arguments(parser):
     where = parser.add_argument_group("where to, and what on the way")
     where.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
     where.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    where.add_argument("--allow-change", action="store_true", help="with --resume or --from: let options given here replace "
+                       "settings of that run, and print each")  # fmt: skip
     where.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a checkpoint")
     where.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (one is always kept)")
     where.add_argument("--sample-every", type=int, metavar="N", help="steps between pictures of samples")
@@ -64,47 +62,50 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    if arguments.recipe is not None:
-        return train_recipe(arguments)
+    if arguments.allow_change and not (arguments.resume or arguments.start_from):
+        raise ValueError("--allow-change: only valid with --resume or --from")
+    try:
+        return train_recipe(arguments) if arguments.recipe is not None else _train(arguments)
+    except SettingsDiffer as error:
+        raise SettingsDiffer(error.differs, ALLOW) from None
+
+
+def _train(arguments):
     if arguments.minutes is not None:
         raise ValueError("--minutes: belongs to --recipe; say --steps")
-    folder, found = _folder(arguments)
-    given = open_run(arguments.start_from) if arguments.start_from and not found else None
-    config = configuration(arguments, found)
-    if given:
-        config = dataclasses.replace(config, model=given.kept["model"])
-    order = class_order(config, found and found.config.get("run"), given and given.kept)
-    made = build(config, arguments.device, order)
+    if arguments.resume and arguments.start_from:
+        raise ValueError("--from: cannot be combined with --resume, which takes the model from the checkpoint in --out")
+    given = open_run(arguments.start_from) if arguments.start_from else None
+    name = data_name(arguments, given and given.kept)
+    folder = Path(arguments.out or Path("runs") / folder_name(name))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out: {folder} is a file, expected a folder")
+    with locked(folder):
+        _train_in(folder, arguments, given)
+
+
+def _train_in(folder, arguments, given):
+    found = _checkpoint(folder, arguments)
+    kept = found.config.get("run") if found else None
+    config, changes = configuration(arguments, kept, given and given.kept)
+    made = build(config, arguments.device, class_order(config, kept, given and given.kept))
     if given:
         made.model.load_state(given.denoiser.model.state())
-    if found:  # a model's options that were left open are those the data gave it then
+        d = made.config.diffusion
+        print(f"starting from {arguments.start_from}: predicts {d.predicts}, {made.objective.schedule}")
+    if found:
         print(f"going on with {folder} at step {found.step}")
+    for change in changes:
+        print(f"changed: {change}")
     trainer = make_trainer(made, folder, **device.options(arguments))
     if found:
-        trainer.resume()
+        trainer.resume(strict=not arguments.allow_change)
     print(f"training {made.model.size():,} parameters on {len(made.images):,} examples of {config.data.name}, "
           f"{trainer.steps - trainer.done} steps")  # fmt: skip
     trainer.run(progress=not arguments.no_progress)
     trainer.history.plot(path=folder / "loss.png")
     print(f"{folder / 'checkpoint.safetensors'}: step {trainer.done}, loss {_last(trainer.history.loss):.4f}")
     print(f"next: minidiff sample {folder}")
-
-
-def configuration(arguments, found=None):
-    """The RunConfig that flags, --config, --set and, when resuming, the checkpoint amount to."""
-    if found:
-        kept = found.config.get("run") or {}
-        config = RunConfig.from_dict({key: kept[key] for key in ("data", "model", "diffusion", "train") if key in kept})
-        if arguments.data and arguments.data != config.data.name:
-            raise ValueError(f"--data: got {arguments.data}, but the run in {arguments.out} was on {config.data.name}")
-    else:
-        config = preset(arguments.data or "digits")
-    if arguments.config:
-        config = _merged(config, arguments.config)
-    flags = [
-        f"{key}={json.dumps(getattr(arguments, flag))}" for flag, key in SHORT.items() if getattr(arguments, flag) is not None
-    ]
-    return config.override(flags + arguments.assignments)
 
 
 def make_trainer(made, folder, **more):
@@ -119,45 +120,41 @@ def make_trainer(made, folder, **more):
 
 
 def sample_all_classes(made, each=8, steps=20):
-    """A function of the trainer: `each` samples of every class by DDIM, or 64 where there are no classes."""
+    """A function of the trainer: `each` samples of every class by DDIM, or 64 where there are no classes.
+
+    At most SHEET in all: of many classes fewer samples each, then one each of the first ones. At most T steps.
+    """
     from ..samplers import sample
 
-    classes = made.kept["classes"]
-    n = 8 * each if classes is None else classes * each
+    classes, steps = made.kept["classes"], min(steps, made.objective.schedule.T)
+    each = max(1, min(each, SHEET // (classes or 1)))
+    n = 64 if classes is None else min(classes, SHEET) * each
 
     def picture(trainer):
         cond = None if classes is None else trainer.xp.arange(n) // each
         shape = (n, *made.images.shape[1:])
         options = {"device": device_of(trainer.images), "graph": trainer.graph, "tf32": trainer.tf32}
         denoiser = made.objective.denoiser(trainer.model)
-        return sample("ddim", denoiser, shape, steps=steps, rng=trainer.sampling_rng(), cond=cond, **options)
+        return sample("ddim", denoiser, shape, steps=steps, rng=trainer.sampling_rng(), cond=cond,
+                      clip=made.config.diffusion.clip, **options)  # fmt: skip
 
     return picture
 
 
-def _folder(arguments):
-    """(the run's folder, the checkpoint to resume from or None)"""
-    name = Path(arguments.data).expanduser().name if arguments.data else "digits"
-    folder = Path(arguments.out or Path("runs") / name)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out: {folder} is a file, expected a folder")
-    file = find_checkpoint(folder) if folder.is_dir() else folder / "checkpoint.safetensors"
+def _checkpoint(folder, arguments):
+    """The checkpoint to resume from, or None."""
+    file = find_checkpoint(folder)
     if arguments.resume:
-        return folder, checkpoint.load(file)
+        found = checkpoint.load(file)
+        if not found.m:
+            raise ValueError(f"{file} holds no optimizer moments: nothing to resume; train on from its weights with "
+                             f"--from {folder} and another --out")  # fmt: skip
+        return found
     if file.exists() and not arguments.overwrite:
         raise ValueError(
             f"--out: {folder} holds a checkpoint; add --resume to go on, --overwrite to start anew, or name another"
         )
-    return folder, None
-
-
-def _merged(config, path):
-    """The configuration with the tables of a TOML file laid over it."""
-    import tomllib
-
-    RunConfig.from_toml(path)  # every key and value is checked on its own first
-    values, own = tomllib.loads(Path(path).read_text(encoding="utf-8")), config.to_dict()
-    return RunConfig.from_dict({section: {**own[section], **values.get(section, {})} for section in own})
+    return None
 
 
 def _last(losses, n=50):

@@ -9,13 +9,17 @@ from .registry import find
 from .stage import WEIGHTS, StageTrainer
 
 
-def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, device="cpu", progress=True, say=print, **options):
+def train(
+    name, folder, *, minutes=None, steps=None, seed=0, resume=False, strict=True, device="cpu", progress=True, say=print,
+    **options,
+):  # fmt: skip
     """Train every stage of a recipe.   -> {stage name: its net, with the averaged weights}
 
     folder    gets a folder for each stage, with its checkpoint, log.csv and pictures
     minutes   about how long the whole may take on one core (two are faster): the steps of all stages are scaled by it
     steps     of every stage, in place of its own number
     resume    go on with what is in the folder: a finished stage is taken as it is, an unfinished one continued
+    strict    as `Trainer.resume` takes it: False ignores that settings differ
     device    "cpu" or "cuda"; options: graph and tf32, as the Trainer takes them
     say       called with a line of text where a stage begins and ends
 
@@ -35,7 +39,7 @@ def train(name, folder, *, minutes=None, steps=None, seed=0, resume=False, devic
         count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))
         trainer = stage_trainer(recipe, stage, parts, seed, count, folder / stage.name, device, **options)
         if resume and stage.name in held:
-            trainer.resume()
+            trainer.resume(strict=strict)
         say(f"{i + 1}/{len(recipe.stages)}  {stage.name}: {trainer.model.size():,} parameters, step {trainer.done} of {count}")
         if trainer.done < count:
             trainer.run(progress=progress)

@@ -25,16 +25,25 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """Schedule and loss. schedule: a constructor of Schedule; the betas None means that constructor's defaults."""
+    """Schedule, loss, and what sampling has to know of them.
+
+    schedule    a constructor of Schedule; beta_start, beta_end None: its defaults
+    betas       all T of them, for schedule "from_betas"
+    learned_variance   the model puts out its variance too, trained by HybridLoss
+    clip        bound of the predicted x0 while sampling; None: none
+    """
 
     schedule: str = "linear"
     T: int = 1000
     beta_start: float | None = None
     beta_end: float | None = None
+    betas: list | None = None
     predicts: str = "eps"
     weighting: str = "simple"
     cond_dropout: float = 0.1
     t_sampler: str = "uniform"
+    learned_variance: bool = False
+    clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class RunConfig:
         import tomllib
 
         try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")))  # some editors put a mark first
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not readable as TOML: {error}") from None
 
@@ -169,7 +178,8 @@ def _shaped(value, hint):
 
 
 def _words(hint):
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table",
+             list: "a list"}  # fmt: skip
     if isinstance(hint, types.UnionType):
         return " or ".join(map(_words, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:

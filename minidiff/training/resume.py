@@ -6,7 +6,6 @@ from ..backend import to_numpy
 from . import checkpoint
 from .errors import NotFinite
 
-
 OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale", "variance", "levels", "vlb_weight")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..backend import to_numpy
 from ..data.batches import batch_indices
 from ..finite import NotFiniteLoss
+from ..lock import locked
 from ..nn import training as dropout_from
 from ..ops.dispatch import is_plain
 from ..progress import progress as progress_bar
@@ -159,11 +160,12 @@ class Trainer:
     def run(self, steps=None, progress=True):
         """Up to `steps` further steps (default: all that are left), then a checkpoint.   -> the History
 
-        Ctrl-C ends it after the step that is under way, with a checkpoint too; a second Ctrl-C at once.
+        Ctrl-C ends it after the step that is under way, with a checkpoint too; a second Ctrl-C at once. Raises FolderInUse
+        where another process trains into the folder.
         """
         stop = self.steps if steps is None else min(self.steps, self.done + steps)
         bar = self._bar(stop) if progress else contextlib.nullcontext(range(self.done, stop))
-        with between_steps() as interrupt, bar as steps_left, contextlib.closing(self.history):
+        with self._locked(), between_steps() as interrupt, bar as steps_left, contextlib.closing(self.history):
             for _ in steps_left:
                 self.step()
                 if progress and self.done % self._look_every == 0:
@@ -176,6 +178,9 @@ class Trainer:
         if interrupt.asked:
             raise KeyboardInterrupt
         return self.history
+
+    def _locked(self):
+        return contextlib.nullcontext() if self.folder is None else locked(self.folder)
 
     def _bar(self, stop):
         bar = progress_bar(range(self.done, stop), total=stop, label="training")
@@ -251,8 +256,9 @@ class Trainer:
         """
         if path is None and self.folder is None:
             raise ValueError("path: got None, and this Trainer has no folder to resume from")
-        self.done = take_over(self, path if path is not None else self.folder / FILE, strict)
-        self._unseen = []
-        self.history.resume(self.done)
+        with self._locked():
+            self.done = take_over(self, path if path is not None else self.folder / FILE, strict)
+            self._unseen = []
+            self.history.resume(self.done)
         self._seconds = self.history.seconds[-1] if len(self.history) else 0.0
         return self
