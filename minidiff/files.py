@@ -1,5 +1,6 @@
 """Reading only regular files; writing so that a kill, a power cut or a full disk leaves the old file or the new one, whole."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -57,6 +58,35 @@ def write_whole(path, pieces, check=None):
         raise explained(error, path, sum(memoryview(piece).nbytes for piece in pieces)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(folder):
+    """Inside, a temporary folder to write into; at the end its files go to `folder`, which is created if missing.
+
+    A folder that is new or empty comes into being whole. Into one that holds files already each file goes whole, replacing
+    that of its name. If anything fails inside, `folder` is left as it was.
+    """
+    folder = Path(os.path.abspath(folder))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, expected a folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
+        if not folder.exists():
+            os.rename(temporary, folder)
+        else:
+            for file in sorted(path for path in temporary.rglob("*") if path.is_file()):
+                place = folder / file.relative_to(temporary)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def clear_stale(path):

@@ -5,6 +5,7 @@ import numpy as np
 from ..runs import find_checkpoint
 from ..training import checkpoint
 from .classes import classes_line
+from .settings import short
 
 
 def add_arguments(parser):
@@ -26,7 +27,7 @@ def run(arguments):
         print(f"samples     shape {tuple(kept['shape'])}, classes {classes_line(kept['classes'], kept.get('class_names'))}")
     for section in ("data", "model", "diffusion", "train"):
         for key, value in kept.get(section, {}).items():
-            print(f"{section}.{key} = {value}")
+            print(f"{section}.{key} = {short(value)}")
     if arguments.tensors:
         width = max(map(len, found.weights))
         for name, array in found.weights.items():

@@ -165,13 +165,14 @@ def _options(arguments):
     """The sampler's own options, as far as they were given."""
     options = {key: getattr(arguments, key) for key in ("steps", "eta", "spacing") if getattr(arguments, key) is not None}
     if arguments.clip is not None:
-        options["clip"] = _bound(arguments.clip)
+        options["clip"] = bound(arguments.clip)
     if "eta" in options and arguments.sampler not in (None, "ddim"):
         raise ValueError(f"--eta: belongs to ddim, not to {arguments.sampler}")
     return options
 
 
-def _bound(text):
+def bound(text):
+    """What --clip means: a number, "dynamic", or None for "none"."""
     if text in ("dynamic", "none"):
         return None if text == "none" else text
     try:

@@ -111,7 +111,7 @@ def _differences(base, config, sections):
         for key in after[section]:
             path, was = f"{section}.{key}", before[section].get(key, _default(base, section, key))
             if was != after[section][key] and path not in FREE and not (key == "sample_size" and key not in before[section]):
-                found.append((path, _short(was), _short(after[section][key])))
+                found.append((path, short(was), short(after[section][key])))
     return found
 
 
@@ -122,6 +122,7 @@ def _default(base, section, key):
     return None if parameter is None else parameter.default
 
 
-def _short(value):
+def short(value):
+    """A setting as text; of a long list its beginning."""
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:40]}... ({len(value)} of them)"
+    return f"{text[:40]}... ({len(value):,} of them)" if isinstance(value, (list, tuple)) and len(value) > 20 else text

@@ -54,14 +54,21 @@ def sample(path_or_hub_id, n=1, variant=None, frugal=False, device="cpu", **opti
     return (found if device == "cpu" else found.to(device)).sample(n, **options)
 
 
-def export(checkpoint, folder, weights="ema", clip=1.0, dtype="float32"):
-    """Write a run of ours as a pipeline that diffusers opens and samples.
+def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
+    """Write a run of ours as a pipeline that diffusers opens, and samples as `minidiff sample` does.
 
-    checkpoint   a run's folder or its checkpoint file; weights "ema" or "raw"; clip, dtype as in `save_pipeline`
+    checkpoint   a run's folder or its checkpoint file; weights "ema" or "raw"; dtype as in `save_pipeline`
+    clip         bound of the predicted x0 while sampling, None for none; "run": as the run has it (diffusion.clip)
+    Raises what `save_pipeline` does, before anything is written.
     """
     saved = open_run(checkpoint, weights)
-    denoiser = saved.denoiser
-    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype)
+    denoiser, kept = saved.denoiser, saved.kept
+    if hasattr(denoiser.model, "down_blocks"):  # the size of the run's images, which a net of ours is not bound to
+        size = kept["shape"][:2]
+        denoiser.model.config["sample_size"] = size[0] if size[0] == size[1] else tuple(size)
+    clip = kept["diffusion"].get("clip") if clip == "run" else clip
+    told = {"classes": kept["classes"], "class_names": kept.get("class_names")}
+    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance, **told)
 
 
 def describe(folder):

@@ -110,11 +110,14 @@ def schedule_from_config(full, where):
 
 
 def scheduler_config(schedule, predicts="eps", clip=1.0, name="DDIMScheduler"):
-    """scheduler_config.json for a schedule of ours, as that library reads it."""
+    """scheduler_config.json for a schedule of ours, as that library reads it. Raises ValueError for predicts="score"."""
+    prediction = {ours: theirs for theirs, ours in PREDICTS.items()}.get(predicts)
+    if prediction is None:
+        raise ValueError(f"predicts: got {predicts!r}, which no scheduler of diffusers knows; expected one of eps, v, x0")
     kinds = {"linear": "linear", "scaled_linear": "scaled_linear", "cosine": "squaredcos_cap_v2"}
     config = {"_class_name": name, "_diffusers_version": "0.30.0", "num_train_timesteps": schedule.T,
               "beta_schedule": kinds.get(schedule.name, "linear"), "trained_betas": None, "clip_sample": clip is not None,
-              "prediction_type": {ours: theirs for theirs, ours in PREDICTS.items()}[predicts]}  # fmt: skip
+              "prediction_type": prediction}  # fmt: skip
     if schedule.name in ("linear", "scaled_linear"):
         config |= {"beta_start": float(schedule.betas[0]), "beta_end": float(schedule.betas[-1])}
     if clip is not None:
