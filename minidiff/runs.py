@@ -15,6 +15,7 @@ from .training.config import DiffusionConfig, RunConfig, check_options
 from .training.trainer import FILE
 
 LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
+OBJECTIVE = ("weighting", "cond_dropout", "t_sampler")  # of a DiffusionConfig: what no other library's folder has a place for
 WEIGHTS = 0  # the stream of the seed from which initial weights are drawn
 MODELS = {"unet": models.UNet, "mlp": models.MLP}
 SHARED = {
@@ -185,15 +186,17 @@ def from_pipeline(pipeline):
     size, channels = unet.config["sample_size"], unet.config["in_channels"]
     if size is None:
         raise ValueError("sample_size: this folder's net does not say what size it was made for, which a run has to know")
-    told = {**_schedule_options(sampling), "predicts": sampling.predicts, "cond_dropout": 0.0,
-            "learned_variance": sampling.learned_variance, "clip": sampling.clip}  # fmt: skip
+    ours = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
+    told = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
+            **{name: ours[name] for name in OBJECTIVE if name in ours}, **_schedule_options(sampling),
+            "predicts": sampling.predicts, "learned_variance": sampling.learned_variance, "clip": sampling.clip}  # fmt: skip
     config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": told})
     build_objective(config)
     shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), channels]
     classes, null = unet.config["num_class_embeds"], unet.config["null_class"]
     classes = null if null is not None and null == classes - 1 else classes
     kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return unet, {**kept, "shape": shape, "classes": classes, "class_names": None}
+    return unet, {**kept, "shape": shape, "classes": classes, "class_names": ours.get("class_names")}
 
 
 def _schedule_options(sampling):

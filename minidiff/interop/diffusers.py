@@ -11,13 +11,14 @@ Weights are read from safetensors, of any float width, and never from pickles.
 
 from pathlib import Path
 
-from ..runs import open_run
+from ..runs import OBJECTIVE, open_run
 from .hub import folder_of
 from .kinds import kind_of_config
 from .model_folder import load_model, read_json, read_weights, save_model
 from .pipelines import Pipeline, load_pipeline, save_pipeline
 from .schedulers import sampling_from_config
 
+STEPS = 50  # unless told otherwise, and at most the schedule's T
 __all__ = [
     "Pipeline", "describe", "export", "from_pretrained", "load", "load_model", "load_pipeline", "sample", "save_model",
     "save_pipeline",
@@ -51,6 +52,7 @@ def sample(path_or_hub_id, n=1, variant=None, frugal=False, device="cpu", **opti
         raise ValueError(
             f"{path_or_hub_id} holds a {type(found).__name__}, expected a pipeline: a folder with model_index.json"
         )
+    options = {"steps": min(STEPS, found.sampling.schedule.T)} | options
     return (found if device == "cpu" else found.to(device)).sample(n, **options)
 
 
@@ -68,7 +70,9 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
         denoiser.model.config["sample_size"] = size[0] if size[0] == size[1] else tuple(size)
     clip = kept["diffusion"].get("clip") if clip == "run" else clip
     told = {"classes": kept["classes"], "class_names": kept.get("class_names")}
-    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance, **told)
+    ours = {name: kept["diffusion"][name] for name in OBJECTIVE if name in kept["diffusion"]}
+    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance,
+                  {**ours, "class_names": told["class_names"]}, **told)  # fmt: skip
 
 
 def describe(folder):

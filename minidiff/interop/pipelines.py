@@ -99,7 +99,7 @@ class Pipeline:
     ):
         """Pictures from noise.   -> (n, H, W, C), in [-1, 1] where the net stays there
 
-        steps      None: as many as the sampler takes by itself
+        steps      None: as many as the sampler takes by itself, at most the schedule's T
         sampler    one of `minidiff.samplers`, with the settings of that library's own class; None: what the folder says
         prompt     a text, or a list of n; negative likewise: what to guide away from
         guidance   w of eps = (1 + w) eps(prompt) - w eps(negative); None: 6.5 for texts, 0 otherwise
@@ -124,7 +124,7 @@ class Pipeline:
         if weight and cond is not None:
             denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
         noise = xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
-        steps = steps or row.steps or sampling.schedule.T
+        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
         start = sampling.first(noise, steps)
         settings = sampling.options
         if np.ndim(steps) or any(options.get(own) is not None for own in ("spacing", "sigmas")):  # the caller's own steps
@@ -195,11 +195,12 @@ def load_pipeline(folder, variant=None, frugal=False):
     return Pipeline(model("unet"), sampling, vae, model("text_encoder"), tokenizer, name, left_out)
 
 
-def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, **told):
+def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, ours=None, **told):
     """Write a net and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
 
     clip   bound of the predicted x0 while sampling; None: none
     learned_variance   the net puts out its variance too: a DDPMPipeline, all others being DDIMPipelines
+    ours   {name: value} that only `minidiff import` reads: how a run was trained
     told   further arguments of `readme.readme`: classes, class_names
     All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a net
     that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its net cannot take.
@@ -208,6 +209,8 @@ def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float
         raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
     folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
     scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")
+    if ours:
+        scheduler["_minidiff"] = ours
     if learned_variance:
         scheduler["variance_type"] = "learned_range"
     index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", f"{name}Scheduler"],

@@ -49,11 +49,12 @@ def readme(folder, name, scheduler, shape, T, classes=None, null=None, class_nam
     """
     H, W, C = shape
     steps = T if scheduler == "DDPMScheduler" else min(50, T)
-    text = f"# {folder}\n\nImages of {H} x {W} with {C} channels, in [-1, 1]. Written by `minidiff export`.\n"
+    channels = "1 channel" if C == 1 else f"{C} channels"
+    text = f"# {folder}\n\nImages of {H} x {W} with {channels}, in [-1, 1]. Written by `minidiff export`.\n"
     if classes is None:
         return text + PIPELINE.format(name=name, folder=folder, steps=steps)
     known = f"from 0 to {classes - 1}"
-    if class_names:
+    if class_names and list(class_names) != list(map(str, range(classes))):
         shown = ", ".join(f"{i} {label}" for i, label in enumerate(class_names[:10]))
         known += f": {shown}{', ...' if len(class_names) > 10 else ''}"
     labels = list(range(min(4, classes)))

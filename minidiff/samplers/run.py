@@ -28,7 +28,7 @@ def sample(
 
     name       one of `SAMPLERS`; `minidiff samplers` lists them
     shape      (B, ...) of what to make
-    steps      how many; None: what the sampler takes by itself
+    steps      how many; None: what the sampler takes by itself, at most the schedule's T
     rng        None, a seed or a generator: the same seed gives the same pictures
     progress   show a bar
     x          where to start, in place of noise: with `start`, a sample at that step's noise level; with
@@ -55,6 +55,9 @@ def sample(
         x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(std)
     elif tuple(x.shape) != tuple(shape):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected {tuple(shape)}")
+    if steps is None and row.steps is not None and "sigmas" not in options:
+        T = getattr(denoiser.schedule, "T", row.steps)
+        steps = T if T < row.steps else None
     if steps is not None:
         options["steps"] = steps
     run = row.function(denoiser, x, rng=rng, cond=cond, start=start, **options)
