@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ..files import explained, write_whole
+from ..lock import locked
 
 FIELDS = ("step", "loss", "lr", "grad_norm", "seconds")
 
@@ -15,11 +16,12 @@ class History:
 
     Each is a list attribute. With a `path` every row is also appended to that CSV file, as one write, so that a kill
     costs at most the row being written. A file that is there is replaced at the first row unless `resume` took it over.
+    From the first row to `close` the folder is held: raises FolderInUse where another process holds it.
     """
 
     def __init__(self, path=None):
         self.path = Path(path) if path is not None else None
-        self._file = None
+        self._file = self._lock = None
         self._start()
 
     def _start(self):
@@ -43,7 +45,8 @@ class History:
 
     def _append(self, text, mode):
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = locked(self.path.parent)  # while the file is open, no other process writes beside it
+            self._lock.__enter__()
             self._file = open(self.path, mode, buffering=0)  # unbuffered: one row, one write
         self._file.write(text.encode())
 
@@ -68,7 +71,8 @@ class History:
         """Close the file; the next row opens it again."""
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._lock.__exit__(None, None, None)
+            self._file = self._lock = None
 
     def plot(self, path=None):
         """The loss curve.   -> matplotlib Figure, also written to `path` if given"""
