@@ -38,7 +38,8 @@ def configuration(arguments, resumed=None, given=None):
         model = {key: value for key, value in theirs.model.items() if key != "sample_size"}  # that follows from the data
         base = dataclasses.replace(base, model=model, diffusion=theirs.diffusion)
         fixed = ("model", "diffusion")
-    config = _laid_over(base, tables).override(_assignments(arguments, base))
+    config = _laid_over(base, tables)
+    config = config.override(_assignments(arguments, config.data.name))
     if not resumed and "warmup" not in tables.get("train", {}) and not _sets(arguments, "train.warmup"):
         config = shortened(config)
     differs = _differences(base, config, fixed)
@@ -86,10 +87,11 @@ def _laid_over(base, tables):
     return RunConfig.from_dict({section: {**own[section], **tables.get(section, {})} for section in own})
 
 
-def _assignments(arguments, base):
+def _assignments(arguments, name):
+    """Flags and --set as assignments.   name: the data set so far; another way to write its folder changes nothing"""
     flags = {key: getattr(arguments, flag) for flag, key in SHORT.items()}
     given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    if arguments.data and not _same_place(arguments.data, base.data.name):
+    if arguments.data and not _same_place(arguments.data, name):
         given.insert(0, f"data.name={json.dumps(arguments.data)}")
     return given + arguments.assignments
 
