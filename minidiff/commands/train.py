@@ -6,6 +6,8 @@ examples:
   minidiff train --data ~/mnist-files                   a folder of idx files, or of PNG and JPEG pictures
   minidiff train --data photos --size 32 --out runs/photos
   minidiff train --out runs/digits --resume             go on where a run was stopped, to the bit
+  minidiff train --out runs/digits --resume --lr 1e-4 --allow-change      with another learning rate from here
+  minidiff train --from runs/digits --data photos       begin with the model, weights, schedule and loss of that run
   minidiff train --data digits --set model.dropout=0.1 --set train.lr=3e-4
   minidiff train --recipe stable_diffusion --minutes 5   a text-to-image system of several nets, shorter than in full
 
@@ -37,7 +39,7 @@ def add_arguments(parser):
     what.add_argument("--recipe", metavar="NAME", help="a text-to-image system or a part of one, from nothing: clip, language, "
                       "autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
     what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the model, weights, schedule and loss of "
-                      "another run (fine-tuning), such as one that `minidiff import` made")  # fmt: skip
+                      "another run (fine-tuning), such as one that `minidiff import` made; unused with --resume")  # fmt: skip
     how = parser.add_argument_group("how")
     how.add_argument("--steps", type=int, metavar="N", help="training steps (of a recipe: of each of its stages)")
     how.add_argument("--minutes", type=float, metavar="M", help="of a recipe: scale its steps to about M minutes on two cores")
@@ -53,8 +55,8 @@ def add_arguments(parser):
     where = parser.add_argument_group("where to, and what on the way")
     where.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
     where.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    where.add_argument("--allow-change", action="store_true", help="with --resume or --from: let options given here replace "
-                       "settings of that run, and print each")  # fmt: skip
+    where.add_argument("--allow-change", action="store_true", help="with --resume or --from: let the options given replace "
+                       "settings of that run, and print each change")  # fmt: skip
     where.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a checkpoint")
     where.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (one is always kept)")
     where.add_argument("--sample-every", type=int, metavar="N", help="steps between pictures of samples")
@@ -73,9 +75,7 @@ def run(arguments):
 def _train(arguments):
     if arguments.minutes is not None:
         raise ValueError("--minutes: belongs to --recipe; say --steps")
-    if arguments.resume and arguments.start_from:
-        raise ValueError("--from: cannot be combined with --resume, which takes the model from the checkpoint in --out")
-    given = open_run(arguments.start_from) if arguments.start_from else None
+    given = open_run(arguments.start_from) if arguments.start_from and not arguments.resume else None
     name = data_name(arguments, given and given.kept)
     folder = Path(arguments.out or Path("runs") / folder_name(name))
     if folder.exists() and not folder.is_dir():

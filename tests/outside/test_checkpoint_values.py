@@ -111,10 +111,12 @@ OUT_OF_RANGE = [
     ("lr", np.inf, "lr: got inf, expected a finite number >= 0"), ("lr", np.nan, "lr: got nan"), ("lr", -1.0, "lr: got -1.0"),
     ("warmup", 10**9, "warmup: got 1000000000, expected a whole number of steps, from 0 to steps = 20"),
     ("warmup", 21, "warmup: got 21"), ("warmup", -1, "warmup: got -1"), ("warmup", 1.5, "warmup: got 1.5"),
-    ("betas", (0.9, 1.0), r"betas: got \(0.9, 1.0\)"), ("betas", (-0.1, 0.9), "betas: got"), ("betas", (np.nan, 0.9), "betas: got"),
+    ("betas", (0.9, 1.0), r"betas: got \(0.9, 1.0\)"), ("betas", (-0.1, 0.9), "betas: got"),
+    ("betas", (np.nan, 0.9), "betas: got"),
     ("betas", (0.9,), "expected two numbers"), ("weight_decay", np.inf, "weight_decay: got inf"),
     ("weight_decay", -1e-3, "weight_decay: got"), ("weight_decay", np.nan, "weight_decay: got nan"),
-    ("grad_clip", np.inf, "grad_clip: got inf"), ("grad_clip", np.nan, "grad_clip: got nan"), ("grad_clip", 0, "grad_clip: got 0"),
+    ("grad_clip", np.inf, "grad_clip: got inf"), ("grad_clip", np.nan, "grad_clip: got nan"),
+    ("grad_clip", 0, "grad_clip: got 0"),
     ("ema_decay", np.nan, "decay: got nan"), ("ema_decay", 1.01, "decay: got 1.01"), ("curve", "flat", "curve: got 'flat'"),
 ]  # fmt: skip
 

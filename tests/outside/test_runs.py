@@ -210,6 +210,12 @@ def test_resume_with_a_change_that_is_wanted(unusual, tmp_path, capsys):
     assert main(["train", "--data", "digits", "--allow-change", "--out", str(tmp_path / "n")]) == 2
 
 
+def test_the_command_of_a_fine_tuning_resumes_with_one_word_more(unusual, tmp_path):
+    command = ["train", "--from", str(unusual), "--data", "digits", "--out", str(tmp_path / "f"), *FEW]
+    assert main([*command, "--steps", "1"]) == 0 and main([*command, "--steps", "2", "--resume"]) == 0
+    assert load(tmp_path / "f" / "checkpoint.safetensors").step == 2
+
+
 def test_resume_refuses_data_that_have_changed_on_the_disk(tmp_path, capsys):
     folder = save_folder(tmp_path, "grey", 4, (8, 8, 1))
     command = ["train", "--data", str(folder), "--out", str(tmp_path / "r"), *FEW]
