@@ -37,8 +37,8 @@ def write_whole(path, pieces, check=None):
     """Write bytes-like `pieces` to `path`, all or nothing; what stood there before stands until the new file is complete.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk, handed to `check(temporary)` (it
-    raises if the file is not good) and then renamed. What a killed writer of the same path left behind is cleared away;
-    a path has one writer at a time. Raises OSError that says how much was to be written and how much room there is.
+    raises if the file is not good) and then renamed. What a killed writer of the same path left behind is cleared away.
+    Of two processes that write the same path at once the later one's file stands. Raises OSError that says how much was to be written and how much room there is.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,12 +90,27 @@ def whole_folder(folder):
 
 
 def clear_stale(path):
-    """Remove the temporary files that a killed writer of `path` left behind."""
+    """Remove the temporary files that a killed writer of `path` left behind; a living process keeps its own."""
     path = Path(path)
     start, end = f".{path.name}.", ".tmp"
     for name in os.listdir(path.parent):
-        if name.startswith(start) and name.endswith(end) and name[len(start) : -len(end)].isdigit():
-            (path.parent / name).unlink(missing_ok=True)
+        number = name[len(start) : -len(end)]
+        if name.startswith(start) and name.endswith(end) and number.isdigit() and not _is_alive(int(number)):
+            with contextlib.suppress(PermissionError):  # on Windows, while a living process has it open
+                (path.parent / name).unlink(missing_ok=True)
+
+
+def _is_alive(process):
+    """Whether another process of this number runs. Windows is not asked: there an open file cannot be removed anyway."""
+    if os.name == "nt" or process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _sync_folder(folder):

@@ -72,10 +72,26 @@ def test_a_file_that_fails_its_check_is_not_put_in_place(old):
 
 
 def test_clears_what_a_killed_writer_left_and_nothing_else(old):
-    for name in (".file.123.tmp", ".file.4.tmp", ".other.123.tmp", ".file.mine.tmp", "file.123.tmp"):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f".file.{gone.pid}.tmp", f".file.{2**22 + 1}.tmp", ".other.123.tmp", ".file.mine.tmp", "file.123.tmp"):
         (old.parent / name).write_bytes(b"half")
     write_whole(old, [b"new"])
     assert left(old) == ([".file.mine.tmp", ".other.123.tmp", "file", "file.123.tmp"], b"new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be removed there")
+def test_leaves_the_temporary_file_of_a_living_process_alone(old):
+    """Two `minidiff sample` into one samples.png: neither takes the other's half-written file away."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    half = old.parent / f".file.{other.pid}.tmp"
+    half.write_bytes(b"half")
+    write_whole(old, [b"new"])
+    assert half.read_bytes() == b"half" and old.read_bytes() == b"new"
+    other.kill()
+    other.wait()
+    write_whole(old, [b"newer"])
+    assert left(old) == (["file"], b"newer")
 
 
 LIMITED = """
