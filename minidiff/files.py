@@ -38,7 +38,8 @@ def write_whole(path, pieces, check=None):
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk, handed to `check(temporary)` (it
     raises if the file is not good) and then renamed. What a killed writer of the same path left behind is cleared away.
-    Of two processes that write the same path at once the later one's file stands. Raises OSError that says how much was to be written and how much room there is.
+    Of two processes that write the same path at once the later one's file stands. Raises OSError that says how much was
+    to be written and how much room there is.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -189,7 +189,8 @@ def from_pipeline(pipeline):
     ours = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
     told = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
             **{name: ours[name] for name in OBJECTIVE if name in ours}, **_schedule_options(sampling),
-            "predicts": sampling.predicts, "learned_variance": sampling.learned_variance, "clip": sampling.clip}  # fmt: skip
+            "predicts": sampling.predicts, "clip": sampling.clip,
+            "learned_variance": unet.config["out_channels"] == 2 * channels}  # fmt: skip
     config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": told})
     build_objective(config)
     shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), channels]
