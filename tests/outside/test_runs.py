@@ -260,7 +260,7 @@ LOSS = dict(schedule=Schedule.linear(10), predicts="eps", weighting="p2", cond_d
 @pytest.mark.parametrize(
     "change, words",
     [({"predicts": "v"}, "predicts: the checkpoint has eps, this Trainer v"),
-     ({"weighting": "snr"}, "weighting: the checkpoint has p2, this Trainer snr"),
+     ({"weighting": "snr", "gamma": None, "k": 1.0}, "weighting: the checkpoint has p2, this Trainer snr"),
      ({"gamma": 0.25}, "gamma: the checkpoint has 0.5, this Trainer 0.25"), ({"k": 1.0}, "k: the checkpoint has 2.0"),
      ({"cond_dropout": 0.5}, "cond_dropout: the checkpoint has 0.0, this Trainer 0.5"),
      ({"t_sampler": "stratified"}, "t_sampler: the checkpoint has Uniform, this Trainer Stratified"),
