@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from . import __version__
 from .backend import module_of
 from .commands import demo, export, gradcheck, import_, info, profile, sample, samplers, study, train
+from .console import INTERRUPTED, outputs, quit_on_interrupt
 
 COMMANDS = (demo, train, sample, samplers, study, info, profile, gradcheck, import_, export)
 
@@ -16,24 +18,42 @@ def main(argv=None):
 
     Messages go to stderr, one line where one will do. MINIDIFF_TRACEBACK=1 shows where an error came from.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    with outputs() as (stdout, _):
+        code = _run(argv)
+    if stdout is not None and stdout.failed is not None:
+        print(f"minidiff: error: the output could not be written: {stdout.failed.strerror}", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _run(argv):
+    arguments = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line appears when it is said
     try:
         module_of(getattr(arguments, "device", "cpu"))  # a GPU that is not there is said before anything is read
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
+        before = quit_on_interrupt()
         print("\nminidiff: interrupted", file=sys.stderr)
-        return 130
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away: `minidiff samplers | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError) as error:
+    except Exception as error:
         if os.environ.get("MINIDIFF_TRACEBACK"):
             raise
-        print(f"minidiff {arguments.command}: error: {error}", file=sys.stderr)
+        print(f"minidiff {arguments.command}: error: {_told(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError) else 1
+
+
+def _told(error):
+    """The message of an exception; of a kind that carries no message for users, with its name and the way to more."""
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (MINIDIFF_TRACEBACK=1 shows where)".replace(": (", " (")
 
 
 def _parser():
@@ -45,9 +65,10 @@ def _parser():
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2].rstrip("_")  # `import` is taken in Python
-        summary = module.__doc__.splitlines()[0]
+        text = module.__doc__ or f"the command {name}"  # python -OO drops the docstrings
+        summary = text.splitlines()[0]
         sub = commands.add_parser(
-            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+            name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)

@@ -33,15 +33,34 @@ def regular_file(path, name="file"):
     return path
 
 
+def read_bytes(path, largest, name="file"):
+    """The bytes of a regular file. Raises as `regular_file` does, and ValueError for one of more than `largest` bytes."""
+    path = regular_file(path, name)
+    size = path.stat().st_size
+    if size > largest:
+        raise ValueError(f"{path}: got {size:,} bytes, expected at most {largest:,}")
+    return path.read_bytes()
+
+
+def read_text(path, largest, name="file"):
+    """The UTF-8 text of a regular file, without a byte-order mark. Raises as `read_bytes` does."""
+    try:
+        return read_bytes(path, largest, name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from None
+
+
 def write_whole(path, pieces, check=None):
     """Write bytes-like `pieces` to `path`, all or nothing; what stood there before stands until the new file is complete.
+
+    A symbolic link stays: the file it leads to is replaced. A file that is replaced keeps its permissions.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk, handed to `check(temporary)` (it
     raises if the file is not good) and then renamed. What a killed writer of the same path left behind is cleared away.
     Of two processes that write the same path at once the later one's file stands. Raises OSError that says how much was
     to be written and how much room there is.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -51,6 +70,8 @@ def write_whole(path, pieces, check=None):
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, temporary)
         if check is not None:
             check(temporary)
         os.replace(temporary, path)

@@ -66,7 +66,7 @@ def find(name):
 
 def question(name):
     """What a study asks, in a line."""
-    return find(name).__doc__.splitlines()[0]
+    return (find(name).__doc__ or name).splitlines()[0]  # python -OO drops the docstrings
 
 
 def carry_out(name, options=None, say=None):

@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import to_numpy
-from ..files import write_whole
+from ..files import regular_file, write_whole
+from ..json_file import parse_object, read_field
 
 GROUPS = ("weights", "ema", "adamw.m", "adamw.v", "objective")
 WORDS = dict(zip(GROUPS, ("weight", "moving average of", "optimizer moment m of", "optimizer moment v of", "objective's"),
@@ -94,7 +95,7 @@ def load(path):
         raise CheckpointError(f"{path} is a folder, expected a checkpoint file such as {path / 'checkpoint.safetensors'}")
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint at {path}")
-    data = path.read_bytes()
+    data = regular_file(path, "checkpoint").read_bytes()
     tensors, state = _decode(data, path)
     bad = first_not_finite(tensors)
     if bad is not None:
@@ -102,8 +103,36 @@ def load(path):
     groups = {group: {} for group in GROUPS}
     for name, array in tensors.items():
         group, _, parameter = name.partition("/")
+        if group not in groups:
+            raise CheckpointError(f"{path}: {name} is in no known group, expected one of {', '.join(GROUPS)}")
         groups[group][parameter] = array
-    return Checkpoint(*groups.values(), state["step"], state["random"], state["counts"], state["config"])
+    try:
+        return Checkpoint(*groups.values(), *_state(state, path, groups))
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _state(state, path, groups):
+    """step, random, counts, config of the JSON in a checkpoint, checked. Raises ValueError that names the field."""
+    if not groups["weights"]:
+        raise CheckpointError(f"{path} holds no weights")
+    for group in ("ema", "adamw.m", "adamw.v"):
+        own = {name: array.shape for name, array in groups[group].items()}
+        if own and own != {name: array.shape for name, array in groups["weights"].items()}:
+            raise CheckpointError(f"{path}: the tensors of {group} do not have the names and shapes of the weights")
+    if bool(groups["adamw.m"]) != bool(groups["adamw.v"]):
+        raise CheckpointError(f"{path} holds only one of adamw.m and adamw.v")
+    missing = [name for name in ("step", "random", "counts", "config") if state.get(name) is None]
+    if missing:
+        raise CheckpointError(f"{path}: its metadata has no {missing[0]!r}")
+    tables = [read_field(state, name, dict, path) for name in ("random", "counts", "config")]
+    for table, name in ((tables[0], "seed"), (tables[0], "step"), (tables[1], "adamw"), (tables[1], "ema")):
+        read_field(table, name, int, path, least=0)
+    if groups["adamw.m"] and tables[1].get("adamw") is None:
+        raise CheckpointError(f"{path}: its metadata has no 'adamw' in counts")
+    return read_field(state, "step", int, path, least=0), *tables
 
 
 def first_not_finite(tensors):
@@ -146,10 +175,12 @@ def _decode(data, path):
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged or cut short ({len(data):,} bytes): {error}") from None
     try:
-        state = json.loads(header["__metadata__"][_KEY])
+        state = parse_object(header["__metadata__"][_KEY], path)
         start = data.index(_MARK) + len(_MARK)
         claimed, table = state["sha256"], state["tensors"]
         held = {name: [str(array.dtype), list(array.shape)] for name, array in tensors.items()}
+        if not isinstance(table, dict) or not isinstance(claimed, str):
+            raise TypeError
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
             f"{path} is a safetensors file of {len(tensors)} tensors, but not a checkpoint of minidiff, or damaged: "
@@ -180,7 +211,7 @@ def _header(data, path):
     if 8 + length > len(data):
         raise CheckpointError(f"{path} is cut short: {len(data):,} bytes, expected {8 + length:,} for the header alone")
     try:
-        return json.loads(data[8 : 8 + length])
+        return parse_object(data[8 : 8 + length], path)
     except ValueError:
         raise CheckpointError(f"{path} is damaged: its header is not readable") from None
 

@@ -1,13 +1,17 @@
 """What happened at each step: kept in memory for a plot, and in a CSV file that survives a kill."""
 
-import csv
-import io
+import bisect
+import math
 import os
+import re
+import warnings
 from pathlib import Path
 
-from ..files import explained, write_whole
+from ..files import explained, read_bytes, write_whole
 from ..lock import locked
 
+LARGEST = 1 << 30  # bytes of a log that is read: some ten million steps
+_NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{0,20})?(e[+-]?[0-9]{1,3})?")
 FIELDS = ("step", "loss", "lr", "grad_norm", "seconds")
 
 
@@ -51,13 +55,18 @@ class History:
         self._file.write(text.encode())
 
     def resume(self, step):
-        """Take over the rows of the file up to `step` and forget the later ones, in memory and in the file."""
+        """Take over the rows of the file up to `step` and forget the later ones, in memory and in the file.
+
+        A kill may have left the last line unfinished: it is dropped. A file that is damaged elsewhere is kept beside the new
+        one as NAME.damaged, with a warning, and the rows that can still be read are taken over.
+        """
         self.close()
         if self.path is not None and self.path.exists():
             self._read()
-        keep = sum(s <= step for s in self.step)
+        keep = [i for i, s in enumerate(self.step) if s <= step]
         for name in FIELDS:
-            del getattr(self, name)[keep:]
+            column = getattr(self, name)
+            column[:] = [column[i] for i in keep]
         if self.path is not None:
             rows = zip(*(getattr(self, name) for name in FIELDS), strict=True)
             write_whole(self.path, [(_line(FIELDS) + "".join(map(_line, rows))).encode()])
@@ -81,17 +90,51 @@ class History:
         return plot_loss(self.loss, self.step, path=path)
 
     def _read(self):
-        """Rows of the file as far as they are whole: a killed run may have left half a line at the end."""
+        """The rows of the file. A header or line that this class did not write is damage, the unfinished last line is not."""
         self._start()
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        for row in csv.DictReader(io.StringIO(whole)):
-            try:
-                values = [int(row["step"])] + [float(row[name]) for name in FIELDS[1:]]
-            except (KeyError, TypeError, ValueError):
-                break
-            for name, value in zip(FIELDS, values, strict=True):
+        data = read_bytes(self.path, LARGEST, "the log")
+        lines = data.decode("utf-8-sig", errors="replace").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            lines.pop()
+        rows = {number: _row(line) for number, line in enumerate(lines, 1)}
+        good = _increasing({number: row[0] for number, row in rows.items() if row is not None})
+        damaged = [number for number in rows if number not in good and not (number == 1 and lines[0].strip() == ",".join(FIELDS))]
+        for number in good:
+            for name, value in zip(FIELDS, rows[number], strict=True):
                 getattr(self, name).append(value)
+        if damaged:
+            kept = self.path.with_name(self.path.name + ".damaged")
+            write_whole(kept, [data])
+            more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            warnings.warn(
+                f"{self.path}: line {damaged[0]}{more} is damaged and left out; the file as it was is kept as {kept.name}",
+                stacklevel=3,
+            )
+
+
+def _row(line):
+    """[step, loss, lr, grad_norm, seconds] of a line, or None for one that does not hold them."""
+    cells = line.strip().split(",")
+    if len(cells) != len(FIELDS) or not all(_NUMBER.fullmatch(cell) for cell in cells):
+        return None
+    step, row = float(cells[0]), list(map(float, cells[1:]))
+    if step != int(step) or step < 1 or not all(map(math.isfinite, row)):
+        return None
+    return [int(step), *row]
+
+
+def _increasing(steps):
+    """The line numbers of the longest run of increasing steps, so that one damaged step costs one line.   {line: step}"""
+    ends, last, before = [], [], {}  # of the best runs of each length: their last step, its line; and the line before a line
+    for number, step in steps.items():
+        at = bisect.bisect_left(ends, step)
+        ends[at : at + 1], last[at : at + 1] = [step], [number]
+        before[number] = last[at - 1] if at else None
+    chosen, number = [], last[-1] if last else None
+    while number is not None:
+        chosen.append(number)
+        number = before[number]
+    return dict.fromkeys(reversed(chosen))
 
 
 def _line(values):

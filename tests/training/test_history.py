@@ -42,12 +42,13 @@ def test_resume_forgets_later_rows_and_a_torn_last_line(tmp_path, torn):
     assert path.read_bytes() == whole.read_bytes()
 
 
-def test_a_row_lost_in_the_middle_ends_what_is_believed(tmp_path):
+def test_a_row_lost_in_the_middle_costs_that_row(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("step,loss,lr,grad_norm,seconds\n1,1.0,0.1,1.0,0.1\n2,what,0.1,1.0,0.2\n3,1.0,0.1,1.0,0.3\n")
-    history = History(path)
-    history.resume(3)
-    assert history.step == [1]
+    history, text = History(path), path.read_bytes()
+    with pytest.warns(UserWarning, match="log.csv: line 3 is damaged .* kept as log.csv.damaged"):
+        history.resume(3)
+    assert history.step == [1, 3] and path.with_name("log.csv.damaged").read_bytes() == text
 
 
 def test_a_new_run_replaces_an_old_log(tmp_path):
