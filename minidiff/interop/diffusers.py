@@ -14,7 +14,7 @@ from pathlib import Path
 from ..runs import OBJECTIVE, open_run
 from .hub import folder_of
 from .kinds import kind_of_config
-from .model_folder import load_model, read_json, read_weights, save_model
+from .model_folder import load_model, read_index, read_json, read_weights, save_model
 from .pipelines import Pipeline, load_pipeline, save_pipeline
 from .schedulers import sampling_from_config
 
@@ -80,7 +80,7 @@ def describe(folder):
     folder = Path(folder)
     if not (folder / "model_index.json").is_file():
         return "\n".join(_describe_part(folder, ""))
-    index = read_json(folder / "model_index.json")
+    index = read_index(folder)
     lines = [f"{index.get('_class_name')} in {folder}"]
     for part, value in index.items():
         if not part.startswith("_") and isinstance(value, list) and value[0] is not None:

@@ -1,5 +1,7 @@
 """Putting tensors from a file into a model, or saying exactly why they do not fit."""
 
+import numpy as np
+
 from ..backend import xp_of
 from .blank import is_blank
 from .layout import slots
@@ -10,14 +12,23 @@ def fit(model, tensors, where="these tensors", aliases=None, ignore=()):
 
     aliases   {name in the model: another name under which the file may hold it}
     ignore    names, or ends of names, that may be there and are not looked at
-    Raises ValueError that lists what is missing, unexpected or of another shape, before anything is written.
+    Raises ValueError that lists what is missing, unexpected or of another shape, before anything is written, and names the
+    first tensor that holds NaN or infinity.
     """
     own = slots(model)
     source = match(own, tensors, where, aliases, ignore)
     for path, slot in own.items():
         stored = tensors[source[path]]
-        array = slot.ours(stored.read() if hasattr(stored, "read") else stored)
-        take(slot, array)
+        array = stored.read() if hasattr(stored, "read") else stored
+        check_finite(array, source[path], where)
+        take(slot, slot.ours(array))
+
+
+def check_finite(array, name, where):
+    """Raises ValueError that names a tensor that holds NaN or infinity. Integers are always finite."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{where}: {name} holds NaN or infinity in {bad:,} of {array.size:,} numbers, expected finite weights")
 
 
 def match(own, tensors, where, aliases=None, ignore=()):

@@ -8,6 +8,7 @@ are the operating system's to keep or drop. For sampling only: there is nothing 
 import numpy as np
 
 from ..nn import Layer, Param
+from .fit import check_finite
 from .layout import slots
 from .tensor_file import widen
 
@@ -54,7 +55,9 @@ class DiskParam(Param):
 def leave_on_disk(model, tensors, source):
     """Replace every Param by one that reads its file.   source: {path: name in tensors}"""
     for path, slot in slots(model).items():
-        slot.param = DiskParam(tensors[source[path]], slot)
+        stored = tensors[source[path]]
+        check_finite(stored.read(), source[path], stored.file)
+        slot.param = DiskParam(stored, slot)
     slice_attention(model)
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..json_file import read_field, shown
 from ..models import AutoencoderKL, CLIPTextModel, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
+from .option_types import check_types
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Kind:
             if name not in self.defaults:
                 near = difflib.get_close_matches(name, self.defaults, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"{where}: option {name!r} (= {given[name]!r}) of {self.name} is not known here{hint}")
+                raise ValueError(f"{where}: option {name!r} (= {shown(given[name])}) of {self.name} is not known here{hint}")
+        check_types(given, self.defaults, where)
         for name in ("down_block_types", "up_block_types"):  # in old configurations: UNetResDownBlock2D, ...
             if name in given:
                 given[name] = [str(block).removeprefix("UNetRes") for block in given[name]]
@@ -56,7 +59,17 @@ class Kind:
                     f"{where}: option {name!r} is {value!r}; of {self.name}, only {self.defaults[name]!r} is supported here"
                 )
         options = {name: _tuples(value) for name, value in full.items() if name in takes}
-        return options | {name: _tuples(value) for name, value in config.get("_minidiff", {}).items()}
+        return options | {name: _tuples(value) for name, value in self._own(config, where).items()}
+
+    def _own(self, config, where):
+        """The options of "_minidiff", which only our class has."""
+        own = read_field(config, "_minidiff", dict, where, {})
+        known = set(inspect.signature(self.model).parameters) - set(self.defaults) - {"rng"}
+        for name in own:
+            if name not in known:
+                raise ValueError(f"{where}: _minidiff: got {shown(name)}, expected of {sorted(known) or 'nothing'}")
+        check_types(own, dict.fromkeys(known), f"{where}: _minidiff")
+        return own
 
     def configuration(self, model):
         """What config.json holds for a model of ours: every option, and what only we know under "_minidiff"."""
@@ -141,7 +154,10 @@ KINDS = {kind.name: kind for kind in (
 
 def kind_of_config(config, where="config.json"):
     """The Kind that a configuration names. Raises ValueError for one that cannot be opened."""
-    name = config.get("_class_name") or (config.get("architectures") or [None])[0]
+    architectures = read_field(config, "architectures", list, where, [])
+    name = config.get("_class_name") or (architectures[0] if architectures else None)
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"{where}: the class: got {shown(name)}, expected a string")
     if name is None and config.get("model_type") == "clip_text_model":
         name = "CLIPTextModel"
     if name not in KINDS:

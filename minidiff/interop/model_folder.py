@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from ..files import write_whole
+from ..json_file import read_field, read_object, shown
 from . import tensor_file
 from .blank import Blank
 from .fit import fit, match
 from .kinds import buffer_tensors, kind_of_config, kind_of_model
 from .layout import slots, to_torch
 
+PIPELINE_PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
 SHARD = 5_000_000_000  # bytes in one file, above which weights are written as several
 
 
@@ -31,7 +33,10 @@ def load_model(folder, variant=None, frugal=False):
     for name, option in kind.buffers.items():
         if name in tensors and options.get("time_embedding_type") == "fourier":
             options[option] = tensors.pop(name).read().tolist()
-    model = kind.model(**options, rng=Blank())
+    try:
+        model = kind.model(**options, rng=Blank())
+    except (ValueError, ArithmeticError, LookupError) as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
     aliases = {path: tuple(kind.aliases.get(path, ())) + _without(path, kind.prefix) for path in slots(model)}
     ignore = tuple(kind.ignore) + tuple(prefix + name for name in kind.ignore for prefix in [kind.prefix] if prefix)
     if frugal:
@@ -72,7 +77,9 @@ def read_weights(folder, stem, variant=None):
     file = _weight_file(folder, stem, variant)
     if file.suffix == ".safetensors":
         return tensor_file.read(file)
-    places, found = read_json(file).get("weight_map", {}), {}
+    places, found = read_field(read_json(file), "weight_map", dict, file, {}), {}
+    if not places or not all(isinstance(name, str) for name in places.values()):
+        raise ValueError(f"{file}: weight_map: got {shown(places)}, expected {{tensor: file}}")
     for name in sorted(set(places.values())):
         if not (folder / name).is_file() or Path(name).name != name:
             raise FileNotFoundError(f"{file} says that tensors lie in {name}, which is not there")
@@ -124,15 +131,25 @@ def _without(path, prefix):
     return (path.removeprefix(prefix),) if prefix and path.startswith(prefix) else ()
 
 
+def read_index(folder):
+    """model_index.json of a pipeline's folder, its parts checked: each is [library, class], or [null, null] where left out."""
+    file = Path(folder) / "model_index.json"
+    index = read_json(file)
+    read_field(index, "_class_name", str, file)
+    for part, value in index.items():
+        pair = isinstance(value, list) and len(value) == 2 and all(v is None or isinstance(v, str) for v in value)
+        pair = pair and (value[0] is None) == (value[1] is None)
+        if not pair and not part.startswith("_") and (isinstance(value, (list, dict)) or part in PIPELINE_PARTS):
+            raise ValueError(f"{file}: {part}: got {shown(value)}, expected [library, class]")
+    return index
+
+
 def read_json(path):
-    """The contents of a JSON file. Raises FileNotFoundError and ValueError that name it."""
+    """The JSON object in a file, as a dict. Raises as `json_file.read_object` does, FileNotFoundError in fewer words."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON: {error}") from None
+    return read_object(path)
 
 
 def write_json(path, value):

@@ -20,7 +20,7 @@ from ..models import UNet
 from ..rng import as_rng
 from ..samplers import find
 from .clip_tokenizer import CLIPTokenizer
-from .model_folder import load_model, read_json, save_model, write_json
+from .model_folder import load_model, read_index, read_json, save_model, write_json
 from .readme import readme
 from .schedulers import Sampling, sampling_from_config, scheduler_config
 
@@ -168,7 +168,7 @@ def load_pipeline(folder, variant=None, frugal=False):
     Raises ValueError that names a class or option that is not supported. A safety checker is left out, with a warning.
     """
     folder = Path(folder)
-    index = read_json(folder / "model_index.json")
+    index = read_index(folder)
     name = index.get("_class_name")
     if name not in PIPELINES:
         raise ValueError(f"{folder}: pipeline {name!r} is not supported, expected one of {', '.join(PIPELINES)}")
@@ -176,6 +176,10 @@ def load_pipeline(folder, variant=None, frugal=False):
     unknown = [part for part in parts if part not in PARTS + LEFT_OUT]
     if unknown:
         raise ValueError(f"{folder}: part {unknown[0]!r} ({parts[unknown[0]][1]}) of {name} is not supported")
+
+    for part in ("unet", "scheduler"):
+        if part not in parts:
+            raise ValueError(f"{folder / 'model_index.json'}: {part}: got none, expected [library, class]")
 
     def where(part):  # the oldest folders keep everything at the top
         return folder / part if (folder / part).is_dir() else folder

@@ -3,6 +3,9 @@
 import difflib
 import math
 
+from ..json_file import read_field
+from .option_types import check_types
+
 _BETAS = dict(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear", trained_betas=None,
               prediction_type="epsilon", timestep_spacing="leading", steps_offset=0)  # fmt: skip
 _CLIP = dict(clip_sample=True, clip_sample_range=1.0)
@@ -37,6 +40,7 @@ _FIXED = ("use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting", "use_lu_
           "sigma_max", "shift_terminal", "solver_p", "interpolation_type", "timestep_type", "lambda_min_clipped")  # fmt: skip
 _OLD = ("predict_epsilon", "tensor_format", "timestep_values")  # of the first versions, and without effect
 SIGMA_SPACE = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler")
+_ALL = {option: value for options in DEFAULTS.values() for option, value in options.items()}
 SHARED = frozenset(option for options in DEFAULTS.values() for option in options)
 # One of our samplers: the class of diffusers that is nearest, and what must be set there.
 SAMPLER_OF = {
@@ -51,7 +55,7 @@ SAMPLER_OF = {
 
 def check_options(config, where):
     """(class name, all its options). Raises ValueError for an unknown class or option and for a value not supported."""
-    name = config.get("_class_name")
+    name = read_field(config, "_class_name", str, where)
     name = {"EulerScheduler": "EulerDiscreteScheduler", "LMSScheduler": "LMSDiscreteScheduler"}.get(name, name)
     if name not in DEFAULTS:
         near = difflib.get_close_matches(str(name), DEFAULTS, n=1)
@@ -64,6 +68,7 @@ def check_options(config, where):
     for option in given:
         if option not in defaults and option not in SHARED:
             raise ValueError(f"{where}: option {option!r} (= {given[option]!r}) of {name} is not known here")
+    check_types(given, _ALL, where)
     full = defaults | {option: value for option, value in given.items() if option in defaults}  # as that library does
     if full.get("trained_betas") is not None:
         full["num_train_timesteps"] = len(full["trained_betas"])

@@ -8,11 +8,11 @@ https://huggingface.co/docs/safetensors (format), Apache-2.0.
 import json
 import math
 import mmap
-from pathlib import Path
 
 import numpy as np
 
-from ..files import write_whole
+from ..files import regular_file, write_whole
+from ..json_file import parse_object, shown
 
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32,
@@ -44,8 +44,12 @@ def widen(raw, dtype):
 
 
 def read(path):
-    """{name: Stored} of a file. Raises ValueError for one that is cut short, damaged, or of another format."""
-    path = Path(path)
+    """{name: Stored} of a file, as strict as the format: its table lists every byte of the rest exactly once.
+
+    Raises ValueError for a file that is cut short, damaged, or of another format, has bytes that no tensor owns or that two
+    do, a name twice, or a dtype that is not in DTYPES.
+    """
+    path = regular_file(path, "tensors")
     size = path.stat().st_size
     if size < 9:
         raise ValueError(f"{path} holds {size} bytes, expected a safetensors file")
@@ -56,29 +60,43 @@ def read(path):
         raise ValueError(f"{path} is not a safetensors file: it begins with {mapped[:16]!r}")
     if 8 + length > size:
         raise ValueError(f"{path} is cut short: {size:,} bytes, expected {8 + length:,} for its table alone")
-    try:
-        table = json.loads(mapped[8 : 8 + length])
-    except ValueError:
-        raise ValueError(f"{path} is damaged: its table is not readable JSON") from None
-    table.pop("__metadata__", None)
+    table = parse_object(mapped[8 : 8 + length], f"{path}, the table at its start,")
+    metadata = table.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError(f"{path}: __metadata__: got {shown(metadata)}, expected an object of strings")
     body = memoryview(mapped)[8 + length :]
-    return {name: _stored(path, name, entry, body) for name, entry in table.items()}
+    found = {name: _stored(path, name, entry, body) for name, entry in table.items()}
+    _check_places(path, {name: entry["data_offsets"] for name, entry in table.items()}, len(body))
+    return found
 
 
 def _stored(path, name, entry, body):
-    try:
-        dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path} is damaged: the entry of {name} in its table is {entry!r}") from None
-    if dtype not in DTYPES:
-        raise ValueError(f"{path}: {name} has dtype {dtype}, expected one of {', '.join(DTYPES)}")
+    whole = isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"}
+    whole = whole and all(isinstance(entry[key], list) for key in ("shape", "data_offsets")) and len(entry["data_offsets"]) == 2
+    if not whole or not all(type(n) is int and 0 <= n < 2**63 for n in entry["shape"] + entry["data_offsets"]):
+        raise ValueError(f"{path} is damaged: the entry of {name} in its table is {shown(entry)}")
+    dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"{path}: {name} has dtype {str(dtype)[:40]}, expected one of {', '.join(DTYPES)}")
     expected = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
-    if end - start != expected or not 0 <= start <= end <= len(body):
+    if end - start != expected or end > len(body):
         raise ValueError(
             f"{path} is damaged or cut short: {name} {shape} {dtype} should be {expected:,} bytes, its table says "
             f"{start:,} to {end:,} of {len(body):,}"
         )
     return Stored(path, dtype, shape, body[start:end])
+
+
+def _check_places(path, places, size):
+    """Raises ValueError unless the tensors lie one after the other and fill the file."""
+    end = 0
+    for name, (start, stop) in sorted(places.items(), key=lambda item: item[1]):
+        if start != end:
+            what = "overlaps the tensor before it" if start < end else f"begins {start - end:,} bytes after the one before it"
+            raise ValueError(f"{path} is damaged: {name} {what}, expected tensors one after the other")
+        end = stop
+    if end != size:
+        raise ValueError(f"{path} is damaged: {size - end:,} bytes after the last tensor, expected none")
 
 
 def write(path, tensors, metadata=None):
