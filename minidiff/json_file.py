@@ -1,5 +1,7 @@
 """Reading JSON objects that may be malformed: every message names the file, and where one field is wrong, the field."""
 
+import contextlib
+import functools
 import json
 import math
 
@@ -53,6 +55,29 @@ def read_field(table, name, kind, where, default=None, least=None, most=None):
             expected += f", at least {least:,}"
         raise ValueError(f"{where}: {name}: got {shown(value)}, expected {expected}")
     return value
+
+
+@contextlib.contextmanager
+def about(where):
+    """Inside, an error about a value is raised as a ValueError that begins with `where`, unless it names that already."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        text = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, ValueError) and str(where) in text:
+            raise
+        raise ValueError(f"{where}: {text}") from error
+
+
+def about_file(function):
+    """A function whose first argument is a path, inside `about` that path."""
+
+    @functools.wraps(function)
+    def named(path, *args, **kwargs):
+        with about(path):
+            return function(path, *args, **kwargs)
+
+    return named
 
 
 def is_number(value):

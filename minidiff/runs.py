@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from . import data, models
 from .diffusion import HybridLoss, Schedule, SimpleLoss
+from .json_file import about_file
 from .rng import Rng
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
@@ -154,6 +155,7 @@ class Saved(NamedTuple):
     checkpoint: Any
 
 
+@about_file
 def open_run(path, weights="ema", device="cpu", processes=1):
     """Something that samples, from a run's folder or checkpoint file.   -> Saved
 

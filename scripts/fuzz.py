@@ -147,7 +147,7 @@ def open_data(place):
 
 
 def open_cifar(place):
-    return data.load("cifar10", root=str(place)) and None
+    return cifar.read_cifar(place / "cifar-10-binary.tar.gz", "train") and None
 
 
 def command(*words):

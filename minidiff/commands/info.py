@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..json_file import read_field
 from ..runs import find_checkpoint
 from ..training import checkpoint
 from .classes import classes_line
@@ -16,7 +17,7 @@ def add_arguments(parser):
 def run(arguments):
     file = find_checkpoint(arguments.run_folder)
     found = checkpoint.load(file)
-    kept = found.config.get("run") or {}
+    kept = _kept(found.config, file)
     count = sum(a.size for a in found.weights.values())
     print(f"{file}  ({file.stat().st_size / 1e6:.1f} MB, sha256 of its contents checked)")
     print(f"step        {found.step}")
@@ -33,6 +34,15 @@ def run(arguments):
         for name, array in found.weights.items():
             rms = float(np.sqrt((array.astype(np.float64) ** 2).mean()))
             print(f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {rms:.4g}")
+
+
+def _kept(config, file):
+    """What the run wrote into its checkpoint, {} for a checkpoint without a run. Raises ValueError for wrong types."""
+    kept = read_field(config, "run", dict, file, {})
+    for name, kind in {"shape": list, "classes": int, **dict.fromkeys(("data", "model", "diffusion", "train"), dict)}.items():
+        if name in kept and read_field(kept, name, kind, file) is None and kind is dict:
+            raise ValueError(f"{file}: {name}: got null, expected an object")
+    return {"classes": None, **kept}
 
 
 def _extras(found):

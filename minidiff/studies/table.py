@@ -4,7 +4,9 @@ import csv
 import io
 import math
 
-from ..files import write_whole
+from ..files import read_text, write_whole
+
+LARGEST = 64 << 20  # bytes of a table
 
 
 def over_seeds(seeds, measure):
@@ -44,8 +46,15 @@ def full(rows):
 
 def read_table(path):
     """The rows of a CSV file: numbers as numbers, empty cells as None."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return [{name: _value(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    text = read_text(path, LARGEST, "table")
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{path} is not a readable table: {error}") from None
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}: row {number} has more or fewer cells than the table has columns")
+    return [{name: _value(cell) for name, cell in row.items()} for row in rows]
 
 
 def line(row):

@@ -9,7 +9,11 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from ..files import read_text
+from ..json_file import about
+
+LARGEST = 1 << 20  # bytes of a TOML file
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,11 @@ class RunConfig:
         """From a TOML file with the tables [data], [model], [diffusion], [train]."""
         import tomllib
 
-        try:
-            return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")))  # some editors put a mark first
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is not readable as TOML: {error}") from None
+        with about(path):
+            try:
+                return cls.from_dict(tomllib.loads(read_text(path, LARGEST, "configuration")))
+            except (tomllib.TOMLDecodeError, RecursionError) as error:
+                raise ValueError(f"{path} is not readable as TOML: {str(error) or 'nested too deeply'}") from None
 
     def to_dict(self):
         """Nested dicts of what JSON can hold."""
