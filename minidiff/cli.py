@@ -51,7 +51,9 @@ def _run(argv):
 
 def _told(error):
     """The message of an exception; of a kind that carries no message for users, with its name and the way to more."""
-    if isinstance(error, (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)) and str(error):
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)) and str(
+        error
+    ):
         return str(error)
     return f"{type(error).__name__}: {error} (MINIDIFF_TRACEBACK=1 shows where)".replace(": (", " (")
 
@@ -67,9 +69,7 @@ def _parser():
         name = module.__name__.rpartition(".")[2].rstrip("_")  # `import` is taken in Python
         text = module.__doc__ or f"the command {name}"  # python -OO drops the docstrings
         summary = text.splitlines()[0]
-        sub = commands.add_parser(
-            name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        sub = commands.add_parser(name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
     return parser

@@ -98,7 +98,9 @@ class History:
             lines.pop()
         rows = {number: _row(line) for number, line in enumerate(lines, 1)}
         good = _increasing({number: row[0] for number, row in rows.items() if row is not None})
-        damaged = [number for number in rows if number not in good and not (number == 1 and lines[0].strip() == ",".join(FIELDS))]
+        damaged = [
+            number for number in rows if number not in good and not (number == 1 and lines[0].strip() == ",".join(FIELDS))
+        ]
         for number in good:
             for name, value in zip(FIELDS, rows[number], strict=True):
                 getattr(self, name).append(value)
