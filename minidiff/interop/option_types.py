@@ -1,4 +1,4 @@
-"""What type and range every option of a foreign configuration has, so that a wrong value fails by name and allocates nothing."""
+"""The type and range of every option of a foreign configuration: a wrong value fails by name and allocates nothing."""
 
 from ..json_file import is_number, shown
 
@@ -53,8 +53,8 @@ def _expected(name, value, default):
         if not 0 < len(value) <= 64:
             return "a list of 1 to 64 values"
         default = default[0] if isinstance(default, tuple) else default
-        wrong = [_expected(name, each, default) if isinstance(each, list) and name not in _ONE_LIST else _one(name, each, default)
-                 for each in value]  # fmt: skip
+        check = _one if name in _ONE_LIST else _expected
+        wrong = [check(name, each, default) for each in value]
         return next((f"in a list, {each}" for each in wrong if each), None)
     return _one(name, value, default)
 
