@@ -55,7 +55,8 @@ def _told(error):
         error
     ):
         return str(error)
-    return f"{type(error).__name__}: {error} (MINIDIFF_TRACEBACK=1 shows where)".replace(": (", " (")
+    told = f": {error}" if str(error) else ""
+    return f"{type(error).__name__}{told} (MINIDIFF_TRACEBACK=1 shows where)"
 
 
 def _parser():

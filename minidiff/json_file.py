@@ -43,9 +43,9 @@ def read_field(table, name, kind, where, default=None, least=None, most=None):
     if value is None:
         return default
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-    if float in kinds and is_number(value):
-        fits = True
+    others = tuple(each for each in kinds if each is not float)
+    fits = isinstance(value, others) and (bool in kinds or not isinstance(value, bool))
+    fits = fits or (float in kinds and is_number(value))
     fits = fits and not (least is not None and value < least) and not (most is not None and value > most)
     if not fits:
         expected = " or ".join(_WORDS[each] for each in kinds)

@@ -1,0 +1,68 @@
+"""A short run of scripts/fuzz.py: damaged files of every kind end in one message that names the file, or are read right."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz.py"
+
+
+@pytest.fixture(scope="module")
+def fuzz():
+    pytest.importorskip("resource")
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    spec = importlib.util.spec_from_file_location("fuzz_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_three_hundred_damaged_files(fuzz):
+    found = fuzz.fuzz(300, seed=20)
+    bad = [row for row in found if row[0] in fuzz.BAD]
+    assert len(found) == 300 and not bad, bad[:5]
+    assert sum(row[0] == "rejected" for row in found) > 150
+
+
+def test_undamaged_files_are_accepted(fuzz, tmp_path):
+    fuzz.make_all(tmp_path)
+    for kind, (source, function, _) in fuzz.OPENERS.items():
+        function(tmp_path / source)
+
+
+def test_the_fuzz_sees_what_is_bad(fuzz, tmp_path, monkeypatch):
+    """Openers with an injected bug each end in the class that is theirs."""
+
+    def broken(place):
+        raise AttributeError("x")
+
+    def unnamed(place):
+        raise ValueError("unhashable type: 'dict'")
+
+    def large(place):
+        bytearray(1 << 40)
+
+    def hang(place):
+        while True:
+            pass
+
+    def blind(place):
+        return 1 + len(os.listdir(place.parent))  # another value in another place
+
+    (tmp_path / "valid" / "run").mkdir(parents=True)
+    (tmp_path / "valid" / "run" / "checkpoint.safetensors").write_bytes(bytes(64))
+    monkeypatch.setattr(fuzz, "SECONDS", 0.5)
+    monkeypatch.setattr(fuzz, "damage", fuzz_flip)
+    for function, expected in ((broken, "TRACEBACK"), (unnamed, "UNNAMED"), (large, "MEMORY"), (hang, "HANG"), (blind, "SILENT")):
+        monkeypatch.setitem(fuzz.OPENERS, "checkpoint", ("run", function, True))
+        (tmp_path / "valid" / str(expected)).touch()
+        assert fuzz.in_child(tmp_path / "valid", "checkpoint", 0)[0] == expected
+
+
+def fuzz_flip(path, rng, others):
+    path.write_bytes(b"x" * 64)
+    return "flip"
