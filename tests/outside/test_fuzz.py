@@ -57,7 +57,13 @@ def test_the_fuzz_sees_what_is_bad(fuzz, tmp_path, monkeypatch):
     (tmp_path / "valid" / "run" / "checkpoint.safetensors").write_bytes(bytes(64))
     monkeypatch.setattr(fuzz, "SECONDS", 0.5)
     monkeypatch.setattr(fuzz, "damage", fuzz_flip)
-    for function, expected in ((broken, "TRACEBACK"), (unnamed, "UNNAMED"), (large, "MEMORY"), (hang, "HANG"), (blind, "SILENT")):
+    for function, expected in (
+        (broken, "TRACEBACK"),
+        (unnamed, "UNNAMED"),
+        (large, "MEMORY"),
+        (hang, "HANG"),
+        (blind, "SILENT"),
+    ):
         monkeypatch.setitem(fuzz.OPENERS, "checkpoint", ("run", function, True))
         (tmp_path / "valid" / str(expected)).touch()
         assert fuzz.in_child(tmp_path / "valid", "checkpoint", 0)[0] == expected

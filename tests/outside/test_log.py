@@ -53,7 +53,9 @@ def test_an_unfinished_line_is_dropped_without_a_word(tmp_path, end):
     assert path.read_bytes() == whole and not (tmp_path / "log.csv.damaged").exists()
 
 
-@pytest.mark.parametrize("junk", ["x" * 200_000, '"' + "x" * 200_000, "," * 200_000, "61," + "9" * 5000 + ",1,1,1", "1,1,1,1,1"])
+@pytest.mark.parametrize(
+    "junk", ["x" * 200_000, '"' + "x" * 200_000, "," * 200_000, "61," + "9" * 5000 + ",1,1,1", "1,1,1,1,1"]
+)
 def test_a_line_of_any_length(tmp_path, junk):
     path = log(tmp_path)
     path.write_text(path.read_text() + junk + "\n")
