@@ -12,6 +12,7 @@ from typing import Any
 from ..diffusion import Denoiser, Schedule, clip_x0, dynamic_threshold
 from ..diffusion.sigmas import schedule_sigmas, sigma_of_t
 from ..diffusion.spacing import spaced_steps
+from ..json_file import about
 from .scheduler_options import SAMPLER_OF, SHARED, SIGMA_SPACE, check_options, options_for
 
 PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
@@ -79,7 +80,8 @@ class Sampling:
 def sampling_from_config(config, where="scheduler_config.json"):
     """The Sampling of a scheduler's configuration. Raises ValueError that names a class or an option not supported."""
     name, full = check_options(config, where)
-    schedule = schedule_from_config(full, where)
+    with about(where):
+        schedule = schedule_from_config(full, where)
     if full["prediction_type"] not in PREDICTS:
         raise ValueError(f"{where}: prediction_type is {full['prediction_type']!r}, expected one of {', '.join(PREDICTS)}")
     predicts = PREDICTS[full["prediction_type"]]

@@ -30,7 +30,7 @@ def test_three_hundred_damaged_files(fuzz):
 
 def test_undamaged_files_are_accepted(fuzz, tmp_path):
     fuzz.make_all(tmp_path)
-    for kind, (source, function, _) in fuzz.OPENERS.items():
+    for source, function, _ in fuzz.OPENERS.values():
         function(tmp_path / source)
 
 
