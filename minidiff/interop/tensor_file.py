@@ -61,7 +61,8 @@ def read(path):
     if 8 + length > size:
         raise ValueError(f"{path} is cut short: {size:,} bytes, expected {8 + length:,} for its table alone")
     table = parse_object(mapped[8 : 8 + length], f"{path}, the table at its start,")
-    metadata = table.pop("__metadata__", None) or {}
+    metadata = table.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ValueError(f"{path}: __metadata__: got {shown(metadata)}, expected an object of strings")
     body = memoryview(mapped)[8 + length :]
@@ -71,7 +72,7 @@ def read(path):
 
 
 def _stored(path, name, entry, body):
-    whole = isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"}
+    whole = isinstance(entry, dict) and set(entry) >= {"dtype", "shape", "data_offsets"}
     whole = whole and all(isinstance(entry[key], list) for key in ("shape", "data_offsets")) and len(entry["data_offsets"]) == 2
     if not whole or not all(type(n) is int and 0 <= n < 2**63 for n in entry["shape"] + entry["data_offsets"]):
         raise ValueError(f"{path} is damaged: the entry of {name} in its table is {shown(entry)}")
