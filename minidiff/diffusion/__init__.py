@@ -14,7 +14,7 @@ from .ode import rk45
 from .posterior import Posterior
 from .schedule import Schedule
 from .score_matching import ScoreMatching
-from .sigmas import exponential_sigmas, karras_sigmas
+from .sigmas import beta_sigmas, exponential_sigmas, karras_sigmas
 from .spacing import spaced_steps
 from .thresholding import clip_x0, dynamic_threshold
 from .vlb import variational_bound
@@ -37,6 +37,7 @@ __all__ = [
     "SimpleLoss",
     "SubVP",
     "VLBLoss",
+    "beta_sigmas",
     "bits_per_dim",
     "cfg",
     "classifier_gradient",

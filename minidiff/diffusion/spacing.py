@@ -1,28 +1,28 @@
 """Which steps of a long schedule a short sampler visits.
 
 A network trained on T steps is sampled with far fewer. The names are those of Lin et al. 2024 (arXiv:2305.08891,
-table 2); "quadratic" is from DDIM (arXiv:2010.02502, appendix D.2); "karras" and "exponential" choose noise levels
-first and give the real-valued t that has them.
+table 2); "quadratic" is from DDIM (arXiv:2010.02502, appendix D.2); "karras", "exponential", "lu" and "beta" choose noise
+levels first and give the real-valued t that has them.
 """
 
 import numpy as np
 
 from .names import did_you_mean
-from .sigmas import exponential_sigmas, karras_sigmas, schedule_sigmas, t_of_sigma
+from .sigmas import LEVEL_RULES, schedule_sigmas, t_of_sigma
 
-SPACINGS = ("leading", "linspace", "trailing", "quadratic", "karras", "exponential")
+SPACINGS = ("leading", "linspace", "trailing", "quadratic", *LEVEL_RULES)
 
 
 def spaced_steps(schedule, steps, spacing="leading", offset=0, skip_last=False, whole=True):
     """Steps of a schedule, the noisiest first.   -> int64 (steps,), strictly descending; float64 where t is real-valued
 
-    schedule   a Schedule, or its T as a whole number ("karras" and "exponential" need the Schedule itself)
+    schedule   a Schedule, or its T as a whole number (the spacings by noise level need the Schedule itself)
     steps      how many, 1 to T
     spacing    leading      0, r, 2r, ... with r = T // steps: ends at 0, may start far below T - 1
                linspace     both ends: 0 and T - 1
                trailing     T - 1, T - 1 - T / steps, ...: starts at T - 1, ends above 0
                quadratic    denser near 0: squares of a straight line up to sqrt(0.8 T), rounded down, and kept apart by one
-               karras, exponential    real-valued t at these noise levels
+               karras, exponential, beta    real-valued t at these noise levels, see diffusion.sigmas; "lu" is "exponential"
     offset     added to each step of "leading" (1 for Stable Diffusion)
     skip_last  one point more is laid out and the last left off, as the DPM-Solver and UniPC schedulers of diffusers do
     whole      False leaves "linspace" unrounded (float64), as diffusers' sigma-space schedulers do
@@ -33,12 +33,11 @@ def spaced_steps(schedule, steps, spacing="leading", offset=0, skip_last=False, 
     check_steps(steps, T)
     if spacing not in SPACINGS:
         raise ValueError(f"spacing: got {spacing!r}, expected one of {', '.join(SPACINGS)}{did_you_mean(spacing, SPACINGS)}")
-    if spacing in ("karras", "exponential"):
+    if spacing in LEVEL_RULES:
         if isinstance(schedule, (int, np.integer)):
             raise ValueError(f"spacing {spacing!r} chooses noise levels: pass the Schedule, not T alone")
         levels = schedule_sigmas(schedule)
-        rule = karras_sigmas if spacing == "karras" else exponential_sigmas
-        return t_of_sigma(schedule, rule(levels[0], levels[-1], steps))
+        return t_of_sigma(schedule, LEVEL_RULES[spacing](levels[0], levels[-1], steps))
     points = steps + 1 if skip_last and spacing in ("leading", "linspace") else steps
     if spacing == "leading":
         t = np.arange(points) * (T // points) + offset

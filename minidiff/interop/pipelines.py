@@ -22,11 +22,10 @@ from ..samplers import find
 from .clip_tokenizer import CLIPTokenizer
 from .model_folder import load_model, read_index, read_json, save_model, write_json
 from .readme import readme
-from .schedulers import Sampling, sampling_from_config, scheduler_config
+from .schedulers import STEPPING, Sampling, sampling_from_config, scheduler_config
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline")
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
-GRID = ("spacing", "offset", "skip_last", "whole", "rho", "final", "stride")
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
@@ -120,15 +119,16 @@ class Pipeline:
         cond = xp.asarray(cond) if isinstance(cond, np.ndarray) else cond
         learned = self.unet.config["out_channels"] == 2 * self.unet.config["in_channels"]
         sampling = replace(sampling, learned_variance=sampling.learned_variance or learned)
+        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
+        sampling = sampling.at(steps, options)
         denoiser = sampling.denoiser(self.unet)
         if weight and cond is not None:
             denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
         noise = xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
-        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
-        start = sampling.first(noise, steps)
+        start = sampling.first(noise)
         settings = sampling.options
         if np.ndim(steps) or any(options.get(own) is not None for own in ("spacing", "sigmas")):  # the caller's own steps
-            settings = {name: value for name, value in settings.items() if name not in GRID}
+            settings = {name: value for name, value in settings.items() if name not in STEPPING}
         if options.get("sigmas") is not None:
             steps = len(options["sigmas"]) - 1
         run = row.function(denoiser, start, rng=rng, cond=cond, **({"steps": steps} | settings | options))
@@ -138,6 +138,7 @@ class Pipeline:
             run = show(run, total=steps, label=sampling.sampler)
         for step in run:
             start = step.x
+        start = sampling.last(start)
         return start if latent or self.vae is None else self.vae.from_latent(start)
 
     def conditions(self, n, prompt, negative, cond):

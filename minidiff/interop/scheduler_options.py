@@ -14,6 +14,7 @@ _LEVELS = dict(use_karras_sigmas=False, use_exponential_sigmas=False, use_beta_s
 _FLOW = dict(use_flow_sigmas=False, flow_shift=1.0, use_dynamic_shifting=False, time_shift_type="exponential")
 _SNR = dict(rescale_betas_zero_snr=False)
 _LINSPACE = _BETAS | dict(timestep_spacing="linspace")
+_NO_SPACING = {k: v for k, v in _BETAS.items() if k not in ("timestep_spacing", "steps_offset")}
 
 DEFAULTS = {
     "DDPMScheduler": _BETAS | _CLIP | _DYNAMIC | _SNR | dict(variance_type="fixed_small"),
@@ -22,7 +23,7 @@ DEFAULTS = {
     "DPMSolverMultistepScheduler": _LINSPACE | _DYNAMIC | _LEVELS | _FLOW | _SNR | dict(
         solver_order=2, algorithm_type="dpmsolver++", solver_type="midpoint", lower_order_final=True, euler_at_final=False,
         use_lu_lambdas=False, final_sigmas_type="zero", lambda_min_clipped=-math.inf, variance_type=None),
-    "DPMSolverSinglestepScheduler": _LINSPACE | _DYNAMIC | _LEVELS | _FLOW | dict(
+    "DPMSolverSinglestepScheduler": _NO_SPACING | _DYNAMIC | _LEVELS | _FLOW | dict(
         solver_order=2, algorithm_type="dpmsolver++", solver_type="midpoint", lower_order_final=False, final_sigmas_type="zero",
         lambda_min_clipped=-math.inf, variance_type=None),
     "UniPCMultistepScheduler": _LINSPACE | _DYNAMIC | _LEVELS | _FLOW | _SNR | dict(
@@ -35,22 +36,36 @@ DEFAULTS = {
     "HeunDiscreteScheduler": _LINSPACE | _LEVELS | dict(clip_sample=False, clip_sample_range=1.0, beta_start=0.00085,
                                                         beta_end=0.012),
 }  # fmt: skip
-# Options that only one value of is supported, unless `options_for` below makes something of them.
-_FIXED = ("use_beta_sigmas", "use_flow_sigmas", "use_dynamic_shifting", "use_lu_lambdas", "euler_at_final", "sigma_min",
-          "sigma_max", "shift_terminal", "solver_p", "interpolation_type", "timestep_type", "lambda_min_clipped")  # fmt: skip
+# Options that only one value of is supported.
+_FIXED = ("use_flow_sigmas", "shift_terminal", "solver_p")
 _OLD = ("predict_epsilon", "tensor_format", "timestep_values")  # of the first versions, and without effect
 SIGMA_SPACE = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler")
 _ALL = {option: value for options in DEFAULTS.values() for option, value in options.items()}
 SHARED = frozenset(option for options in DEFAULTS.values() for option in options)
-# One of our samplers: the class of diffusers that is nearest, and what must be set there.
+# Options that choose noise levels, the first that is set counts, and the spacing of ours that does the same.
+RULES = {"use_karras_sigmas": "karras", "use_lu_lambdas": "lu", "use_exponential_sigmas": "exponential",
+         "use_beta_sigmas": "beta"}  # fmt: skip
+_CHOOSE_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+LEARNED = ("learned", "learned_range")  # values of variance_type
+# One of our samplers: the class of diffusers that is nearest, and what the sampler's name says.
+_PP, _SDE = {"algorithm_type": "dpmsolver++"}, {"algorithm_type": "sde-dpmsolver++"}
 SAMPLER_OF = {
-    "ddpm": ("DDPMScheduler", {}), "ddim": ("DDIMScheduler", {}), "plms": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {}), "unipc": ("UniPCMultistepScheduler", {}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-    "dpmpp_2s": ("DPMSolverSinglestepScheduler", {"lower_order_final": True}), "euler": ("EulerDiscreteScheduler", {}),
+    "ddpm": ("DDPMScheduler", {}), "ddim": ("DDIMScheduler", {}), "plms": ("PNDMScheduler", {}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"solver_order": 2, **_PP}),
+    "dpmpp_3m": ("DPMSolverMultistepScheduler", {"solver_order": 3, **_PP}),
+    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"solver_order": 2, **_SDE}),
+    "dpmpp_2s": ("DPMSolverSinglestepScheduler", {"solver_order": 2, **_PP}),
+    "dpmpp_3s": ("DPMSolverSinglestepScheduler", {"solver_order": 3, **_PP}),
+    "unipc": ("UniPCMultistepScheduler", {}), "euler": ("EulerDiscreteScheduler", {}),
     "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}), "lms": ("LMSDiscreteScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),
 }  # fmt: skip
+# What one class writes and another reads as its own.
+_READ_AS = {
+    ("DPM", "solver_type"): dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint"),
+    ("DPM", "algorithm_type"): {"deis": "dpmsolver++"},
+    ("Uni", "solver_type"): dict.fromkeys(("midpoint", "heun", "logrho"), "bh2"),
+}
 
 
 def check_options(config, where):
@@ -72,20 +87,27 @@ def check_options(config, where):
     full = defaults | {option: value for option, value in given.items() if option in defaults}  # as that library does
     if full.get("trained_betas") is not None:
         full["num_train_timesteps"] = len(full["trained_betas"])
-    for option in _FIXED:
-        if option in full and full[option] != defaults[option] and not _same_infinity(full[option], defaults[option]):
+    for option in ("sigma_min", "sigma_max"):  # read there by every class that chooses levels, its own option or not
+        full.setdefault(option, given.get(option))
+    for (kind, option), table in _READ_AS.items():
+        if name.startswith(kind):
+            full[option] = table.get(full[option], full[option])
+    for option in (*_FIXED, *(["use_dynamic_shifting"] if name.startswith("Uni") else [])):
+        if option in full and full[option] != defaults[option]:
             raise ValueError(f"{where}: {option} is {full[option]!r}; only {defaults[option]!r} is supported here")
+    chosen = [option for option in _CHOOSE_LEVELS if full.get(option)]
+    if len(chosen) > 1:
+        raise ValueError(f"{where}: {' and '.join(chosen)} cannot be combined; set one of them")
     return name, full
 
 
 def options_for(name, full, predicts, where):
     """(sampler, options) of ours for a class of theirs."""
-    spacing, offset = full["timestep_spacing"], full["steps_offset"]
+    spacing, offset = full.get("timestep_spacing", "linspace"), full.get("steps_offset", 0)
     if spacing not in ("leading", "linspace", "trailing"):
         raise ValueError(f"{where}: timestep_spacing is {spacing!r}, expected leading, linspace or trailing")
     steps = {"spacing": spacing} | ({"offset": offset} if spacing == "leading" else {})
-    levels = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential"}
-    chosen = next((ours for theirs, ours in levels.items() if full.get(theirs)), None)
+    chosen = next((ours for theirs, ours in RULES.items() if full.get(theirs)), None)
 
     def choice(option, table):
         if full[option] not in table:
@@ -95,7 +117,7 @@ def options_for(name, full, predicts, where):
     if name == "DDPMScheduler":
         small = dict.fromkeys(("fixed_small", "fixed_small_log"), "fixed_small")
         kinds = small | {"fixed_large": "fixed_large", "learned_range": "learned"}
-        return "ddpm", steps | {"variance": choice("variance_type", kinds)}
+        return "ddpm", steps | {"variance": choice("variance_type", kinds), "noisy_end": True}
     if name == "DDIMScheduler":
         return "ddim", steps | {"final": "zero" if full["set_alpha_to_one"] else "sigma_min"}
     if name == "PNDMScheduler":
@@ -103,8 +125,7 @@ def options_for(name, full, predicts, where):
         final = "zero" if full["set_alpha_to_one"] else "sigma_min"
         return "plms", steps | {"warm_up": warm_up, "mix": "v" if predicts == "v" else "eps", "final": final}
     if name in SIGMA_SPACE:
-        if full.get("rescale_betas_zero_snr"):
-            raise ValueError(f"{where}: rescale_betas_zero_snr with {name} is not supported: its first noise is infinite")
+        choice("interpolation_type", {"linear": 0, "log_linear": 0}) if "interpolation_type" in full else None
         sampler = {"Euler": "euler", "EulerAncestral": "euler_ancestral", "LMS": "lms", "Heun": "heun"}
         options = {"spacing": chosen} if chosen else steps | {"whole": False}
         if full.get("final_sigmas_type"):
@@ -113,20 +134,24 @@ def options_for(name, full, predicts, where):
     options = {"spacing": chosen} if chosen else steps | ({"skip_last": True} if spacing != "trailing" else {})
     options |= {"final": choice("final_sigmas_type", {"zero": "zero", "sigma_min": "sigma_min"}),
                 "lower_order_final": full["lower_order_final"]}  # fmt: skip
+    order = choice("solver_order", {1: 1, 2: 2, 3: 3})
     if name == "UniPCMultistepScheduler":
-        if full["disable_corrector"]:
-            raise ValueError(f"{where}: disable_corrector is {full['disable_corrector']!r}; only [] is supported here")
-        return "unipc", options | {"order": choice("solver_order", {1: 1, 2: 2, 3: 3}), "solver": full["solver_type"],
-                                   "interpolates": "x0" if full["predict_x0"] else "eps"}  # fmt: skip
-    if full["variance_type"] is not None:
-        raise ValueError(f"{where}: variance_type is {full['variance_type']!r}; with {name} only None is supported here")
+        return "unipc", options | {"order": order, "solver": choice("solver_type", {"bh1": "bh1", "bh2": "bh2"}),
+                                   "interpolates": "x0" if full["predict_x0"] else "eps",
+                                   "uncorrected": tuple(full["disable_corrector"])}  # fmt: skip
     options["solver"] = choice("solver_type", {"midpoint": "midpoint", "heun": "heun"})
+    algorithm = full["algorithm_type"]
+    if algorithm == "dpmsolver" and full["final_sigmas_type"] == "zero":
+        raise ValueError(f"{where}: final_sigmas_type is 'zero'; with algorithm_type 'dpmsolver' only 'sigma_min' is supported")
     if name == "DPMSolverSinglestepScheduler":
         sampler = choice("algorithm_type", {"dpmsolver++": "dpmpp_2s", "dpmsolver": "dpm_solver"})
-        return sampler, options | {"order": choice("solver_order", {1: 1, 2: 2, 3: 3})}
-    choice("solver_order", {2: 2})
-    return choice("algorithm_type", {"dpmsolver++": "dpmpp_2m", "sde-dpmsolver++": "dpmpp_2m_sde"}), options
-
-
-def _same_infinity(a, b):
-    return str(a) in ("-inf", "-Infinity", "-infinity") and b == -math.inf
+        return ("dpmpp_3s" if (sampler, order) == ("dpmpp_2s", 3) else sampler), options | {"order": order}
+    kinds = {"dpmsolver++": "dpmpp_2m", "sde-dpmsolver++": "dpmpp_2m_sde", "dpmsolver": "dpmpp_2m"}
+    sampler = choice("algorithm_type", kinds)
+    options |= {"order": order, "euler_at_final": bool(full["euler_at_final"])}
+    if sampler == "dpmpp_2m_sde":
+        if order == 3:
+            raise ValueError(f"{where}: solver_order is 3; with algorithm_type {algorithm!r} only 1 and 2 are supported")
+        return sampler, options
+    options |= {"interpolates": "eps" if algorithm == "dpmsolver" else "x0"} | ({"bend": "halved"} if order == 3 else {})
+    return ("dpmpp_3m" if order == 3 and algorithm != "dpmsolver" else "dpmpp_2m"), options

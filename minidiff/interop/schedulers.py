@@ -5,31 +5,35 @@ they come apart again: `Sampling` holds a Schedule, "eps", "v" or "x0", and the 
 chosen so that a run from the same noise gives the same picture.
 """
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from ..backend import xp_of
 from ..diffusion import Denoiser, Schedule, clip_x0, dynamic_threshold
-from ..diffusion.sigmas import schedule_sigmas, sigma_of_t
 from ..diffusion.spacing import spaced_steps
 from ..json_file import about
-from .scheduler_options import SAMPLER_OF, SHARED, SIGMA_SPACE, check_options, options_for
+from .levels import WHOLE_STEPS, levels_of
+from .scheduler_options import LEARNED, SAMPLER_OF, SHARED, check_options, options_for
 
 PREDICTS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+STEPPING = ("spacing", "offset", "skip_last", "whole", "rho", "sigmas", "final", "stride")  # of our own API
 
 
 @dataclass
 class Sampling:
-    """How to sample a net: `denoiser(model)` and `run(...)` do it.
+    """How to sample a net: `at(steps)`, then `denoiser(model)`, `first(noise)` and `last(x)`.
 
     schedule, predicts   what the net was trained on
     sampler, options     one of `samplers.SAMPLERS` and what it is called with
     config               the configuration that this came from, for another sampler's sake
-    starts_below         the first noise is a little less than unit (see `first`)
     threshold            (quantile, largest) of dynamic thresholding, or None
     clip                 bound of the predicted x0, or None
-    round_t              "round" or "floor": the net is told whole times only
     learned_variance     the net puts out twice the channels
+    told                 the time that the net is told, by whole t of the schedule; None: t itself
+    unit                 standard deviation of the first noise
+    end                  what the last sample is multiplied by
     """
 
     schedule: Any
@@ -39,42 +43,72 @@ class Sampling:
     config: dict = field(default_factory=dict)
     threshold: tuple | None = None
     clip: float | None = None
-    round_t: str | None = None
     learned_variance: bool = False
-    starts_below: bool = False
+    told: Any = None
+    unit: float = 1.0
+    end: float = 1.0
+
+    def at(self, steps, options=()):
+        """The same for one run of so many steps, on the very noise levels that diffusers visits.
+
+        options   what the run is called with besides; where it chooses its own steps, this Sampling is returned as it is
+        """
+        chooses = np.ndim(steps) or any(dict(options).get(option) is not None for option in STEPPING)
+        if not self.config.get("_class_name") or not self.options or chooses:
+            return self
+        name, full = check_options(self.config, "scheduler_config.json")
+        if name in WHOLE_STEPS:
+            self._check_first(name, full, steps)
+            if self.sampler == "ddpm":
+                return self
+            return replace(self, options=self.options | {"stride": self.schedule.T // steps})
+        levels = levels_of(name, full, self.schedule, steps, name)
+        schedule, positions = levels.schedule()
+        kept = {option: value for option, value in self.options.items() if option not in STEPPING}
+        kept |= {"steps": positions, "final": "sigma_min" if levels.last else "zero"}
+        return replace(self, schedule=schedule, options=kept, told=levels.times(), unit=levels.unit, end=levels.end)
+
+    def _check_first(self, name, full, steps):
+        first = spaced_steps(self.schedule.T, steps, full["timestep_spacing"], self.options.get("offset", 0))[0]
+        if self.schedule.alpha(int(first)) == 0 and self.predicts == "eps":
+            raise ValueError(
+                f"rescale_betas_zero_snr is True; with prediction_type 'epsilon' {name} must not visit the last step, which is "
+                "pure noise: use timestep_spacing 'leading', or a model that predicts v_prediction or sample"
+            )
 
     def denoiser(self, model):
         """model: a Layer or a function (x, t, cond) -> array.   -> a denoiser for our samplers"""
-        if self.round_t:
-            model = _Rounded(model, {"round": round, "floor": lambda t: math.floor(t + 1e-4)}[self.round_t])
-        schedule = LinearInSigma(self.schedule) if self.options.get("whole") is False else self.schedule
-        denoiser = Denoiser(model, schedule, self.predicts, self.learned_variance)
+        if self.told is not None:
+            model = _Told(model, self.told)
+        denoiser = Denoiser(model, self.schedule, self.predicts, self.learned_variance)
         if self.threshold:
             return dynamic_threshold(denoiser, *self.threshold)
         return denoiser if self.clip is None else clip_x0(denoiser, self.clip)
 
-    def first(self, noise, steps):
+    def first(self, noise, steps=None):
         """Where a run of so many steps starts, from standard normal noise.   -> x, the noise's shape"""
-        if not self.starts_below:
-            return noise
-        # that library multiplies by the first sigma itself, without the 1 that comes with unit data; kept for its pictures
-        spacing = self.options["spacing"]
-        if spacing in ("karras", "exponential"):
-            sigma = schedule_sigmas(self.schedule)[-1]
-        else:
-            t = spaced_steps(self.schedule, steps, spacing, self.options.get("offset", 0), whole=False)[0]
-            sigma = sigma_of_t(self.schedule, float(t), "linear")
-        return noise * float(sigma / math.sqrt(1 + sigma * sigma))
+        unit = self.unit if steps is None or self.told is not None else self.at(steps).unit
+        return noise if unit == 1 else noise * unit
+
+    def last(self, x):
+        """The image that a run hands over, from its last sample."""
+        return x if self.end == 1 else x * self.end
 
     def change(self, sampler):
-        """The same net under another of our samplers, with the settings that diffusers' own class would take over."""
-        if sampler == self.sampler:
+        """The same net under another of our samplers, with the settings that diffusers' own class would take over.
+
+        That is what `from_config` does there: options that the configuration states and the class knows are kept, all
+        others take the class's defaults. What the sampler's name says (order, algorithm) comes first.
+        """
+        name, forced = SAMPLER_OF.get(sampler, (None, {}))
+        full = check_options(self.config, "scheduler_config.json")[1] if self.config else {}
+        if sampler == self.sampler and all(full.get(option, value) == value for option, value in forced.items()):
             return self
-        name = SAMPLER_OF.get(sampler)
         if name is None:  # a sampler that library does not have: our own settings
-            return Sampling(self.schedule, self.predicts, sampler, {}, self.config, self.threshold, self.clip)
-        kept = {k: v for k, v in self.config.items() if k in SHARED}
-        return sampling_from_config({**kept, "_class_name": name[0], **name[1]})
+            return replace(self, sampler=sampler, options={})
+        kept = {option: full.get(option, value) for option, value in self.config.items() if option in SHARED}
+        found = sampling_from_config({**kept, "_class_name": name, **forced})
+        return replace(found, learned_variance=found.learned_variance or self.learned_variance)
 
 
 def sampling_from_config(config, where="scheduler_config.json"):
@@ -86,14 +120,12 @@ def sampling_from_config(config, where="scheduler_config.json"):
         raise ValueError(f"{where}: prediction_type is {full['prediction_type']!r}, expected one of {', '.join(PREDICTS)}")
     predicts = PREDICTS[full["prediction_type"]]
     sampler, options = options_for(name, full, predicts, where)
+    thresholds = full.get("thresholding") and full.get("predict_x0", True)
     return Sampling(
         schedule, predicts, sampler, options, dict(config),
-        (full["dynamic_thresholding_ratio"], full["sample_max_value"]) if full.get("thresholding") else None,
+        (full["dynamic_thresholding_ratio"], full["sample_max_value"]) if thresholds else None,
         full["clip_sample_range"] if full.get("clip_sample") and not full.get("thresholding") else None,
-        "round" if full.get("use_karras_sigmas") and name.startswith(("DPM", "UniPC")) else
-        "floor" if full.get("use_exponential_sigmas") and name.startswith(("DPM", "UniPC")) else None,
-        full.get("variance_type") == "learned_range",
-        name in SIGMA_SPACE and full["timestep_spacing"] != "leading",
+        full.get("variance_type") in LEARNED,
     )  # fmt: skip
 
 
@@ -130,27 +162,25 @@ def scheduler_config(schedule, predicts="eps", clip=1.0, name="DDIMScheduler"):
     return config | ({"set_alpha_to_one": True, "steps_offset": 0} if name == "DDIMScheduler" else {})
 
 
-class LinearInSigma:
-    """A schedule that lies on straight lines in sigma / alpha between whole steps, as in their sigma-space schedulers."""
+class _Told:
+    """A net that is told times from a table.   times (T,)   t: whole or real-valued, a number or an array"""
 
-    def __init__(self, schedule):
-        self.schedule, self.T, self.t_of_log_snr = schedule, schedule.T, schedule.t_of_log_snr
-
-    def alpha(self, t):
-        return 1.0 / math.sqrt(1.0 + sigma_of_t(self.schedule, t, "linear") ** 2)
-
-    def sigma(self, t):
-        return math.sqrt(1.0 - self.alpha(t) ** 2)
-
-
-class _Rounded:
-    """A net that is told whole times."""
-
-    def __init__(self, model, whole):
-        self.model, self.whole = model, whole
+    def __init__(self, model, times):
+        self.model, self.times, self._tables = model, times, {}
 
     def predict(self, x, t, cond=None):
-        return getattr(self.model, "predict", self.model)(x, int(self.whole(t)), cond)
+        return getattr(self.model, "predict", self.model)(x, self.time(t), cond)
+
+    def time(self, t):
+        """The time that stands for t; between whole ones on a straight line."""
+        if np.ndim(t) == 0:
+            whole = float(t).is_integer()
+            return self.times[int(t)].item() if whole else float(np.interp(t, np.arange(len(self.times)), self.times))
+        xp = xp_of(t)
+        if xp not in self._tables:  # uploaded once
+            self._tables[xp] = xp.asarray(self.times), xp.arange(len(self.times), dtype=np.float64)
+        times, positions = self._tables[xp]
+        return times[t] if t.dtype.kind in "iu" else xp.interp(t, positions, times.astype(np.float64))
 
     def null_cond(self, cond):
         return self.model.null_cond(cond) if hasattr(self.model, "null_cond") else None

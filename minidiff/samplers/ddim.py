@@ -7,10 +7,12 @@ from .stepping import READY, Path, Step, check_range, transition
 
 
 @sampler(order=1, calls=1, paper="DDIM, Song et al. 2020 (arXiv:2010.02502), eq. 12")
-def ddim(denoiser, x, steps=50, eta=0.0, rng=None, **stepping):
+def ddim(denoiser, x, steps=50, eta=0.0, rng=None, stride=None, **stepping):
     """Denoising diffusion implicit models.   x (B, ...) -> yields Step.   Equations 12 and 16.
 
     eta        0 adds no noise; 1 adds as much as DDPM on these steps does (fixed_small)
+    stride     None: a step ends where the next one begins. A whole number: it ends so many steps lower, wherever the next
+               one begins; on uneven times that is wrong, and it is what diffusers does
     stepping   see `stepping.Path`
     """
     check_range("eta", eta, 0, 1)
@@ -18,6 +20,8 @@ def ddim(denoiser, x, steps=50, eta=0.0, rng=None, **stepping):
     yield READY
     x = path.x
     for i, now, after in path:
+        if stride is not None:
+            after = path.below(now, stride)
         x0, eps = path.denoise(x, now)
         noise = eta * noise_level(now, after)
         x = after.alpha * x0 + math.sqrt(after.sigma**2 - noise**2) * eps

@@ -11,12 +11,13 @@ PAPER = "DDPM, Ho et al. 2020 (arXiv:2006.11239), alg. 2"
 
 
 @sampler(order=None, calls=1, deterministic=False, steps=None, paper=PAPER)
-def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, **stepping):
+def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, noisy_end=False, **stepping):
     """Denoising diffusion probabilistic models: the whole chain.   x (B, ...) -> yields Step.   Algorithm 2.
 
     steps      None for all T; fewer re-derive the betas, as `ddpm_respaced`
     variance   "fixed_small" (right for data that is a point), "fixed_large" (right for data that is N(0, 1)), or
                "learned": between the two, where the network says (Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 15)
+    noisy_end  add a step's noise to the finished image too unless it ends at t = 0, as diffusers does
     stepping   see `stepping.Path`
     """
     check_variance(variance, denoiser)
@@ -24,7 +25,8 @@ def ddpm(denoiser, x, steps=None, variance="fixed_small", rng=None, **stepping):
     yield READY
     x = path.x
     for i, now, after in path:
-        x, x0 = ancestral_step(path, x, now, after, variance, last=i == len(path) - 1)
+        last = i == len(path) - 1 and not (noisy_end and now.t > 0)
+        x, x0 = ancestral_step(path, x, now, after, variance, last)
         yield Step(i, now.t, x, x0)
 
 
@@ -68,7 +70,7 @@ def ancestral_step(path, x, now, after, variance, last):
     else:
         x0, _ = path.denoise(x, now)
     ratio, beta = transition(now, after)
-    beta_small = beta * after.sigma**2 / now.sigma**2
+    beta_small = max(beta * after.sigma**2 / now.sigma**2, 1e-20)  # its logarithm is needed
     x = (after.alpha * beta / now.sigma**2) * x0 + (ratio * after.sigma**2 / now.sigma**2) * x
     if last:
         return x, x0  # no noise into the finished picture

@@ -1,53 +1,123 @@
 """DPM-Solver++, multistep: what the network said a step ago stands in for a further evaluation. And its SDE forms."""
 
 import math
+from typing import NamedTuple
 
 from .dpm_solver import GRID, PAPER_PP, SOLVERS, taylor
 from .registry import sampler
 from .stepping import CLEAN, READY, Path, Step, check_choice, check_range, check_signal
 
+BENDS = ("exact", "halved")
 
-@sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 2")
-def dpmpp_2m(denoiser, x, steps=50, solver="midpoint", lower_order_final=True, rng=None, **stepping):
+
+@sampler(
+    order=2,
+    calls=1,
+    paper=f"{PAPER_PP}, alg. 2",
+    dpmpp_3m=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order, multistep"),
+)
+def dpmpp_2m(
+    denoiser,
+    x,
+    steps=50,
+    order=2,
+    solver="midpoint",
+    interpolates="x0",
+    lower_order_final=True,
+    euler_at_final=False,
+    bend="exact",
+    rng=None,
+    **stepping,
+):
     """DPM-Solver++ 2M: this step's prediction of the clean picture and the last's.   x (B, ...) -> yields Step.
 
-    solver             "midpoint" or "heun": two ways to weigh the slope, of one order
-    lower_order_final  take the last step by itself if there are fewer than 15; one that ends without noise always is
+    order              how many predictions enter a step: 1 (which is DDIM), 2 or 3 (`dpmpp_3m`)
+    solver             "midpoint" or "heun": two ways to weigh the slope of order 2
+    interpolates       which prediction: "x0", or "eps" (DPM-Solver, arXiv:2206.00927, multistep)
+    lower_order_final  come down to order 1 over the last steps if there are fewer than 15; a last step that ends without
+                       noise always has order 1
+    euler_at_final     take the last step with order 1, however many steps there are
+    bend               weight of the second derivative with order 3: "exact", or "halved" as in the authors' code and in
+                       diffusers, which makes the method second order
     stepping           see `stepping.Path`
     """
+    check_choice("order", order, (1, 2, 3))
     check_choice("solver", solver, SOLVERS)
-    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses="x0", **stepping)
+    check_choice("interpolates", interpolates, ("x0", "eps"))
+    check_choice("bend", bend, BENDS)
+    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses=interpolates, **stepping)
+    if interpolates == "eps":
+        check_signal(path)
     yield READY
-    yield from _multistep(path, 0.0, solver, lower_order_final)
+    lower = _Lower(lower_order_final, euler_at_final)
+    yield from _multistep(path, interpolates, order, solver, lower, bend)
 
 
 @sampler(order=None, calls=1, deterministic=False, paper=f"{PAPER_PP}, SDE-DPM-Solver++(2M)")
-def dpmpp_2m_sde(denoiser, x, steps=50, eta=1.0, solver="midpoint", lower_order_final=True, rng=None, **stepping):
+def dpmpp_2m_sde(
+    denoiser,
+    x,
+    steps=50,
+    eta=1.0,
+    order=2,
+    solver="midpoint",
+    lower_order_final=True,
+    euler_at_final=False,
+    rng=None,
+    **stepping,
+):
     """SDE-DPM-Solver++(2M): as `dpmpp_2m`, on the SDE.   x (B, ...) -> yields Step.
 
     eta        0 is the ODE again, 1 the reverse SDE
+    order      1 or 2
     """
     check_range("eta", eta, 0, 1)
+    check_choice("order", order, (1, 2))
     check_choice("solver", solver, SOLVERS)
     path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses="x0", **stepping)
     yield READY
-    yield from _multistep(path, eta, solver, lower_order_final)
+    yield from _multistep(path, "x0", order, solver, _Lower(lower_order_final, euler_at_final), eta=eta)
 
 
-def _multistep(path, eta, solver, lower_order_final):
-    x, before, x0_before = path.x, None, None
+class _Lower(NamedTuple):
+    """When a run comes down to a lower order."""
+
+    final: bool
+    euler: bool
+
+    def order(self, most, left, steps, ends_clean):
+        """The order of a step with `left` steps to go, itself included, of a run of so many."""
+        short = self.final and steps < 15
+        if left == 1 and (self.euler or short or ends_clean):
+            return 1
+        return min(most, 2) if left == 2 and short else most
+
+
+def _multistep(path, form, order, solver, lower, bend="exact", eta=0.0):
+    x, past = path.x, []  # past: (point, prediction), newest first
     for i, now, after in path:
-        x0, _ = path.denoise(x, now)
-        last = i == len(path) - 1 and (after.sigma == 0 or (lower_order_final and len(path) < 15))
-        if before is None or last:
-            slope = None
-        else:
-            slope = (x0 - x0_before) * ((after.lam - now.lam) / (now.lam - before.lam))
-        x = taylor("x0", x, now, after, x0, slope, half=solver == "midpoint", eta=eta)
+        x0, eps = path.denoise(x, now)
+        past = [(now, x0 if form == "x0" else eps), *past[: order - 1]]
+        use = lower.order(len(past), len(path) - i, len(path), after.sigma == 0)
+        slopes = _slopes(past[:use], after, bend)
+        x = taylor(form, x, now, after, past[0][1], *slopes, half=solver == "midpoint" and len(slopes) == 1, eta=eta)
         if eta > 0 and after.sigma > 0:
             x = x + noise_level(now, after, eta) * path.noise()
-        before, x0_before = now, x0
         yield Step(i, now.t, x, x0)
+
+
+def _slopes(past, after, bend):
+    """First and second derivative at the newest point, by the step's length in lambda: Newton's divided differences.
+
+    past   up to three (point, prediction), newest first   ->   () or (D',) or (D', D'')
+    """
+    h = after.lam - past[0][0].lam
+    gaps = [new[0].lam - old[0].lam for new, old in zip(past[:-1], past[1:], strict=True)]
+    first = [(new[1] - old[1]) * (h / gap) for new, old, gap in zip(past[:-1], past[1:], gaps, strict=True)]
+    if len(first) < 2:
+        return first
+    change = first[0] - first[1]
+    return first[0] + gaps[0] / sum(gaps) * change, {"exact": 2.0, "halved": 1.0}[bend] * h / sum(gaps) * change
 
 
 @sampler(order=None, calls=2, deterministic=False, paper=f"{PAPER_PP}, SDE, singlestep; k-diffusion, sample_dpmpp_sde")

@@ -2,7 +2,7 @@
 
 from ..diffusion.denoiser import from_x0_eps, to_x0_eps
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice, check_signal
+from .stepping import READY, Path, Step, check_choice, check_signal
 
 ADAMS_BASHFORTH = {  # weights of this prediction, the one before it, ...
     1: (1.0,),
@@ -13,7 +13,7 @@ ADAMS_BASHFORTH = {  # weights of this prediction, the one before it, ...
 
 
 @sampler(order=2, calls=1, paper="PNDM, Liu et al. 2022 (arXiv:2202.09778), alg. 2")
-def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, **stepping):
+def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, stride=None, **stepping):
     """Pseudo linear multistep, after a warm-up.   x (B, ...) -> yields Step.   Algorithm 2, equations 9, 12 and 13.
 
     The weights are those of evenly spaced steps and a plain ODE, hence "pseudo", and second order (the paper, theorem).
@@ -21,6 +21,8 @@ def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, **st
     warm_up    "runge-kutta": three pseudo Runge-Kutta steps of four evaluations (PNDM); "none": one step is taken twice,
                then as many past predictions as there are (the "PLMS" of Stable Diffusion; skip_prk_steps in diffusers)
     mix        what is averaged: "eps" (the paper), or "v" as diffusers does for networks that predict v
+    stride     None: a step ends where the next one begins. A whole number: it ends so many steps lower, wherever the next
+               one begins; on uneven times that is wrong, and it is what diffusers does
     stepping   see `stepping.Path`; `clip` also changes the noise that goes with the clipped picture
     """
     check_choice("warm_up", warm_up, ("runge-kutta", "none"))
@@ -38,18 +40,23 @@ def plms(denoiser, x, steps=50, warm_up="runge-kutta", mix="eps", rng=None, **st
     for i, now, after in path:
         x0, output = ask(x, now)
         past = [output, *past[:3]]
-        if warm_up == "runge-kutta" and len(past) < 4 and after != CLEAN:
-            middle = path.at(_halfway(now.t, after.t))
-            output2 = ask(_ddim(x, output, now, middle, mix), middle)[1]
-            output3 = ask(_ddim(x, output2, now, middle, mix), middle)[1]
+        begin, end = now, after if stride is None else path.below(now, stride)
+        last = i == len(path) - 1
+        if warm_up == "runge-kutta" and len(past) < 4 and not last:
+            end = after
+            half = _half(now.t - after.t if stride is None else stride)
+            middle, told = path.at(now.t - half), path.at(now.t - half if stride is None else after.t + half)
+            output2 = ask(_ddim(x, output, now, middle, mix), told)[1]
+            output3 = ask(_ddim(x, output2, now, told, mix), told)[1]
             output4 = ask(_ddim(x, output3, now, after, mix), after)[1]
             mixed = (output + 2 * output2 + 2 * output3 + output4) / 6
-        elif warm_up == "none" and len(past) == 1 and after != CLEAN:
-            output2 = ask(_ddim(x, output, now, after, mix), after)[1]
+        elif warm_up == "none" and len(past) == 1 and not last:
+            output2 = ask(_ddim(x, output, now, end, mix), after)[1]
             mixed = (output + output2) / 2
+            begin, end = now if stride is None else path.at(after.t + stride), after
         else:
             mixed = sum(w * p for w, p in zip(ADAMS_BASHFORTH[len(past)], past, strict=True))
-        x = _ddim(x, mixed, now, after, mix)
+        x = _ddim(x, mixed, begin, end, mix)
         yield Step(i, now.t, x, x0)
 
 
@@ -59,6 +66,5 @@ def _ddim(x, output, now, after, mix):
     return after.alpha * x0 + after.sigma * eps
 
 
-def _halfway(t, t_after):
-    gap = t - t_after
-    return t - (gap // 2 if isinstance(gap, int) else gap / 2)
+def _half(gap):
+    return gap // 2 if isinstance(gap, int) else gap / 2

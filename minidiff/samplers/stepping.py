@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..diffusion.names import did_you_mean
-from ..diffusion.sigmas import exponential_sigmas, karras_sigmas
+from ..diffusion.sigmas import LEVEL_RULES
 from ..diffusion.spacing import SPACINGS, check_steps, spaced_steps
 from ..diffusion.thresholding import held
 from ..rng import as_rng
@@ -65,8 +65,8 @@ class Path:
     denoiser    denoiser(x, t, cond) -> (x0, eps), with a `schedule`
     x           where to start (B, ...), float: noise of the schedule's own scale, or what `start` and `from_clean` say
     steps       how many steps, or the times themselves, descending
-    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential": see diffusion.spacing; a process
-                in continuous time knows "linspace", "karras" and "exponential". None: "leading", or there "linspace"
+    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential", "lu", "beta": see diffusion.spacing;
+                a process in continuous time knows "linspace" and the last four. None: "leading", or there "linspace"
     offset, skip_last, whole   details of the spacing, as there; None: 0, False, True
     sigmas      own noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
     final       what follows the last time: "zero" (clean, the default), or "sigma_min" (the schedule's lowest noise)
@@ -184,6 +184,10 @@ class Path:
         t = int(t) if float(t).is_integer() else float(t)
         return Point(t, float(self.schedule.alpha(t)), float(self.schedule.sigma(t)))
 
+    def below(self, point, stride):
+        """The point so many steps below this one; below 0 the point where the run ends."""
+        return self.at(point.t - stride) if point.t >= stride else self.points[-1]
+
     def at_lam(self, lam):
         """The point with this log(alpha / sigma), on the schedule's own curve."""
         return self.at(self.schedule.t_of_log_snr(2.0 * lam))
@@ -200,14 +204,14 @@ class Path:
 
     def _spaced(self, steps, given, spacing=None, offset=0, skip_last=False, whole=True, rho=7.0, final=None):
         spacing = spacing or ("leading" if self.T else "linspace")
-        check_choice("spacing", spacing, SPACINGS if self.T else ("linspace", "karras", "exponential"))
+        check_choice("spacing", spacing, SPACINGS if self.T else ("linspace", *LEVEL_RULES))
         check_fit(given, spacing, self.T)
         check_steps(steps, self.T or math.inf)
-        if spacing in ("karras", "exponential"):
+        if spacing in LEVEL_RULES:
             low, high = self.at(self.t_min).s, self.s_max
             if high == math.inf:
                 raise ValueError(pure_noise(f"spacing {spacing!r}"))
-            levels = karras_sigmas(low, high, steps, rho) if spacing == "karras" else exponential_sigmas(low, high, steps)
+            levels = LEVEL_RULES[spacing](low, high, steps, **({"rho": rho} if spacing == "karras" else {}))
             return self.schedule.t_of_log_snr(-2.0 * np.log(levels)).clip(self.t_min, self.t_max)
         if self.T:
             skip_last = skip_last and steps != self.T  # all the steps there are leave none to end on

@@ -20,6 +20,7 @@ def unipc(
     solver="bh2",
     interpolates="x0",
     corrector=True,
+    uncorrected=(),
     lower_order_final=True,
     rng=None,
     **stepping,
@@ -30,6 +31,7 @@ def unipc(
     solver             "bh1" or "bh2": B(h) = h or e^h - 1
     interpolates       which prediction: "x0", or "eps"
     corrector          False leaves UniP alone
+    uncorrected        steps, counted from 0, whose result is not corrected: with guidance, the first ones may gain
     lower_order_final  come down to order 1 over the last steps
     stepping           see `stepping.Path`
     """
@@ -43,14 +45,14 @@ def unipc(
     for i, now, after in path:
         x0, eps = path.denoise(x, now)
         output = x0 if interpolates == "x0" else eps
-        if corrector and past and (past[0][0].alpha > 0 or correctable):
+        if corrector and past and i - 1 not in uncorrected and (past[0][0].alpha > 0 or correctable):
             x = _advance(x_before, past[:used], now, solver, interpolates, arrived=output)
         past = [(now, output), *past[: order - 1]]
         used = len(past)
         if lower_order_final:
             used = min(used, len(path) - i)
-        if after.sigma == 0:
-            used = 1  # lambda is infinite there
+        if after.sigma == 0 or after == now:
+            used = 1  # lambda is infinite there, or does not move
         x_before = x
         if now.alpha == 0:
             x = after.alpha * x0 + after.sigma * eps  # DDIM's step, the limit of the first order

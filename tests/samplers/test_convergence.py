@@ -30,12 +30,14 @@ def test_orders_are_those_of_the_papers():
     orders = {name: samplers.find(name).order for name in DETERMINISTIC}
     assert orders == {
         "ddim": 1, "euler": 1, "dpm_solver_1": 1, "dpm_solver_2": 2, "dpm_solver": 3, "dpmpp_2s": 2, "dpmpp_3s": 3,
-        "dpmpp_2m": 2, "heun": 2, "plms": 2, "unipc": 3, "lms": 4, "rk4": 4, "probability_flow": 5,
+        "dpmpp_2m": 2, "dpmpp_3m": 3, "heun": 2, "plms": 2, "unipc": 3, "lms": 4, "rk4": 4, "probability_flow": 5,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name, order, options", [
     ("dpm_solver", 3, {"solver": "heun"}), ("dpm_solver_2", 2, {"solver": "heun"}), ("dpmpp_2m", 2, {"solver": "heun"}),
+    ("dpmpp_2m", 1, {"order": 1}), ("dpmpp_2m", 2, {"interpolates": "eps"}), ("dpmpp_3m", 3, {"interpolates": "eps"}),
+    ("dpmpp_3m", 2, {"bend": "halved"}), ("dpmpp_3m", 3, {"euler_at_final": True}),
     ("dpmpp_2s", 2, {"solver": "heun"}), ("unipc", 2, {"corrector": False}), ("unipc", 2, {"order": 1}),
     ("unipc", 3, {"solver": "bh1"}), ("unipc", 3, {"interpolates": "eps"}),
     ("unipc", 4, {"order": 3, "lower_order_final": False}),

@@ -7,6 +7,7 @@ from sides import case
 from minidiff import samplers
 from minidiff.backend import to_numpy
 from minidiff.diffusion import VP, Denoiser, Schedule, cfg
+from minidiff.interop import sampling_from_config
 from minidiff.samplers import SAMPLERS, sample
 
 FEW = {"ddpm": 10, "probability_flow": 200, "ddpm_subset": 10}
@@ -40,6 +41,36 @@ def ways_of_stepping(side):
         more = {} if "sigmas" in options else {"steps": 5}
         x = side.normal(2, 4, 4, 1, seed=8)
         found.append(sample("ddim", denoiser, x.shape, x=x, rng=side.rng(1), **more, **options))
+    return found
+
+
+VARIANTS = [
+    ("dpmpp_2m", {"order": 1}), ("dpmpp_3m", {"bend": "halved"}), ("dpmpp_2m", {"interpolates": "eps", "euler_at_final": True}),
+    ("dpmpp_2m_sde", {"order": 1}), ("unipc", {"uncorrected": (0, 2)}), ("ddim", {"stride": 3, "spacing": "linspace"}),
+    ("plms", {"stride": 3, "spacing": "linspace"}), ("plms", {"stride": 3, "spacing": "linspace", "warm_up": "none"}),
+    ("ddpm", {"noisy_end": True, "spacing": "trailing"}), ("dpmpp_2m", {"spacing": "beta"}), ("euler", {"spacing": "lu"}),
+]  # fmt: skip
+
+
+@case("Path", tolerance=1e-6)
+def variants(side):
+    return [
+        sample(name, _denoiser(side), (2, 4, 4, 1), steps=5, rng=4, device=side.device, dtype=np.float64, **options)
+        for name, options in VARIANTS
+    ]
+
+
+@case("Path", tolerance=1e-6)
+def levels_of_a_folder(side):
+    """The noise levels of one library's scheduler, and the times that it rounds or cuts."""
+    found = []
+    for name, level in (("EulerDiscreteScheduler", "karras"), ("UniPCMultistepScheduler", "exponential")):
+        config = {"_class_name": name, "num_train_timesteps": 20, f"use_{level}_sigmas": True}
+        sampling = sampling_from_config(config | {"prediction_type": "v_prediction"}).at(5)
+        net = unet(side, block_out_channels=(4,), num_class_embeds=None, null_class=None)
+        x = sampling.first(side.normal(2, 4, 4, 1, seed=8))
+        *_, step = SAMPLERS[sampling.sampler].function(sampling.denoiser(net), x, **sampling.options)
+        found.append(sampling.last(step.x))
     return found
 
 

@@ -1,5 +1,7 @@
 """What the stand-in is for, end to end: training, pictures and pretrained pipelines decide everything by the array."""
 
+import json
+
 import numpy as np
 import pytest
 from cases_diffusion import SMALL, unet
@@ -88,6 +90,20 @@ def test_a_run_waits_once_for_a_look_at_its_sample(xp, name):
         list(SAMPLERS[name].function(denoiser, x, steps=4, rng=Rng(1, xp=xp), graph=None))
     with pytest.raises(NotFinite, match=f"{name} stopped at step 3, t = [05]: 32 of 32 values"):
         sample(name, denoiser, x.shape, x=x * np.nan, steps=4, rng=Rng(1, xp=xp))
+
+
+@pytest.mark.parametrize("level", ("karras", "exponential"))
+def test_a_folders_levels_in_a_recorded_run(xp, tmp_path, level):
+    """Float32 and enough steps for one recording to serve them all: the table of told times is looked up on the device."""
+    from minidiff import interop
+    from minidiff.diffusion import Schedule
+
+    interop.save_pipeline(unet(Side(np), sample_size=4).astype(np.float32), Schedule.linear(), tmp_path)
+    config = {"_class_name": "DPMSolverMultistepScheduler", f"use_{level}_sigmas": True}
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    options = dict(n=2, steps=10, cond=np.array([0, 1]), rng=0)
+    here, there = interop.load(tmp_path).sample(**options), interop.load(tmp_path).to("cuda").sample(**options)
+    np.testing.assert_allclose(to_numpy(there), here, atol=1e-4 * np.abs(here).max())
 
 
 def test_the_names_are_cupys():

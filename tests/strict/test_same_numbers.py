@@ -17,8 +17,9 @@ ROOMS = (data, diffusion, metrics, models, nn, ops, samplers, training)
 NOT_ON_A_DEVICE = {  # reason: names
     "shares a batch among processes of the host": {"DataParallel"},
     "reads files, on the host": {"Dataset", "Info", "captioned_shapes", "info", "load", "names"},
-    "works on Python numbers: no array goes in": {"exponential_sigmas", "karras_sigmas", "spaced_steps", "RunConfig",
-                                                 "check_options", "Point", "Sampler", "Step", "SAMPLERS", "find", "table"},
+    "works on Python numbers: no array goes in": {"beta_sigmas", "exponential_sigmas", "karras_sigmas", "spaced_steps",
+                                                 "RunConfig", "check_options", "Point", "Sampler", "Step", "SAMPLERS",
+                                                 "find", "table"},
     "an error, or a constant": {"CheckpointError", "NotFinite", "BATCH"},
     "modules and helpers that the room imports": {"np", "ops", "to_numpy", "xp_of", "device_of", "Classifier", "Trainer",
                                                   "conditioning", "unet_blocks"},
