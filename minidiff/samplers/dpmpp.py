@@ -45,6 +45,8 @@ def dpmpp_2m(
     check_choice("solver", solver, SOLVERS)
     check_choice("interpolates", interpolates, ("x0", "eps"))
     check_choice("bend", bend, BENDS)
+    if bend != "exact" and order < 3:
+        raise ValueError(f"bend: got {bend!r}, only valid with order=3")
     path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses=interpolates, **stepping)
     if interpolates == "eps":
         check_signal(path)

@@ -85,6 +85,7 @@ def test_no_option_is_accepted_and_ignored(name, option):
             "dpmpp_2s",
             "dpmpp_3s",
             "dpmpp_2m",
+            "dpmpp_3m",
             "dpmpp_2m_sde",
             "unipc",
         )
@@ -96,8 +97,11 @@ OWN = {
     "eta": 0.5, "variance": "fixed_large", "solver": "heun", "lower_order_final": False, "order": 1, "r": 0.3,
     "warm_up": "none", "mix": "v", "rtol": 1e-2, "atol": 1e-2, "corrector_steps": 2, "snr": 0.3, "interpolates": "eps",
     "corrector": False, "s_churn": 5.0, "s_min": 1.0, "s_max": 0.5, "s_noise": 1.3,
+    "stride": 2, "noisy_end": True, "uncorrected": (0, 1), "euler_at_final": True, "bend": "halved",
 }  # fmt: skip
-BESIDE = {"s_min": {"s_churn": 5.0}, "s_max": {"s_churn": 5.0}, "s_noise": {"s_churn": 5.0}}
+BESIDE = {"s_min": {"s_churn": 5.0}, "s_max": {"s_churn": 5.0}, "s_noise": {"s_churn": 5.0},
+          "noisy_end": {"spacing": "trailing", "variance": "fixed_large"},
+          "euler_at_final": {"final": "sigma_min", "lower_order_final": False}}  # fmt: skip
 
 
 def own_options():
