@@ -17,7 +17,7 @@ SCHEDULE = Schedule.linear(4000, scale_to_T=True).rescale_zero_terminal_snr()
 M, STD = 0.3, 0.5
 X = np.array([[-1.25], [0.5], [1.0]])
 CONVERGES = [
-    ("ddim", {}), ("dpmpp_2m", {}), ("dpmpp_2m", {"solver": "heun"}), ("dpmpp_2m_sde", {"eta": 0.0}),
+    ("ddim", {}), ("dpmpp_3m", {}), ("dpmpp_2m", {}), ("dpmpp_2m", {"solver": "heun"}), ("dpmpp_2m_sde", {"eta": 0.0}),
     ("dpmpp_2s", {}), ("dpmpp_2s", {"solver": "heun"}), ("dpmpp_3s", {}), ("dpmpp_3s", {"solver": "heun"}),
     ("dpm_solver", {}), ("dpm_solver", {"solver": "heun"}), ("dpm_solver_1", {}), ("dpm_solver_2", {}),
     ("plms", {"mix": "v"}), ("plms", {"mix": "v", "warm_up": "none"}),
@@ -26,6 +26,7 @@ CONVERGES = [
 ]  # fmt: skip
 REFUSED = [
     ("euler", {}), ("euler_ancestral", {}), ("heun", {}), ("lms", {}), ("rk4", {}), ("dpmpp_sde", {}), ("plms", {}),
+    ("dpmpp_2m", {"interpolates": "eps"}),
     ("reverse_diffusion", {}), ("predictor_corrector", {}), ("probability_flow", {}),
 ]  # fmt: skip
 
