@@ -52,7 +52,7 @@ VARIANTS = [
 ]  # fmt: skip
 
 
-@case("Path", tolerance=1e-6)
+@case("Path", waits=True, tolerance=1e-6)  # for the look at the last sample
 def variants(side):
     return [
         sample(name, _denoiser(side), (2, 4, 4, 1), steps=5, rng=4, device=side.device, dtype=np.float64, **options)
@@ -60,7 +60,7 @@ def variants(side):
     ]
 
 
-@case("Path", tolerance=1e-6)
+@case("Path", waits=True, tolerance=1e-6)  # for the look at the last sample
 def levels_of_a_folder(side):
     """The noise levels of one library's scheduler, and the times that it rounds or cuts."""
     found = []
