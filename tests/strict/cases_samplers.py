@@ -52,15 +52,15 @@ VARIANTS = [
 ]  # fmt: skip
 
 
-@case("Path", waits=True, tolerance=1e-6)  # for the look at the last sample
+@case("Path", tolerance=1e-6)
 def variants(side):
     return [
-        sample(name, _denoiser(side), (2, 4, 4, 1), steps=5, rng=4, device=side.device, dtype=np.float64, **options)
+        sample(name, _denoiser(side), (2, 4, 4, 1), steps=5, rng=4, device=side.device, dtype=np.float64, graph=None, **options)
         for name, options in VARIANTS
     ]
 
 
-@case("Path", waits=True, tolerance=1e-6)  # for the look at the last sample
+@case("Path", tolerance=1e-6)
 def levels_of_a_folder(side):
     """The noise levels of one library's scheduler, and the times that it rounds or cuts."""
     found = []
@@ -69,7 +69,7 @@ def levels_of_a_folder(side):
         sampling = sampling_from_config(config | {"prediction_type": "v_prediction"}).at(5)
         net = unet(side, block_out_channels=(4,), num_class_embeds=None, null_class=None)
         x = sampling.first(side.normal(2, 4, 4, 1, seed=8))
-        *_, step = SAMPLERS[sampling.sampler].function(sampling.denoiser(net), x, **sampling.options)
+        *_, step = SAMPLERS[sampling.sampler].function(sampling.denoiser(net), x, graph=None, **sampling.options)
         found.append(sampling.last(step.x))
     return found
 
