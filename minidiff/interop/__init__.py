@@ -8,8 +8,9 @@ from .layout import to_torch
 from .model_folder import load_model, save_model
 from .pipelines import Pipeline, load_pipeline, save_pipeline
 from .schedulers import Sampling, sampling_from_config
+from .t5_tokenizer import T5Tokenizer
 
 __all__ = [
-    "CLIPTokenizer", "Pipeline", "Sampling", "describe", "diffusers", "export", "fit", "from_pretrained", "load", "load_model",
+    "CLIPTokenizer", "Pipeline", "Sampling", "T5Tokenizer", "describe", "diffusers", "export", "fit", "from_pretrained", "load", "load_model",
     "load_pipeline", "sample", "sampling_from_config", "save_model", "save_pipeline", "to_torch",
 ]  # fmt: skip

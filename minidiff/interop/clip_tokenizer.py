@@ -1,20 +1,17 @@
 """Text to numbers as CLIP does it: lower case, words, bytes, and the most frequent pairs of bytes glued together first.
 
 Byte-pair encoding is Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2; the rules of CLIP are those of
-Radford et al. 2021 (arXiv:2103.00020). Gives the numbers that transformers' CLIPTokenizer gives, from its two files.
+Radford et al. 2021 (arXiv:2103.00020). Gives the numbers that transformers' CLIPTokenizer gives, from its files.
 """
 
 import functools
-import json
-import re
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-# What Unicode calls white space. Python's \s has four control characters more.
-_SPACES = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+from .added_tokens import SPACES, AddedToken, AddedTokens
+from .tokenizer_files import END, START, read_clip
+
 _WHOLE = (START, END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 
 
@@ -25,42 +22,26 @@ class CLIPTokenizer:
     merges     pairs of tokens, the most frequent first
     pad        the token that fills up: the end again, or "!" in Stable Diffusion 2
     length     tokens of a text, start and end included; longer ones are cut
-    lowered    those of the special tokens that are looked for after the text is made lower case, not before
+    added      AddedToken: strings found as a whole; start, end and padding always are, as `added` lists them or by themselves
+    unknown    the token for a byte that the vocabulary lacks
     """
 
-    def __init__(self, vocab, merges, pad=END, length=77, lowered=()):
-        for name in (START, END, pad):
-            if name not in vocab:
+    def __init__(self, vocab, merges, pad=END, length=77, added=(), unknown=END):
+        numbers = vocab | {token.content: token.id for token in added}
+        for name in (START, END, pad, unknown):
+            if name not in numbers:
                 raise ValueError(f"vocab: {name!r} is missing, expected the vocabulary of a CLIP tokenizer")
-        self.vocab, self.length, self.pad = vocab, length, pad
+        self.vocab, self.length, self.pad, self.unknown = numbers, length, pad, unknown
         self.rank = {tuple(pair): i for i, pair in enumerate(merges)}
-        self.names = {number: token for token, number in vocab.items()}
-        self._raw = _any_of([name for name in dict.fromkeys((START, END, pad)) if name not in lowered])
-        self._lowered = _any_of(lowered)
+        self.names = {number: token for token, number in numbers.items()}
+        special = {name: AddedToken(name, numbers[name]) for name in (START, END, pad)}
+        self._added = AddedTokens((special | {token.content: token for token in added}).values(), normalize)
         self._word = functools.lru_cache(maxsize=1 << 16)(self._encode_word)
 
     @classmethod
     def from_folder(cls, folder):
-        """From vocab.json and merges.txt, and what tokenizer_config.json and special_tokens_map.json say of padding."""
-        folder = Path(folder)
-        missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).exists()]
-        if missing:
-            raise FileNotFoundError(f"{folder} has no {' and no '.join(missing)}: not the folder of a CLIP tokenizer")
-        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-        lines = lines[1:] if lines[0].startswith("#version") else lines
-        merges = [tuple(line.split()) for line in lines if len(line.split()) == 2]
-        settings = {}
-        for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            if (folder / name).exists():
-                settings |= json.loads((folder / name).read_text(encoding="utf-8"))
-        specials, length = {}, settings.get("model_max_length", 77)
-        for role, usual in (("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)):
-            special = settings.get(role) or usual
-            special = special if isinstance(special, dict) else {"content": special}
-            specials[special["content"]] = special.get("normalized", False)  # of two that say something, the last
-            pad = special["content"]
-        return cls(vocab, merges, pad, length if length < 10**6 else 77, [name for name, late in specials.items() if late])
+        """From tokenizer.json, or vocab.json and merges.txt, with tokenizer_config.json. Raises as `read_clip` does."""
+        return cls(**read_clip(folder))
 
     def __call__(self, texts, length=None, padding=True):
         """texts: a string or a list   ->   ids (B, length) int64, mask (B, length) bool, False on the padding.
@@ -83,15 +64,11 @@ class CLIPTokenizer:
         except UnicodeEncodeError as error:
             raise ValueError(f"text: half of a surrogate pair at {error.start}, which no file can hold") from None
         ids = []
-        for i, part in enumerate(self._raw.split(text)):
-            if i % 2:  # a special token, spelled out; padding is one, so Stable Diffusion 2 takes "!" for padding
-                ids.append(self.vocab[part])
-                continue
-            for j, piece in enumerate(self._lowered.split(normalize(part))):
-                if j % 2:
-                    ids.append(self.vocab[piece])
-                else:
-                    ids += (number for word in words(piece) for number in self._word(word))
+        for part in self._added.split(text):  # padding is an added token, so Stable Diffusion 2 takes "!" for padding
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += (number for word in words(part) for number in self._word(word))
         return ids
 
     def decode(self, ids):
@@ -113,17 +90,12 @@ class CLIPTokenizer:
                 break
             at = ranks.index(best)
             parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        return [self.vocab[END] if part is None else self.vocab[part] for part in parts]
-
-
-def _any_of(names):
-    """Matches one of the names, in a group of its own; without names, nothing."""
-    return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
+        return [self.vocab[self.unknown] if part is None else self.vocab[part] for part in parts]
 
 
 def normalize(text):
     """Composed characters, single spaces, lower case, letter by letter (so a final sigma stays a plain one)."""
-    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    text = SPACES.sub(" ", unicodedata.normalize("NFC", text))
     return "".join(letter.lower() for letter in text)
 
 
@@ -148,7 +120,7 @@ def words(text):
 @functools.lru_cache(maxsize=1 << 14)
 def _kind(letter):
     """L letter, N number, space, or . for everything else."""
-    if _SPACES.fullmatch(letter):
+    if SPACES.fullmatch(letter):
         return " "
     kind = unicodedata.category(letter)[0]
     return kind if kind in "LN" else "."

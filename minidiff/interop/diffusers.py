@@ -17,6 +17,7 @@ from .kinds import kind_of_config
 from .model_folder import load_model, read_index, read_json, read_weights, save_model
 from .pipelines import Pipeline, load_pipeline, save_pipeline
 from .schedulers import sampling_from_config
+from .tokenizer_files import count_tokens
 
 STEPS = 50  # unless told otherwise, and at most the schedule's T
 __all__ = [
@@ -99,8 +100,8 @@ def _describe_part(folder, label):
             found = sampling_from_config(config, folder)
             ours = f"sampler {found.sampler} {found.options}, {found.schedule}, predicts {found.predicts}"
             return [f"{label}{config['_class_name']} = {ours}"]
-        if (folder / "vocab.json").is_file():
-            return [f"{label}tokenizer of {len(read_json(folder / 'vocab.json')):,} tokens"]
+        if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            return [f"{label}tokenizer of {count_tokens(folder):,} tokens"]
     config = read_json(folder / "config.json")
     kind = kind_of_config(config, folder)
     options = kind.arguments(config, folder / "config.json")

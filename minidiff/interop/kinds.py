@@ -138,14 +138,16 @@ _TRANSFORMERS = (
     "classifier_dropout", "dense_act_fn", "is_gated_act", "scale_decoder_outputs", "tie_word_embeddings", "n_positions",
     "output_past", "task_specific_params", "decoder_start_token_id", "gradient_checkpointing", "use_attention_mask",
 )  # fmt: skip
+# What diffusers' EMAModel writes into the config.json of the averaged weights beside a model's own options.
+_EMA = ("decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup")
 _CLIP_LAYERS = ("embeddings.position_ids",)
 
 KINDS = {kind.name: kind for kind in (
-    Kind("UNet2DModel", UNet, "diffusion_pytorch_model", _UNET, buffers={"time_proj.weight": "fourier_weights"}),
+    Kind("UNet2DModel", UNet, "diffusion_pytorch_model", _UNET, _EMA, buffers={"time_proj.weight": "fourier_weights"}),
     Kind("UNet2DConditionModel", UNet2DConditionModel, "diffusion_pytorch_model", _UNET_CONDITION,
-         silent=("addition_embed_type_num_heads",)),
-    Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _CODER | _KL, silent=("force_upcast",)),
-    Kind("VQModel", VQModel, "diffusion_pytorch_model", _CODER | _VQ, silent=("force_upcast",)),
+         silent=("addition_embed_type_num_heads", *_EMA)),
+    Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _CODER | _KL, silent=("force_upcast", *_EMA)),
+    Kind("VQModel", VQModel, "diffusion_pytorch_model", _CODER | _VQ, silent=("force_upcast", *_EMA)),
     Kind("CLIPTextModel", CLIPTextModel, "model", _CLIP, _TRANSFORMERS, ignore=_CLIP_LAYERS, prefix="text_model."),
     Kind("T5EncoderModel", T5EncoderModel, "model", _T5, _TRANSFORMERS,
          ignore=("encoder.embed_tokens.weight",), aliases={"shared.weight": ("encoder.embed_tokens.weight",)}),
