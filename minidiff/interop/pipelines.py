@@ -3,7 +3,10 @@
     pipeline = load_pipeline(folder)
     images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", prompt="a cat", guidance=6.5, rng=0)     # (4, H, W, 3)
 
-Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline and StableDiffusionPipeline (1.x and 2.x).
+    images = pipeline.sample(image=photo, strength=0.6, prompt="a cat", rng=0)                         # from an image (H, W, 3)
+
+Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline and StableDiffusionPipeline (1.x and 2.x),
+the last also as an image-to-image or inpainting pipeline.
 """
 
 import warnings
@@ -20,11 +23,13 @@ from ..models import UNet
 from ..rng import as_rng
 from ..samplers import find
 from .clip_tokenizer import CLIPTokenizer
+from .image_to_image import edit_of
 from .model_folder import load_model, read_index, read_json, save_model, write_json
 from .readme import readme
 from .schedulers import STEPPING, Sampling, sampling_from_config, scheduler_config
 
-PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline")
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline",
+             "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")  # fmt: skip
 PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
@@ -63,7 +68,23 @@ class Pipeline:
         wanted = (height or size[0] * self.factor, width or size[1] * self.factor)
         if any(side % self.factor for side in wanted):
             raise ValueError(f"height, width: got {wanted}, expected multiples of {self.factor}")
-        return (n, wanted[0] // self.factor, wanted[1] // self.factor, self.unet.config["in_channels"])
+        return (n, wanted[0] // self.factor, wanted[1] // self.factor, self.channels)
+
+    @property
+    def channels(self):
+        """Channels of what the sampler works on: those that the U-Net takes, without an inpainting one's mask and image."""
+        return self.unet.config["in_channels"] if not self.inpaints else self.vae.config["latent_channels"]
+
+    @property
+    def inpaints(self):
+        """Whether the U-Net takes a mask and a masked image beside the latents, as Stable Diffusion's inpainting one does."""
+        latents = None if self.vae is None else self.vae.config["latent_channels"]
+        return latents is not None and self.unet.config["in_channels"] == 2 * latents + 1
+
+    @property
+    def image_channels(self):
+        """Channels of an image."""
+        return (self.unet if self.vae is None else self.vae).config["in_channels"]
 
     def to(self, device):
         """Move every net to "cpu" or "cuda"; pictures are then made there. Returns the pipeline itself."""
@@ -94,6 +115,9 @@ class Pipeline:
         rescale=0.0,
         progress=False,
         latent=False,
+        image=None,
+        strength=None,
+        mask=None,
         **options,
     ):
         """Pictures from noise.   -> (n, H, W, C), in [-1, 1] where the net stays there
@@ -106,39 +130,47 @@ class Pipeline:
         x          noise to start from, (n, h, w, C); rng draws it otherwise, and whatever the sampler needs
         rescale    see `diffusion.cfg`
         latent     return the net's own latents, undecoded
+        image      start from images: floats in [-1, 1], (H, W, 3) for all n, or (n, H, W, 3), sides multiples of `factor`
+        strength   share of the steps that are taken from there, above 0, at most 1; None: 0.8, with a mask 1.0
+        mask       (H, W) or (n, H, W), 0 to 1: paint where it is at least 0.5, keep the image elsewhere. (`samplers.inpaint`
+                   counts the other way: its mask is 1 where the image is known.)
         options    further ones of the sampler, such as eta= for ddim
         """
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
         xp = xp_of(self.unet.conv_in.weight.value)
         row, rng = find(sampling.sampler), as_rng(rng, xp)
         row.check(options)  # before a text encoder is asked
-        shape = self.shape(n, height, width) if x is None else tuple(x.shape)
+        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
+        edit = edit_of(self, n, image, mask, strength, (height, width), steps, options)
+        shape = edit.shape if edit else self.shape(n, height, width) if x is None else tuple(x.shape)
         weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0
         _check_use(weight, prompt, negative, cond, rescale)
         cond, null = self.conditions(shape[0], prompt, negative if weight else None, cond)
         cond = xp.asarray(cond) if isinstance(cond, np.ndarray) else cond
         learned = self.unet.config["out_channels"] == 2 * self.unet.config["in_channels"]
         sampling = replace(sampling, learned_variance=sampling.learned_variance or learned)
-        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
         sampling = sampling.at(steps, options)
-        denoiser = sampling.denoiser(self.unet)
+        noise = edit.noise(rng, x) if edit else xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
+        denoiser = sampling.denoiser(edit.model if edit else self.unet)
         if weight and cond is not None:
             denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
-        noise = xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
-        start = sampling.first(noise)
+        start, where = sampling.first(noise), {"rng": rng}
+        if edit:
+            denoiser, (start, where) = edit.wrap(denoiser), edit.start(sampling, rng)
         settings = sampling.options
         if np.ndim(steps) or any(options.get(own) is not None for own in ("spacing", "sigmas")):  # the caller's own steps
             settings = {name: value for name, value in settings.items() if name not in STEPPING}
         if options.get("sigmas") is not None:
             steps = len(options["sigmas"]) - 1
-        run = row.function(denoiser, start, rng=rng, cond=cond, **({"steps": steps} | settings | options))
+        run = row.function(denoiser, start, cond=cond, **({"steps": steps} | settings | options | where))
         if progress:
             from ..progress import progress as show
 
-            run = show(run, total=steps, label=sampling.sampler)
+            run = show(run, total=steps - where.get("start", 0), label=sampling.sampler)
         for step in run:
             start = step.x
         start = sampling.last(start)
+        start = edit.finish(start) if edit else start
         return start if latent or self.vae is None else self.vae.from_latent(start)
 
     def conditions(self, n, prompt, negative, cond):

@@ -1,0 +1,56 @@
+"""Images and masks from files, for image-to-image: resized as diffusers resizes them."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+FORMATS = ("PNG", "JPEG")
+
+
+def read_image(path, multiple=8, size=None):
+    """A PNG or JPEG file as float32 (H, W, 3) in [-1, 1], for `Pipeline.sample(image=...)`.
+
+    multiple   height and width are resized down to a multiple of it (Lanczos, as diffusers does)
+    size       (height, width) to resize to instead
+    A camera's rotated image is turned upright, transparency is laid over white. Raises ValueError that names the file.
+    """
+    return np.asarray(_resized(_open(path), "RGB", multiple, size), dtype=np.float32) / 127.5 - 1.0
+
+
+def read_mask(path, size):
+    """A PNG or JPEG file as float32 (H, W) from 0 (black, keep) to 1 (white, paint), of the image's (height, width)."""
+    return np.asarray(_resized(_open(path), "L", 1, size), dtype=np.float32) / 255.0
+
+
+def _open(path):
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as file:
+                image = ImageOps.exif_transpose(file)
+                image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read as a {' or '.join(FORMATS)} image ({error})") from None
+    if image.mode.startswith("I"):  # 16-bit grey: keep the upper byte
+        image = Image.fromarray((np.asarray(image).astype(np.int64) // 256).clip(0, 255).astype(np.uint8))
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
+
+
+def _resized(image, mode, multiple, size):
+    from PIL import Image
+
+    height, width = size or (image.height - image.height % multiple, image.width - image.width % multiple)
+    if min(height, width) < 1:
+        raise ValueError(f"image: got {image.height} x {image.width} pixels, expected at least {multiple} x {multiple}")
+    if mode == "RGB":  # diffusers resizes in the file's own mode, a palette's numbers included; the colours are meant
+        image = image.convert(mode)
+    return image.resize((width, height), resample=Image.Resampling.LANCZOS).convert(mode)
