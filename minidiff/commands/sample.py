@@ -9,6 +9,8 @@ examples:
   minidiff sample --prompt "a large green triangle left of a small red circle" --guidance 3      a net that ships with minidiff
   minidiff sample --prompt "two blue squares" --system imagen -n 4
   minidiff sample --pretrained FOLDER --sampler dpmpp_2m --steps 20 --prompt "a cat"      somebody else's model
+  minidiff sample --pretrained FOLDER --prompt "a cat" --image photo.jpg --strength 0.6      image-to-image
+  minidiff sample --pretrained FOLDER --prompt "a cat" --image photo.jpg --mask hole.png     inpainting
 """
 
 from pathlib import Path
@@ -33,6 +35,11 @@ def add_arguments(parser):
     parser.add_argument("--system", default="stable_diffusion", choices=("stable_diffusion", "imagen", "dalle2"),
                         help="which of ours draws it; with RUN, the recipe RUN is of (default: stable_diffusion)")  # fmt: skip
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to guide away from (default: nothing)")
+    parser.add_argument("--image", metavar="FILE",
+                        help="with --pretrained: start from this PNG or JPEG file, resized to multiples of 8")  # fmt: skip
+    parser.add_argument("--strength", type=float, metavar="X",
+                        help="with --image: share of the steps to take, up to 1 (default: 0.8, with --mask 1)")  # fmt: skip
+    parser.add_argument("--mask", metavar="FILE", help="with --image: paint where this image is white, keep where it is black")
     parser.add_argument("--frugal", action="store_true", help="a large pretrained model: weights stay on disk until needed")
     parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or what FOLDER says)")
     parser.add_argument("--steps", type=int, metavar="N", help="steps to take (default: the sampler's own)")
@@ -62,6 +69,9 @@ def add_arguments(parser):
 def run(arguments):
     from .. import viz
 
+    for name, needed in (("image", "pretrained"), ("strength", "image"), ("mask", "image")):
+        if getattr(arguments, name) is not None and getattr(arguments, needed) is None:
+            raise ValueError(f"--{name}: only valid with --{needed}")
     if arguments.prompt is not None and arguments.pretrained is None:
         return sample_prompt(arguments)
     if (arguments.run_folder is None) == (arguments.pretrained is None):
@@ -106,21 +116,36 @@ def run(arguments):
 def run_pretrained(arguments):
     """Sample a folder of diffusers."""
     from .. import viz
-    from ..interop import sample as sample_pretrained
+    from ..interop.diffusers import open_pipeline
 
     out = Path(arguments.out or "samples.png")
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
+    for name in ("image", "mask"):
+        given = getattr(arguments, name)
+        if given is not None and not Path(given).is_file():
+            raise FileNotFoundError(f"--{name}: there is no file {given}")
     n = _count(arguments, 1)
     cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, None))
-    images = sample_pretrained(
-        arguments.pretrained, n, frugal=arguments.frugal, sampler=arguments.sampler, prompt=arguments.prompt,
-        negative=arguments.negative, guidance=arguments.guidance, cond=cond, device=arguments.device,
-        rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,
-        **device.options(arguments), **_options(arguments),
+    pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
+    images = pipeline.sample(
+        n, sampler=arguments.sampler, prompt=arguments.prompt, negative=arguments.negative, guidance=arguments.guidance,
+        cond=cond, rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,
+        **_image(arguments, pipeline), **device.options(arguments), **({"steps": pipeline.default_steps} | _options(arguments)),
     )  # fmt: skip
     viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
     print(f"{out}: {n} samples, seed {arguments.seed}")
+
+
+def _image(arguments, pipeline):
+    """image, strength and mask, as far as they were given."""
+    from ..interop import read_image, read_mask
+
+    if arguments.image is None:
+        return {}
+    image = read_image(arguments.image, pipeline.factor, channels=pipeline.image_channels)
+    mask = None if arguments.mask is None else read_mask(arguments.mask, image.shape[:2])
+    return {"image": image, "strength": arguments.strength, "mask": mask}
 
 
 def _shown(arguments, kept, n):

@@ -19,7 +19,6 @@ from .pipelines import Pipeline, load_pipeline, save_pipeline
 from .schedulers import sampling_from_config
 from .tokenizer_files import count_tokens
 
-STEPS = 50  # unless told otherwise, and at most the schedule's T
 __all__ = [
     "Pipeline", "describe", "export", "from_pretrained", "load", "load_model", "load_pipeline", "sample", "save_model",
     "save_pipeline",
@@ -45,7 +44,13 @@ def load(folder, variant=None, frugal=False):
 
 
 def sample(path_or_hub_id, n=1, variant=None, frugal=False, device="cpu", **options):
-    """Pictures of a pipeline's folder: `Pipeline.sample` with these options, on this device.   -> (n, H, W, C)"""
+    """Images of a pipeline's folder: `Pipeline.sample` with these options, on this device.   -> (n, H, W, C)"""
+    pipeline = open_pipeline(path_or_hub_id, variant, frugal, device)
+    return pipeline.sample(n, **({"steps": pipeline.default_steps} | options))
+
+
+def open_pipeline(path_or_hub_id, variant=None, frugal=False, device="cpu"):
+    """The Pipeline of a folder, on this device. Raises ValueError for a folder that holds something else."""
     if frugal and device != "cpu":
         raise ValueError(f"frugal: its weights stay on disk and are widened on the CPU; got device {device!r}")
     found = from_pretrained(path_or_hub_id, variant, frugal)
@@ -53,8 +58,7 @@ def sample(path_or_hub_id, n=1, variant=None, frugal=False, device="cpu", **opti
         raise ValueError(
             f"{path_or_hub_id} holds a {type(found).__name__}, expected a pipeline: a folder with model_index.json"
         )
-    options = {"steps": min(STEPS, found.sampling.schedule.T)} | options
-    return (found if device == "cpu" else found.to(device)).sample(n, **options)
+    return found if device == "cpu" else found.to(device)
 
 
 def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):

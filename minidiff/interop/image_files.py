@@ -8,14 +8,18 @@ import numpy as np
 FORMATS = ("PNG", "JPEG")
 
 
-def read_image(path, multiple=8, size=None):
-    """A PNG or JPEG file as float32 (H, W, 3) in [-1, 1], for `Pipeline.sample(image=...)`.
+def read_image(path, multiple=8, size=None, channels=3):
+    """A PNG or JPEG file as float32 (H, W, channels) in [-1, 1], for `Pipeline.sample(image=...)`.
 
     multiple   height and width are resized down to a multiple of it (Lanczos, as diffusers does)
     size       (height, width) to resize to instead
+    channels   3, or 1 for grey
     A camera's rotated image is turned upright, transparency is laid over white. Raises ValueError that names the file.
     """
-    return np.asarray(_resized(_open(path), "RGB", multiple, size), dtype=np.float32) / 127.5 - 1.0
+    if channels not in (1, 3):
+        raise ValueError(f"channels: got {channels!r}, expected 1 or 3")
+    image = _resized(_open(path), "RGB" if channels == 3 else "L", multiple, size)
+    return np.asarray(image, dtype=np.float32).reshape(image.height, image.width, channels) / 127.5 - 1.0
 
 
 def read_mask(path, size):

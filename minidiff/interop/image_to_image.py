@@ -12,6 +12,7 @@ import numpy as np
 from ..backend import xp_of
 from ..diffusion.schedule import per_sample
 from ..diffusion.wrapper import Wrapper
+from .pndm import pndm_on_the_way
 
 STRENGTH, STRENGTH_WITH_MASK = 0.8, 1.0  # the defaults of the two pipelines there
 
@@ -87,10 +88,12 @@ class Edit:
         """(x, what the sampler is called with): the noised image at the first of the steps that are taken."""
         if self.hole is not None and self.strength == 1:
             return sampling.first(self.drawn, self.steps), {"rng": rng}
-        start = self.steps - self.taken
-        if sampling.sampler == "plms" and sampling.options.get("warm_up") == "none" and start > 1:
-            start -= 1  # its list of times has the second one twice, and diffusers counts in that list
-        return self.known, {"start": start, "from_clean": True, "rng": _Then(self.drawn, rng)}
+        return self.known, {"start": self.steps - self.taken, "from_clean": True, "rng": _Then(self.drawn, rng)}
+
+    def sampler(self, sampling, function):
+        """The sampler to run: `function`, or what diffusers makes of it where it starts on the way."""
+        doubled = sampling.sampler == "plms" and sampling.options.get("warm_up") == "none"
+        return pndm_on_the_way if doubled and self.taken < self.steps else function
 
     def finish(self, x):
         """The last x, with the known part as it was."""

@@ -82,6 +82,11 @@ class Pipeline:
         return latents is not None and self.unet.config["in_channels"] == 2 * latents + 1
 
     @property
+    def default_steps(self):
+        """Steps of a run that does not state them: 50, and at most the schedule's T."""
+        return min(50, self.sampling.schedule.T)
+
+    @property
     def image_channels(self):
         """Channels of an image."""
         return (self.unet if self.vae is None else self.vae).config["in_channels"]
@@ -162,7 +167,8 @@ class Pipeline:
             settings = {name: value for name, value in settings.items() if name not in STEPPING}
         if options.get("sigmas") is not None:
             steps = len(options["sigmas"]) - 1
-        run = row.function(denoiser, start, cond=cond, **({"steps": steps} | settings | options | where))
+        function = edit.sampler(sampling, row.function) if edit else row.function
+        run = function(denoiser, start, cond=cond, **({"steps": steps} | settings | options | where))
         if progress:
             from ..progress import progress as show
 

@@ -16,7 +16,8 @@ CONDITION = dict(cross_attention_dim=12, down_block_types=("CrossAttnDownBlock2D
 CODER = dict(block_out_channels=(8, 8), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 2,
              up_block_types=("UpDecoderBlock2D",) * 2)  # fmt: skip
 CASES = {
-    "UNet2DModel": UNET | dict(down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D")),
+    "UNet2DModel": UNET | dict(down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D",
+                               "UpBlock2D")),
     "UNet2DConditionModel": UNET | CONDITION, "AutoencoderKL": CODER, "VQModel": CODER,
 }  # fmt: skip
 

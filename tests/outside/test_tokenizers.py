@@ -79,8 +79,10 @@ def test_clip_tokens_of_a_textual_inversion(transformers, byte_pairs, tmp_path, 
              transformers.AddedToken("caf\u00e9  x", normalized=True)]  # fmt: skip
     theirs, ours = clip_folder(transformers, byte_pairs, tmp_path, added)
     assert theirs.convert_tokens_to_ids("<Cat-Toy>") >= len(byte_pairs[0])
-    texts = ["a <Cat-Toy>!", "a <cat-toy> on a mat", "<CAT-TOY>", "<cat-toy>_1", "x<cat-toy>_1x", "that hat chat hat.", "hat_ hat-",
-             "a [l]  [L]b", "a   [L] [R]   b", "[R]", "cafe\u0301 \u3000 x", "CAF\u00c9 x", "<cat-", "hat\u0301", "hat\u200d hat"]  # fmt: skip
+    texts = ["a <Cat-Toy>!", "a <cat-toy> on a mat", "<CAT-TOY>", "<cat-toy>_1", "x<cat-toy>_1x", "that hat chat hat.",
+             "hat_ hat-",
+             "a [l]  [L]b", "a   [L] [R]   b", "[R]", "cafe\u0301 \u3000 x", "CAF\u00c9 x", "<cat-", "hat\u0301",
+             "hat\u200d hat"]  # fmt: skip
     texts += [" ".join([a, b, c]) for a in texts for b in ("<Cat-Toy>", " [L]") for c in texts[:5]]
     for text in texts:
         assert ours.encode(text) == theirs(text, add_special_tokens=False)["input_ids"], repr(text)
@@ -166,7 +168,8 @@ def charsmap(forms):
 
 FORMS = {"e\u0301": "\xe9", "\ufb01": "fi", "\r": " ", "\t": " ", "\u3000": " ", "\xad": "", "\u2460": "1", "\uff21": "A",
          "\u1100\u1161": "\uac00", "\u0627\u0653": "\u0622", "\u2003": " ", "\xbd": "1\u20442", "\u212b": "\xc5"}  # fmt: skip
-PIECES_OF_TEXT = ["e\u0301", "\ufb01\u0301", "\r\n", "\ufb01", "\u2460\u0301\u0302", "\u0600\u0627\u0653", "\u1100\u1161", "A\u030a",
+PIECES_OF_TEXT = ["e\u0301", "\ufb01\u0301", "\r\n", "\ufb01", "\u2460\u0301\u0302", "\u0600\u0627\u0653", "\u1100\u1161",
+                  "A\u030a",
                   "\u212b", "\xad", "x\u200dy", "\u0e33\ufb01", "\xbd\u20e3", "</s>", "<extra_id_1>", " <unk>x"]  # fmt: skip
 
 
@@ -238,7 +241,8 @@ def good(byte_pairs):
     return {"added_tokens": [{"id": vocab[END], "content": END, "normalized": False}],
             "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Replace"}, {"type": "Lowercase"}]},
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "ByteLevel"}]},
-            "model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocab, "merges": [list(m) for m in merges]}}  # fmt: skip
+            "model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocab,
+                      "merges": [list(m) for m in merges]}}  # fmt: skip
 
 
 def refused(call, *parts):
@@ -253,7 +257,8 @@ def refused(call, *parts):
     ("model.vocab", ["a"], "model.vocab: got list"), ("model.vocab", {"a": -1}, "model.vocab['a']: got -1"),
     ("model.vocab", {"a": True}, "model.vocab['a']: got True"), ("model.merges", {}, "model.merges: got dict"),
     ("model.merges", [["a"]], "model.merges[0]: got ['a']"), ("model.merges", ["a b c"], "model.merges[0]"),
-    ("model.merges", [["a", "nowhere"]], "model.merges[0]: 'nowhere'"), ("model.end_of_word_suffix", "", "model.end_of_word_suffix: got ''"),
+    ("model.merges", [["a", "nowhere"]], "model.merges[0]: 'nowhere'"),
+    ("model.end_of_word_suffix", "", "model.end_of_word_suffix: got ''"),
     ("added_tokens", {"a": 1}, "added_tokens: got dict"), ("added_tokens", [{"id": 3}], "added_tokens[0]"),
     ("added_tokens", [{"id": "3", "content": "x"}], "added_tokens[0]"), ("normalizer", None, "normalizer: got []"),
     ("normalizer", [], "normalizer"), ("pre_tokenizer", {"type": "ByteLevel"}, "pre_tokenizer: got ['ByteLevel']"),
@@ -269,7 +274,8 @@ def test_a_malformed_tokenizer_json_names_file_and_field(path, value, field, goo
 
 
 @pytest.mark.parametrize(("value", "field"), [
-    ([], "tokenizer_config.json: got list"), ({"pad_token": {"lstrip": True}}, "pad_token"), ({"pad_token": 3}, "pad_token: got 3"),
+    ([], "tokenizer_config.json: got list"), ({"pad_token": {"lstrip": True}}, "pad_token"),
+    ({"pad_token": 3}, "pad_token: got 3"),
     ({"pad_token": "<nowhere>"}, "pad_token: got '<nowhere>'"), ({"padding_side": "left"}, "padding_side: got 'left'"),
     ({"model_max_length": "77"}, "model_max_length: got '77'"), ({"model_max_length": 1}, "model_max_length: got 1"),
     ({"bos_token": "<s>"}, "bos_token: got '<s>'"), ({"added_tokens_decoder": {"x": {}}}, "added_tokens_decoder['x']"),
@@ -282,15 +288,18 @@ def test_a_malformed_tokenizer_config_names_file_and_field(value, field, good, t
 
 
 @pytest.mark.parametrize(("path", "value", "field"), [
-    ("model.type", "BPE", "model.type: got 'BPE'"), ("model.vocab", [["a"]], "model.vocab[0]: got ['a']"), ("model.vocab", {}, "model.vocab"),
-    ("model.unk_id", 9, "model.unk_id: got 9"), ("model.unk_id", None, "model.unk_id"), ("model.byte_fallback", True, "model.byte_fallback"),
+    ("model.type", "BPE", "model.type: got 'BPE'"), ("model.vocab", [["a"]], "model.vocab[0]: got ['a']"),
+    ("model.vocab", {}, "model.vocab"),
+    ("model.unk_id", 9, "model.unk_id: got 9"), ("model.unk_id", None, "model.unk_id"),
+    ("model.byte_fallback", True, "model.byte_fallback"),
     ("normalizer", {"type": "Lowercase"}, "normalizer step 0: got 'Lowercase'"),
     ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "%"}, "precompiled_charsmap"),
     ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAAAAA="}, "precompiled_charsmap"),
     ("pre_tokenizer", None, "pre_tokenizer: got []"),
 ])  # fmt: skip
 def test_a_malformed_t5_file_names_the_field(path, value, field, tmp_path):
-    table = good = {"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["\u2581", -1.0]]},
+    table = good = {"model": {"type": "Unigram", "unk_id": 2, "vocab": [["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0],
+                    ["\u2581", -1.0]]},
                     "normalizer": None, "pre_tokenizer": {"type": "Metaspace"}}  # fmt: skip
     *way, last = path.split(".")
     for name in way:
