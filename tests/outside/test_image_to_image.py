@@ -5,6 +5,7 @@ The folders are written by diffusers and transformers here, so their tokenizers 
 
 import importlib
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -179,12 +180,14 @@ def test_the_defaults_are_theirs(theirs, ours):
 class WithoutThird(SameNoise):
     """diffusers encodes the masked image for a U-Net that takes none, which draws noise that nobody uses."""
 
-    draws = 0
+    def __init__(self, torch, seed, shape=(4, 6, 4)):
+        super().__init__(torch, seed)
+        self.draws, self.shape = 0, shape
 
     def standard_normal(self, size, dtype=np.float32):
         self.draws += 1
         if self.draws == 3:
-            super().standard_normal((1, 4, 6, 4))
+            super().standard_normal((1, *self.shape))
         return super().standard_normal(size, dtype)
 
 
@@ -212,6 +215,39 @@ def test_inpainting_by_an_inpainting_unet(sampler, strength, theirs, ours, count
                             rng=SameNoise(torch_(), 9), **options)  # fmt: skip
     close(images, expected, sampler)
     count("outside")
+
+
+OTHERS = [
+    ("DPMSolverMultistepScheduler", dict(use_karras_sigmas=True)),
+    ("EulerDiscreteScheduler", dict(timestep_spacing="trailing")),
+    ("DPMSolverMultistepScheduler", dict(timestep_spacing="trailing")),
+    ("DPMSolverMultistepScheduler", dict(algorithm_type="sde-dpmsolver++", final_sigmas_type="sigma_min")),
+    ("DPMSolverSinglestepScheduler", dict(lower_order_final=True)),
+    ("HeunDiscreteScheduler", dict(timestep_spacing="linspace")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), OTHERS, ids=[f"{name[:-9]}-{i}" for i, (name, _) in enumerate(OTHERS)])
+def test_the_schedulers_of_a_folder(name, settings, torch, diffusers, folders, tmp_path, count):
+    """Sides of 40 and 56 pixels give latents of 5 x 7, which the U-Net cannot halve."""
+    folder, parts = folders[4]
+    scheduler = getattr(diffusers, name)(**BETAS, **settings)
+    shutil.copytree(folder, tmp_path / "sd")
+    scheduler.save_pretrained(tmp_path / "sd/scheduler")
+    opened, image, mask = interop.load(tmp_path / "sd"), picture(8, 40, 56), hole(2, 40, 56)
+    for kind in ("StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"):
+        pipeline = getattr(diffusers, kind)(**parts | {"scheduler": scheduler})
+        pipeline.set_progress_bar_config(disable=True)
+        inpaints = kind.endswith("InpaintPipeline")
+        extra = dict(mask_image=torch.tensor(mask)[None, None], height=40, width=56) if inpaints else {}
+        given = torch.tensor(image.transpose(2, 0, 1)[None] / 2 + 0.5)
+        with torch.no_grad():
+            expected = pipeline("a cat", given, strength=0.6, num_inference_steps=10, output_type="np",
+                                generator=torch.Generator().manual_seed(5), **extra).images  # fmt: skip
+        rng = WithoutThird(torch, 5, (5, 7, 4)) if inpaints else SameNoise(torch, 5)
+        images = opened.sample(1, 10, prompt="a cat", image=image, strength=0.6, mask=mask if inpaints else None, rng=rng)
+        close(images, expected, (name, kind))
+        count("outside")
 
 
 def test_the_known_part_is_the_encoded_image(ours):
