@@ -22,7 +22,7 @@ def pndm_on_the_way(
     times = [int(t) for t in spaced_steps(denoiser.schedule, steps, spacing, offset)]
     times = [*times[:2], *times[1:]][start:]
     stride = stride or denoiser.schedule.T // steps
-    path = Path(denoiser, x, list(dict.fromkeys(times)), rng=rng, rederive=True, **stepping | {"start": 0})
+    path = Path(denoiser, x, list(dict.fromkeys(times)), rng=rng, uses="eps", **stepping | {"start": 0})
 
     def ask(x, t):
         point = path.at(t)
