@@ -1,11 +1,8 @@
 """Images and masks from files, for image-to-image: resized as diffusers resizes them."""
 
-import warnings
-from pathlib import Path
-
 import numpy as np
 
-FORMATS = ("PNG", "JPEG")
+from ..data.image_file import open_image
 
 
 def read_image(path, multiple=8, size=None, channels=3):
@@ -18,35 +15,13 @@ def read_image(path, multiple=8, size=None, channels=3):
     """
     if channels not in (1, 3):
         raise ValueError(f"channels: got {channels!r}, expected 1 or 3")
-    image = _resized(_open(path), "RGB" if channels == 3 else "L", multiple, size)
+    image = _resized(open_image(path)[0], "RGB" if channels == 3 else "L", multiple, size)
     return np.asarray(image, dtype=np.float32).reshape(image.height, image.width, channels) / 127.5 - 1.0
 
 
 def read_mask(path, size):
     """A PNG or JPEG file as float32 (H, W) from 0 (black, keep) to 1 (white, paint), of the image's (height, width)."""
-    return np.asarray(_resized(_open(path), "L", 1, size), dtype=np.float32) / 255.0
-
-
-def _open(path):
-    from PIL import Image, ImageOps
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as file:
-                image = ImageOps.exif_transpose(file)
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as a {' or '.join(FORMATS)} image ({error})") from None
-    if image.mode.startswith("I"):  # 16-bit grey: keep the upper byte
-        image = Image.fromarray((np.asarray(image).astype(np.int64) // 256).clip(0, 255).astype(np.uint8))
-    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image
+    return np.asarray(_resized(open_image(path)[0], "L", 1, size), dtype=np.float32) / 255.0
 
 
 def _resized(image, mode, multiple, size):
