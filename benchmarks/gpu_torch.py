@@ -1,4 +1,4 @@
-"""The work that gpu_bench times, in PyTorch, eager, with the U-Net of diffusers: same sizes, same TF32 setting."""
+"""The work that gpu_bench times, in PyTorch, eager and compiled, with the U-Net of diffusers: same sizes, same TF32 setting."""
 
 
 def torch_with_a_card():
@@ -11,26 +11,38 @@ def torch_with_a_card():
 
 
 def beside_torch(bench, name, tf32, make, ours):
-    """PyTorch's time for the same work under the same setting, and our time over it."""
+    """PyTorch's times for the same work under the same setting, eager and compiled, and our time over each.
+
+    Where diffusers is missing, or the compiler fails, the reason stands in place of the number.
+    """
     torch = torch_with_a_card()
     if torch is None:
         return {"torch": "not installed, or sees no GPU"}
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    theirs = bench.ms(make(torch))
-    return {f"torch_eager_{name}_ms": theirs, f"ratio_to_torch_{name}": ours / theirs}
+    row = {}
+    for how in ("eager", "compile"):
+        try:
+            theirs = bench.ms(make(torch, how == "compile"))
+        except Exception as error:  # a peer that does not run is a finding, and the rest of the ladder goes on
+            row[f"torch_{how}_{name}"] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        ratio = f"ratio_to_torch_{name}" if how == "eager" else f"ratio_to_torch_compile_{name}"
+        row |= {f"torch_{how}_{name}_ms": theirs, ratio: ours / theirs}
+    return row
 
 
-def _net(options):
+def _net(torch, options, compiled):
     from diffusers import UNet2DModel
 
     levels = len(options["block_out_channels"])
-    return UNet2DModel(**options, down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-                       up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1)).cuda()  # fmt: skip
+    net = UNet2DModel(**options, down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+                      up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1)).cuda()  # fmt: skip
+    return torch.compile(net, mode="reduce-overhead") if compiled else net
 
 
-def training(options, B, torch):
+def training(options, B, torch, compiled=False):
     """Noise, network, loss, backward, clipping, AdamW and the moving average, as PyTorch users write it."""
-    net, size = _net(options), options["sample_size"]
+    net, size = _net(torch, options, compiled), options["sample_size"]
     adam, average = torch.optim.AdamW(net.parameters()), [p.detach().clone() for p in net.parameters()]
     x0, alpha = torch.randn(B, 3, size, size, device="cuda"), torch.linspace(0.99, 0.01, 1000, device="cuda")
 
@@ -47,9 +59,9 @@ def training(options, B, torch):
     return step
 
 
-def sampling(options, B, torch):
+def sampling(options, B, torch, compiled=False):
     """A step of DDIM."""
-    net, size = _net(options).eval(), options["sample_size"]
+    net, size = _net(torch, options, compiled).eval(), options["sample_size"]
     x = torch.randn(B, 3, size, size, device="cuda")
 
     def step():

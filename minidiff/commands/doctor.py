@@ -1,0 +1,19 @@
+"""Report what is installed, which device would be used, BLAS, threads and caches: the start of a bug report.
+
+examples:
+  minidiff doctor
+  minidiff doctor --json > doctor.json
+"""
+
+import json
+
+from ..doctor import examine, lines
+
+
+def add_arguments(parser):
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments):
+    found = examine()
+    print(json.dumps(found, indent=1) if arguments.json else "\n".join(lines(found)))
