@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks assignment docs lite bench test-gpu bench-gpu clean
+.PHONY: demo test lint notebooks assignment docs lite bench test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -46,6 +46,10 @@ test-gpu: $(VENV)/.ready-cuda$(CUDA)
 
 bench-gpu: $(VENV)/.ready-bench-cuda$(CUDA)
 	$(BIN)/python benchmarks/gpu_bench.py --out gpu.json
+
+# All that is worth knowing about a card in one run, into gpu-report/;  make gpu-report REPORT="--stages bench profile"
+gpu-report: $(VENV)/.ready-bench-cuda$(CUDA)
+	$(BIN)/python scripts/gpu_report.py --out gpu-report $(REPORT)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minidiff needs Python 3.11 or newer; try make PYTHON=python3.12")'
