@@ -5,7 +5,7 @@
     python3 scripts/gpu_report.py --out FOLDER --emulate                 a rehearsal without a card, at small sizes
 
 Each stage (scripts/gpu_stages.py) runs in a process with its own time limit; after a failure the next one runs. Neither make
-nor a network nor an installed minidiff is needed. FOLDER gets report.json and report.txt, written anew after every stage: one
+nor a network nor an installed minidiff is needed. FOLDER gets report.json and report.txt, rewritten after every stage: one
 line a stage with its outcome and seconds, and the first error whole; also each stage's log and the sample sheets.
 Exit code 1 if any stage failed.
 """

@@ -16,7 +16,7 @@ def add_arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="where to; made if it is not there")
     parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
     parser.add_argument("--clip", metavar="BOUND|none", default="run", help="hold the predicted x0 to [-BOUND, BOUND] while "
-                        "sampling there (default: what the run says, diffusion.clip)")  # fmt: skip
+                        "sampling there (default: the run's diffusion.clip)")  # fmt: skip
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="how to store (default: float32)")
 
 

@@ -50,7 +50,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--clip",
         metavar="BOUND|dynamic|none",
-        help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile (default: what the run says, diffusion.clip)",
+        help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile (default: the run's diffusion.clip)",
     )
     parser.add_argument("--class", dest="class_", metavar="NAME|K", help="the class to sample, by its name or its number: "
                         "`minidiff info RUN` lists them (default: all, a row each)")  # fmt: skip

@@ -31,7 +31,7 @@ class Sampling:
     threshold            (quantile, largest) of dynamic thresholding, or None
     clip                 bound of the predicted x0, or None
     learned_variance     the net puts out twice the channels
-    told                 the time that the net is told, by whole t of the schedule; None: t itself
+    told                 the time that the model gets, by whole t of the schedule; None: t itself
     unit                 standard deviation of the first noise
     end                  what the last sample is multiplied by
     """
@@ -163,7 +163,7 @@ def scheduler_config(schedule, predicts="eps", clip=1.0, name="DDIMScheduler"):
 
 
 class _Told:
-    """A net that is told times from a table.   times (T,)   t: whole or real-valued, a number or an array"""
+    """A model that gets its times from a table.   times (T,)   t: whole or real-valued, a number or an array"""
 
     def __init__(self, model, times):
         self.model, self.times, self._tables = model, times, {}
