@@ -18,6 +18,7 @@ OPTIONAL = {  # import name: (distribution, how to install it, what it enables)
     "pytest": ("pytest", "minidiff[test]", "the tests"),
     "nbgrader": ("nbgrader", "minidiff[course]", "assignments for nbgrader"),
     "sphinx": ("sphinx", "minidiff[docs]", "the site"),
+    "jupyterlite_core": ("jupyterlite-core", "minidiff[lite]", "the chapters in the browser"),
     "huggingface_hub": ("huggingface_hub", "minidiff[hub]", "opening models by their name on the hub"),
     "torch": ("torch", "minidiff[compare]", "comparisons with PyTorch"),
     "diffusers": ("diffusers", "minidiff[compare]", "comparisons with diffusers"),
@@ -97,13 +98,11 @@ def version(name, distribution=None):
             return None
     except (ImportError, ValueError):
         return None
-    owners = importlib.metadata.packages_distributions().get(name, [])
-    for one in (distribution or name, *owners):
-        try:
-            return importlib.metadata.version(one)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown"
+    try:
+        return importlib.metadata.version(distribution or name)
+    except importlib.metadata.PackageNotFoundError:  # cupy comes as cupy-cuda12x or cupy-cuda13x
+        owners = importlib.metadata.packages_distributions().get(name)
+        return importlib.metadata.version(owners[0]) if owners else "unknown"
 
 
 def lines(found):

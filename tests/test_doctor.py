@@ -2,8 +2,13 @@
 
 import importlib.metadata
 import json
+import os
+import re
+import subprocess
 import sys
+import tomllib
 import types
+from pathlib import Path
 
 import numpy
 import pytest
@@ -51,3 +56,38 @@ def test_a_missing_package_is_named_with_what_it_enables(monkeypatch):
     assert found["packages"]["pooch"] == "MISSING: pip install pooch"
     assert found["optional"]["diffusers"].endswith("(pip install 'minidiff[compare]'): comparisons with diffusers")
     assert found["caches"]["data"].startswith("unknown: ") and "MINIDIFF_DATA" in found["caches"]["data"]
+
+
+def test_every_extra_is_listed_with_a_package_of_it():
+    """pyproject.toml's extras; mpi is left out, nothing in minidiff imports it."""
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = {}
+    for distribution, install, enables in doctor.OPTIONAL.values():
+        for extra in re.findall(r"\[(\w+)\]", install):
+            told.setdefault(extra, []).append(distribution)
+        assert enables
+    assert set(told) == set(extras) - {"mpi"}
+    for extra, distributions in told.items():
+        wanted = " ".join(extras[extra])
+        assert all(distribution in wanted for distribution in distributions), extra
+
+
+def test_it_works_where_nothing_optional_is_installed(tmp_path):
+    """In a process of its own, with all that is optional, pooch and threadpoolctl blocked: one line for each."""
+    blocked = [*doctor.OPTIONAL, "pooch", "threadpoolctl"]
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Blocked())
+""")
+    environment = {name: value for name, value in os.environ.items() if name != "MINIDIFF_DATA"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    ran = subprocess.run([sys.executable, "-m", "minidiff", "doctor"], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0 and not ran.stderr
+    for name in doctor.OPTIONAL:
+        assert re.search(rf"^  {name} +not installed \(pip install ", ran.stdout, re.M), name
+    assert "MISSING: pip install pooch" in ran.stdout and "set MINIDIFF_DATA" in ran.stdout
+    assert "unknown: threadpoolctl is not installed" in ran.stdout
