@@ -248,6 +248,7 @@ def reach(found):
 
 def write(path, found):
     """The JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_text(json.dumps(found, indent=1) + "\n")
     new.replace(path)
