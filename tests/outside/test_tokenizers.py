@@ -274,7 +274,7 @@ def test_a_malformed_tokenizer_json_names_file_and_field(path, value, field, goo
 
 
 @pytest.mark.parametrize(("value", "field"), [
-    ([], "tokenizer_config.json: got list"), ({"pad_token": {"lstrip": True}}, "pad_token"),
+    ([], "tokenizer_config.json: got JSON that is a list, expected an object"), ({"pad_token": {"lstrip": True}}, "pad_token"),
     ({"pad_token": 3}, "pad_token: got 3"),
     ({"pad_token": "<nowhere>"}, "pad_token: got '<nowhere>'"), ({"padding_side": "left"}, "padding_side: got 'left'"),
     ({"model_max_length": "77"}, "model_max_length: got '77'"), ({"model_max_length": 1}, "model_max_length: got 1"),
