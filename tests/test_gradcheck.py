@@ -285,3 +285,18 @@ def test_diagnosis_names_simple_patterns():
     one = true.copy()
     one[0, 0] += 1
     assert "only 1 of 12" in diagnose(one, true, x)[0]
+
+
+@pytest.mark.parametrize("factor, right", [(1.0, True), (1.0 + 1e-6, False)])
+def test_the_error_of_the_quotient_is_not_blamed_on_backward(factor, right):
+    """sin(300 x): a central difference is off by (300 h)^2 / 6 = 1.5e-6 of the slope at h = 1e-5; its derivative is exact."""
+
+    def f(x):
+        return np.sin(300 * x), lambda dy: factor * 300 * np.cos(300 * x) * dy
+
+    x = np.linspace(0.1, 0.2, 7)
+    if right:
+        assert check(f, x, tolerance=1e-7)[0] < 1e-7
+    else:
+        with pytest.raises(GradientError, match="relative error [0-9].*e-07"):
+            check(f, x, tolerance=1e-7)
