@@ -34,6 +34,13 @@ PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
+class _Default(int):
+    """A default that can be told from the same number given by the caller, by `is`."""
+
+
+STEPS = _Default(50)
+
+
 @dataclass
 class Pipeline:
     """The parts of a pipeline.
@@ -84,7 +91,7 @@ class Pipeline:
     @property
     def default_steps(self):
         """Steps of a run that does not state them: 50, and at most the schedule's T."""
-        return min(50, self.sampling.schedule.T)
+        return min(int(STEPS), self.sampling.schedule.T)
 
     @property
     def image_channels(self):
@@ -107,7 +114,7 @@ class Pipeline:
     def sample(
         self,
         n=1,
-        steps=50,
+        steps=STEPS,
         sampler=None,
         prompt=None,
         negative="",
@@ -127,7 +134,7 @@ class Pipeline:
     ):
         """Pictures from noise.   -> (n, H, W, C), in [-1, 1] where the net stays there
 
-        steps      None: as many as the sampler takes by itself, at most the schedule's T
+        steps      by default 50, at most the schedule's T; None: as many as the sampler takes by itself
         sampler    one of `minidiff.samplers`, with the settings of that library's own class; None: what the folder says
         prompt     a text, or a list of n; negative likewise: what to guide away from
         guidance   w of eps = (1 + w) eps(prompt) - w eps(negative); None: 6.5 for texts, 0 otherwise
@@ -145,6 +152,8 @@ class Pipeline:
         xp = xp_of(self.unet.conv_in.weight.value)
         row, rng = find(sampling.sampler), as_rng(rng, xp)
         row.check(options)  # before a text encoder is asked
+        if steps is STEPS:
+            steps = self.default_steps
         steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
         edit = edit_of(self, n, image, mask, strength, (height, width), steps, options)
         shape = edit.shape if edit else self.shape(n, height, width) if x is None else tuple(x.shape)

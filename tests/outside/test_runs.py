@@ -434,3 +434,17 @@ def test_what_cannot_be_resumed_says_what_to_do(tmp_path, capsys):
     for command in (["sample", str(tmp_path / "recipe")], ["train", "--from", str(tmp_path / "recipe"), "--data", "digits"],
                     ["export", str(tmp_path / "recipe"), str(tmp_path / "e")]):  # fmt: skip
         assert main(command) == 2 and "does not say how its model is built" in capsys.readouterr().err
+
+
+def test_a_pipeline_takes_at_most_T_steps_unless_more_are_asked_for(tmp_path):
+    """The default of 50 becomes T = 10, the same image to the bit as steps=10; an explicit 50 is an error."""
+    from minidiff import interop, models
+    from minidiff.diffusion import Schedule
+
+    model = models.UNet(sample_size=4, in_channels=1, out_channels=1, block_out_channels=(4, 8), layers_per_block=1,
+                        norm_num_groups=2, attention_head_dim=4, rng=0)  # fmt: skip
+    interop.save_pipeline(model, Schedule.linear(10), tmp_path / "ten")
+    pipeline = interop.load(tmp_path / "ten")
+    np.testing.assert_array_equal(pipeline.sample(2, rng=0), pipeline.sample(2, steps=10, rng=0))
+    with pytest.raises(ValueError, match="steps: got 50, expected a whole number from 1 to T = 10"):
+        pipeline.sample(2, steps=50, rng=0)
