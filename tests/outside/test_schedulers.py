@@ -6,6 +6,7 @@ drawn settings, the model and the noise are seeded. Where diffusers fails or ret
 is asked of us but a finite sample or a ValueError.
 """
 
+import contextlib
 import importlib
 import inspect
 from collections import Counter
@@ -61,6 +62,21 @@ def double(monkeypatch):
 
     class Noise:
         rng = None
+
+        @staticmethod
+        @contextlib.contextmanager
+        def single():
+            """Inside, diffusers computes in float32 again."""
+            with monkeypatch.context() as patch:
+                for name in MODULES:
+                    module = importlib.import_module(f"diffusers.schedulers.scheduling_{name}")
+                    patch.setattr(module, "np", np)
+                    patch.setattr(module, "torch", torch)
+                torch.set_default_dtype(torch.float32)
+                try:
+                    yield
+                finally:
+                    torch.set_default_dtype(torch.float64)
 
     def randn_tensor(shape, **_):
         return torch.from_numpy(Noise.rng.standard_normal(tuple(shape)))
@@ -135,6 +151,11 @@ def theirs(scheduler, steps, noise, seed, eta, twice, told):
         scheduler.set_timesteps(steps)
         if told is not None and not scheduler.timesteps.dtype.is_floating_point:
             its, cut = scheduler.timesteps, any(scheduler.config.get(option) for option in LEVELS)
+            if cut:  # it works these times out in float32, which differ by more than one where alpha_bar ends near 0
+                with noise.single():
+                    single = type(scheduler).from_config(scheduler.config)
+                    single.set_timesteps(steps)
+                    its = single.timesteps
             scheduler.timesteps = torch.from_numpy(told[::-1][: len(its)].copy())
             if (scheduler.timesteps - its).abs().max() > cut:
                 pytest.fail(f"{scheduler.config}: told {scheduler.timesteps}, not {its}")
@@ -209,6 +230,6 @@ def test_settings_under_another_sampler(double, count):
 @pytest.mark.slow
 @pytest.mark.parametrize("changed", (False, True))
 def test_many_settings(double, changed, count):
-    found = sweep(3000, 20_000, double, changed)
-    assert found["same"] >= 1800, found
+    found = sweep(1000, 20_000, double, changed)
+    assert found["same"] >= 600, found
     count("outside", found["same"])
