@@ -230,6 +230,6 @@ def test_settings_under_another_sampler(double, count):
 @pytest.mark.slow
 @pytest.mark.parametrize("changed", (False, True))
 def test_many_settings(double, changed, count):
-    found = sweep(1000, 20_000, double, changed)
-    assert found["same"] >= 600, found
+    found = sweep(3000, 20_000, double, changed)
+    assert found["same"] >= 1800, found
     count("outside", found["same"])
