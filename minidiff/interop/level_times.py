@@ -1,8 +1,9 @@
 """The times that diffusers tells a model when it chooses noise levels first.
 
 Its DPM-Solver and UniPC classes cut such a time to a whole step. The highest level is the schedule's last, so the time is
-T - 1 or one less, as the last bit of a float32 logarithm has it: with Stable Diffusion's betas it is 998 of 999. So the
-tables of `times_of_levels` repeat its arithmetic to the bit. Nothing else of a run is in float32.
+T - 1 or one less, as the last bit of a float32 logarithm has it: with Stable Diffusion's betas it is 998 of 999. Its Euler
+and Heun classes keep the fraction, whose rounding moves an image by 1e-5. So the tables here repeat its arithmetic to the
+bit. Nothing else of a run is in float32.
 """
 
 import numpy as np
@@ -13,8 +14,11 @@ from ..diffusion.sigmas import LEVEL_RULES
 F = np.float32
 
 
-def times_of_levels(full, rule, steps):
-    """The real-valued times of the levels of "karras", "lu", "exponential" or "beta".   -> float64 (steps,), noisiest first"""
+def times_of_levels(name, full, rule, steps, ends):
+    """The real-valued times of the levels of "karras", "lu", "exponential" or "beta".   -> float64 (steps,), noisiest first
+
+    ends   the times between which the levels lie, the cleanest first
+    """
     alpha_bar = _alpha_bar(full)
     s = np.sqrt((F(1) - alpha_bar) / alpha_bar)
     curve = np.log(s)
@@ -22,10 +26,17 @@ def times_of_levels(full, rule, steps):
         high, low = float(curve[-1]), float(curve[0])
         levels = np.exp(high + np.linspace(0.0, 1.0, steps) * (low - high))
     else:
-        low = float(s[0]) if full.get("sigma_min") is None else full["sigma_min"]
-        high = float(s[-1]) if full.get("sigma_max") is None else full["sigma_max"]
-        levels = LEVEL_RULES[rule](low, high, steps)
+        levels = LEVEL_RULES[rule](*limits_of_levels(name, full, rule, s, ends), steps)
     return time_of_level(curve, np.log(levels))
+
+
+def limits_of_levels(name, full, rule, s, ends):
+    """(lowest, highest) level of a run: sigma_min and sigma_max where the class looks at them, else s (T,) at the two times."""
+    low, high = np.interp(ends, np.arange(len(s)), s)
+    if name == "LMSDiscreteScheduler" and rule == "karras":  # the one rule there that does not look at them
+        return low, high
+    given_low, given_high = full["sigma_min"], full["sigma_max"]
+    return low if given_low is None else given_low, high if given_high is None else given_high
 
 
 def time_of_level(curve, log_s):

@@ -12,7 +12,7 @@ import numpy as np
 from ..diffusion import Schedule
 from ..diffusion.sigmas import LEVEL_RULES, schedule_sigmas
 from ..diffusion.spacing import spaced_steps
-from .level_times import time_of_level, times_of_levels
+from .level_times import limits_of_levels, times_of_levels
 from .scheduler_options import RULES, SIGMA_SPACE
 
 WHOLE_STEPS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")  # these take both lists from the schedule as it is
@@ -66,14 +66,12 @@ def levels_of(name, full, schedule, steps, where):
         s, last = s[:-1], float(s[-1])
     rule = next((ours for theirs, ours in RULES.items() if full.get(theirs)), None)
     if rule:
-        low, high = all_s[0], all_s[-1]
-        if in_sigma_space:
-            low, high = last if full.get("interpolation_type") == "log_linear" else s[-1], s[0]
-        if not (name == "LMSDiscreteScheduler" and rule == "karras"):  # the one rule there that does not look at them
-            low = full["sigma_min"] if full.get("sigma_min") is not None else low
-            high = full["sigma_max"] if full.get("sigma_max") is not None else high
+        ends = (0, schedule.T - 1)
+        if in_sigma_space and full.get("interpolation_type") != "log_linear":
+            ends = (times[-1], times[0])
+        low, high = limits_of_levels(name, full, rule, all_s, ends)
         s = LEVEL_RULES[rule](low, high, steps)
-        times = time_of_level(np.log(all_s), np.log(s))
+        times = times_of_levels(name, full, rule, steps, ends)
         last = 0.0 if full.get("final_sigmas_type", "zero") == "zero" else float(all_s[0])
         if name == "UniPCMultistepScheduler":
             last = min(last, float(s[-1])) if last == 0 else float(s[-1])
@@ -81,7 +79,6 @@ def levels_of(name, full, schedule, steps, where):
             rounds = rule in ("karras", "lu")
             if name == "DPMSolverMultistepScheduler" and full["beta_schedule"] == "squaredcos_cap_v2":
                 rounds = False
-            times = times_of_levels(full, rule, steps)
             times = np.round(times) if rounds else np.floor(times)
     if full.get("timestep_type") == "continuous" and full["prediction_type"] == "v_prediction":
         if full.get("interpolation_type") == "log_linear" and not rule and full["final_sigmas_type"] == "zero":

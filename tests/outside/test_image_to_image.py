@@ -224,6 +224,8 @@ OTHERS = [
     ("DPMSolverMultistepScheduler", dict(algorithm_type="sde-dpmsolver++", final_sigmas_type="sigma_min")),
     ("DPMSolverSinglestepScheduler", dict(lower_order_final=True)),
     ("HeunDiscreteScheduler", dict(timestep_spacing="linspace")),
+    ("EulerDiscreteScheduler", dict(use_karras_sigmas=True)),
+    ("HeunDiscreteScheduler", dict(use_karras_sigmas=True)),
 ]  # fmt: skip
 
 

@@ -144,20 +144,25 @@ def theirs(scheduler, steps, noise, seed, eta, twice, told):
     """The loop that all of its pipelines share. None where it fails or gives something that is not finite.
 
     told   our times, worked out in float32. A class of its that cuts its times to whole steps takes them from here, as
-           float64 would cut some of them to another step; test_solver_options holds them to those printed in float32
+           float64 would cut some of them to another step; so does one that finds them from noise levels.
+           test_solver_options holds them to those printed in float32
     """
     noise.rng = np.random.default_rng(seed)
     try:
         scheduler.set_timesteps(steps)
-        if told is not None and not scheduler.timesteps.dtype.is_floating_point:
-            its, cut = scheduler.timesteps, any(scheduler.config.get(option) for option in LEVELS)
-            if cut:  # it works these times out in float32, which differ by more than one where alpha_bar ends near 0
+        its, of_levels = scheduler.timesteps, any(scheduler.config.get(option) for option in LEVELS)
+        whole = not its.dtype.is_floating_point
+        of_sigma = isinstance(scheduler, diffusers.EulerDiscreteScheduler) and not whole and (
+            scheduler.config.timestep_type == "continuous" and scheduler.config.prediction_type == "v_prediction")  # fmt: skip
+        if told is not None and (whole or of_levels) and not of_sigma:
+            if of_levels:  # it works these times out in float32, which differ by more than one where alpha_bar ends near 0
                 with noise.single():
                     single = type(scheduler).from_config(scheduler.config)
                     single.set_timesteps(steps)
                     its = single.timesteps
             scheduler.timesteps = torch.from_numpy(told[::-1][: len(its)].copy())
-            if (scheduler.timesteps - its).abs().max() > cut:
+            bound = of_levels if whole else 0.05  # its float32 levels: at most 0.044 of a step in 442 runs
+            if (scheduler.timesteps - its).abs().max() > bound:
                 pytest.fail(f"{scheduler.config}: told {scheduler.timesteps}, not {its}")
         T = scheduler.config.num_train_timesteps
         if scheduler.config.get("timestep_spacing") == "trailing" and len(np.arange(T, 0, -T / steps)) > steps:
