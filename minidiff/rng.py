@@ -8,6 +8,7 @@ The method names are those of `numpy.random.Generator` (standard_normal, random,
 the library takes an `rng`, NumPy's own generator works too. On a GPU a draw is one kernel; float64 normals are made of one.
 """
 
+import enum
 import importlib
 import os
 
@@ -15,6 +16,30 @@ import numpy as np
 
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the two multipliers
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85  # what the key grows by each round (golden ratio, sqrt(3) - 1)
+
+
+@enum.unique
+class Stream(enum.IntEnum):
+    """Every stream of a seed that minidiff draws from. Two uses of one number would get the same noise without a word."""
+
+    WEIGHTS = 0  # initial weights
+    NOISE = 1  # times and noise of a training step
+    DROPOUT = 2
+    SAMPLES = 3  # the samples that a trainer draws during training
+    EXAMPLES = 4  # training data that a recipe draws step by step
+    PIXELS = 5  # images on which a recipe measures the scale of its latents
+    DEMO_FILM = 7
+    DEMO_MEASURED = 8
+    STUDY_START = 101  # the noise that sampling starts from
+    STUDY_WALK = 102  # the noise that samplers add on the way
+    STUDY_HELD_OUT = 103  # the order of held-out digits
+    STUDY_LOSS = 104
+    STUDY_KNOWING_T = 105
+    STUDY_NOISED = 106
+    STUDY_CLEANED = 107
+    STUDY_BOUND = 108  # the variational bound
+    STUDY_DEQUANTIZE = 109
+    ORDER = 0xDA7A  # the order of the training data
 
 
 def philox(counter, key, xp=np):
@@ -36,7 +61,7 @@ class Rng:
     """Random numbers from (seed, stream, step); each call takes the next of 2**32 draws.
 
     seed    0 <= seed < 2**64; None asks the operating system for one
-    stream  0 <= stream < 2**32: one for each independent use (data order, noise, dropout, a device's share)
+    stream  0 <= stream < 2**32: one for each independent use (data order, noise, dropout); those of minidiff are in `Stream`
     step    0 <= step < 2**32: the training or sampling step
     xp      the array module in which numbers are made
     clock   uint32 (1,) on xp's device, added to the step: a recorded step that is replayed draws on by it. None: nothing

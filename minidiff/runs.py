@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import data, models
 from .diffusion import HybridLoss, Schedule, SimpleLoss
 from .json_file import about_file
-from .rng import Rng
+from .rng import Rng, Stream
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
 from .training.config import DiffusionConfig, RunConfig, check_options
@@ -17,7 +17,6 @@ from .training.trainer import FILE
 
 LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
 OBJECTIVE = ("weighting", "cond_dropout", "t_sampler")  # of a DiffusionConfig: what no other library's folder has a place for
-WEIGHTS = 0  # the stream of the seed from which initial weights are drawn
 MODELS = {"unet": models.UNet, "mlp": models.MLP}
 SHARED = {
     "model": {"name": "unet"},
@@ -101,7 +100,7 @@ def build_model(options, seed=0):
     """A model from its options, {"name": "unet" or "mlp", ...}, its weights drawn from the seed."""
     _check_model_options(options)
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items() if key != "name"}
-    return MODELS[options["name"]](**plain, rng=Rng(seed, WEIGHTS))
+    return MODELS[options["name"]](**plain, rng=Rng(seed, Stream.WEIGHTS))
 
 
 def build_schedule(d):

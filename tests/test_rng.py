@@ -1,9 +1,13 @@
 """Philox against its published known answers, and numbers with the moments they should have."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from minidiff.rng import Rng, as_rng, philox
+import minidiff
+from minidiff.rng import Rng, Stream, as_rng, philox
 
 # Random123 (Salmon et al. 2011), kat_vectors: philox4x32, 10 rounds. counter, key -> words
 KNOWN = [
@@ -60,3 +64,18 @@ def test_bad_arguments_and_what_as_rng_takes():
         Rng(0).integers(3, 3)
     numpys = np.random.default_rng(0)
     assert as_rng(numpys) is numpys and as_rng(7).seed == 7 and as_rng(None).seed != as_rng(None).seed
+
+
+def test_streams_come_from_the_table():
+    """`Stream` is unique by construction; a bare number elsewhere could clash with it."""
+    bare = re.compile(r"\bRng\([^(),\n]*,\s*(stream=)?\d+\b|\bstream=\d")
+    assert bare.search("Rng(seed, 3)") and bare.search("rng.at(stream=4)") and not bare.search("Rng(seed, Stream.NOISE, 3)")
+    files = [file for file in Path(minidiff.__file__).parent.rglob("*.py") if file.name not in ("rng.py", "cublas.py")]
+    assert [file.name for file in files if bare.search(file.read_text("utf-8"))] == []  # cublas.py has streams of CUDA
+
+
+def test_streams_keep_their_numbers():
+    """A run resumes to the bit only on the numbers that its first steps were drawn from."""
+    table = dict(WEIGHTS=0, NOISE=1, DROPOUT=2, SAMPLES=3, EXAMPLES=4, PIXELS=5, ORDER=0xDA7A)
+    assert {name: int(Stream[name]) for name in table} == table
+    np.testing.assert_array_equal(Rng(5, Stream.NOISE, 3).bits(7), Rng(5, 1, 3).bits(7))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import module_of, to_numpy
 from ..diffusion import cfg
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..runs import build, preset, shortened
 from ..samplers import ddim, sample
 from . import device
@@ -48,7 +48,7 @@ def run(arguments):
     with trainer.ema.applied():
         denoiser, shape = made.objective.denoiser(trainer.model), made.images.shape[1:]
         asked = xp.asarray(np.repeat(np.arange(10), 10))
-        noise = Rng(arguments.seed, 7, xp=xp).standard_normal((100, *shape))
+        noise = Rng(arguments.seed, Stream.DEMO_FILM, xp=xp).standard_normal((100, *shape))
         film = [noise] + [step.x for step in ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS, **options)]
         film = [to_numpy(x) for x in film]
         viz.save_png(film[-1], out / "samples.png", columns=10)
@@ -57,7 +57,7 @@ def run(arguments):
         print(f"3/4  {arguments.samples:,} more samples, to measure")
         asked = xp.asarray(np.arange(arguments.samples) % 10)
         samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS,
-                         rng=Rng(arguments.seed, 8, xp=xp), device=arguments.device, **options)  # fmt: skip
+                         rng=Rng(arguments.seed, Stream.DEMO_MEASURED, xp=xp), device=arguments.device, **options)  # fmt: skip
 
     print("4/4  training a classifier on the real digits, and asking it about the samples")
     held_out, held_out_labels = data.load("digits", split="test")

@@ -5,9 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..backend import xp_of
-from ..rng import Rng, as_rng
-
-ORDER = 0xDA7A  # the stream of the order of the data; far from the small numbers that noise and dropout use
+from ..rng import Rng, Stream, as_rng
 
 
 def batch_indices(n, batch_size, step, seed):
@@ -28,7 +26,7 @@ def batch_indices(n, batch_size, step, seed):
 
 @lru_cache(maxsize=4)
 def _order(n, epoch, seed):
-    order = Rng(seed, stream=ORDER, step=epoch).permutation(n)
+    order = Rng(seed, stream=Stream.ORDER, step=epoch).permutation(n)
     order.setflags(write=False)
     return order
 

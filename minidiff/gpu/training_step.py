@@ -3,8 +3,7 @@
 import numpy as np
 
 from ..nn import training as dropout_from
-from ..rng import Rng
-from ..training.trainer import DROPOUT, NOISE
+from ..rng import Rng, Stream
 from .optimizer import Update
 from .recorder import Recorded
 
@@ -42,7 +41,7 @@ class TrainingStep:
         self.update = Update(t.optimizer, t.ema, [t.rate(k) for k in range(t.done, last)], t.grad_clip)
         self.inputs = [xp.zeros(a.shape, a.dtype) for a in t.uploads(t.done)]
         self.noise, self.dropout = (
-            Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (NOISE, DROPOUT)
+            Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (Stream.NOISE, Stream.DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
         graph = self.graph and getattr(t.objective, "recordable", True)
         self.recorded = Recorded(xp, self._step, graph, self.tf32)

@@ -8,7 +8,7 @@ from .. import ops
 from ..backend import to_device, to_numpy
 from ..data import captioned_shapes
 from ..models import AutoencoderKL
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..training.autoencoder_loss import AutoencoderLoss
 from .stage import Recipe, Stage
 
@@ -63,7 +63,7 @@ class AutoencoderStage(Stage):
         return (captioned_shapes(n, SIZE, rng)[0],)
 
     def finish(self, model, parts):
-        images = captioned_shapes(512, SIZE, Rng(0, stream=5))[0]
+        images = captioned_shapes(512, SIZE, Rng(0, Stream.PIXELS))[0]
         latents = model.to_latent(to_device(images, model.device))
         model.config["scaling_factor"] *= float(1 / latents.std())
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..training import DataParallel, checkpoint
 from ..training.trainer import FILE
 from .registry import find
-from .stage import WEIGHTS, StageTrainer
+from .stage import StageTrainer
 
 
 def train(
@@ -56,7 +56,7 @@ def train(
 def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device="cpu", **options):
     """The Trainer of one stage.   parts: the nets of the stages before, on the same device"""
     steps = steps or stage.steps
-    model = stage.model(Rng(seed, WEIGHTS), parts).to(device)
+    model = stage.model(Rng(seed, Stream.WEIGHTS), parts).to(device)
     model = DataParallel(model) if device == "cpu" else model
     pictures = {}
     if stage.sample is not None:

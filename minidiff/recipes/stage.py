@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..training import Trainer
 
-WEIGHTS, DATA = 0, 4  # streams of the seed; the Trainer has 1, 2 and 3
 LOOK = (  # drawn while a system trains, and wherever systems stand side by side: seen pairs, held-out ones, two and more things
     "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
     "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
@@ -83,7 +82,7 @@ class StageTrainer(Trainer):
 
     def uploads(self, k):
         """The examples of step k (from 0), drawn on the host."""
-        return self.stage.examples(Rng(self.seed, DATA, k), self.batch_size)
+        return self.stage.examples(Rng(self.seed, Stream.EXAMPLES, k), self.batch_size)
 
     def batch_of(self, *examples):
         """-> x0, cond"""

@@ -1,20 +1,18 @@
 """What the studies share: models trained on the 8 x 8 digits, the judge, and what is measured of samples."""
 
 import functools
-import itertools
 
 import numpy as np
 
 from .. import data, metrics, training
 from ..diffusion import Denoiser
 from ..models import Classifier
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..runs import build, find_checkpoint, open_run, preset
 from ..samplers import sample
 from ..training import Trainer
 
 SHAPE, CLASSES = (8, 8, 1), 10
-START, WALK = 101, 102  # streams of a seed: the noise that sampling starts from, and what samplers draw on the way
 TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.attention_head_dim=8", "train.batch_size=16",
         "train.warmup=2", "train.lr=0.004")  # fmt: skip
 
@@ -116,14 +114,14 @@ def asked_classes(n):
 
 def start_noise(seed, n):
     """The noise that n samples of a seed start from, the same for whatever sampler."""
-    return Rng(seed, START).standard_normal((n, *SHAPE))
+    return Rng(seed, Stream.STUDY_START).standard_normal((n, *SHAPE))
 
 
 def draw_samples(name, denoiser, n, seed, cond=None, **options):
     """n samples by the sampler of this name, of all classes alike (or as `cond` says; False: without a condition)."""
     cond = asked_classes(n) if cond is None else None if cond is False else cond
     x = start_noise(seed, n) * np.float32(getattr(denoiser.schedule, "prior_std", 1.0))
-    return sample(name, denoiser, x.shape, x=x, rng=Rng(seed, WALK), cond=cond, **options)
+    return sample(name, denoiser, x.shape, x=x, rng=Rng(seed, Stream.STUDY_WALK), cond=cond, **options)
 
 
 class Counted:
@@ -147,7 +145,7 @@ class Counted:
 def held_out(n=None):
     """The first n digits that no model was trained on, classes mixed.   -> images, labels"""
     images, labels = data.load("digits", split="test")
-    order = Rng(0, 103).permutation(len(images))[:n]
+    order = Rng(0, Stream.STUDY_HELD_OUT).permutation(len(images))[:n]
     return images[order], labels[order]
 
 
@@ -156,7 +154,7 @@ def loss_by_t(denoiser, times, options, n=None, seed=0):
     n = n or options.size(360, 20)
     images, labels = held_out(n)
     for t in times:
-        eps = Rng(seed, 104, int(t)).standard_normal(images.shape)
+        eps = Rng(seed, Stream.STUDY_LOSS, int(t)).standard_normal(images.shape)
         x0_hat, eps_hat = denoiser(denoiser.schedule.add_noise(images, eps, int(t)), int(t), labels)
         yield int(t), float(((eps_hat - eps) ** 2).mean()), float(((x0_hat - images) ** 2).mean())
 
@@ -167,8 +165,3 @@ def denoiser_of(model, config):
 
     objective = build_objective(config)
     return Denoiser(model, objective.schedule, objective.predicts)
-
-
-def rows_of_pictures(groups):
-    """Groups of pictures, one a row of a grid.   [(n, H, W, C), ...] -> (rows * n, H, W, C)"""
-    return np.array(list(itertools.chain.from_iterable(groups)))

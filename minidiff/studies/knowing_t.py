@@ -9,7 +9,7 @@ import numpy as np
 from ..backend import xp_of
 from ..models import Classifier
 from ..nn import Layer
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..runs import build, build_objective
 from . import digits
 from .plot import curves, finish, panels
@@ -80,7 +80,7 @@ def _reading(options):
     net = digits.fit(net, GuessT(schedule), options, digits.place(options, "time/guess"), config)
     images, _ = digits.held_out(options.size(360, 20))
     for t in options.size(TIMES, (0, 500)):
-        xt = schedule.add_noise(images, Rng(0, 105, t).standard_normal(images.shape), t)
+        xt = schedule.add_noise(images, Rng(0, Stream.STUDY_KNOWING_T, t).standard_normal(images.shape), t)
         guess = np.clip(net.predict(xt)[:, 0] * schedule.T, 0, schedule.T - 1)
         yield {"what": "reading t", "t": t, "t_guessed": float(guess.mean()), "t_away": float(abs(guess - t).mean())}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import data
 from ..diffusion import bits_per_dim, dequantize, ode_log_likelihood, variational_bound
-from ..rng import Rng
+from ..rng import Rng, Stream
 from . import digits
 from .plot import colour, finish, panels
 from .table import mean_and_error
@@ -25,10 +25,10 @@ def run(options):
     seen = tuple(array[:n] for array in data.load("digits"))
     sets = {"held out": (images, labels), "training": seen, "upside down": (images[:, ::-1].copy(), labels)}
     for name, (x, cond) in list(sets.items())[: options.size(3, 1)]:
-        bound = variational_bound(denoiser, x, Rng(0, 108), cond=cond, levels=LEVELS)
+        bound = variational_bound(denoiser, x, Rng(0, Stream.STUDY_BOUND), cond=cond, levels=LEVELS)
         mean, error = mean_and_error(bound.total)
         yield {"what": "bits", "method": "bound", "pictures": name, "bits": mean, "bits_error": error, "n": n}
-        spread = dequantize(x, Rng(0, 109), LEVELS).astype(np.float32)
+        spread = dequantize(x, Rng(0, Stream.STUDY_DEQUANTIZE), LEVELS).astype(np.float32)
         found = ode_log_likelihood(denoiser, spread, cond, divergence="hutchinson", probes=1, rng=0, steps=options.size(40, 4),
                                    t_min=options.size(5, 50))  # fmt: skip
         mean, error = mean_and_error(bits_per_dim(found.log_p, x[0].size, LEVELS))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..diffusion import estimate_t, noise_std, t_of_noise_std
 from ..models.denoising_autoencoder import DenoisingAutoencoder
-from ..rng import Rng
+from ..rng import Rng, Stream
 from ..samplers import sample
 from . import digits
 from .plot import curves, finish, panels, side_by_side
@@ -48,7 +48,7 @@ def run(options):
         for std in options.size(STDS, (0.2, 1.0)):
             if kind == "salt and pepper" and std > 1:
                 continue  # all pixels replaced are no more than that
-            noisy = (images + noise(kind, images, std, Rng(0, 106))).astype(images.dtype)
+            noisy = (images + noise(kind, images, std, Rng(0, Stream.STUDY_NOISED))).astype(images.dtype)
             null = denoiser.null_cond(np.zeros(len(images), np.int64))
             t = estimate_t(denoiser, noisy, cond=null, scaled=False, levels=options.size(48, 4), rng=0)
             found = denoiser.schedule.sigma(t) / denoiser.schedule.alpha(t)
@@ -102,7 +102,7 @@ def chain(denoiser, noisy, t, cond, sampler, steps=10):
         own = bins == level
         times = np.unique(np.linspace(0, level, steps + 1)[1:].astype(int))[::-1]
         x = denoiser.schedule.alpha(times[0]) * noisy[own]
-        cleaned[own] = sample(sampler, denoiser, x.shape, x=x, steps=times, rng=Rng(0, 107), cond=cond[own])
+        cleaned[own] = sample(sampler, denoiser, x.shape, x=x, steps=times, rng=Rng(0, Stream.STUDY_CLEANED), cond=cond[own])
     return cleaned
 
 

@@ -17,7 +17,7 @@ from ..lock import locked
 from ..nn import training as dropout_from
 from ..ops.dispatch import is_plain
 from ..progress import progress as progress_bar
-from ..rng import Rng
+from ..rng import Rng, Stream
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .arguments import check_data, check_numbers, each
@@ -28,7 +28,6 @@ from .interrupt import between_steps
 from .lr import learning_rate
 from .resume import take_over, write_run
 
-NOISE, DROPOUT, SAMPLES = 1, 2, 3  # streams: independent sequences of one seed
 FILE = "checkpoint.safetensors"
 GPU_LOOK = 25  # on a GPU, how many steps go by between two looks at the losses
 
@@ -107,9 +106,9 @@ class Trainer:
         k = self.done
         x0, cond = self.batch(k)
         self.arena.zero_grad()
-        with dropout_from(Rng(self.seed, DROPOUT, k, self.xp)):
+        with dropout_from(Rng(self.seed, Stream.DROPOUT, k, self.xp)):
             try:
-                loss, back = self.objective(self.model, x0, Rng(self.seed, NOISE, k, self.xp), cond)
+                loss, back = self.objective(self.model, x0, Rng(self.seed, Stream.NOISE, k, self.xp), cond)
             except NotFiniteLoss as error:
                 raise NotFinite(k + 1, "the loss", error.value) from None
         look_now = self._look_every == 1
@@ -221,7 +220,7 @@ class Trainer:
 
     def sampling_rng(self):
         """A generator for pictures of this moment: the same for every run of this seed, and apart from training's."""
-        return Rng(self.seed, SAMPLES, self.done, self.xp)
+        return Rng(self.seed, Stream.SAMPLES, self.done, self.xp)
 
     def sample_grid(self):
         """What `sample` makes of the averaged weights.   -> images; with a folder also saved as samples_STEP.png"""

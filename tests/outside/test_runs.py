@@ -14,9 +14,8 @@ from minidiff import data, interop, models, runs, samplers
 from minidiff.cli import main
 from minidiff.commands.train import SHEET, sample_all_classes
 from minidiff.diffusion import HybridLoss, Schedule, SimpleLoss
-from minidiff.rng import Rng
+from minidiff.rng import Rng, Stream
 from minidiff.training import RunConfig, Trainer, checkpoint, load
-from minidiff.training.trainer import NOISE
 from minidiff.viz import save_png
 
 TINY = ["--set", "model.block_out_channels=[8,8]", "--set", "model.norm_num_groups=4", "--set", "model.attention_head_dim=8"]
@@ -153,7 +152,7 @@ def test_an_imported_folder_keeps_its_objective(tmp_path, outside):
     images, _ = data.load("digits")
     trainer = Trainer(models.MLP(), lambda *_: None, images, batch_size=8)
     x0 = images[trainer.batch_indices(0)]
-    rng = Rng(0, NOISE, 0)
+    rng = Rng(0, Stream.NOISE, 0)
     t, eps = rng.integers(0, 700, size=8), rng.standard_normal(x0.shape)
     x0, eps, t = (torch.tensor(np.moveaxis(a, -1, 1).copy()) if a.ndim == 4 else torch.tensor(a) for a in (x0, eps, t))
     with torch.no_grad():
