@@ -9,6 +9,7 @@ from .activation import gelu, sigmoid, silu, softmax
 from .attention import attention
 from .concat import concat
 from .conv2d import conv2d
+from .dispatch import which as which  # not an op, so it is not in __all__
 from .dropout import dropout
 from .embedding import embedding, timestep_embedding
 from .fir import fir_downsample, fir_upsample

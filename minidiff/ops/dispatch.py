@@ -11,6 +11,8 @@ import functools
 import importlib
 import inspect
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +38,8 @@ def has_fast_version(reference):
         first = args[0] if args else kwargs.get(name)  # the reference reports one that is missing
         room = None if is_plain() else _room(first)
         if room is not None:
-            if room not in fast:  # a room is entered when first needed, so that importing minidiff stays quick
-                fast[room] = getattr(importlib.import_module(room), reference.__name__, None)
+            if room not in fast:
+                fast[room] = _fast_version(reference, room)
             if fast[room] is not None:
                 answer = fast[room](*args, **kwargs)
                 if answer is not NotImplemented:
@@ -46,6 +48,53 @@ def has_fast_version(reference):
 
     op.reference = reference
     return op
+
+
+class Which(NamedTuple):
+    """The function that runs for a call, the file and line where it starts, and the reason."""
+
+    function: str
+    file: str
+    line: int
+    why: str
+
+    def __str__(self):
+        return f"{self.function} ({self.file}:{self.line}): {self.why}"
+
+
+def which(op, *args, **options):
+    """Which version of an op runs for these arguments:   print(ops.which(ops.conv2d, x, w, padding=1))
+
+    The arguments are those of the op. The fast version is called once to learn whether it takes them.   ->   Which
+    Raises what the op raises for wrong arguments.
+    """
+    reference = getattr(op, "reference", op)
+    room = _room(args[0] if args else options.get(next(iter(inspect.signature(reference).parameters))))
+    fast = _fast_version(reference, room) if room and reference is not op else None
+    if reference is op:
+        why = "there is only this version"
+    elif is_plain():
+        why = "inside `with plain()`, the reference runs"
+    elif fast is None:
+        why = f"no fast version in {room}" if room else "no fast versions for arrays of this type"
+    elif fast(*args, **options) is NotImplemented:
+        why = f"{fast.__module__}.{fast.__name__} does not take these shapes, dtypes or options"
+    else:
+        return _found(fast, f"the fast version in {room}")
+    reference(*args, **options)
+    return _found(reference, why)
+
+
+def _found(function, why):
+    code, package = inspect.unwrap(function).__code__, Path(__file__).parents[2]
+    file = Path(code.co_filename).resolve()
+    file = file.relative_to(package) if file.is_relative_to(package) else file
+    return Which(f"{function.__module__}.{function.__name__}", file.as_posix(), code.co_firstlineno, why)
+
+
+def _fast_version(reference, room):
+    """The function of the same name, or None. A room is imported when first needed, so that importing minidiff stays quick."""
+    return getattr(importlib.import_module(room), reference.__name__, None)
 
 
 def _room(array):

@@ -1,11 +1,14 @@
 """Which version runs: the array decides, the reference stays in reach, and it makes the complaints."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from minidiff import cpu, nn, ops
 from minidiff.ops import dispatch
 
+ROOT = Path(__file__).parents[2]
 FAST = ["attention", "conv2d", "gelu", "group_norm", "group_norm_silu", "linear", "silu", "upsample_nearest"]
 
 
@@ -124,3 +127,22 @@ def test_sampling_keeps_nothing():
         return highest
 
     assert peak(12) < 1.3 * peak(3)
+
+
+def test_which_names_the_function_that_runs_and_why():
+    x, w = np.ones((8, 8, 8, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
+    found = ops.which(ops.conv2d, x, w, padding=1)
+    assert (found.function, found.file) == ("minidiff.cpu.conv2d.conv2d", "minidiff/cpu/conv2d.py")
+    lines = (ROOT / found.file).read_text().splitlines()
+    assert any(line.startswith("def conv2d(") for line in lines[found.line - 1 : found.line + 3])
+    assert ops.which(ops.conv2d, x=x, w=w).function == found.function
+    with dispatch.plain():
+        assert ops.which(ops.conv2d, x, w)[:2] == ("minidiff.ops.conv2d.conv2d", "minidiff/ops/conv2d.py")
+    declined = ops.which(ops.linear, np.ones((2, 3)), np.ones((3, 4)))  # too small to gain anything
+    assert declined.function == "minidiff.ops.linear.linear" and "minidiff.cpu.linear.linear does not take" in str(declined)
+    assert "no fast versions for arrays of this type" in ops.which(ops.conv2d, x.view(Other), w).why
+    assert "no fast version in minidiff.cpu" in ops.which(ops.embedding, np.ones((3, 2)), np.array([0])).why
+    assert ops.which(ops.mse, x, x) == ("minidiff.ops.loss.mse", "minidiff/ops/loss.py", ops.mse.__code__.co_firstlineno,
+                                        "there is only this version")  # fmt: skip
+    with pytest.raises(ValueError, match="conv2d: w has shape"):
+        ops.which(ops.conv2d, x, x[0])
