@@ -3,8 +3,17 @@
 __version__ = "0.1.0"
 
 
+ROOMS = ("backend", "data", "diffusion", "gradcheck", "grading", "interop", "metrics", "models", "nn", "ops", "recipes", "rng",
+         "samplers", "studies", "training", "viz")  # fmt: skip
+
+
+def __dir__():
+    """The public names, those included that are imported when first used."""
+    return sorted({*globals(), *ROOMS, "sample", "set_threads", "threads"})
+
+
 def __getattr__(name):
-    """`minidiff.sample`, `set_threads`, `threads`, and rooms such as `minidiff.samplers`, are imported when first touched."""
+    """`minidiff.sample`, `set_threads`, `threads`, and modules such as `minidiff.samplers`, are imported when first used."""
     import importlib
 
     if name == "sample":

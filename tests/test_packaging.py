@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import minidiff
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -38,16 +40,24 @@ import numpy
 start = time.perf_counter()
 import minidiff
 seconds = time.perf_counter() - start
+names = dir(minidiff)
 import minidiff.nn, minidiff.ops, minidiff.models, minidiff.diffusion, minidiff.samplers, minidiff.training, minidiff.data
 import minidiff.gradcheck, minidiff.metrics, minidiff.viz
 heavy = [m for m in ("matplotlib", "cupy", "tqdm", "pooch", "PIL", "safetensors", "torch", "scipy") if m in sys.modules]
-print(json.dumps({"seconds": seconds, "heavy": heavy, "threads": threading.active_count()}))
+print(json.dumps({"seconds": seconds, "names": names, "heavy": heavy, "threads": threading.active_count()}))
 """
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def test_import_is_light(fresh_import):
     assert fresh_import["heavy"] == [] and fresh_import["threads"] == 1
+
+
+def test_dir_lists_the_public_names_before_their_first_use(fresh_import):
+    names = fresh_import["names"]
+    assert {"ops", "nn", "models", "diffusion", "samplers", "training", "gradcheck", "sample", "set_threads"} <= set(names)
+    for name in names:
+        getattr(minidiff, name)
 
 
 def test_import_takes_less_than_0_3_seconds():
