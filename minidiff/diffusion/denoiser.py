@@ -11,7 +11,7 @@ Four names for one thing, at a known t:
 import numpy as np
 
 from ..backend import xp_of
-from .names import did_you_mean
+from ..names import check_choice
 from .schedule import per_sample
 
 PREDICTS = ("eps", "x0", "v", "score")
@@ -152,5 +152,4 @@ def split_variance(output, x):
 
 def check_predicts(predicts):
     """Raises ValueError, with the nearest names, unless predicts is one of the four."""
-    if predicts not in PREDICTS:
-        raise ValueError(f"predicts: got {predicts!r}, expected one of {', '.join(PREDICTS)}{did_you_mean(predicts, PREDICTS)}")
+    check_choice("predicts", predicts, PREDICTS)

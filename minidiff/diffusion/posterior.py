@@ -9,7 +9,7 @@ one point and beta when they are N(0, I).
 import numpy as np
 
 from ..backend import Constant
-from .names import did_you_mean
+from ..names import check_choice
 from .schedule import per_sample
 
 VARIANCES = ("fixed_small", "fixed_large", "learned")
@@ -50,9 +50,7 @@ class Posterior:
         variance   "fixed_small": beta_tilde; "fixed_large": beta (beta_tilde at the last step); "learned": between, by `share`
         share      of x's shape: 0 for beta_tilde, 1 for beta. Nichol and Dhariwal 2021 (arXiv:2102.09672), equation 15
         """
-        if variance not in VARIANCES:
-            near = did_you_mean(variance, VARIANCES)
-            raise ValueError(f"variance: got {variance!r}, expected one of {', '.join(VARIANCES)}{near}")
+        check_choice("variance", variance, VARIANCES)
         if variance == "fixed_small":
             return self.at("log_variance", t, xt)
         if variance == "fixed_large":

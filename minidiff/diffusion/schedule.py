@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import xp_of
-from .names import did_you_mean
+from ..names import check_choice
 
 FLOOR = -60.0  # where the curve ends for real-valued t when the last step is pure noise: alpha is 1e-13 there
 NAMES = ("linear", "scaled_linear", "quadratic", "cosine", "sigmoid")
@@ -96,8 +96,7 @@ class Schedule:
 
         Raises ValueError for another name, with the nearest ones.
         """
-        if name not in NAMES:
-            raise ValueError(f"schedule: got {name!r}, expected one of {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+        check_choice("schedule", name, NAMES)
         return getattr(cls, name)(T, **options)
 
     def rescale_zero_terminal_snr(self):

@@ -7,7 +7,7 @@ levels first and give the real-valued t that has them.
 
 import numpy as np
 
-from .names import did_you_mean
+from ..names import check_choice
 from .sigmas import LEVEL_RULES, schedule_sigmas, t_of_sigma
 
 SPACINGS = ("leading", "linspace", "trailing", "quadratic", *LEVEL_RULES)
@@ -31,8 +31,7 @@ def spaced_steps(schedule, steps, spacing="leading", offset=0, skip_last=False, 
     """
     T = schedule if isinstance(schedule, (int, np.integer)) else schedule.T
     check_steps(steps, T)
-    if spacing not in SPACINGS:
-        raise ValueError(f"spacing: got {spacing!r}, expected one of {', '.join(SPACINGS)}{did_you_mean(spacing, SPACINGS)}")
+    check_choice("spacing", spacing, SPACINGS)
     if spacing in LEVEL_RULES:
         if isinstance(schedule, (int, np.integer)):
             raise ValueError(f"spacing {spacing!r} chooses noise levels: pass the Schedule, not T alone")

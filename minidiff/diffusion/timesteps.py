@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..backend import to_numpy, xp_of
-from .names import did_you_mean
+from ..names import check_choice
 
 
 class Uniform:
@@ -136,10 +136,7 @@ def make_t_sampler(t_sampler, schedule, real=False):
     """A t sampler from its name ("uniform", "stratified", "loss"), from a function (rng, B) -> (t, weight), or itself."""
     if callable(t_sampler):
         return t_sampler if hasattr(t_sampler, "update") else Drawn(t_sampler)
-    if t_sampler not in T_SAMPLERS:
-        raise ValueError(
-            f"t_sampler: got {t_sampler!r}, expected one of {', '.join(T_SAMPLERS)}{did_you_mean(t_sampler, T_SAMPLERS)}"
-        )
+    check_choice("t_sampler", t_sampler, T_SAMPLERS)
     if t_sampler == "loss":
         if real:
             raise ValueError("t_sampler 'loss' keeps one history a step and cannot draw real-valued t")

@@ -14,8 +14,8 @@ the limit of their product, which is why each weighting is written down for x0 a
 import numpy as np
 
 from ..backend import xp_of
+from ..names import check_choice
 from .denoiser import check_predicts
-from .names import did_you_mean
 
 WEIGHTINGS = ("simple", "x0", "snr", "truncated_snr", "min_snr", "p2")
 
@@ -78,9 +78,7 @@ def check_finite(schedule, predicts, weighting, gamma=None, k=1.0):
 
 def check_weighting(weighting, gamma=None, k=1.0):
     """Raises ValueError, with the nearest names, for an unknown weighting, and for a number that it has no use for."""
-    if weighting not in WEIGHTINGS:
-        near = did_you_mean(weighting, WEIGHTINGS)
-        raise ValueError(f"weighting: got {weighting!r}, expected one of {', '.join(WEIGHTINGS)}{near}")
+    check_choice("weighting", weighting, WEIGHTINGS)
     if gamma is not None and weighting not in ("min_snr", "p2"):
         raise ValueError(f"gamma: got {gamma}, only valid with weighting 'min_snr' or 'p2', not {weighting!r}")
     if k != 1.0 and weighting != "p2":

@@ -5,10 +5,10 @@ Rombach et al. 2022 (arXiv:2112.10752), appendix G. Parameter names are those of
 
 from functools import partial
 
+from ..names import check_choice
 from ..nn import Conv2d, GroupNorm, Layer, chain
 from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
 from .unet_blocks import MidBlock2D, spatial
-from .unet_config import check_choice
 
 EPS = 1e-6
 DOWN, UP = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"), ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")

@@ -1,6 +1,6 @@
 """Which options of the U-Net go together: whatever would fail later, or silently do something else, fails here by name."""
 
-import difflib
+from ..names import check_choice
 
 DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "KDownBlock2D")
 UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", "KUpBlock2D")
@@ -35,14 +35,6 @@ def check(config):
     classes, null = config["num_class_embeds"], config["null_class"]
     if null is not None and not (classes and 0 <= null < classes):
         raise ValueError(f"null_class: got {null}, expected a class in [0, num_class_embeds), which is {classes}")
-
-
-def check_choice(name, value, known):
-    """Raises ValueError with the nearest name unless `value` is one of `known`."""
-    if value not in known:
-        near = difflib.get_close_matches(str(value), [str(k) for k in known], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(map(repr, known))}{hint}")
 
 
 def _check_groups(config, kinds):

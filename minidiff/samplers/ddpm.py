@@ -3,8 +3,9 @@
 import math
 
 from ..backend import xp_of
+from ..names import check_choice
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice, transition
+from .stepping import CLEAN, READY, Path, Step, transition
 
 VARIANCES = ("fixed_small", "fixed_large", "learned")
 PAPER = "DDPM, Ho et al. 2020 (arXiv:2006.11239), alg. 2"

@@ -16,8 +16,9 @@ where D' and D'' are slopes of D, in units of h.
 import itertools
 import math
 
+from ..names import check_choice
 from .registry import sampler
-from .stepping import READY, Path, Step, check_choice
+from .stepping import READY, Path, Step
 
 SOLVERS = ("midpoint", "heun")
 GRID = {"spacing": "linspace", "skip_last": True}  # where the authors and diffusers put the steps

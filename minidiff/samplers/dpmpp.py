@@ -3,9 +3,10 @@
 import math
 from typing import NamedTuple
 
+from ..names import check_choice
 from .dpm_solver import GRID, PAPER_PP, SOLVERS, taylor
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_choice, check_range, check_signal
+from .stepping import CLEAN, READY, Path, Step, check_range, check_signal
 
 BENDS = ("exact", "halved")
 

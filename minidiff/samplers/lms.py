@@ -2,9 +2,10 @@
 
 import math
 
+from ..names import check_choice
 from .euler import KARRAS, slope
 from .registry import sampler
-from .stepping import READY, Path, Step, check_choice, scaled
+from .stepping import READY, Path, Step, scaled
 
 
 @sampler(order=4, calls=1, paper="Adams and Bashforth 1883, on uneven steps; k-diffusion, sample_lms")

@@ -1,8 +1,9 @@
 """PNDM: DDIM's step, taken with a better noise: an average over the step (Runge-Kutta) or over past steps (multistep)."""
 
 from ..diffusion.denoiser import from_x0_eps, to_x0_eps
+from ..names import check_choice
 from .registry import sampler
-from .stepping import READY, Path, Step, check_choice, check_signal
+from .stepping import READY, Path, Step, check_signal
 
 ADAMS_BASHFORTH = {  # weights of this prediction, the one before it, ...
     1: (1.0,),

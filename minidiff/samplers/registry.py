@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diffusion.names import did_you_mean
+from ..names import did_you_mean
 from .not_finite import watched
 from .stepping import Path
 

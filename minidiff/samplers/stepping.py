@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import xp_of
-from ..diffusion.names import did_you_mean
 from ..diffusion.sigmas import LEVEL_RULES
 from ..diffusion.spacing import SPACINGS, check_steps, spaced_steps
 from ..diffusion.thresholding import held
+from ..names import check_choice
 from ..rng import as_rng
 from .options import check_fit, clipped, pure_noise, reject
 
@@ -259,10 +259,3 @@ def check_range(name, value, low, high):
     """Raises ValueError unless low <= value <= high."""
     if not low <= value <= high:
         raise ValueError(f"{name}: got {value!r}, expected a number from {low} to {high}")
-
-
-def check_choice(name, value, known):
-    """Raises ValueError unless value is one of the known ones."""
-    if value not in known:
-        known = [str(one) for one in known]
-        raise ValueError(f"{name}: got {value!r}, expected one of {', '.join(known)}{did_you_mean(value, known)}")

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
+from ..names import check_choice
 from .dpm_solver import GRID
 from .registry import sampler
-from .stepping import READY, Path, Step, check_choice
+from .stepping import READY, Path, Step
 
 PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
 

@@ -12,7 +12,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..diffusion.names import did_you_mean
+from ..names import check_choice
 
 STUDIES = {  # name: file
     "T": "noising_steps",
@@ -59,8 +59,7 @@ class Options:
 
 def find(name):
     """The module of a study. Raises ValueError, with the nearest names, for one that does not exist."""
-    if name not in STUDIES:
-        raise ValueError(f"study: got {name!r}, expected one of {', '.join(STUDIES)}{did_you_mean(name, STUDIES)}")
+    check_choice("study", name, STUDIES)
     return importlib.import_module(f".{STUDIES[name]}", __name__)
 
 

@@ -112,7 +112,7 @@ def test_ddpm_cifar10_32(torch, diffusers, same_weights, close, channels_first):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (dict(down_block_types=("DownBlok2D", "DownBlock2D")), "down_block_types.*did you mean 'DownBlock2D'"),
+    (dict(down_block_types=("DownBlok2D", "DownBlock2D")), "down_block_types.*did you mean DownBlock2D"),
     (dict(down_block_types=("CrossAttnDownBlock2D", "DownBlock2D")), "down_block_types"),
     (dict(up_block_types=("UpBlock2D",)), "up_block_types: got 1, expected 2"),
     (dict(act_fn="tanh"), "act_fn"),
