@@ -82,7 +82,7 @@ def levels_of(name, full, schedule, steps, where):
             times = np.round(times) if rounds else np.floor(times)
     if full.get("timestep_type") == "continuous" and full["prediction_type"] == "v_prediction":
         if full.get("interpolation_type") == "log_linear" and not rule and full["final_sigmas_type"] == "zero":
-            s, last = np.append(s, last), 0.0  # theirs calls the model at the lowest level too: one step more
+            s, last = np.append(s, last), 0.0  # diffusers calls the model at the lowest level too: one step more
         times = 0.25 * np.log(s)
     if not (s[:-1] > s[1:]).all():
         raise ValueError(f"steps: {steps} steps with timestep_spacing of {where} visit a noise level twice: use fewer")
