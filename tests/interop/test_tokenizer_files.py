@@ -5,18 +5,14 @@ The folders are made here: vocabularies trained by the `tokenizers` library, sav
 
 import base64
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from test_clip_tokenizer import TEXT, strings
 
 from minidiff import interop
 from minidiff.interop.added_tokens import AddedToken
 from minidiff.interop.charsmap import CharsMap, clusters
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
-from test_clip_tokenizer import TEXT, strings
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "fuzz.py"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ The folders are written by diffusers and transformers here, so their tokenizers 
 import importlib
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ import pytest
 from minidiff import interop, samplers
 from minidiff.interop.image_to_image import check_image, check_mask
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "interop"))
 shared = importlib.import_module("test_pipelines")
 SameNoise, NAMES = shared.SameNoise, shared.NAMES | {"unipc": "UniPCMultistepScheduler", "heun": "HeunDiscreteScheduler",
                                                      "ddpm": "DDPMScheduler"}  # fmt: skip

@@ -21,7 +21,7 @@ from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.lock import FolderInUse, locked
 from minidiff.training import Trainer, load
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 TINY = ["--set", "model.block_out_channels=[8,8]", "--set", "model.norm_num_groups=4", "--set", "model.attention_head_dim=8",
         "--batch-size", "8", "--no-progress"]  # fmt: skip
 HOLD = """
