@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 from .. import ops
-from ..ops import dispatch
 from ..runs import build, preset
 from ..training import Trainer
 
@@ -56,7 +55,7 @@ def run(arguments):
 
     for name, step in (("training step", trainer.step), ("sampling step", sampling)):
         if arguments.plain:
-            with dispatch.plain():
+            with ops.plain():
                 table, profiled, alone = measure(step, arguments.steps)
         else:
             table, profiled, alone = measure(step, arguments.steps)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..ops.activation import EDGE, FAR
-from ..ops.no_grad import dropped, is_no_grad
+from ..settings import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
 from .threads import share

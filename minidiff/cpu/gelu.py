@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ..ops.activation import EDGE
-from ..ops.no_grad import dropped, is_no_grad
+from ..settings import dropped, is_no_grad
 from .pieces import cut, even, numbers
 from .scratch import scratch
 from .threads import share

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from ..ops.no_grad import dropped, is_no_grad
+from ..settings import dropped, is_no_grad
 from .activation import silu_back, silu_of_minus
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled

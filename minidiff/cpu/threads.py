@@ -12,7 +12,7 @@ import queue
 import sys
 import threading
 
-from ..ops.mode import current, setting
+from ..settings import current, setting
 
 THREADS = sys.platform not in ("emscripten", "wasi")  # Python in a browser cannot start any
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from ..backend import xp_of
-from ..ops.dispatch import is_plain
+from ..settings import is_plain
 from .recorder import Recorded
 
 WORTH_IT = 8  # calls in a run; recording costs about three

@@ -1,8 +1,8 @@
 """Layers that own parameters. Pure functions, forward and backward, are in `ops`; nets made of layers in `models`."""
 
-from ..ops.no_grad import no_grad
+from ..settings import no_grad, training, training_rng
 from .attention import Attention, SpatialAttention
-from .layer import Layer, Param, chain, owned, training, training_rng
+from .layer import Layer, Param, chain, owned
 from .layers import GELU, Conv2d, Dropout, Embedding, GroupNorm, LayerNorm, Linear, Sequential, SiLU
 from .transformer import GEGLU, BasicTransformerBlock, FeedForward, RMSNorm, Transformer2DModel, causal_mask
 

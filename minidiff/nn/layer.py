@@ -8,18 +8,7 @@ y = layer.predict(x)      forward alone, nothing kept
 import numpy as np
 
 from ..backend import device_of, to_device, xp_of
-from ..ops.mode import current, setting
-from ..ops.no_grad import dropped, is_no_grad, no_grad
-
-
-def training(rng):
-    """Inside, dropout drops, drawing from `rng`. Outside it is the identity: there is no train()/eval() to forget."""
-    return setting(training=rng)
-
-
-def training_rng():
-    """The generator of the surrounding `training(rng)`, or None outside one."""
-    return current("training")
+from ..settings import dropped, is_no_grad, no_grad
 
 
 class Param:

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import ops
 from ..rng import as_rng
-from .layer import Layer, Param, chain, owned, training_rng
+from ..settings import training_rng
+from .layer import Layer, Param, chain, owned
 
 
 class Linear(Layer):

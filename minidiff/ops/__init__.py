@@ -5,6 +5,8 @@ Images are (B, H, W, C), tokens (B, N, D), convolution weights (KH, KW, C, O), l
 dz is dLoss/dz, of z's shape. An op returns the dtype it was given. `back` changes nothing and may be called again.
 """
 
+from ..settings import no_grad as no_grad  # settings are not ops, so they are not in __all__
+from ..settings import plain as plain
 from .activation import gelu, sigmoid, silu, softmax
 from .attention import attention
 from .concat import concat

@@ -16,17 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .mode import current, setting
-
-
-def plain():
-    """Inside, every op of this thread or task is its plain reference: to compare, or to step through one in a debugger."""
-    return setting(plain=True)
-
-
-def is_plain():
-    """Whether this thread or task is inside `with plain()`."""
-    return bool(current("plain"))
+from ..settings import is_plain
+from ..settings import plain as plain  # `ops.dispatch.plain` is a public name
 
 
 def has_fast_version(reference):

@@ -14,8 +14,7 @@ import weakref
 
 from ..cpu.threads import get_threads
 from ..nn import Layer
-from ..ops.mode import all_settings, setting
-from ..ops.no_grad import is_no_grad
+from ..settings import all_settings, is_no_grad, setting
 from .arena import Arena
 from .rows import NotByRows, RowsOfRng, joined, rows_of
 from .workers import Workers, can_fork, on_cores, shared_zeros

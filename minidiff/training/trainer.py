@@ -15,9 +15,9 @@ from ..data.batches import batch_indices
 from ..finite import NotFiniteLoss
 from ..lock import locked
 from ..nn import training as dropout_from
-from ..ops.dispatch import is_plain
 from ..progress import progress as progress_bar
 from ..rng import Rng, Stream
+from ..settings import is_plain
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .arguments import check_data, check_numbers, each

@@ -11,8 +11,7 @@ import warnings
 
 import numpy as np
 
-from ..ops.mode import setting
-from ..ops.no_grad import is_no_grad
+from ..settings import is_no_grad, setting
 
 
 def can_fork():

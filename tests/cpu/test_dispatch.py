@@ -56,7 +56,7 @@ def test_the_array_decides(spied):
     assert spied == ["conv2d"]
     other, _ = ops.conv2d(x.view(Other), w)
     assert spied == ["conv2d"]
-    with dispatch.plain():
+    with ops.plain():
         plain, _ = ops.conv2d(x, w)
     assert spied == ["conv2d"]
     assert np.allclose(plain, wanted, rtol=1e-5) and np.allclose(other, wanted, rtol=1e-5)
@@ -64,7 +64,7 @@ def test_the_array_decides(spied):
 
 def test_plain_ends_with_its_block_also_after_an_error(spied):
     x = np.ones((64, 64), np.float32)
-    with pytest.raises(KeyError), dispatch.plain():
+    with pytest.raises(KeyError), ops.plain():
         raise KeyError
     ops.silu(x)
     assert spied == ["silu"]
@@ -87,7 +87,7 @@ def test_wrong_arguments_get_the_complaint_of_the_reference(wrong):
     x, w = np.ones((16, 8, 8, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
     with pytest.raises((ValueError, TypeError)) as fast:
         wrong(x, w)
-    with dispatch.plain(), pytest.raises((ValueError, TypeError)) as plain:
+    with ops.plain(), pytest.raises((ValueError, TypeError)) as plain:
         wrong(x, w)
     assert str(fast.value) == str(plain.value)
 
@@ -136,7 +136,7 @@ def test_which_names_the_function_that_runs_and_why():
     lines = (ROOT / found.file).read_text().splitlines()
     assert any(line.startswith("def conv2d(") for line in lines[found.line - 1 : found.line + 3])
     assert ops.which(ops.conv2d, x=x, w=w).function == found.function
-    with dispatch.plain():
+    with ops.plain():
         assert ops.which(ops.conv2d, x, w)[:2] == ("minidiff.ops.conv2d.conv2d", "minidiff/ops/conv2d.py")
     declined = ops.which(ops.linear, np.ones((2, 3)), np.ones((3, 4)))  # too small to gain anything
     assert declined.function == "minidiff.ops.linear.linear" and "minidiff.cpu.linear.linear does not take" in str(declined)

@@ -26,7 +26,7 @@ def tied(name, dtype, threads, *arguments, together=False, **options):
         y, back = answer
         dy = Rng(99).standard_normal(y.shape, dtype=dtype)
         grads, again = back(dy), back(dy)
-    with ops.dispatch.plain():
+    with ops.plain():
         true, back_true = plain(*arguments, **options)
         wanted = back_true(dy)
     grads, again, wanted = ((g if isinstance(g, tuple) else (g,)) for g in (grads, again, wanted))

@@ -5,7 +5,7 @@ import pytest
 
 from minidiff import ops
 from minidiff.gpu import matmul
-from minidiff.ops.dispatch import plain
+from minidiff.settings import plain
 
 
 def _floats(rng, *shape):

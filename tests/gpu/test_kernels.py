@@ -7,8 +7,9 @@ from minidiff import gpu, nn, ops
 from minidiff.gpu.optimizer import Update
 from minidiff.gpu.source import KERNELS, source
 from minidiff.models.resnet import ResnetBlock2D
-from minidiff.ops.dispatch import has_fast_version, plain
+from minidiff.ops.dispatch import has_fast_version
 from minidiff.rng import Rng
+from minidiff.settings import plain
 from minidiff.training.adamw import AdamW, clip_grad_norm
 from minidiff.training.arena import Arena
 from minidiff.training.ema import EMA

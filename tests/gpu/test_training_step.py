@@ -9,7 +9,7 @@ from steps import trainer
 from minidiff.backend import to_numpy
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.gpu.recorder import WARM_UPS
-from minidiff.ops.dispatch import plain
+from minidiff.settings import plain
 
 one_order = pytest.mark.parametrize("xp", ["forwards", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
 

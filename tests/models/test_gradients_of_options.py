@@ -432,7 +432,7 @@ def test_every_dispatched_op_takes_its_arguments_by_name_on_its_fast_and_its_pla
         first = next(iter(arguments))
         rest = {key: value for key, value in arguments.items() if key != first}
         for room in ("fast", "plain"):
-            with ops.dispatch.plain() if room == "plain" else contextlib.nullcontext():
+            with ops.plain() if room == "plain" else contextlib.nullcontext():
                 right, got = op(arguments[first], **rest)[0], op(**dict(reversed(arguments.items())))[0]
             for a, b in zip(as_list(right) or [right], as_list(got) or [got], strict=True):
                 assert np.array_equal(a, b), (name, room)

@@ -14,7 +14,7 @@ import pytest
 
 from minidiff import ops
 from minidiff.ops.activation import erf
-from minidiff.ops.dispatch import plain
+from minidiff.settings import plain
 
 LARGE = (100.0, 300.0, 1e4, 6e4, 2.0**24, 1e6, 1e30, 1e300, math.inf)
 DTYPES = ("float16", "float32", "float64")

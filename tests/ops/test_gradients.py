@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minidiff import ops, selfcheck
-from minidiff.ops.dispatch import plain
 from minidiff.rng import Rng
+from minidiff.settings import plain
 
 SHAPES = dict(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minidiff import cpu, models, ops
+from minidiff import cpu, models, ops, settings
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.nn import Dropout, Layer, Linear, training
 from minidiff.rng import Rng
@@ -186,12 +186,12 @@ def test_settings_of_the_thread_hold_in_every_process(shared):
             self.linear = Linear(1, 1, rng=0)
 
         def forward(self, x):
-            told = [ops.dispatch.is_plain(), ops.no_grad.is_no_grad(), cpu.get_threads()]
+            told = [settings.is_plain(), settings.is_no_grad(), cpu.get_threads()]
             return np.array([told] * len(x)), lambda dy: dy
 
     model, x = shared(Asks()), np.zeros((4, 1), np.float32)
     assert (model(x)[0] == [0, 0, 1]).all()
-    with ops.dispatch.plain():
+    with ops.plain():
         assert (model.predict(x) == [1, 1, 1]).all()
     with cpu.threads(4):
         assert (model(x)[0] == [0, 0, 2]).all()
@@ -222,7 +222,7 @@ def test_backward_twice_and_in_any_order(shared):
         grads.append({name: p.grad.copy() for name, p in model.parameters().items()})
     assert np.array_equal(dxs[1], dxs[2])
     close(grads[0], grads[1])
-    with pytest.raises(RuntimeError, match="no_grad"), ops.no_grad.no_grad():
+    with pytest.raises(RuntimeError, match="no_grad"), ops.no_grad():
         model(x, 3)[1](dy)
 
 

@@ -20,10 +20,7 @@ import pytest
 
 from minidiff import cpu, nn, samplers
 from minidiff.diffusion import Denoiser, Schedule
-from minidiff.nn.layer import training_rng
-from minidiff.ops.dispatch import is_plain, plain
-from minidiff.ops.mode import all_settings, current, setting
-from minidiff.ops.no_grad import is_no_grad, no_grad
+from minidiff.settings import all_settings, current, is_no_grad, is_plain, no_grad, plain, setting, training_rng
 from minidiff.training import DataParallel
 from minidiff.training.workers import can_fork
 
