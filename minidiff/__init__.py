@@ -1,6 +1,6 @@
 """minidiff: diffusion models with every backward pass written by hand, on NumPy and CuPy."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 ROOMS = ("backend", "data", "diffusion", "gradcheck", "grading", "interop", "metrics", "models", "nn", "ops", "recipes", "rng",

@@ -10,10 +10,10 @@ import sys
 from . import __version__
 from .backend import module_of
 
-REQUIRED = ("numpy", "matplotlib", "tqdm", "safetensors", "pooch", "threadpoolctl")
+REQUIRED = {"numpy": "numpy", "matplotlib": "matplotlib", "tqdm": "tqdm", "safetensors": "safetensors", "pooch": "pooch",
+            "PIL": "pillow", "threadpoolctl": "threadpoolctl"}  # import name: distribution  # fmt: skip
 OPTIONAL = {  # import name: (distribution, how to install it, what it enables)
     "cupy": ("cupy", "minidiff[cuda12] or minidiff[cuda13]", "--device cuda"),
-    "PIL": ("pillow", "pillow", "reading folders of images, writing GIFs"),
     "jupytext": ("jupytext", "minidiff[notebooks]", "building the chapters"),
     "pytest": ("pytest", "minidiff[test]", "the tests"),
     "nbgrader": ("nbgrader", "minidiff[course]", "assignments for nbgrader"),
@@ -37,7 +37,7 @@ def examine():
         "python": {"version": platform.python_version(), "executable": sys.executable, "system": platform.platform()},
         "device": device(),
         "cpu": cpu(),
-        "packages": {name: version(name) or "MISSING: pip install " + name for name in REQUIRED},
+        "packages": {dist: version(name, dist) or "MISSING: pip install " + dist for name, dist in REQUIRED.items()},
         "optional": {name: version(name, dist) or f"not installed (pip install '{install}'): {enables}"
                      for name, (dist, install, enables) in OPTIONAL.items()},
         "tools": {name: shutil.which(name) or "not found" for name in TOOLS},

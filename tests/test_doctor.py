@@ -16,6 +16,8 @@ import pytest
 from minidiff import doctor
 from minidiff.cli import main
 
+PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+
 
 def test_it_prints_the_versions_that_are_installed(capsys):
     assert main(["doctor"]) == 0
@@ -24,7 +26,7 @@ def test_it_prints_the_versions_that_are_installed(capsys):
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["packages"]["safetensors"] == importlib.metadata.version("safetensors")
-    assert found["optional"]["PIL"] == importlib.metadata.version("pillow")
+    assert found["packages"]["pillow"] == importlib.metadata.version("pillow")
 
 
 def _broken():
@@ -58,15 +60,18 @@ def test_a_missing_package_is_named_with_what_it_enables(monkeypatch):
     assert found["caches"]["data"].startswith("unknown: ") and "MINIDIFF_DATA" in found["caches"]["data"]
 
 
+def test_the_required_packages_are_the_dependencies_of_the_project():
+    assert list(doctor.REQUIRED.values()) == [re.match(r"[a-z0-9-]+", line)[0] for line in PROJECT["dependencies"]]
+
+
 def test_every_extra_is_listed_with_a_package_of_it():
-    """pyproject.toml's extras; mpi is left out, nothing in minidiff imports it."""
-    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = PROJECT["optional-dependencies"]
     told = {}
     for distribution, install, enables in doctor.OPTIONAL.values():
         for extra in re.findall(r"\[(\w+)\]", install):
             told.setdefault(extra, []).append(distribution)
         assert enables
-    assert set(told) == set(extras) - {"mpi"}
+    assert set(told) == set(extras)
     for extra, distributions in told.items():
         wanted = " ".join(extras[extra])
         assert all(distribution in wanted for distribution in distributions), extra
