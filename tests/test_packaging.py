@@ -94,3 +94,9 @@ def test_cupy_is_imported_in_backend_and_gpu_only():
     for file in (ROOT / "minidiff").rglob("*.py"):
         if file.name != "backend.py" and "gpu" not in file.parts:
             assert not re.search(r"^\s*(import|from) cupyx?\b", file.read_text(), re.M), file
+
+
+def test_pre_commit_runs_the_ruff_of_the_project():
+    wanted = next(line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("ruff"))
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert hooks.count(f'additional_dependencies: ["{wanted}"]') == hooks.count("- id: ") == 2
