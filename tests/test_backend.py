@@ -26,7 +26,7 @@ def foreign(monkeypatch):
 def test_the_array_decides(foreign):
     assert xp_of(np.ones(3), None, 2.0) is np and xp_of() is np
     assert xp_of(foreign, 1.5) is sys.modules["elsewhere"]
-    with pytest.raises(TypeError, match="numpy and of elsewhere in one call|elsewhere and of numpy"):
+    with pytest.raises(TypeError, match=r"numpy and of elsewhere in one call|elsewhere and of numpy"):
         xp_of(np.ones(3), foreign)
 
 
@@ -79,7 +79,7 @@ Original error:
 def test_a_gpu_that_cannot_be_used_is_said_in_one_line(monkeypatch, when):
     error = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient\nfor CUDA runtime version")
     monkeypatch.setitem(sys.modules, "cupy", _broken(when, error))
-    with pytest.raises(RuntimeError, match="^device 'cuda': .*cudaErrorInsufficientDriver[^\n]*$"):
+    with pytest.raises(RuntimeError, match=r"^device 'cuda': .*cudaErrorInsufficientDriver[^\n]*$"):
         module_of("cuda")
 
 
@@ -90,7 +90,7 @@ def test_a_broken_installation_is_said_in_one_line(monkeypatch, tmp_path, error)
     (tmp_path / "cupy.py").write_text(f"raise {type(error).__name__}({str(error)!r})")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(RuntimeError, match="^device 'cuda': CuPy is installed but does not import: [^\n]+$") as told:
+    with pytest.raises(RuntimeError, match=r"^device 'cuda': CuPy is installed but does not import: [^\n]+$") as told:
         module_of("cuda")
     if "libnvrtc" in str(error):
         assert "libnvrtc.so.12: cannot open" in str(told.value)

@@ -144,10 +144,10 @@ def test_only_regular_files_are_opened(tmp_path):
     for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
         with pytest.raises(ValueError, match=f"--config: got {path}, {kind}, expected a regular file"):
             files.regular_file(path, "--config")
-    with pytest.raises(FileNotFoundError, match="^file: got .*absent, expected a file: No such file or directory$"):
+    with pytest.raises(FileNotFoundError, match=r"^file: got .*absent, expected a file: No such file or directory$"):
         files.regular_file(tmp_path / "absent")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(OSError, match="loop, expected a file: "):
         files.regular_file(tmp_path / "loop")
-    with pytest.raises(ValueError, match="^file: got 'a.x00b', expected a path: embedded null"):
+    with pytest.raises(ValueError, match=r"^file: got 'a.x00b', expected a path: embedded null"):
         files.regular_file("a\0b")

@@ -298,5 +298,5 @@ def test_the_error_of_the_quotient_is_not_blamed_on_backward(factor, right):
     if right:
         assert check(f, x, tolerance=1e-7)[0] < 1e-7
     else:
-        with pytest.raises(GradientError, match="relative error [0-9].*e-07"):
+        with pytest.raises(GradientError, match=r"relative error [0-9].*e-07"):
             check(f, x, tolerance=1e-7)

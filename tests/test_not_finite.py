@@ -70,7 +70,7 @@ def test_inversion_and_editing_are_watched_too():
     with pytest.raises(NotFinite, match="ddim_invert stopped"):
         list(samplers.ddim_invert(bad, X, steps=5))
     for run in (samplers.inpaint(bad, X, 0 * X, steps=5, rng=0), samplers.repaint(bad, X, 0 * X, steps=5, jump=2, rng=0)):
-        with pytest.raises(NotFinite, match="(inpaint|repaint) stopped at step 3, t = 10"):
+        with pytest.raises(NotFinite, match=r"(inpaint|repaint) stopped at step 3, t = 10"):
             list(run)
     with pytest.raises(NotFinite, match="euler stopped"):
         list(samplers.sdedit(bad, X, steps=5, sampler="euler", rng=0))

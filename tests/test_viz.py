@@ -34,7 +34,7 @@ def test_image_grid():
     assert white[0, 0, 0] == 205 and white[1, 1, 0] == 255  # where a white picture ends can be seen
     assert viz.image_grid(np.zeros((2, 4, 4, 3)), gap=0, columns=2).shape == (4, 8, 3)
     for bad in (np.zeros((4, 4)), np.zeros((1, 4, 4, 2)), np.zeros((0, 4, 4, 1))):
-        with pytest.raises(ValueError, match="images: got shape .*, expected"):
+        with pytest.raises(ValueError, match=r"images: got shape .*, expected"):
             viz.image_grid(bad)
 
 

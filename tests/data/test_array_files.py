@@ -118,7 +118,9 @@ def test_damaged_gzip_is_noticed_at_its_end(tmp_path, size):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     good = path.read_bytes()
     path.write_bytes(good[:-8] + bytes([good[-8] ^ 1]) + good[-7:])
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz: the gzip data is damaged or truncated .CRC check failed"):
+    with pytest.raises(
+        ValueError, match=r"train-images-idx3-ubyte.gz: the gzip data is damaged or truncated .CRC check failed"
+    ):
         data.load(tmp_path)
 
 
@@ -148,7 +150,7 @@ def test_emnist_class_names(tmp_path, part, count, at):
 def test_two_data_sets_in_a_folder(tmp_path):
     for prefix in ("emnist-letters-", "emnist-digits-", ""):
         write_idx(tmp_path, np.array([1, 2], np.uint8), prefix)
-    with pytest.raises(ValueError, match="several data sets .emnist-digits, emnist-letters, files without a prefix."):
+    with pytest.raises(ValueError, match=r"several data sets .emnist-digits, emnist-letters, files without a prefix."):
         data.load(tmp_path)
 
 
@@ -208,7 +210,9 @@ def test_cifar_labels_and_lengths(tmp_path):
         with pytest.raises(ValueError, match=f"train.bin: not CIFAR-100: .*{message}"):
             data.load(tmp_path)
     (tmp_path / "train.bin").write_bytes(record((0,), 1))
-    with pytest.raises(ValueError, match="train.bin: truncated or not CIFAR-100: 3073 bytes is no multiple of a record's 3074"):
+    with pytest.raises(
+        ValueError, match=r"train.bin: truncated or not CIFAR-100: 3073 bytes is no multiple of a record's 3074"
+    ):
         data.load(tmp_path)
 
 
@@ -217,7 +221,7 @@ def test_cifar10_archive_in_a_folder(tmp_path):
     tar_of(tmp_path / "cifar-10-binary.tar.gz", files)
     assert data.load(tmp_path, "all").labels.tolist() == [1, 2, 3, 4, 5, 9]
     assert data.info(tmp_path).class_names[9] == "truck"
-    with pytest.raises(ValueError, match="not the file it claims to be: sha256 .*, expected c4a38c50a1bc5f3a"):
+    with pytest.raises(ValueError, match=r"not the file it claims to be: sha256 .*, expected c4a38c50a1bc5f3a"):
         data.load("cifar10", root=tmp_path)
 
 
@@ -234,7 +238,7 @@ def test_pickles_are_refused_unopened(tmp_path, layout, names):
     for name in names:
         (tmp_path / layout / name).write_bytes(pickle.dumps(Trap()))
     for folder in {tmp_path, tmp_path / layout}:
-        with pytest.raises(ValueError, match="got the Python version of CIFAR .*a pickle, which can run code.*is not read; "
+        with pytest.raises(ValueError, match=r"got the Python version of CIFAR .*a pickle, which can run code.*is not read; "
                                              "expected the binary version, cifar-10-binary.tar.gz or"):  # fmt: skip
             data.load(folder)
     assert not (tmp_path / "ran").exists()
@@ -244,7 +248,7 @@ def test_hostile_archives(tmp_path, monkeypatch):
     path, good = tmp_path / "cifar-10-binary.tar.gz", {"test_batch.bin": record((9,), 7)}
     for mode in ("w:xz", "w:bz2", "w"):  # only gzip is documented; damaged xz raised LZMAError
         tar_of(path, good, mode)
-        with pytest.raises(ValueError, match="cifar-10-binary.tar.gz: not a readable tar archive .Not a gzipped file"):
+        with pytest.raises(ValueError, match=r"cifar-10-binary.tar.gz: not a readable tar archive .Not a gzipped file"):
             cifar.read_cifar(path, "test")
     monkeypatch.setattr(cifar, "MOST_BYTES", 2_000_000)
     for name in ("padding", "test_batch.bin"):
@@ -259,7 +263,7 @@ def test_hostile_archives(tmp_path, monkeypatch):
         link = tarfile.TarInfo("test_batch.bin")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    with pytest.raises(ValueError, match="the archive lacks test_batch.bin"):
+    with pytest.raises(ValueError, match=r"the archive lacks test_batch.bin"):
         cifar.read_cifar(path, "test")
 
 

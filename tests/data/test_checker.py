@@ -143,7 +143,7 @@ def test_empty_and_rubbish():
     for value in (np.nan, np.inf, -np.inf, -1.0):
         assert not checker.read(np.full_like(blank, value))[0].clear
     for bad in (np.ones((16, 16, 3)), np.ones((1, 16, 17, 3)), np.ones((1, 16, 16, 1)), np.ones((1, 16, 16, 3), int)):
-        with pytest.raises(ValueError, match="expected floats .N, H, W, 3. with H = W"):
+        with pytest.raises(ValueError, match=r"expected floats .N, H, W, 3. with H = W"):
             checker.read(bad)
     assert checker.read(np.ones((0, 16, 16, 3))) == []
 

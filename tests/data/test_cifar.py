@@ -68,14 +68,14 @@ def test_damaged_batch(content, message):
 def test_damaged_archive(tmp_path, batches):
     path = archive(tmp_path / "a.tar.gz", batches)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="a.tar.gz: not a readable tar archive"):
+    with pytest.raises(ValueError, match=r"a.tar.gz: not a readable tar archive"):
         cifar.read_cifar(path, "train")
     path.write_bytes(b"not a tar")
-    with pytest.raises(ValueError, match="a.tar.gz: not a readable tar archive"):
+    with pytest.raises(ValueError, match=r"a.tar.gz: not a readable tar archive"):
         cifar.read_cifar(path, "train")
     del batches["data_batch_3.bin"]
-    with pytest.raises(ValueError, match="the archive lacks data_batch_3.bin"):
+    with pytest.raises(ValueError, match=r"the archive lacks data_batch_3.bin"):
         cifar.read_cifar(archive(path, batches), "train")
     (tmp_path / "test_batch.bin").write_bytes(batches["test_batch.bin"])
-    with pytest.raises(ValueError, match="no data_batch_1.bin, "):
+    with pytest.raises(ValueError, match=r"no data_batch_1.bin, "):
         data.load(tmp_path, "train")

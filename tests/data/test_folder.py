@@ -49,7 +49,7 @@ def test_classes_and_split(tmp_path):
     assert data.load(tmp_path, "all").labels.tolist() == [0, 0, 0, 2, 2, 2, 0, 1, 2]
     assert data.load(tmp_path / "train").labels.tolist() == [0, 0, 0, 1, 1, 1]
     write(tmp_path / "train" / "loose.png", GREY)
-    with pytest.raises(ValueError, match="1 images lie beside folders of images .ape, zebra."):
+    with pytest.raises(ValueError, match=r"1 images lie beside folders of images .ape, zebra."):
         data.load(tmp_path)
 
 
@@ -63,7 +63,7 @@ def test_sizes_differ(tmp_path):
     np.testing.assert_array_equal(images[:, 0, 0, 0], (np.array([40, 80]) / 127.5 - 1).astype(np.float32))
     assert data.load(tmp_path, size=(3, 5)).images.shape == (2, 3, 5, 1)
     for bad in (0, (3,), "big", 2.5):
-        with pytest.raises(ValueError, match="size: got .*, expected"):
+        with pytest.raises(ValueError, match=r"size: got .*, expected"):
             data.load(tmp_path, size=bad)
 
 
@@ -90,11 +90,11 @@ def test_transparency_palette_and_deep_grey(tmp_path):
 
 
 def test_nothing_and_rubbish(tmp_path):
-    with pytest.raises(ValueError, match="no image for split 'train': expected files ending in .jpeg, .jpg, .png"):
+    with pytest.raises(ValueError, match=r"no image for split 'train': expected files ending in .jpeg, .jpg, .png"):
         data.load(tmp_path)
     write(tmp_path / "good.png", COLOUR)
     content = (tmp_path / "good.png").read_bytes()
     for damaged in (b"", b"rubbish", content[:60]):
         (tmp_path / "good.png").write_bytes(damaged)
-        with pytest.raises(ValueError, match="good.png: cannot be read as an image"):
+        with pytest.raises(ValueError, match=r"good.png: cannot be read as an image"):
             data.load(tmp_path)

@@ -66,12 +66,12 @@ def test_ends_of_the_range(tmp_path, to_idx):
     assert data.load(tmp_path, "all").images.shape == (1, 1, 2, 1)
     with pytest.raises(ValueError, match="no test images among the idx files"):
         data.load(tmp_path, "test")
-    with pytest.raises(ValueError, match="size: got 32.*idx files"):
+    with pytest.raises(ValueError, match=r"size: got 32.*idx files"):
         data.load(tmp_path, size=32)
 
 
 def test_it_is_not_mnist(folder):
-    with pytest.raises(ValueError, match="train-images.*not the file it claims to be: sha256 .*, expected ba891046"):
+    with pytest.raises(ValueError, match=r"train-images.*not the file it claims to be: sha256 .*, expected ba891046"):
         data.load("mnist", root=folder)
 
 
@@ -92,7 +92,7 @@ def test_damaged_gzip(tmp_path, fake_mnist):
     packed = gzip.compress(fake_mnist["train-images-idx3-ubyte"])
     for damaged in (packed[: len(packed) // 2], packed[:40] + bytes([packed[40] ^ 255]) + packed[41:]):
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(damaged)
-        with pytest.raises(ValueError, match="train-images-idx3-ubyte.gz: the gzip data is damaged or truncated"):
+        with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz: the gzip data is damaged or truncated"):
             data.load(tmp_path)
 
 

@@ -144,7 +144,7 @@ def test_no_program_is_run(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # looked for once a process
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n"
-    with pytest.raises(ValueError, match="got PostScript .EPS., expected PNG or JPEG"):
+    with pytest.raises(ValueError, match=r"got PostScript .EPS., expected PNG or JPEG"):
         read(tmp_path, eps)
     assert not (tmp_path / "ran").exists()
     with pytest.raises(OSError):  # the trap works: this is what an unrestricted Image.open does
@@ -173,7 +173,7 @@ def test_as_many_pixels_as_allowed(tmp_path, monkeypatch):
 def test_a_damaged_orientation_is_one_line(tmp_path):
     """EXIF that ends after its first four bytes: Pillow raises struct.error, no kind of OSError or ValueError."""
     exif = struct.pack(">I", 4) + b"eXIfMM\0*" + struct.pack(">I", zlib.crc32(b"eXIfMM\0*"))
-    with pytest.raises(ValueError, match="a.png: cannot be read as an image .unpack requires a buffer of 4 bytes."):
+    with pytest.raises(ValueError, match=r"a.png: cannot be read as an image .unpack requires a buffer of 4 bytes."):
         read(tmp_path, png(np.zeros((1, 1, 1), int), 0, bits=8, extra=exif))
 
 

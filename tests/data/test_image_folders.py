@@ -180,7 +180,7 @@ def test_a_name_comes_before_a_number():
     assert class_number("7", 10, None) == 7 and class_number("07", 10, [str(k) for k in range(10)]) == 7
     assert class_number("B", 2, ["b", "B"]) == 1 and classes_line(2, ["b", "B"]) == "2: 0 b, 1 B"
     assert class_number("1", 2, ["a", "b", "only in test"]) == 1 and classes_line(None, None) == "none"
-    with pytest.raises(ValueError, match="^--class: got only in test, expected a class from 0 to 1 or one of a, b$"):
+    with pytest.raises(ValueError, match=r"^--class: got only in test, expected a class from 0 to 1 or one of a, b$"):
         class_number("only in test", 2, ["a", "b", "only in test"])
     with pytest.raises(ValueError, match="--class: got 'cat', expected the number of a class"):
         class_number("cat", None)
@@ -201,11 +201,11 @@ def test_what_is_left_out_is_said(tmp_path):
 
 
 def test_what_is_there_instead_is_said(tmp_path):
-    with pytest.raises(ValueError, match="no image for split 'train': expected .*, and the folder is empty"):
+    with pytest.raises(ValueError, match=r"no image for split 'train': expected .*, and the folder is empty"):
         data.load(tmp_path)
     for name in ("b.tif", "a.tif", "photos.zip"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ValueError, match="; it holds 2 .tif .a.tif, .*, 1 .zip .photos.zip.; unpack archives first"):
+    with pytest.raises(ValueError, match=r"; it holds 2 .tif .a.tif, .*, 1 .zip .photos.zip.; unpack archives first"):
         data.load(tmp_path)
 
 
@@ -222,5 +222,5 @@ def test_sizes_are_compared_as_they_come(tmp_path):
     grey(tmp_path / "a.png", 60)
     grey(tmp_path / "b.png", 60, size=9)
     (tmp_path / "c.png").write_bytes(b"never read")
-    with pytest.raises(ValueError, match="a.png is 8 x 8, .*b.png is 9 x 9"):
+    with pytest.raises(ValueError, match=r"a.png is 8 x 8, .*b.png is 9 x 9"):
         data.load(tmp_path)

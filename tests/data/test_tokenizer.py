@@ -25,7 +25,7 @@ def test_the_numbers_are_fixed():
 
 
 def test_refused():
-    with pytest.raises(ValueError, match="unknown words .bleu., .oval. in .* .did you mean .blue..*; the words are: a,"):
+    with pytest.raises(ValueError, match=r"unknown words .bleu., .oval. in .* .did you mean .blue..*; the words are: a,"):
         tokenizer.encode(["a circle", "a bleu oval"])
     with pytest.raises(ValueError, match="11 words, expected at most 10"):
         tokenizer.encode(["a " * 11])

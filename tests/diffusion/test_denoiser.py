@@ -73,7 +73,7 @@ def test_float32_stays_float32():
 @pytest.mark.parametrize("predicts", ["eps", "score"])
 def test_pure_noise_says_nothing_to_eps(predicts):
     s = Schedule.linear(1000).rescale_zero_terminal_snr()
-    with pytest.raises(ValueError, match="alpha.t. is 0"):
+    with pytest.raises(ValueError, match=r"alpha.t. is 0"):
         Denoiser(lambda x, t, c: x, s, predicts)(np.ones((1, 2)), 999)
 
 

@@ -184,7 +184,7 @@ def test_bad_input(tiny_net):
         SimpleLoss(S, weighting="minsnr")
     with pytest.raises(ValueError, match="predicts: got 'noise'"):
         SimpleLoss(S, "noise")
-    with pytest.raises(ValueError, match="cond_dropout: got 1.5"):
+    with pytest.raises(ValueError, match=r"cond_dropout: got 1.5"):
         SimpleLoss(S, cond_dropout=1.5)
     with pytest.raises(TypeError, match="x0: got dtype uint8"):
         SimpleLoss(S)(tiny_net(2, 2), X0.astype(np.uint8), Rng(0))

@@ -116,5 +116,5 @@ def test_an_infinite_weight_is_refused_when_the_loss_is_made(predicts, weighting
 def test_numbers_without_a_use_are_refused():
     with pytest.raises(ValueError, match="gamma: got 3, only valid with weighting 'min_snr' or 'p2', not 'snr'"):
         SimpleLoss(ZERO, "v", "snr", gamma=3)
-    with pytest.raises(ValueError, match="k: got 2.0, only valid with weighting 'p2', not 'min_snr'"):
+    with pytest.raises(ValueError, match=r"k: got 2.0, only valid with weighting 'p2', not 'min_snr'"):
         SimpleLoss(ZERO, "v", "min_snr", k=2.0)

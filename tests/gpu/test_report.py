@@ -184,7 +184,7 @@ def test_both_sanitizers_run_without_the_pool_and_a_finding_fails(stages, tmp_pa
         tmp_path / "compute-sanitizer",
         f'echo "$2 $MINIDIFF_NO_POOL" >> {tmp_path}/asked\ntest $2 = memcheck && exit 9\n exit 0\n',
     )
-    with pytest.raises(AssertionError, match="memcheck.*exit code 9"):
+    with pytest.raises(AssertionError, match=r"memcheck.*exit code 9"):
         stages.sanitize(None, tmp_path, False)
     assert (tmp_path / "asked").read_text() == "memcheck 1\nracecheck 1\n"
     assert json.loads((tmp_path / "found.json").read_text())["racecheck"] == "clean"

@@ -119,7 +119,7 @@ def test_the_autoencoder_of_stable_diffusion(torch, diffusers, same_weights, clo
 
 
 def test_options_are_checked():
-    with pytest.raises(ValueError, match="down_block_types.*did you mean DownEncoderBlock2D"):
+    with pytest.raises(ValueError, match=r"down_block_types.*did you mean DownEncoderBlock2D"):
         AutoencoderKL(down_block_types=("DownBlock2D",))
     with pytest.raises(ValueError, match="up_block_types: got 2, expected 1"):
         AutoencoderKL(up_block_types=("UpDecoderBlock2D",) * 2)

@@ -152,7 +152,7 @@ def test_from_a_folder(tmp_path, pad, normalized):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no vocab.json and no merges.txt"):
+    with pytest.raises(FileNotFoundError, match=r"no vocab.json and no merges.txt"):
         CLIPTokenizer.from_folder(tmp_path)
     with pytest.raises(ValueError, match="startoftext"):
         CLIPTokenizer({"a": 0}, [])

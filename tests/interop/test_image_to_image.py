@@ -423,9 +423,9 @@ def test_files_are_resized_as_there(torch, diffusers, tmp_path, count):
 
 def test_files_that_are_no_images(tmp_path):
     (tmp_path / "eps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
-    with pytest.raises(ValueError, match="eps.png: cannot be read as an image: got .*, expected PNG or JPEG"):
+    with pytest.raises(ValueError, match=r"eps.png: cannot be read as an image: got .*, expected PNG or JPEG"):
         interop.read_image(tmp_path / "eps.png")
-    with pytest.raises(FileNotFoundError, match="nowhere.png, expected a file"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.png, expected a file"):
         interop.read_image(tmp_path / "nowhere.png")
     save(tmp_path / "small.png", np.zeros((7, 9, 3), np.uint8))
     with pytest.raises(ValueError, match="got 7 x 9 pixels, expected at least 8 x 8"):

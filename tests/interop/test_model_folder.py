@@ -126,7 +126,7 @@ def test_narrow_weights_are_widened_exactly(dtype, tmp_path, torch, diffusers):
             assert array.dtype == np.float32
     if dtype == "float16":
         load_model(tmp_path, variant="fp16")
-        with pytest.raises(FileNotFoundError, match="no diffusion_pytorch_model.bf16.safetensors"):
+        with pytest.raises(FileNotFoundError, match=r"no diffusion_pytorch_model.bf16.safetensors"):
             load_model(tmp_path, variant="bf16")
 
 
@@ -141,7 +141,7 @@ def test_shards(tmp_path, torch, diffusers):
         for path, array in model.state().items():
             np.testing.assert_array_equal(again.state()[path], array)
     next((tmp_path / "ours").glob("*-00002-of-*")).unlink()
-    with pytest.raises(FileNotFoundError, match="00002-of-.*not there"):
+    with pytest.raises(FileNotFoundError, match=r"00002-of-.*not there"):
         load_model(tmp_path / "ours")
 
 
@@ -218,18 +218,18 @@ def test_an_option_at_a_value_that_is_not_supported_is_named(option, value, tmp_
 def test_pickle_is_refused_with_the_reason(tmp_path):
     save_model(MODELS["unet"](0), tmp_path)
     (tmp_path / "diffusion_pytorch_model.safetensors").rename(tmp_path / "diffusion_pytorch_model.bin")
-    with pytest.raises(ValueError, match="diffusion_pytorch_model.bin, a pickle file. Reading one runs whatever code"):
+    with pytest.raises(ValueError, match=r"diffusion_pytorch_model.bin, a pickle file. Reading one runs whatever code"):
         load_model(tmp_path)
 
 
 def test_folders_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="config.json"):
+    with pytest.raises(FileNotFoundError, match=r"config.json"):
         load_model(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{not json")
     with pytest.raises(ValueError, match="not readable JSON"):
         load_model(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    with pytest.raises(FileNotFoundError, match="no diffusion_pytorch_model.safetensors; it holds config.json"):
+    with pytest.raises(FileNotFoundError, match=r"no diffusion_pytorch_model.safetensors; it holds config.json"):
         load_model(tmp_path)
     with pytest.raises(TypeError, match="MLP"):
         save_model(models.MLP(rng=0), tmp_path)

@@ -86,7 +86,7 @@ def test_weights_that_are_not_finite(value, frugal, tmp_path):
     net = UNet(8, 1, 1, (8, 8), 1, norm_num_groups=4, rng=0)
     net.conv_out.weight.value[0, 0, 0, 0] = value
     save_model(net, tmp_path)
-    with pytest.raises(ValueError, match="conv_out.weight holds NaN or infinity in 1 of 72 numbers, expected finite weights"):
+    with pytest.raises(ValueError, match=r"conv_out.weight holds NaN or infinity in 1 of 72 numbers, expected finite weights"):
         load_model(tmp_path, frugal=frugal)
 
 

@@ -17,7 +17,7 @@ def test_every_name_is_there():
         recipe = recipes.find(name)
         assert recipe.name == name and recipe.minutes > 0 and recipe.stages
         assert (recipe.draw is not None) == (name in recipes.SYSTEMS)
-    with pytest.raises(ValueError, match="expected one of clip, .* did you mean stable_diffusion"):
+    with pytest.raises(ValueError, match=r"expected one of clip, .* did you mean stable_diffusion"):
         recipes.find("stable-diffusion")
 
 

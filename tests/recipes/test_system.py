@@ -28,7 +28,7 @@ def test_shipped_files_that_are_missing_or_wrong(tmp_path):
         pretrained.shipped("clip", tmp_path)
     path = tmp_path / "clip" / "clip.safetensors"
     pretrained.write(path, {"logit_scale": np.ones(1)}, {}, {})
-    with pytest.raises(ValueError, match="missing|does not fit"):
+    with pytest.raises(ValueError, match=r"missing|does not fit"):
         pretrained.shipped("clip", tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="damaged or cut short"):
@@ -63,7 +63,7 @@ def test_a_system_as_shipped_draws_what_it_is_told(name, least, gain):
 
 
 def test_a_prompt_is_read_before_anything_is_computed(system):
-    with pytest.raises(ValueError, match="unknown word 'blau' .*did you mean 'blue'.*the words are: a, above, .*yellow"):
+    with pytest.raises(ValueError, match=r"unknown word 'blau' .*did you mean 'blue'.*the words are: a, above, .*yellow"):
         system.draw(["a red circle", "a blau circle"])
     with pytest.raises(ValueError, match="recipe: got 'clip', expected one of stable_diffusion, imagen, dalle2"):
         recipes.load("clip")

@@ -195,7 +195,7 @@ def test_pure_noise_and_eps_are_refused_by_name():
 
 
 def test_levels_that_do_not_fall_are_refused_by_name():
-    with pytest.raises(ValueError, match="sigma_min is 0.001"):
+    with pytest.raises(ValueError, match=r"sigma_min is 0.001"):
         levels("EulerDiscreteScheduler", 5, sigma_min=1e-3, use_karras_sigmas=True, final_sigmas_type="sigma_min")
     with pytest.raises(ValueError, match="steps: 5 steps"):
         levels("EulerDiscreteScheduler", 5, sigma_min=4.0, sigma_max=4.0, use_karras_sigmas=True)

@@ -93,7 +93,7 @@ def test_sections_that_are_no_tables():
 
 def test_options_of_a_model():
     check_options(models.UNet, {"sample_size": 8, "layers_per_block": 1}, "model")
-    with pytest.raises(ValueError, match="unknown key model.layers_per_blok; did you mean model.layers_per_block"):
+    with pytest.raises(ValueError, match=r"unknown key model.layers_per_blok; did you mean model.layers_per_block"):
         check_options(models.UNet, {"layers_per_blok": 1}, "model")
 
 
@@ -102,7 +102,7 @@ def test_toml(tmp_path):
     path.write_text('[train]\nlr = 2e-3\nsteps = 5\n[model]\nname = "mlp"\n')
     assert RunConfig.from_toml(path) == RunConfig().override(["train.lr=2e-3", "train.steps=5", "model.name=mlp"])
     path.write_text("[train\n")
-    with pytest.raises(ValueError, match="run.toml is not readable as TOML"):
+    with pytest.raises(ValueError, match=r"run.toml is not readable as TOML"):
         RunConfig.from_toml(path)
 
 

@@ -83,5 +83,5 @@ def test_shares_the_optimizers_arena():
 
 
 def test_decay_out_of_range():
-    with pytest.raises(ValueError, match="decay: got 1.5"):
+    with pytest.raises(ValueError, match=r"decay: got 1.5"):
         EMA(params(), decay=1.5)

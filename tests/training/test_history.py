@@ -72,7 +72,7 @@ def test_a_full_disk_is_named_and_what_was_written_stands(tmp_path):
     history = History(tmp_path / "log.csv")
     fill(history, 1, 2)
     history._file = open("/dev/full", "wb", buffering=0)
-    with pytest.raises(OSError, match="log.csv .*the disk is full; the file that stood there stands"):
+    with pytest.raises(OSError, match=r"log.csv .*the disk is full; the file that stood there stands"):
         fill(history, 3, 3)
     again = History(tmp_path / "log.csv")
     again.resume(2)

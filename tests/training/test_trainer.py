@@ -158,7 +158,7 @@ def test_never_saves_weights_that_are_not_finite(trainer, tmp_path):
     run = trainer(folder=tmp_path)
     run.step()
     run.model.input.weight.value[0, 0] = np.inf
-    with pytest.raises(NotFinite, match="weight input.weight holds NaN"):
+    with pytest.raises(NotFinite, match=r"weight input.weight holds NaN"):
         run.save()
     assert "checkpoint.safetensors" not in os.listdir(tmp_path)
 
