@@ -9,17 +9,17 @@ ROOMS = ("backend", "data", "diffusion", "gradcheck", "grading", "interop", "met
 
 def __dir__():
     """The public names, those included that are imported when first used."""
-    return sorted({*globals(), *ROOMS, "sample", "set_threads", "threads"})
+    return sorted({*globals(), *ROOMS, "get_threads", "sample", "set_threads", "threads"})
 
 
 def __getattr__(name):
-    """`minidiff.sample`, `set_threads`, `threads`, and modules such as `minidiff.samplers`, are imported when first used."""
+    """Imports `sample`, `get_threads`, `set_threads`, `threads` and modules such as `minidiff.samplers` when first used."""
     import importlib
 
     if name == "sample":
         return importlib.import_module(".samplers", __name__).sample
-    if name in ("set_threads", "threads"):
-        return getattr(importlib.import_module(".cpu", __name__), name)
+    if name in ("get_threads", "set_threads", "threads"):
+        return getattr(importlib.import_module(".thread_team", __name__), name)
     try:
         return importlib.import_module("." + name, __name__)
     except ModuleNotFoundError as error:

@@ -62,7 +62,7 @@ def device():
 
 def cpu():
     """Cores, threads and the BLAS that NumPy loaded."""
-    from .cpu import get_threads
+    from .thread_team import get_threads
 
     found = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     if hasattr(os, "sched_getaffinity"):

@@ -6,8 +6,8 @@ Prints time of Winograd's over time of the direct one, forward and backward, and
 import statistics
 import time
 
-from minidiff import ops
-from minidiff.cpu import threads, winograd
+from minidiff import ops, threads
+from minidiff.cpu import winograd
 from minidiff.rng import Rng
 
 SIZES, BATCHES, CHANNELS = (4, 8, 16), (1, 4, 8, 16, 32, 64), (32, 64, 128, 256)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minidiff.cpu.threads import get_threads, share
+from minidiff.thread_team import get_threads, share
 
 CACHED = 256  # rows: with these the operands of one product stay in a core's cache
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from minidiff import cpu, ops
+import minidiff
+from minidiff import ops
 from minidiff.nn import Param
 from minidiff.training import AdamW
 
@@ -141,5 +142,5 @@ def tensor(array, order=None, memory=None):
 
 def set_threads(n):
     """The same number for both."""
-    cpu.set_threads(n)
+    minidiff.set_threads(n)
     torch.set_num_threads(n)

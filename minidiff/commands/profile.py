@@ -39,7 +39,7 @@ def add_arguments(parser):
 def run(arguments):
     if arguments.steps < 1:
         raise ValueError(f"--steps: got {arguments.steps}, expected at least 1")
-    from ..cpu import get_threads, set_threads
+    from ..thread_team import get_threads, set_threads
 
     if arguments.threads is not None:
         set_threads(arguments.threads)

@@ -1,10 +1,11 @@
 """Fast versions of ops for NumPy arrays: the same functions, cut into pieces that stay in a core's cache, on threads.
 
-Only `ops.dispatch` and the training room look in here, and only for plain NumPy arrays. What an op means is written in
-`ops`; a test ties every function here to its reference there. A function that answers NotImplemented leaves the work,
-or the complaint about its arguments, to the reference.
+Only `ops.dispatch` looks in here, and only for plain NumPy arrays. What an op means is
+written in `ops`; a test ties every function here to its reference there. A function that returns NotImplemented leaves
+the work, or the error about its arguments, to the reference.
 """
 
+from ..thread_team import get_threads, set_threads, threads
 from .activation import silu
 from .attention import attention
 from .conv2d import conv2d
@@ -12,7 +13,6 @@ from .gelu import gelu
 from .linear import linear
 from .norm import group_norm, group_norm_silu
 from .resample import upsample_nearest
-from .threads import get_threads, set_threads, threads
 from .winograd import set_winograd
 
 __all__ = [

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
+from ..thread_team import share
 from .pieces import cut, even
 from .scratch import scratch
-from .threads import share
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
 TWO = 1 << 15  # scores in all from which a second thread is worth it

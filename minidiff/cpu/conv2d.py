@@ -9,12 +9,12 @@ Most convolutions of a U-Net are 3 x 3, and `winograd` is quicker for these as s
 
 import numpy as np
 
+from ..thread_team import share
 from . import winograd
 from .columns import TASK, columns, image_pieces, scatter_back
 from .pieces import cut, lanes
 from .rows import add_row
 from .scratch import ones, scratch
-from .threads import share
 
 
 def conv2d(x, w, b=None, stride=1, padding=0):

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..ops.activation import EDGE
 from ..settings import dropped, is_no_grad
+from ..thread_team import share
 from .pieces import cut, even, numbers
 from .scratch import scratch
-from .threads import share
 
 SMALL = 1 << 11
 S = 0.24

@@ -10,11 +10,11 @@ import functools
 import numpy as np
 
 from ..settings import dropped, is_no_grad
+from ..thread_team import share
 from .activation import silu_back, silu_of_minus
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled
 from .scratch import ones, scratch
-from .threads import share
 
 SMALL = 1 << 9
 

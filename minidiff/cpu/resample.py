@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..thread_team import share
 from .pieces import cut, even, numbers
 from .scratch import scratch
-from .threads import share
 
 SMALL = 1 << 14
 

@@ -16,10 +16,10 @@ import os
 
 import numpy as np
 
+from ..thread_team import share
 from .columns import padded
 from .pieces import cut, even, lanes
 from .scratch import ones, scratch
-from .threads import share
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache

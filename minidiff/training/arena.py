@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..cpu.scratch import scratch
-from ..cpu.threads import share
+from ..thread_team import share
 
 CPU_CHUNK = 1 << 17  # numbers a piece: 512 KiB in float32
 GPU_CHUNK = 1 << 26

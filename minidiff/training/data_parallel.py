@@ -12,9 +12,9 @@ import os
 import threading
 import weakref
 
-from ..cpu.threads import get_threads
 from ..nn import Layer
 from ..settings import all_settings, is_no_grad, setting
+from ..thread_team import get_threads
 from .arena import Arena
 from .rows import NotByRows, RowsOfRng, joined, rows_of
 from .workers import Workers, can_fork, on_cores, shared_zeros
@@ -30,7 +30,7 @@ class DataParallel(Layer):
         denoiser = objective.denoiser(model)
 
     module     a Layer on the CPU; every array that its call takes or gives has a row for each example
-    processes  how many, this one included; None: as many as threads are set (`cpu.set_threads`)
+    processes  how many, this one included; None: as many as threads are set (`minidiff.set_threads`)
     timeout    seconds that a worker process may be behind this one before it counts as lost; None: wait without end
 
     Answers and gradients are the module's but for rounding, and the same in every run. Threads that ask at the same time

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import minidiff
 from minidiff import cpu, ops
 from minidiff.rng import Rng
 
@@ -20,7 +21,7 @@ def tied(name, dtype, threads, *arguments, together=False, **options):
     Errors are measured against the largest number of each gradient, or of all gradients `together`.
     """
     fast, plain = getattr(cpu, name), getattr(ops, name).reference
-    with cpu.threads(threads):
+    with minidiff.threads(threads):
         answer = fast(*arguments, **options)
         assert answer is not NotImplemented
         y, back = answer

@@ -5,8 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minidiff import ops
-from minidiff.cpu import threads
+from minidiff import ops, threads
 from minidiff.nn import no_grad
 from minidiff.rng import Rng
 

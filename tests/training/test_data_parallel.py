@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from minidiff import cpu, models, ops, settings
+import minidiff
+from minidiff import models, ops, settings
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.nn import Dropout, Layer, Linear, training
 from minidiff.rng import Rng
@@ -27,7 +28,7 @@ SHAPE = (6, 5, 2)  # odd, H != W
 
 @pytest.fixture(autouse=True)
 def two_threads():
-    with cpu.threads(2):
+    with minidiff.threads(2):
         yield
 
 
@@ -174,7 +175,7 @@ def test_few_rows_and_arrays_that_are_not_by_rows_go_through_the_module(shared):
     model, x, shift = shared(Plus()), np.ones((6, 1), np.float32), np.ones(1, np.float32)
     assert np.array_equal(model(x[:3], 1.0)[0], model.module(x[:3], 1.0)[0]) and model._workers is None
     assert np.array_equal(model(x, shift)[0], model.module(x, shift)[0])
-    with cpu.threads(1):
+    with minidiff.threads(1):
         alone = shared(Plus(), None)
         alone(x, 1.0)
         assert alone._workers is None
@@ -186,14 +187,14 @@ def test_settings_of_the_thread_hold_in_every_process(shared):
             self.linear = Linear(1, 1, rng=0)
 
         def forward(self, x):
-            told = [settings.is_plain(), settings.is_no_grad(), cpu.get_threads()]
+            told = [settings.is_plain(), settings.is_no_grad(), minidiff.get_threads()]
             return np.array([told] * len(x)), lambda dy: dy
 
     model, x = shared(Asks()), np.zeros((4, 1), np.float32)
     assert (model(x)[0] == [0, 0, 1]).all()
     with ops.plain():
         assert (model.predict(x) == [1, 1, 1]).all()
-    with cpu.threads(4):
+    with minidiff.threads(4):
         assert (model(x)[0] == [0, 0, 2]).all()
 
 

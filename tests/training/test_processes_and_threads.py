@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from minidiff import cpu, nn, samplers
+import minidiff
+from minidiff import nn, samplers
 from minidiff.diffusion import Denoiser, Schedule
 from minidiff.settings import all_settings, current, is_no_grad, is_plain, no_grad, plain, setting, training_rng
 from minidiff.training import DataParallel
@@ -172,7 +173,7 @@ SETTINGS = {
     "no_grad": (no_grad, is_no_grad, False, True),
     "plain": (plain, is_plain, False, True),
     "training": (lambda: nn.training(RNG), training_rng, None, RNG),
-    "threads": (lambda: cpu.threads(7), lambda: current("threads"), None, 7),
+    "threads": (lambda: minidiff.threads(7), lambda: current("threads"), None, 7),
 }
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import minidiff
-from minidiff import cpu, models, ops
-from minidiff.cpu.threads import share
+from minidiff import models, ops
 from minidiff.rng import Rng
+from minidiff.thread_team import share
 
 
 @pytest.fixture(autouse=True)
 def default_again():
     yield
-    cpu.set_threads(None)
+    minidiff.set_threads(None)
 
 
 def child(program, **environment):
@@ -29,29 +29,29 @@ def child(program, **environment):
 
 def test_the_setting():
     minidiff.set_threads(3)
-    assert cpu.get_threads() == 3
+    assert minidiff.get_threads() == 3
     with minidiff.threads(2):
-        assert cpu.get_threads() == 2
-    assert cpu.get_threads() == 3
-    cpu.set_threads(None)
-    assert 1 <= cpu.get_threads() <= 16
+        assert minidiff.get_threads() == 2
+    assert minidiff.get_threads() == 3
+    minidiff.set_threads(None)
+    assert 1 <= minidiff.get_threads() <= 16
 
 
 def test_the_setting_is_put_back_after_an_error():
-    cpu.set_threads(3)
-    with pytest.raises(KeyError), cpu.threads(1):
+    minidiff.set_threads(3)
+    with pytest.raises(KeyError), minidiff.threads(1):
         raise KeyError
-    assert cpu.get_threads() == 3
+    assert minidiff.get_threads() == 3
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, "many"])
 def test_a_wrong_number_is_named(wrong):
     with pytest.raises(ValueError, match="whole number of threads"):
-        cpu.set_threads(wrong)
+        minidiff.set_threads(wrong)
 
 
 def test_the_environment_is_asked():
-    program = "from minidiff import cpu; print(cpu.get_threads())"
+    program = "import minidiff; print(minidiff.get_threads())"
     assert child(program, MINIDIFF_THREADS="5") == "5"
 
 
@@ -63,7 +63,7 @@ def test_an_import_starts_no_thread_and_leaves_blas_alone():
 
 def net_and_gradients(n):
     """Answer and all gradients of a U-Net, with n threads."""
-    with cpu.threads(n):
+    with minidiff.threads(n):
         net = models.UNet(
             in_channels=3, out_channels=3, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8, rng=0
         )
@@ -80,7 +80,7 @@ def test_every_bit_is_the_same_on_any_number_of_threads():
 
 
 def test_pieces_are_all_done_once_and_errors_come_out():
-    cpu.set_threads(4)
+    minidiff.set_threads(4)
     counts = np.zeros(1000, int)
 
     def work(i):
@@ -101,14 +101,14 @@ def test_pieces_are_all_done_once_and_errors_come_out():
 
 
 def test_a_piece_may_share_again():
-    cpu.set_threads(3)
+    minidiff.set_threads(3)
     done = []
     share(lambda i: share(lambda j: done.append((i, j)), 4), 5)
     assert sorted(done) == [(i, j) for i in range(5) for j in range(4)]
 
 
 def test_two_threads_of_a_program_may_both_compute():
-    cpu.set_threads(2)
+    minidiff.set_threads(2)
     x, w = np.ones((16, 16, 16, 32), np.float32), np.ones((3, 3, 32, 32), np.float32)
     wanted, answers = ops.conv2d(x, w, None, 1, 1)[0], []
 
@@ -129,9 +129,10 @@ def test_a_forked_child_computes():
     program = """
 import os, warnings
 import numpy as np
-from minidiff import cpu, ops
+import minidiff
+from minidiff import ops
 warnings.simplefilter("ignore")
-cpu.set_threads(2)
+minidiff.set_threads(2)
 x, w = np.ones((64, 16, 16, 32), np.float32), np.ones((3, 3, 32, 32), np.float32)
 y = ops.conv2d(x, w, None, 1, 1)[0]
 pid = os.fork()
