@@ -180,7 +180,7 @@ def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
         return lambda x: (x * x, lambda dy: dy * x), [randn(3, 2)]
 
     monkeypatch.setattr(selfcheck, "LAYERS", [])
-    monkeypatch.setattr(selfcheck, "OPS", [selfcheck.silu, selfcheck.linear])
+    monkeypatch.setattr(selfcheck, "OPS", [selfcheck.ops.silu, selfcheck.ops.linear])
     assert main(["gradcheck", "--seeds", "1"]) == 0
     assert "silu" in capsys.readouterr().out
     monkeypatch.setattr(selfcheck, "OPS", [wrong])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from minidiff import models, selfcheck, selfcheck_models
+from minidiff import models, selfcheck
 from minidiff.models.autoencoder_kl import kl_divergence, sample_posterior
 from minidiff.rng import Rng
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", selfcheck_models.MODELS, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", selfcheck.MODELS, ids=lambda case: case.__name__)
 def test_gradients(case):
     worst, checked = selfcheck.run_seed(case, 5, tolerance=1e-6)
     assert checked > 20

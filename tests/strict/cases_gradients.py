@@ -3,11 +3,11 @@
 import numpy as np
 from sides import compare, grads
 
-from minidiff import selfcheck, selfcheck_models
+from minidiff import selfcheck
 from minidiff.gradcheck import check, check_layer
 from minidiff.rng import Rng
 
-MODELS = [*selfcheck_models.MODELS, selfcheck_models.VQModel]
+MODELS = [*selfcheck.MODELS, selfcheck.models.VQModel]
 BIG = {"UNet", *(case.__name__ for case in MODELS)}  # checked against NumPy's gradients, which tests/models checks: seconds
 HOST_MASK = {"TextUNet", "SuperResolutionUNet", "Prior"}  # whose cases hold a mask on the host, taken up in every call
 VQ = {"VQModel": "its codes are an argmin over distances; no gradient is asked of it here"}

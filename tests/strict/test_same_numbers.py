@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sides import CASES, Side, compare
 
-from minidiff import data, diffusion, metrics, models, nn, ops, samplers, selfcheck, selfcheck_models, training
+from minidiff import data, diffusion, metrics, models, nn, ops, samplers, selfcheck, training
 
 ROOMS = (data, diffusion, metrics, models, nn, ops, samplers, training)
 NOT_ON_A_DEVICE = {  # reason: names
@@ -39,7 +39,7 @@ def test_same_numbers(case, xp):
 
 def test_every_public_name_is_covered_or_excused():
     covered = {name for case in CASES for name in case.covers}
-    checked = " ".join(case.__name__ for case in [*selfcheck.OPS, *selfcheck.LAYERS, *selfcheck_models.MODELS])
+    checked = " ".join(case.__name__ for case in [*selfcheck.OPS, *selfcheck.LAYERS, *selfcheck.MODELS])
     excused = set().union(*NOT_ON_A_DEVICE.values())
     for room in ROOMS:
         names = getattr(room, "__all__", None) or [name for name in vars(room) if not name.startswith("_")]

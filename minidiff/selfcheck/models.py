@@ -1,17 +1,38 @@
-"""Whole nets of other people's checkpoints, tiny, as cases of `selfcheck`: too many parameters for a loop over shapes."""
+"""A gradient case for whole models: small ones over random shapes, and those of imported checkpoints in one tiny size."""
 
 import numpy as np
 
-from . import models, nn, ops, selfcheck_text
-from .selfcheck_more import _stirred
+from .. import models, nn, ops
+from . import text_models
+from .inputs import classes, stirred
+
+
+def Classifier(pick, randn):
+    net = models.Classifier((pick(4, 7), pick(4, 6), pick(1, 2)), classes=3, width=2, features=4, rng=1)
+    return net, [randn(2, *net.shape)]
+
+
+def MLP(pick, randn):
+    d, b = pick(1, 4), pick(2, 4)
+    net = models.MLP(d, width=6, depth=pick(1, 2), num_class_embeds=3, null_class=2, rng=1)
+    return net, [randn(b, d), np.arange(b) * 100, classes(b, 3)]
+
+
+def UNet(pick, randn):
+    b, heads = 2, pick(1, 2)
+    net = models.UNet(in_channels=2, out_channels=pick(1, 3), block_out_channels=(4, 8), layers_per_block=1,
+                      attention_head_dim=4 // heads, norm_num_groups=2, num_class_embeds=3, downsample_padding=pick(0, 1),
+                      resnet_time_scale_shift=("default", "scale_shift")[pick(0, 1)], rng=1)  # fmt: skip
+    x = randn(b, 2 * pick(1, 2) + 1, pick(3, 4), 2)
+    return net, [x, np.array([3, 981]), classes(b, 3)]
 
 
 def NCSNpp(pick, randn):
-    """The U-Net whose blocks carry the picture, with Fourier times."""
+    """The U-Net whose blocks carry the image, with Fourier times."""
     net = models.UNet(block_out_channels=(32, 32), layers_per_block=1, norm_num_groups=None, attention_head_dim=32,
                       down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"), time_embedding_type="fourier",
                       up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"), time_embedding_dim=4, rng=1)  # fmt: skip
-    return _stirred(net, randn), [randn(2, 5, 4, 3), np.array([1, 3])]
+    return stirred(net, randn), [randn(2, 5, 4, 3), np.array([1, 3])]
 
 
 def KUNet(pick, randn):
@@ -19,7 +40,7 @@ def KUNet(pick, randn):
     net = models.UNet(in_channels=2, out_channels=1, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8,
                       attention_head_dim=32, down_block_types=("KDownBlock2D",) * 2, up_block_types=("KUpBlock2D",) * 2,
                       act_fn="gelu", time_embedding_dim=4, class_embed_type="identity", rng=1)  # fmt: skip
-    return _stirred(net, randn), [randn(2, 4, 6, 2), np.array([3, 900]), randn(2, 4)]
+    return stirred(net, randn), [randn(2, 4, 6, 2), np.array([3, 900]), randn(2, 4)]
 
 
 def UNet2DConditionModel(pick, randn):
@@ -27,27 +48,27 @@ def UNet2DConditionModel(pick, randn):
         in_channels=2, out_channels=3, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, attention_head_dim=2,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=3, time_embedding_dim=4, encoder_hid_dim=2, encoder_hid_dim_type="text_proj", rng=1)  # fmt: skip
-    return _stirred(net, randn), [randn(2, 5, 4, 2), np.array([3, 900]), randn(2, 3, 2)]
+    return stirred(net, randn), [randn(2, 5, 4, 2), np.array([3, 900]), randn(2, 3, 2)]
 
 
 def AutoencoderKL(pick, randn):
     net = models.AutoencoderKL(in_channels=1, out_channels=2, block_out_channels=(4, 4), norm_num_groups=2, latent_channels=2,
                                down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
                                up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"), rng=1)  # fmt: skip
-    return _stirred(net, randn), [randn(2, 6, 4, 1)]
+    return stirred(net, randn), [randn(2, 6, 4, 1)]
 
 
 def CLIPTextModel(pick, randn):
     net = models.CLIPTextModel(vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
                                max_position_embeddings=6, rng=1)  # fmt: skip
-    return _stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
+    return stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
 
 
 def T5EncoderModel(pick, randn):
     net = models.T5EncoderModel(vocab_size=9, d_model=8, d_kv=3, d_ff=10, num_layers=2, num_heads=2,
                                 relative_attention_num_buckets=4, relative_attention_max_distance=6,
                                 feed_forward_proj="gated-gelu", rng=1)  # fmt: skip
-    return _stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
+    return stirred(net, randn), [np.array([[1, 5, 3, 3], [0, 7, 7, 8]]), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)]
 
 
 def VQModel(pick, randn):
@@ -81,17 +102,18 @@ def _text_encoder(causal=True):
 
 
 def TextEncoder(pick, randn):
-    return _stirred(_Joined(_text_encoder(causal=bool(pick(0, 1)))), randn), [_IDS]
+    return stirred(_Joined(_text_encoder(causal=bool(pick(0, 1)))), randn), [_IDS]
 
 
 def MaskedLanguageModel(pick, randn):
-    return _stirred(models.MaskedLanguageModel(_text_encoder(causal=False), rng=1), randn), [_IDS]
+    return stirred(models.MaskedLanguageModel(_text_encoder(causal=False), rng=1), randn), [_IDS]
 
 
 def CLIP(pick, randn):
     image = models.ImageEncoder(8, 1, (4, 6), features=4, norm_num_groups=2, rng=1)
-    return _stirred(_Joined(models.CLIP(_text_encoder(), image, rng=1)), randn), [randn(2, 8, 8, 1), _IDS]
+    return stirred(_Joined(models.CLIP(_text_encoder(), image, rng=1)), randn), [randn(2, 8, 8, 1), _IDS]
 
 
+SMALL = [Classifier, MLP, UNet]
 MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel,
-          CLIP, *selfcheck_text.MODELS]  # fmt: skip
+          CLIP, *text_models.MODELS]  # fmt: skip

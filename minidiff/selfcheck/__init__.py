@@ -1,0 +1,47 @@
+"""Every op and every layer, each with a random case to check its gradients on: what `minidiff gradcheck` prints.
+
+A case is a function of (pick, randn): `pick(low, high)` chooses a size, both ends included, and `randn(*shape)` draws a
+float64 array. It returns (f, arrays) for `gradcheck.check`, or (layer, arrays) for `gradcheck.check_layer`.
+The tests call the same cases with sizes that hypothesis picks.
+"""
+
+import numpy as np
+
+from ..gradcheck import check, check_layer
+from ..nn import Layer
+from ..rng import Rng
+from . import imported_layers, layers, models
+from .ops import OPS
+
+LAYERS = [*layers.LAYERS, *models.SMALL, *imported_layers.LAYERS]
+MODELS = models.MODELS  # too large for a loop over shapes: the tests check them, `table` does not
+
+
+def run(case, pick, randn, tolerance=1e-6):
+    """Check one case.   -> (largest relative error, how many gradients were checked)"""
+    f, arrays = case(pick, randn)
+    errors = (check_layer if isinstance(f, Layer) else check)(f, *arrays, tolerance=tolerance)
+    return max(errors.values()), len(errors)
+
+
+def run_seed(case, seed, tolerance=1e-6):
+    """Check one case on sizes and numbers from a seed."""
+    rng = Rng(seed)
+    return run(
+        case, lambda low, high: int(rng.integers(low, high + 1)), lambda *s: rng.standard_normal(s, np.float64), tolerance
+    )
+
+
+def table(seeds=3, tolerance=1e-6):
+    """Every op and layer on `seeds` random cases.   yields (kind, name, largest error or the failure, gradients checked)"""
+    for kind, cases in (("op", OPS), ("layer", LAYERS)):
+        for case in cases:
+            worst, checked = 0.0, 0
+            try:
+                for seed in range(seeds):
+                    error, n = run_seed(case, seed, tolerance)
+                    worst, checked = max(worst, error), checked + n
+            except AssertionError as failure:
+                yield kind, case.__name__, failure, checked
+            else:
+                yield kind, case.__name__, worst, checked
