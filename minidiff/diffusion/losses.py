@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..finite import checked
+from ..tree import tree_map
 from .denoiser import Denoiser, check_predicts, from_x0_eps, model_time
 from .schedule import per_sample
 from .timesteps import make_t_sampler
@@ -125,7 +126,7 @@ def mean_square(output, target, w=None):
 def drop_conditions(model, cond, rate, rng, B, xp=np):
     """cond, with each sample's condition replaced by the null condition at this rate. Ho and Salimans 2022, algorithm 1.
 
-    Draws nothing when cond is None or the rate 0. cond may be an array, or a tuple or dict of them, one row a sample.
+    Draws nothing when cond is None or the rate 0. cond may be an array, or nested arrays, one row a sample.
     Raises ValueError when the model knows no null condition.
     """
     if cond is None or rate == 0:
@@ -134,15 +135,4 @@ def drop_conditions(model, cond, rate, rng, B, xp=np):
     if null is None:
         raise ValueError(f"cond_dropout: got {rate}, but the model has no null condition; pass cond_dropout=0")
     drop = xp.asarray(rng.random(B, dtype=np.float64)) < rate  # (B,)
-    return _choose(drop, null, cond, xp)
-
-
-def _choose(drop, null, cond, xp):
-    if isinstance(cond, dict):
-        return {name: _choose(drop, null[name], cond[name], xp) for name in cond}
-    if isinstance(cond, (tuple, list)):
-        chosen = [_choose(drop, n, c, xp) for n, c in zip(null, cond, strict=True)]
-        return type(cond)(*chosen) if hasattr(cond, "_fields") else type(cond)(chosen)  # a NamedTuple takes them one by one
-    if cond is None:
-        return None
-    return xp.where(drop.reshape((-1,) + (1,) * (cond.ndim - 1)), null, cond)
+    return tree_map(lambda c, n: xp.where(drop.reshape((-1,) + (1,) * (c.ndim - 1)), n, c), cond, null)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..tree import tree_map
 from .lr import CURVES
 
 
@@ -39,17 +40,8 @@ def check_data(images, labels, sample):
     if isinstance(images, np.ndarray) and not np.isfinite(images).all():
         raise ValueError(f"images: {int((~np.isfinite(images)).sum())} of {images.size} numbers are NaN or infinite")
     rows = []
-    each(labels, lambda a: rows.append(len(a)))
+    tree_map(lambda a: rows.append(len(a)), labels, leaf=list)
     if any(n != len(images) for n in rows):
         raise ValueError(f"labels: got {', '.join(map(str, rows))} rows, expected one for each of {len(images)} images")
     if sample is not None and not callable(sample):
         raise TypeError(f"sample: got {type(sample).__name__}, expected a function of the trainer that returns images")
-
-
-def each(labels, f):
-    """f of every array of the labels, in the same arrangement."""
-    if labels is None:
-        return None
-    if isinstance(labels, dict):
-        return {name: f(a) for name, a in labels.items()}
-    return tuple(map(f, labels)) if isinstance(labels, tuple) else f(labels)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..tree import tree_map
+
 
 class NotByRows(ValueError):
     """An array has not one row for each example of the batch."""
@@ -12,11 +14,15 @@ def rows_of(thing, rows, total):
 
     Raises NotByRows for an array that is not NumPy's or has not `total` rows.
     """
-    if getattr(thing, "ndim", 0):
-        if not isinstance(thing, np.ndarray) or len(thing) != total:
-            raise NotByRows(f"got a {type(thing).__name__} of shape {thing.shape}, expected a NumPy array of {total} rows")
-        return thing[rows]
-    return _like(thing, [rows_of(part, rows, total) for part in _parts(thing)])
+
+    def cut(a):
+        if not getattr(a, "ndim", 0):
+            return a
+        if not isinstance(a, np.ndarray) or len(a) != total:
+            raise NotByRows(f"got a {type(a).__name__} of shape {a.shape}, expected a NumPy array of {total} rows")
+        return a[rows]
+
+    return tree_map(cut, thing)
 
 
 def joined(things, parts):
@@ -24,14 +30,17 @@ def joined(things, parts):
 
     Raises ValueError for an array that has not as many rows as its slice.
     """
-    first = things[0]
-    if isinstance(first, np.ndarray):
-        for array, part in zip(things, parts, strict=True):
+
+    def join(*arrays):
+        if not isinstance(arrays[0], np.ndarray):
+            return arrays[0]
+        for array, part in zip(arrays, parts, strict=True):
             n = part.stop - part.start
             if array.shape[:1] != (n,):
                 raise ValueError(f"the module gave an array of shape {array.shape} for {n} examples, expected {n} rows")
-        return np.concatenate(things)
-    return _like(first, [joined(each, parts) for each in zip(*map(_parts, things), strict=True)])
+        return np.concatenate(arrays)
+
+    return tree_map(join, *things)
 
 
 class RowsOfRng:
@@ -42,18 +51,3 @@ class RowsOfRng:
 
     def random(self, size, dtype="float32"):
         return self.rng.random((self.total, *size[1:]), dtype=dtype)[self.rows]
-
-
-def _parts(thing):
-    if isinstance(thing, dict):
-        return list(thing.values())
-    return list(thing) if isinstance(thing, (tuple, list)) else []
-
-
-def _like(thing, parts):
-    """`thing` with other parts."""
-    if isinstance(thing, dict):
-        return dict(zip(thing, parts, strict=True))
-    if isinstance(thing, (tuple, list)):
-        return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
-    return thing

@@ -18,9 +18,10 @@ from ..nn import training as dropout_from
 from ..progress import progress as progress_bar
 from ..rng import Rng, Stream
 from ..settings import is_plain
+from ..tree import tree_map
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
-from .arguments import check_data, check_numbers, each
+from .arguments import check_data, check_numbers
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
@@ -43,7 +44,7 @@ class Trainer:
     model       a Layer; DataParallel(layer) shares its batches among processes
     objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
     images      (N, ...) floats; moved to the model's device and dtype
-    labels      conditions, one row an image: an array (N, ...), a tuple or dict of arrays, or None
+    labels      conditions, one row an image: an array (N, ...), a tuple, NamedTuple or dict of arrays, or None
     steps       length of the whole run; batch_size: examples a step
     lr          highest learning rate; curve: "cosine" or "constant" after `warmup` steps of a straight rise
     betas, weight_decay     of AdamW; grad_clip: highest norm of all gradients together, None for no limit
@@ -79,7 +80,7 @@ class Trainer:
         self.ema = EMA(self.arena, ema_decay) if ema_decay is not None else None
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
-        self.labels = each(labels, xp.asarray)
+        self.labels = tree_map(xp.asarray, labels, leaf=list)
         self.folder = Path(folder) if folder is not None else None
         self.history = History(self.folder / "log.csv" if self.folder else None)
         self.done = 0
@@ -150,7 +151,7 @@ class Trainer:
 
     def batch_of(self, index):
         """What a step trains on, of its uploads on the device.   -> images (B, ...), labels with B rows or None"""
-        return self.images[index], each(self.labels, lambda a: a[index])
+        return self.images[index], tree_map(lambda a: a[index], self.labels)
 
     def batch(self, k):
         """What step k (from 0) trains on.   -> images (B, ...), labels with B rows or None"""

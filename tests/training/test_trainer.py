@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from minidiff.data.batches import batch_indices
+from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.models import TextCondition, UNet2DConditionModel
 from minidiff.nn import training_rng
-from minidiff.training import CheckpointError, NotFinite, Trainer, load
+from minidiff.rng import Rng
+from minidiff.training import CheckpointError, DataParallel, NotFinite, Trainer, load
+from minidiff.training.workers import can_fork
 
 
 def test_it_learns(trainer, net):
@@ -68,6 +72,43 @@ def test_labels_may_be_a_tuple_or_a_dict_of_arrays(trainer, points, objective):
     index, table = np.arange(50), np.arange(50)[:, None].repeat(3, 1)
     trainer(objective=check, labels=(index, table)).run(3, progress=False)
     trainer(objective=check, labels={"a": index, "b": table}).run(3, progress=False)
+
+
+def test_labels_may_be_a_list_of_numbers(trainer, points, objective):
+    def check(model, x0, rng, cond=None):
+        assert np.array_equal(points[cond], x0)
+        return objective(model, x0, rng)
+
+    trainer(objective=check, labels=list(range(50))).run(3, progress=False)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_text_conditions_are_trained_on_and_dropped(monkeypatch, processes):
+    """Context and vectors travel with their images, the mask that is None stays so, and a NamedTuple stays one."""
+    if processes > 1 and not can_fork():
+        pytest.skip("processes are copied on Linux only")
+    told = TextCondition(Rng(1).standard_normal((20, 3, 4)), None, Rng(2).standard_normal((20, 5)))
+    images, seen = Rng(3).standard_normal((20, 4, 4, 1)), []
+    net = UNet2DConditionModel(in_channels=1, out_channels=1, down_block_types=("CrossAttnDownBlock2D",),
+                               up_block_types=("CrossAttnUpBlock2D",), block_out_channels=(4,), layers_per_block=1,
+                               norm_num_groups=2, cross_attention_dim=4, attention_head_dim=2, rng=0,
+                               class_embed_type="simple_projection", projection_class_embeddings_input_dim=5)  # fmt: skip
+    net.null_context = np.zeros((1, 3, 4), np.float32)
+    forward = net.forward
+    monkeypatch.setattr(net, "forward", lambda x, t, cond: (seen.append(cond), forward(x, t, cond))[1])
+    model = DataParallel(net, processes) if processes > 1 else net
+    run = Trainer(model, SimpleLoss(Schedule.linear(20), cond_dropout=0.5), images, told, steps=40, batch_size=6, lr=1e-2)
+    run.run(progress=False)
+    assert np.mean(run.history.loss[-10:]) < np.mean(run.history.loss[:10])
+    index = run.batch_indices(0)[: len(seen[0].context)]  # the rows of this process
+    dropped = (seen[0].context == 0).all(axis=(1, 2))
+    assert all(type(cond) is TextCondition and cond.mask is None for cond in seen)
+    assert np.array_equal(seen[0].context[~dropped], told.context[index[~dropped]])
+    assert np.array_equal(seen[0].labels, told.labels[index])
+    assert len(seen) == 40 and 0 < sum((cond.context == 0).all(axis=(1, 2)).sum() for cond in seen) < 40 * len(index)
+    if processes > 1:
+        assert len(index) == 2
+        model.close()
 
 
 def test_images_take_the_models_dtype(trainer, net, points):
