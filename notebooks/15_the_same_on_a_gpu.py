@@ -21,8 +21,7 @@ import sys
 
 import numpy as np
 
-from minidiff import backend, ops, viz
-from minidiff.commands import profile
+from minidiff import backend, ops, profiling, viz
 from minidiff.ops import dispatch
 from minidiff.rng import Rng
 from minidiff.runs import build, preset
@@ -382,10 +381,10 @@ trainer = Trainer(made.model, made.objective, made.images, made.labels, steps=10
 tables = {}
 for name, context in (("fast versions", None), ("plain references", dispatch.plain())):
     with context or open(os.devnull):
-        tables[name], _, alone = profile.measure(trainer.step, 1 if FAST else 8, warm=1)
+        tables[name], _, alone = profiling.measure(trainer.step, 1 if FAST else 8, warm=1)
     print(f"training step with the {name}: {alone:.0f} ms")
     if name == "fast versions":
-        profile.show("training step", tables[name], sum(f + b for f, b, _ in tables[name].values()), alone)
+        profiling.show("training step", tables[name], sum(f + b for f, b, _ in tables[name].values()), alone)
 together = {name: sum(f + b for f, b, _ in table.values()) for name, table in tables.items()}
 assert FAST or together["fast versions"] < together["plain references"]
 

@@ -11,19 +11,13 @@ ops: adding skips and gradients, drawing noise, and Python itself. Measuring cos
 All of it is in one process; `minidiff train` shares a batch among several, each with such a profile of its own rows.
 """
 
-import cProfile
-import statistics
-import time
-from pathlib import Path
+from contextlib import nullcontext
 
-from .. import ops
+from ..profiling import measure, show
 from ..runs import build, preset
+from ..settings import plain
+from ..thread_team import get_threads, set_threads
 from ..training import Trainer
-
-ROOM = Path(__file__).parents[1]
-OPS = tuple(str(ROOM / room) for room in ("ops", "cpu"))
-BETWEEN = tuple(str(ROOM / "ops" / name) for name in ("dispatch.py", "norm_silu.py"))  # they call ops and are none
-UPDATES = {"clip_grad_norm": "clipping", "AdamW.step": "AdamW", "EMA.update": "average of weights"}
 
 
 def add_arguments(parser):
@@ -39,8 +33,6 @@ def add_arguments(parser):
 def run(arguments):
     if arguments.steps < 1:
         raise ValueError(f"--steps: got {arguments.steps}, expected at least 1")
-    from ..thread_team import get_threads, set_threads
-
     if arguments.threads is not None:
         set_threads(arguments.threads)
     made = build(preset(arguments.data).override([f"train.batch_size={arguments.batch_size}", *arguments.assignments]))
@@ -53,77 +45,6 @@ def run(arguments):
         denoiser = made.objective.denoiser(made.model)
         denoiser(images, 500, labels)
 
-    for name, step in (("training step", trainer.step), ("sampling step", sampling)):
-        if arguments.plain:
-            with ops.plain():
-                table, profiled, alone = measure(step, arguments.steps)
-        else:
-            table, profiled, alone = measure(step, arguments.steps)
-        show(name, table, profiled, alone)
-
-
-def measure(step, steps, warm=3):
-    """Times of ops in `steps` calls of step().   -> {op: [forward, backward, calls]} in ms a step, ms measured, ms without"""
-    for _ in range(warm):
-        step()
-    alone = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        step()
-        alone.append(1e3 * (time.perf_counter() - start))
-    profiler = cProfile.Profile()
-    profiler.enable()
-    for _ in range(steps):
-        step()
-    profiler.disable()
-    entries = profiler.getstats()
-    total = next(1e3 * e.totaltime / steps for e in entries if getattr(e.code, "co_qualname", "") == _name(step))
-    return by_op(entries, steps), total, statistics.median(alone)
-
-
-def by_op(entries, steps):
-    """What the profiler saw, summed over ops that were entered from outside any op."""
-    table = {}
-    for entry in entries:
-        if _is_op(entry.code):
-            continue
-        for call in entry.calls or ():
-            name = getattr(call.code, "co_qualname", "")
-            if _is_op(call.code) or name in UPDATES:
-                op, backward = UPDATES.get(name) or _op_name(name), name.endswith(".back")
-                if op is None:  # a small part that ops share; its time counts as "elsewhere"
-                    continue
-                row = table.setdefault(op, [0.0, 0.0, 0])
-                row[backward] += 1e3 * call.totaltime / steps
-                row[2] += (not backward) * call.callcount / steps
-    return table
-
-
-def show(name, table, profiled, alone):
-    """Print the rows, the longest first, and what lies between them."""
-    print(f"\n{name}: {alone:.1f} ms ({profiled:.1f} ms while measuring)")
-    print(f"  {'op':24} {'forward':>10} {'backward':>10} {'share':>7} {'calls':>6}")
-    rows = sorted(table.items(), key=lambda row: -row[1][0] - row[1][1])
-    inside = sum(forward + backward for _, (forward, backward, _) in rows)
-    for op, (forward, backward, calls) in [*rows, ("elsewhere", (profiled - inside, 0.0, 0))]:
-        share = 100 * (forward + backward) / profiled
-        if share >= 0.05:
-            counted = f"{calls:6.0f}" if calls else ""
-            print(f"  {op:24} {forward:8.2f}ms {backward:8.2f}ms {share:6.1f}% {counted}")
-
-
-def _op_name(name):
-    """The public op that a function, or the `back` that it made, belongs to."""
-    op = name.partition(".<locals>.")[0].lstrip("_")
-    if op.startswith("group_norm"):
-        return "group_norm (silu)"  # with or without the silu they are one function
-    return op if op in ops.__all__ else None
-
-
-def _is_op(code):
-    file = getattr(code, "co_filename", "")
-    return file.startswith(OPS) and not file.startswith(BETWEEN)
-
-
-def _name(step):
-    return getattr(step, "__func__", step).__code__.co_qualname
+    with plain() if arguments.plain else nullcontext():
+        for name, step in (("training step", trainer.step), ("sampling step", sampling)):
+            show(name, *measure(step, arguments.steps))

@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
 from course import cells, is_left_to_the_reader  # noqa: E402
 
-CLOCKS = ("perf_counter", "process_time", "timeit", "time.time", "profile.measure", "tables[")  # durations, or a plot of them
+CLOCKS = ("perf_counter", "process_time", "timeit", "time.time", "profiling.measure", "tables[")  # durations, or a plot of them
 
 
 def run_cell(text, name, names, solved):
