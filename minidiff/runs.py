@@ -1,6 +1,5 @@
 """A run: from a configuration to model, loss and data, and from a checkpoint back to something that samples."""
 
-import contextlib
 import dataclasses
 import math
 from pathlib import Path
@@ -12,11 +11,10 @@ from .json_file import about_file
 from .rng import Rng, Stream
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
-from .training.config import DiffusionConfig, RunConfig, check_options
+from .training.config import RunConfig, check_options
 from .training.trainer import FILE
 
 LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
-OBJECTIVE = ("weighting", "cond_dropout", "t_sampler")  # of a DiffusionConfig: what no other library's folder has a place for
 MODELS = {"unet": models.UNet, "mlp": models.MLP}
 SHARED = {
     "model": {"name": "unet"},
@@ -173,46 +171,6 @@ def open_run(path, weights="ema", device="cpu", processes=1):
     if processes != 1 and device == "cpu":
         model = DataParallel(model, processes)
     return Saved(build_objective(config).denoiser(model), kept, found)
-
-
-def from_pipeline(pipeline):
-    """A pixel-space pipeline of another library as a run.   interop.Pipeline -> (model, what a checkpoint keeps)
-
-    Raises ValueError for one that a run cannot hold: a text encoder, an autoencoder, a net that knows no size.
-    """
-    unet, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
-    if type(unet) is not models.UNet or pipeline.vae is not None:
-        raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
-                         "minidiff sample --pretrained")  # fmt: skip
-    size, channels = unet.config["sample_size"], unet.config["in_channels"]
-    if size is None:
-        raise ValueError("sample_size: this folder's net does not say what size it was made for, which a run has to know")
-    ours = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
-    told = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
-            **{name: ours[name] for name in OBJECTIVE if name in ours}, **_schedule_options(sampling),
-            "predicts": sampling.predicts, "clip": sampling.clip,
-            "learned_variance": unet.config["out_channels"] == 2 * channels}  # fmt: skip
-    config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": told})
-    build_objective(config)
-    shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), channels]
-    classes, null = unet.config["num_class_embeds"], unet.config["null_class"]
-    classes = null if null is not None and null == classes - 1 else classes
-    kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return unet, {**kept, "shape": shape, "classes": classes, "class_names": ours.get("class_names")}
-
-
-def _schedule_options(sampling):
-    """How a DiffusionConfig says a schedule: by its name where that gives the same numbers, else beta by beta."""
-    schedule, full = sampling.schedule, sampling.config
-    ends = [(schedule.betas[0], schedule.betas[-1]), (full.get("beta_start", 1e-4), full.get("beta_end", 0.02))]
-    options = [{"schedule": name, "beta_start": float(a), "beta_end": float(b)}
-               for name in ("linear", "scaled_linear", "sigmoid") for a, b in ends]  # fmt: skip
-    for choice in [{"schedule": "cosine"}, *options]:
-        with contextlib.suppress(ValueError):  # ends that this schedule does not take
-            found = build_schedule(DiffusionConfig(T=schedule.T, **choice))
-            if abs(found.alpha_bar - schedule.alpha_bar).max() <= 1e-12:
-                return {**choice, "T": schedule.T}
-    return {"schedule": "from_betas", "T": schedule.T, "betas": schedule.betas.tolist()}
 
 
 def _check_model_options(options):

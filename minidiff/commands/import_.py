@@ -20,9 +20,8 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..interop import describe, from_pretrained
+    from ..interop import describe, from_pipeline, from_pretrained
     from ..interop.hub import folder_of
-    from ..runs import from_pipeline
 
     folder = folder_of(arguments.folder)
     print(describe(folder))

@@ -2,7 +2,7 @@
 
 from . import diffusers
 from .clip_tokenizer import CLIPTokenizer
-from .diffusers import describe, export, from_pretrained, load, sample
+from .diffusers import describe, export, from_pipeline, from_pretrained, load, sample
 from .fit import fit
 from .image_files import read_image, read_mask
 from .layout import to_torch
@@ -12,7 +12,7 @@ from .schedulers import Sampling, sampling_from_config
 from .t5_tokenizer import T5Tokenizer
 
 __all__ = [
-    "CLIPTokenizer", "Pipeline", "Sampling", "T5Tokenizer", "describe", "diffusers", "export", "fit", "from_pretrained", "load",
-    "load_model", "load_pipeline", "read_image", "read_mask", "sample", "sampling_from_config", "save_model", "save_pipeline",
-    "to_torch",
+    "CLIPTokenizer", "Pipeline", "Sampling", "T5Tokenizer", "describe", "diffusers", "export", "fit", "from_pipeline",
+    "from_pretrained", "load", "load_model", "load_pipeline", "read_image", "read_mask", "sample", "sampling_from_config",
+    "save_model", "save_pipeline", "to_torch",
 ]  # fmt: skip

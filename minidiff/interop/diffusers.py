@@ -11,7 +11,7 @@ Weights are read from safetensors, of any float width, and never from pickles.
 
 from pathlib import Path
 
-from ..runs import OBJECTIVE, open_run
+from .exchange import export, from_pipeline
 from .hub import folder_of
 from .kinds import kind_of_config
 from .model_folder import load_model, read_index, read_json, read_weights, save_model
@@ -20,8 +20,8 @@ from .schedulers import sampling_from_config
 from .tokenizer_files import count_tokens
 
 __all__ = [
-    "Pipeline", "describe", "export", "from_pretrained", "load", "load_model", "load_pipeline", "sample", "save_model",
-    "save_pipeline",
+    "Pipeline", "describe", "export", "from_pipeline", "from_pretrained", "load", "load_model", "load_pipeline", "sample",
+    "save_model", "save_pipeline",
 ]  # fmt: skip
 
 
@@ -59,25 +59,6 @@ def open_pipeline(path_or_hub_id, variant=None, frugal=False, device="cpu"):
             f"{path_or_hub_id} holds a {type(found).__name__}, expected a pipeline: a folder with model_index.json"
         )
     return found if device == "cpu" else found.to(device)
-
-
-def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
-    """Write a run of ours as a pipeline that diffusers opens, and samples as `minidiff sample` does.
-
-    checkpoint   a run's folder or its checkpoint file; weights "ema" or "raw"; dtype as in `save_pipeline`
-    clip         bound of the predicted x0 while sampling, None for none; "run": as the run has it (diffusion.clip)
-    Raises what `save_pipeline` does, before anything is written.
-    """
-    saved = open_run(checkpoint, weights)
-    denoiser, kept = saved.denoiser, saved.kept
-    if hasattr(denoiser.model, "down_blocks"):  # the size of the run's images, which a net of ours is not bound to
-        size = kept["shape"][:2]
-        denoiser.model.config["sample_size"] = size[0] if size[0] == size[1] else tuple(size)
-    clip = kept["diffusion"].get("clip") if clip == "run" else clip
-    told = {"classes": kept["classes"], "class_names": kept.get("class_names")}
-    ours = {name: kept["diffusion"][name] for name in OBJECTIVE if name in kept["diffusion"]}
-    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance,
-                  {**ours, "class_names": told["class_names"]}, **told)  # fmt: skip
 
 
 def describe(folder):

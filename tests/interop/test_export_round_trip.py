@@ -240,6 +240,6 @@ def test_betas_that_no_name_fits_come_back_one_by_one(tmp_path):
     schedule = Schedule.linear(20, 1e-3, 0.2).rescale_zero_terminal_snr()
     saved = runs.open_run(tmp_path / "run")
     interop.save_pipeline(saved.denoiser.model, schedule, tmp_path / "there", "v", None)
-    _, kept = runs.from_pipeline(interop.load(tmp_path / "there"))
+    _, kept = interop.from_pipeline(interop.load(tmp_path / "there"))
     assert kept["diffusion"]["schedule"] == "from_betas" and kept["diffusion"]["betas"] == schedule.betas.tolist()
     assert runs.build_schedule(RunConfig.from_dict({"diffusion": kept["diffusion"]}).diffusion).alpha_bar[-1] == 0
