@@ -6,10 +6,8 @@
 # noise.** Here it is from beginning to end, with handwritten digits. Nothing has to be known beforehand, except a little
 # Python. Every step has its own chapter later.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a graphics card.
+# {{install}}
+# Nothing below needs a network or a graphics card.
 #
 # **To run.** Press shift and enter in each grey cell, from the top to the bottom.
 

@@ -6,10 +6,8 @@
 # healthy size. Both have a backward pass that people often get wrong, and one of the two can be wrong for months without
 # anybody noticing. We write both, check both, and then break one on purpose.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A function here returns its answer *and* the function that carries the gradient back:
 # `y, back = f(x)`, `dx = back(dy)`, where `dx` stands for $\partial L/\partial x$, the derivative of the loss, and has $x$'s

@@ -5,10 +5,8 @@
 # take a picture and drown it in noise, little by little. This is called the **forward process**. It has nothing to learn and
 # no network in it. It is also where most of the letters of the papers come from, so let us build it slowly.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 
 # %%
 import os

@@ -6,10 +6,8 @@
 # this loss, see what the best answer to it looks like, and find that "predict the noise", "predict the picture", "predict
 # $v$" and "predict the score" are one thing under four names, apart from one weight, which matters.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture at time $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$: $x_0$ the clean
 # picture, $\epsilon$ noise from the bell curve, $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3 wrote $\sqrt{\bar\alpha_t}$ for

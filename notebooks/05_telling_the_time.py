@@ -5,10 +5,8 @@
 # is: besides the noisy picture $x_t$ it gets the time $t$. This chapter builds everything between the number $t$ and the
 # layers that use it, forward and backward, by hand. Then it asks whether all that is needed, and measures.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with $t$ from 0 (clean) to
 # 999 (noise), and the network is trained to answer $\epsilon$ (chapters 3 and 4). `y, back = f(x)` returns an answer and the

@@ -6,10 +6,8 @@
 # up again, with bridges across. This chapter builds one from its parts, every backward by hand, checks every gradient,
 # trains it on digits, and takes parts away to see what they were good for.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** `y, back = layer(x)` returns an answer and the function that carries its gradient back;
 # whatever is used twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). A picture is an array

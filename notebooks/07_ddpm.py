@@ -7,10 +7,8 @@
 # walk. It is called *ancestral sampling*, or by the name of the paper, **DDPM**: denoising diffusion probabilistic models (Ho
 # and others, 2020).
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$,
 # where $\epsilon$ is noise from the bell curve, $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t$ is the product of the first of

@@ -5,10 +5,8 @@
 # thing: visit only every twentieth step. This chapter shows exactly what that does, why it breaks, and two ways to skip steps
 # that work.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ with $a_t = \sqrt{\bar\alpha_t}$
 # and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of

@@ -6,10 +6,8 @@
 # had good answers to for two hundred years: *follow a curve whose direction you know at every point*. With this view one
 # sees why DDIM works, builds samplers that need far fewer steps, and measures how much better they are.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3). A *denoiser*
 # answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$, and the best guess is a mean (chapter 4). DDIM goes from

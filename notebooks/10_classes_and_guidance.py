@@ -5,10 +5,8 @@
 # the class, which is easy, and a way to make it *listen*, which is one line of arithmetic with a large effect. This line,
 # **classifier-free guidance**, is behind the slider called "guidance scale" of every program that turns text into pictures.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3). A *denoiser*
 # answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$; $-\hat\epsilon/\sigma_t$ is the *score*, the direction in

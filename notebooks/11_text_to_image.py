@@ -6,10 +6,8 @@
 # build all the parts by hand on a toy that trains in seconds, above all **cross-attention**, forward and backward. (Chapter
 # 12 takes real, if small, text-to-image systems apart.)
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** `y, back = f(x)` (chapter 1), a denoiser that predicts $v$ (chapter 4), DDIM (chapter 8),
 # and classifier-free guidance, $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{nothing})$ (chapter 10).

@@ -7,10 +7,8 @@
 # trained from nothing on its captioned shapes, a few megabytes in all. We take them apart, look at what passes between the
 # parts, and let a program count how often each obeys.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** Predicting $v$ (chapter 4), samplers (chapters 8 and 9), guidance (chapter 10), text
 # encoders and cross-attention (chapter 11).

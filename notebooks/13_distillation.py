@@ -6,10 +6,8 @@
 # path ends. **Progressive distillation** (Salimans and Ho, 2022) trains one: a *student* learns to do in one step what its
 # *teacher* does in two; then the student becomes the teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$
 # (chapter 3). A network that predicts $v = a_t\,\epsilon - \sigma_t\,x_0$ tells both: $\hat x_0 = a_t z_t - \sigma_t \hat v$

@@ -6,10 +6,8 @@
 # distance*, *likelihood*, and *distance to the training set*, and finds what each of them cannot see. Then it puts the model
 # to a use that comes with a score of its own: cleaning noisy pictures, beside the older idea, a **denoising autoencoder**.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3). A *denoiser*
 # answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$; the best guess of $x_0$ is a mean (chapter 4). DDIM walks

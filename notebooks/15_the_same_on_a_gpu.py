@@ -7,10 +7,8 @@
 # uses a GPU where CuPy finds one, and runs without one as well: what can be counted does not need a card. **No speed of a card
 # is claimed here.** Times that are printed are those of the machine that this notebook ran on.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) brings CuPy. On Colab, open a new cell
-# above this one and run `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the
-# repository you found this notebook in.
+# {{install}}
+# With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) brings CuPy.
 #
 # **What you should know already.** `y, back = f(x)` (chapter 1), group normalisation (chapter 2), and what a training step is
 # (chapter 4).

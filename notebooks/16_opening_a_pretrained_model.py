@@ -6,10 +6,8 @@
 # kind of folder the common one. We make such a folder ourselves, from a small network trained below, open it with a few lines
 # of NumPy, misread it in the five usual ways, and train the opened network on. Nothing but minidiff is needed.
 #
-# **To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository:
-# `pip install -e .`. On Colab, open a new cell above this one and run
-# `!git clone ADDRESS minidiff && pip install -q ./minidiff`, where ADDRESS is the address of the repository you found this
-# notebook in. Nothing below needs a network or a GPU.
+# {{install}}
+# Nothing below needs a network or a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3), a network predicts
 # $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4), it is told $t$ as sinusoids (chapter 5), and the U-Net is made

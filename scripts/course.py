@@ -9,11 +9,14 @@ Only the standard library is imported here: scripts/make_assignment.py, scripts/
 
 import ast
 import difflib
+import functools
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 VISIBLE = "visible"
+PLACEHOLDER = "{{install}}"  # in a chapter's source, for the paragraph that `install` returns
 
 
 @dataclass
@@ -47,13 +50,24 @@ class Chapter:
         return sum(len(exercise.points) for exercise in self.exercises.values())
 
 
+@functools.cache
+def install():
+    """The paragraph on installing that all chapters share, with the repository of pyproject.toml."""
+    project = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return (
+        "**To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository, run\n"
+        "`pip install -e .`. On Colab, run this in a new cell above this one:\n"
+        f"`!git clone {project['urls']['Repository']} minidiff && pip install -q ./minidiff`."
+    )
+
+
 def cells(text):
     """The cells of a percent-format source.   -> [(kind, text)], kind "markdown" or "code" """
     found, kind, lines = [], None, []
     for line in [*text.splitlines(), "# %%"]:
         if line.startswith("# %%"):
             if kind == "markdown":
-                lines = [line.removeprefix("#").removeprefix(" ") for line in lines]
+                lines = [line.removeprefix("#").removeprefix(" ").replace(PLACEHOLDER, install()) for line in lines]
             if kind:
                 found.append((kind, "\n".join(lines).strip("\n")))
             kind, lines = "markdown" if "[markdown]" in line else "code", []

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_source_and_notebook_hold_the_same_cells(chapter):
     stored = [(cell["cell_type"], "".join(cell["source"]).strip("\n")) for cell in notebook_of(chapter)["cells"]]
     written = run_chapter.cells(chapter.read_text(encoding="utf-8"))
     assert stored == written, f"run:  python scripts/build_notebooks.py {chapter.stem}"
+
+
+def test_the_command_that_installs_runs_as_it_is_and_its_address_has_one_place(chapter):
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    first = "".join(notebook_of(chapter)["cells"][0]["source"])
+    assert f"`!git clone {address} minidiff && pip install -q ./minidiff`" in first
+    assert address not in chapter.read_text(encoding="utf-8")
 
 
 def test_notebook_was_executed_from_top_to_bottom(chapter):
