@@ -1,10 +1,11 @@
-"""Which array library holds an array, and how arrays move between host and device.
+"""Which array library holds an array, where its fast versions live, and how arrays move between host and device.
 
 The array decides the library: `xp_of(x)` looks at the type of x and imports nothing, so the same function body runs
 on NumPy and on CuPy. This is the only file outside `gpu/` that imports cupy, and it does so only when a device is named.
 """
 
 import functools
+import importlib
 import sys
 
 import numpy as np
@@ -25,6 +26,23 @@ def xp_of(*arrays):
             raise TypeError(f"arrays of {found.__name__} and of {module.__name__} in one call: move them to one device first")
         found = module
     return found or np
+
+
+def room_of(array):
+    """The room with fast versions for this array: "cpu" for NumPy, "gpu" for a library with `RawKernel` (CuPy), else None."""
+    if type(array) is np.ndarray:
+        return "cpu"
+    library = sys.modules.get(type(array).__module__.partition(".")[0])
+    return "gpu" if hasattr(library, "RawKernel") else None
+
+
+def fast_version(room, name):
+    """The function `name` of "cpu", "gpu" or a module of theirs such as "gpu.rng"; None where there is none.
+
+    `ops` and `rng` reach the rooms above them in this way alone. A room is imported at the first call, so that importing
+    minidiff stays quick.
+    """
+    return getattr(importlib.import_module(f"minidiff.{room}"), name, None)
 
 
 class Constant:

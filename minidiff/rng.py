@@ -14,6 +14,8 @@ import os
 
 import numpy as np
 
+from .backend import fast_version
+
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57  # the two multipliers
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85  # what the key grows by each round (golden ratio, sqrt(3) - 1)
 
@@ -142,9 +144,7 @@ class Rng:
         return self.xp.argsort(self.random(n, np.float64)).astype(np.int64)
 
     def _kernel(self, name, shape, n):
-        from .gpu.rng import draw  # entered when first needed, so that importing minidiff stays quick
-
-        return draw(self, name, shape, n)
+        return fast_version("gpu.rng", "draw")(self, name, shape, n)
 
 
 def as_rng(rng, xp=np):

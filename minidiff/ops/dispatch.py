@@ -8,14 +8,11 @@ which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing els
 """
 
 import functools
-import importlib
 import inspect
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from ..backend import fast_version, room_of
 from ..settings import is_plain
 from ..settings import plain as plain  # `ops.dispatch.plain` is a public name
 
@@ -27,10 +24,10 @@ def has_fast_version(reference):
     @functools.wraps(reference)
     def op(*args, **kwargs):
         first = args[0] if args else kwargs.get(name)  # the reference reports one that is missing
-        room = None if is_plain() else _room(first)
+        room = None if is_plain() else room_of(first)
         if room is not None:
             if room not in fast:
-                fast[room] = _fast_version(reference, room)
+                fast[room] = fast_version(room, reference.__name__)
             if fast[room] is not None:
                 answer = fast[room](*args, **kwargs)
                 if answer is not NotImplemented:
@@ -60,18 +57,18 @@ def which(op, *args, **options):
     Raises what the op raises for wrong arguments.
     """
     reference = getattr(op, "reference", op)
-    room = _room(args[0] if args else options.get(next(iter(inspect.signature(reference).parameters))))
-    fast = _fast_version(reference, room) if room and reference is not op else None
+    room = room_of(args[0] if args else options.get(next(iter(inspect.signature(reference).parameters))))
+    fast = fast_version(room, reference.__name__) if room and reference is not op else None
     if reference is op:
         why = "there is only this version"
     elif is_plain():
         why = "inside `with plain()`, the reference runs"
     elif fast is None:
-        why = f"no fast version in {room}" if room else "no fast versions for arrays of this type"
+        why = f"no fast version in minidiff.{room}" if room else "no fast versions for arrays of this type"
     elif fast(*args, **options) is NotImplemented:
         why = f"{fast.__module__}.{fast.__name__} does not take these shapes, dtypes or options"
     else:
-        return _found(fast, f"the fast version in {room}")
+        return _found(fast, f"the fast version in minidiff.{room}")
     reference(*args, **options)
     return _found(reference, why)
 
@@ -81,16 +78,3 @@ def _found(function, why):
     file = Path(code.co_filename).resolve()
     file = file.relative_to(package) if file.is_relative_to(package) else file
     return Which(f"{function.__module__}.{function.__name__}", file.as_posix(), code.co_firstlineno, why)
-
-
-def _fast_version(reference, room):
-    """The function of the same name, or None. A room is imported when first needed, so that importing minidiff stays quick."""
-    return getattr(importlib.import_module(room), reference.__name__, None)
-
-
-def _room(array):
-    """Where fast versions for this array live, if anywhere."""
-    if type(array) is np.ndarray:
-        return "minidiff.cpu"
-    library = sys.modules.get(type(array).__module__.partition(".")[0])
-    return "minidiff.gpu" if hasattr(library, "RawKernel") else None
