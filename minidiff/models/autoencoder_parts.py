@@ -8,7 +8,7 @@ from functools import partial
 from ..names import check_choice
 from ..nn import Conv2d, GroupNorm, Layer, chain
 from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
-from .unet_blocks import MidBlock2D, spatial
+from .unet.blocks import MidBlock2D, spatial
 
 EPS = 1e-6
 DOWN, UP = ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"), ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")

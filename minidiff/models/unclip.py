@@ -10,9 +10,9 @@ from ..backend import xp_of
 from ..nn import BasicTransformerBlock, Layer, LayerNorm, Linear, Param, causal_mask
 from ..rng import as_rng
 from .conditioning import TimestepEmbedding, batch_of_times
-from .text_unet import null_text
 from .time_features import Sinusoids
-from .unet_condition import TextCondition, UNet2DConditionModel
+from .unet.condition import TextCondition, UNet2DConditionModel
+from .unet.text import null_text
 
 
 class Prior(Layer):

@@ -51,7 +51,7 @@ def ResnetBlock2D_that_resamples(pick, randn):
 
 def ResnetBlockCondNorm2D(pick, randn):
     o, d = 4 * pick(1, 2), pick(1, 3)
-    block = models.unet_k_blocks.ResnetBlockCondNorm2D(4, o, d, 2, 4, 1e-5, rng=1)
+    block = models.unet.k_diffusion.ResnetBlockCondNorm2D(4, o, d, 2, 4, 1e-5, rng=1)
     x = image(pick, randn, 4)
     return stirred(block, randn), [x, randn(x.shape[0], d)]
 

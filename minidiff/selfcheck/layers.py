@@ -43,17 +43,17 @@ def SpatialAttention(pick, randn):
 
 def ResnetBlock2D(pick, randn):
     c, o, d = 2 * pick(1, 2), 2 * pick(1, 2), pick(1, 4)
-    block = models.unet_blocks.ResnetBlock2D(c, o, d, groups=2, scale_shift=bool(pick(0, 1)), rescale=1.5, rng=1)
+    block = models.unet.blocks.ResnetBlock2D(c, o, d, groups=2, scale_shift=bool(pick(0, 1)), rescale=1.5, rng=1)
     x = image(pick, randn, c)
     return stirred(block, randn), [x, randn(x.shape[0], d)]
 
 
 def Downsample2D(pick, randn):
-    return models.unet_blocks.Downsample2D(2, padding=pick(0, 1), rng=1), [image(pick, randn, 2)]
+    return models.unet.blocks.Downsample2D(2, padding=pick(0, 1), rng=1), [image(pick, randn, 2)]
 
 
 def Upsample2D(pick, randn):
-    return models.unet_blocks.Upsample2D(2, rng=1), [image(pick, randn, 2)]
+    return models.unet.blocks.Upsample2D(2, rng=1), [image(pick, randn, 2)]
 
 
 def TimestepEmbedding(pick, randn):

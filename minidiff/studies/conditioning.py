@@ -11,7 +11,7 @@ from .. import recipes
 from ..data import captioned_shapes, checker, tokenizer
 from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import TextCondition, TextUNet
-from ..models.text_unet import CONDITIONINGS
+from ..models.unet.text import CONDITIONINGS
 from ..recipes import Recipe, Stage, test_prompts
 from ..recipes.imagen import BLOCKS
 from ..recipes.imagen import KINDS as PRACTISED

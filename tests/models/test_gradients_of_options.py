@@ -19,7 +19,7 @@ from minidiff import gradcheck, models, nn, ops
 from minidiff.diffusion import Denoiser, EDMDenoiser, Schedule, cfg
 from minidiff.diffusion.likelihood import ode_log_likelihood
 from minidiff.models.denoising_autoencoder import DenoisingAutoencoder
-from minidiff.models.text_unet import TextCondition
+from minidiff.models.unet.text import TextCondition
 
 # softmax does not change when one number is added to all scores of a query, which is what a key's bias does
 ZERO = ("to_k.bias", "k_proj.bias")

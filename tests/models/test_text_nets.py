@@ -5,7 +5,7 @@ import pytest
 
 from minidiff import models
 from minidiff.gradcheck import check_layer
-from minidiff.models.text_unet import CONDITIONINGS, WAYS
+from minidiff.models.unet.text import CONDITIONINGS, WAYS
 from minidiff.nn import Layer
 from minidiff.rng import Rng
 

@@ -11,7 +11,7 @@ from torch_random import TorchRandom
 
 from minidiff import ops
 from minidiff.models.unet import UNet
-from minidiff.models.unet_blocks import Downsample2D, ResnetBlock2D, Upsample2D
+from minidiff.models.unet.blocks import Downsample2D, ResnetBlock2D, Upsample2D
 
 ROWS = {
     "upsample": [-0.2173, -1.2079, -1.2079, 0.2952, 1.1254, 1.1254, 0.2952, 1.1254, 1.1254],

@@ -22,7 +22,7 @@ NOT_ON_A_DEVICE = {  # reason: names
                                                  "find", "table"},
     "an error, or a constant": {"CheckpointError", "NotFinite", "BATCH"},
     "modules and helpers that the room imports": {"np", "ops", "to_numpy", "xp_of", "device_of", "Classifier", "Trainer",
-                                                  "conditioning", "unet_blocks"},
+                                                  "conditioning", "text_unet", "unet_blocks"},
     "parts of cases that are there": {"sigmoid", "timestep_embedding", "causal_mask", "TextCondition", "LowResolution",
                                       "ImageEncoder"},
 }  # fmt: skip

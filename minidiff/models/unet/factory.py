@@ -1,8 +1,8 @@
 """From the names of a U-Net's blocks, as configs give them, to the blocks."""
 
-from .unet_blocks import DownBlock2D, UpBlock2D
-from .unet_k_blocks import KDownBlock2D, KUpBlock2D
-from .unet_skip_blocks import SkipDownBlock2D, SkipUpBlock2D
+from .blocks import DownBlock2D, UpBlock2D
+from .k_diffusion import KDownBlock2D, KUpBlock2D
+from .ncsnpp import SkipDownBlock2D, SkipUpBlock2D
 
 
 def down_block(kind, before, channels, last, config, rng, options):

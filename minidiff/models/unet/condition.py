@@ -6,16 +6,16 @@ UNet2DConditionModel; the layouts are ours (channels last).
 
 from typing import Any, NamedTuple
 
-from .. import ops
-from ..backend import to_device, xp_of
-from ..nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
-from ..ops.named import activation
-from ..rng import as_rng
-from . import unet_condition_config as options_of
-from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
-from .resnet import ResnetBlock2D, norm_act
-from .time_features import Sinusoids
-from .unet_blocks import DownBlock2D, MidBlock2D, UpBlock2D, added
+from ... import ops
+from ...backend import to_device, xp_of
+from ...nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
+from ...ops.named import activation
+from ...rng import as_rng
+from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
+from ..resnet import ResnetBlock2D, norm_act
+from ..time_features import Sinusoids
+from . import condition_options as options_of
+from .blocks import DownBlock2D, MidBlock2D, UpBlock2D, added
 
 
 class TextCondition(NamedTuple):

@@ -4,14 +4,14 @@ Ho et al. 2020 (arXiv:2006.11239), appendix B. Structure, option names and param
 Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; the layouts are ours (channels last).
 """
 
-from ..nn import Conv2d, GroupNorm, Layer
-from ..ops.conv2d import crop_image, pad_image
-from ..rng import as_rng
-from . import unet_config
-from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
-from .time_features import time_features
-from .unet_blocks import MidBlock2D
-from .unet_factory import down_block, head_count, up_block
+from ...nn import Conv2d, GroupNorm, Layer
+from ...ops.conv2d import crop_image, pad_image
+from ...rng import as_rng
+from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
+from ..time_features import time_features
+from . import options as options_of
+from .blocks import MidBlock2D
+from .factory import down_block, head_count, up_block
 
 
 class UNet(Layer):
@@ -23,8 +23,8 @@ class UNet(Layer):
     sample_size          H (and W) the net is meant for; written down, not enforced
     block_out_channels   channels at each resolution, first to coarsest
     layers_per_block     residual blocks at each resolution (one more on the way up)
-    down_block_types     for each resolution one of `unet_config.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
-    up_block_types       likewise of `unet_config.UP`, the coarsest first
+    down_block_types     for each resolution one of `options.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
+    up_block_types       likewise of `options.UP`, the coarsest first
     attention_head_dim   features of one attention head; None: a single head
     num_class_embeds     how many classes, the null class counted in; None: unconditional
     null_class           the class that stands for "no condition" in classifier-free guidance
@@ -49,7 +49,7 @@ class UNet(Layer):
         down_block_types = tuple(down_block_types or ("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",))
         up_block_types = tuple(up_block_types or ("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
         self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng", "levels")}
-        unet_config.check(config)
+        options_of.check(config)
         rng = as_rng(rng)
         first, temb_channels = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
         options = dict(temb_channels=temb_channels, groups=norm_num_groups, eps=norm_eps, dropout=dropout, act=act_fn,

@@ -4,9 +4,9 @@ Each forward takes x (B, H, W, C) and what every block of the stage reads beside
 text-to-image nets the context (B, M, E), with mask= for what of it to look at. back gives dx and a gradient for each.
 """
 
-from .. import ops
-from ..nn import Layer, SpatialAttention
-from .resnet import Downsample2D, ResnetBlock2D, Upsample2D
+from ... import ops
+from ...nn import Layer, SpatialAttention
+from ..resnet import Downsample2D, ResnetBlock2D, Upsample2D
 
 __all__ = ["DownBlock2D", "Downsample2D", "MidBlock2D", "ResnetBlock2D", "UpBlock2D", "Upsample2D"]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .. import ops
-from ..backend import xp_of
-from ..nn import Layer, Linear, Param
-from ..rng import as_rng
-from .unet_condition import TextCondition, UNet2DConditionModel
+from ... import ops
+from ...backend import xp_of
+from ...nn import Layer, Linear, Param
+from ...rng import as_rng
+from .condition import TextCondition, UNet2DConditionModel
 
 CONDITIONINGS = ("add", "concat", "cross")  # the three ways, to be compared
 WAYS = (*CONDITIONINGS, "both")

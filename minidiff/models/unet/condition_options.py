@@ -1,6 +1,6 @@
 """Which options of the conditional U-Net go together, and what they say of each resolution."""
 
-from ..names import check_choice
+from ...names import check_choice
 
 DOWN = ("CrossAttnDownBlock2D", "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP = ("CrossAttnUpBlock2D", "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")

@@ -1,6 +1,6 @@
 """Which options of the U-Net go together: whatever would fail later, or silently do something else, fails here by name."""
 
-from ..names import check_choice
+from ...names import check_choice
 
 DOWN = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "KDownBlock2D")
 UP = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", "KUpBlock2D")

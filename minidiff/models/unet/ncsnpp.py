@@ -7,10 +7,10 @@ SkipDownBlock2D and SkipUpBlock2D, and of their kinds with attention; so are the
 
 import math
 
-from .. import ops
-from ..nn import Conv2d, GroupNorm, Layer
-from .resnet import ResnetBlock2D
-from .unet_blocks import spatial
+from ... import ops
+from ...nn import Conv2d, GroupNorm, Layer
+from ..resnet import ResnetBlock2D
+from .blocks import spatial
 
 PICTURE = 3  # channels of the picture: those blocks know no other number
 

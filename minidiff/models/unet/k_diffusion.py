@@ -3,10 +3,10 @@
 Structure and parameter names are those of diffusers' KDownBlock2D and KUpBlock2D; so are their groups of 32 channels.
 """
 
-from .. import ops
-from ..backend import xp_of
-from ..nn import Conv2d, Dropout, Layer, Linear
-from ..ops.named import activation
+from ... import ops
+from ...backend import xp_of
+from ...nn import Conv2d, Dropout, Layer, Linear
+from ...ops.named import activation
 
 GROUP = 32
 

@@ -5,10 +5,10 @@ Ho et al. 2021 (arXiv:2106.15282); told of a text as in Imagen (arXiv:2205.11487
 
 from typing import Any, NamedTuple
 
-from .. import ops
-from ..backend import xp_of
-from ..nn import Layer
-from .unet_condition import TextCondition, UNet2DConditionModel
+from ... import ops
+from ...backend import xp_of
+from ...nn import Layer
+from .condition import TextCondition, UNet2DConditionModel
 
 
 class LowResolution(NamedTuple):
