@@ -22,7 +22,7 @@ from minidiff.data import tokenizer
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from minidiff.models.clip import unit_vectors
 from minidiff.rng import Rng, as_rng
-from minidiff.training.contrastive import contrastive_loss
+from minidiff.training.losses.contrastive import contrastive_loss
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
 schedule = Schedule.cosine(1000)

@@ -9,7 +9,7 @@ from ..backend import to_device, to_numpy
 from ..data import captioned_shapes
 from ..models import AutoencoderKL
 from ..rng import Rng, Stream
-from ..training.autoencoder_loss import AutoencoderLoss
+from ..training.losses import AutoencoderLoss
 from .stage import Recipe, Stage
 
 SIZE = 32

@@ -4,14 +4,13 @@ from .adamw import AdamW, clip_grad_norm
 from .arena import Arena
 from .checkpoint import Checkpoint, CheckpointError, load, save
 from .config import RunConfig, check_options
-from .contrastive import ContrastiveLoss
-from .data_parallel import DataParallel
 from .distill import TwoStepLoss, progressive_distillation
 from .ema import EMA
 from .errors import NotFinite
 from .history import History
+from .losses import ContrastiveLoss, MaskedWordLoss
 from .lr import learning_rate
-from .masked_words import MaskedWordLoss
+from .parallel import DataParallel
 from .trainer import Trainer
 
 __all__ = [

@@ -11,7 +11,7 @@ from minidiff.models import TextCondition, UNet2DConditionModel
 from minidiff.nn import training_rng
 from minidiff.rng import Rng
 from minidiff.training import CheckpointError, DataParallel, NotFinite, Trainer, load
-from minidiff.training.workers import can_fork
+from minidiff.training.parallel.workers import can_fork
 
 
 def test_it_learns(trainer, net):

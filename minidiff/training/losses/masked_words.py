@@ -5,9 +5,9 @@ Devlin et al. 2018 (arXiv:1810.04805), section 3.1; T5 (arXiv:1910.10683) is tra
 
 import numpy as np
 
-from .. import ops
-from ..backend import xp_of
-from ..finite import checked
+from ... import ops
+from ...backend import xp_of
+from ...finite import checked
 
 
 class MaskedWordLoss:

@@ -23,7 +23,7 @@ from minidiff import nn, samplers
 from minidiff.diffusion import Denoiser, Schedule
 from minidiff.settings import all_settings, current, is_no_grad, is_plain, no_grad, plain, setting, training_rng
 from minidiff.training import DataParallel
-from minidiff.training.workers import can_fork
+from minidiff.training.parallel.workers import can_fork
 
 forks = pytest.mark.skipif(not can_fork(), reason="processes are copied on Linux alone")
 

@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from ..settings import is_no_grad, setting
+from ...settings import is_no_grad, setting
 
 
 def can_fork():

@@ -5,9 +5,9 @@ Radford et al. 2021 (arXiv:2103.00020), figure 3.
 
 import math
 
-from .. import ops
-from ..backend import xp_of
-from ..finite import checked
+from ... import ops
+from ...backend import xp_of
+from ...finite import checked
 
 LARGEST_SCALE = math.log(100)  # the paper holds the temperature above 0.01, for stability
 

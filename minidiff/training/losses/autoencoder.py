@@ -4,9 +4,9 @@ Rombach et al. 2022 (arXiv:2112.10752), section 3.1, without the adversarial and
 enough for the plain squared error.
 """
 
-from ..backend import xp_of
-from ..finite import checked
-from ..models.autoencoder_kl import kl_divergence, sample_posterior
+from ...backend import xp_of
+from ...finite import checked
+from ...models.autoencoder_kl import kl_divergence, sample_posterior
 
 
 class AutoencoderLoss:

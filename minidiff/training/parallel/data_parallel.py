@@ -12,10 +12,10 @@ import os
 import threading
 import weakref
 
-from ..nn import Layer
-from ..settings import all_settings, is_no_grad, setting
-from ..thread_team import get_threads
-from .arena import Arena
+from ...nn import Layer
+from ...settings import all_settings, is_no_grad, setting
+from ...thread_team import get_threads
+from ..arena import Arena
 from .rows import NotByRows, RowsOfRng, joined, rows_of
 from .workers import Workers, can_fork, on_cores, shared_zeros
 

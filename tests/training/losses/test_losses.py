@@ -9,9 +9,9 @@ from minidiff.models.clip import unit_vectors
 from minidiff.nn import Layer
 from minidiff.rng import Rng
 from minidiff.training import AdamW, ContrastiveLoss, MaskedWordLoss
-from minidiff.training.autoencoder_loss import AutoencoderLoss
-from minidiff.training.contrastive import LARGEST_SCALE, contrastive_loss
-from minidiff.training.masked_words import pick_rows
+from minidiff.training.losses import AutoencoderLoss
+from minidiff.training.losses.contrastive import LARGEST_SCALE, contrastive_loss
+from minidiff.training.losses.masked_words import pick_rows
 
 IDS = np.array([[1, 5, 3, 2, 0], [1, 7, 8, 4, 2]])
 
@@ -77,33 +77,6 @@ def test_contrastive_loss_by_hand():
     assert (many[1]()[2] == 0).all()  # held at the limit, it gets no gradient
     dimages, dtexts, _ = back()
     assert np.array_equal(dimages, dtexts)  # pictures and texts play the same part
-
-
-def test_a_causal_encoder_never_looks_ahead_and_the_other_never_at_padding():
-    changed = IDS.copy()
-    changed[1, 3] = 6
-    for causal in (True, False):
-        encoder = text_encoder(causal)
-        (before, pooled), (after, _) = encoder.predict(IDS), encoder.predict(changed)
-        np.testing.assert_array_equal(before[0], after[0])
-        assert np.array_equal(before[1, :3], after[1, :3]) == causal
-        assert pooled.shape == (2, 8)
-        short = encoder.predict(IDS[:1, :4])
-        np.testing.assert_allclose(short[0][0], before[0, :4], atol=1e-5)
-        np.testing.assert_allclose(short[1][0], pooled[0], atol=1e-5)
-    with pytest.raises(ValueError, match=r"ids has shape \(2, 6\), expected \(B, N\), N <= 5"):
-        encoder.predict(np.zeros((2, 6), int))
-
-
-def test_words_before_they_are_mixed():
-    encoder, changed = text_encoder(), IDS.copy()
-    changed[1, 1] = 6
-    before, after = encoder.words(IDS), encoder.words(changed)
-    assert before.shape == (2, 5, 8)
-    assert ((before != after).any(axis=2) == (IDS != changed)).all()  # a word says nothing of its neighbours
-    assert (before[1, 1] != encoder.words(IDS[:, [0, 2, 1, 3, 4]])[1, 2]).any()  # but where it stands
-    np.testing.assert_allclose(before.mean(axis=2), 0, atol=1e-6)
-    np.testing.assert_allclose((before**2).mean(axis=2), 1, atol=1e-2)
 
 
 def test_hidden_words():

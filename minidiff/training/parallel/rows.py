@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..tree import tree_map
+from ...tree import tree_map
 
 
 class NotByRows(ValueError):

@@ -20,7 +20,7 @@ from minidiff.nn import Dropout, Layer, Linear, training
 from minidiff.rng import Rng
 from minidiff.samplers import sample
 from minidiff.training import Arena, DataParallel, Trainer
-from minidiff.training.workers import can_fork
+from minidiff.training.parallel.workers import can_fork
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="processes are copied on Linux alone")
 SHAPE = (6, 5, 2)  # odd, H != W
