@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import module_of, to_numpy
-from ..diffusion import cfg
-from ..progress import progress
 from ..rng import Rng
 from ..runs import open_run
 from ..samplers import find
+from ..samplers.run import first_noise, walk
 from . import device
 from .classes import class_number, class_title, known_names
 from .recipes import sample_prompt
@@ -89,17 +88,14 @@ def run(arguments):
     saved = open_run(given, arguments.weights, arguments.device, processes=None)
     n, cond = _who(arguments, saved.kept)
     xp = module_of(arguments.device)
-    denoiser, cond = saved.denoiser, None if cond is None else xp.asarray(cond)
-    if arguments.guidance:
-        denoiser, cond = cfg(denoiser, cond, arguments.guidance), None
     rng = Rng(arguments.seed, xp=xp)
-    x = rng.standard_normal((n, *saved.kept["shape"]))
-    options = _defaults(row, saved) | options
-    walk = row.function(denoiser, x, rng=rng, cond=cond, **device.options(arguments), **options)
-    if not arguments.no_progress:
-        walk = progress(walk, total=options.get("steps", row.steps), label=row.name)
+    x = first_noise(saved.denoiser, (n, *saved.kept["shape"]), rng)
+    clip = saved.kept["diffusion"].get("clip")
+    options = ({} if clip is None else {"clip": clip}) | options
     frames = [to_numpy(x)]
-    for step in walk:
+    for step in walk(row.name, saved.denoiser, x, cond=None if cond is None else xp.asarray(cond), rng=rng,
+                     guidance=arguments.guidance or 0.0, progress=not arguments.no_progress, **device.options(arguments),
+                     **options):  # fmt: skip
         if out.suffix.lower() == ".gif":
             frames.append(to_numpy(step.x))
     rows = saved.kept["classes"] if arguments.class_ is None else None
@@ -156,14 +152,6 @@ def _shown(arguments, kept, n):
     if not names or n % classes or names == [str(k) for k in range(classes)]:
         return ""
     return f", a row each of {', '.join(names[:20])}{', ...' if classes > 20 else ''}"
-
-
-def _defaults(row, saved):
-    """What the sampler is given that was not asked for: no more steps than the schedule has, the run's own clipping."""
-    options, T, clip = {}, saved.denoiser.schedule.T, saved.kept["diffusion"].get("clip")
-    if row.steps is not None and row.steps > T:
-        options["steps"] = T
-    return options if clip is None else options | {"clip": clip}
 
 
 def _who(arguments, kept):

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import xp_of
-from ..diffusion import cfg
 from ..files import whole_folder, write_whole
 from ..models import UNet
 from ..rng import as_rng
 from ..samplers import find
+from ..samplers.run import walk
 from .clip_tokenizer import CLIPTokenizer
 from .image_to_image import edit_of
 from .model_folder import load_model, read_index, read_json, save_model, write_json
@@ -166,22 +166,15 @@ class Pipeline:
         sampling = sampling.at(steps, options)
         noise = edit.noise(rng, x) if edit else xp.asarray(rng.standard_normal(shape, dtype=np.float32) if x is None else x)
         denoiser = sampling.denoiser(edit.model if edit else self.unet)
-        if weight and cond is not None:
-            denoiser, cond = cfg(denoiser, cond, weight, null=null, rescale=rescale), None
-        start, where = sampling.first(noise), {"rng": rng}
-        if edit:
-            denoiser, (start, where) = edit.wrap(denoiser), edit.start(sampling, rng)
+        start, where = edit.start(sampling, rng) if edit else (sampling.first(noise), {"rng": rng})
         settings = sampling.options
         if np.ndim(steps) or any(options.get(own) is not None for own in ("spacing", "sigmas")):  # the caller's own steps
             settings = {name: value for name, value in settings.items() if name not in STEPPING}
-        if options.get("sigmas") is not None:
-            steps = len(options["sigmas"]) - 1
-        function = edit.sampler(sampling, row.function) if edit else row.function
-        run = function(denoiser, start, cond=cond, **({"steps": steps} | settings | options | where))
-        if progress:
-            from ..progress import progress as show
-
-            run = show(run, total=steps - where.get("start", 0), label=sampling.sampler)
+        run = walk(
+            edit.sampler(sampling, row.function) if edit else row.function, denoiser, start, cond=cond,
+            guidance=weight, null=null, rescale=rescale, wrap=edit and edit.wrap, progress=progress and sampling.sampler,
+            **({"steps": steps} | settings | options | where),
+        )  # fmt: skip
         for step in run:
             start = step.x
         start = sampling.last(start)

@@ -1,10 +1,11 @@
-"""One line from a denoiser to pictures: `sample` starts from noise, runs a sampler by name to its end, shows progress."""
+"""One line from a denoiser to images: `sample` starts from noise and runs a sampler to its end; `walk` hands out its steps."""
 
 import math
 
 import numpy as np
 
 from ..backend import device_of, module_of, xp_of
+from ..diffusion import cfg
 from ..progress import progress as show
 from ..rng import as_rng
 from .registry import find
@@ -51,22 +52,61 @@ def sample(
         for option, value in (("start", start), ("from_clean", options.get("from_clean"))):
             if value:
                 raise ValueError(f"{option}: got {value} without x; such a run needs a sample to start from")
-        std = prior_std(denoiser, options.get("sigmas"))
-        x = rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(std)
+        x = first_noise(denoiser, shape, rng, dtype, options.get("sigmas"))
     elif tuple(x.shape) != tuple(shape):
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected {tuple(shape)}")
-    if steps is None and row.steps is not None and "sigmas" not in options:
-        T = getattr(denoiser.schedule, "T", row.steps)
-        steps = T if T < row.steps else None
-    if steps is not None:
-        options["steps"] = steps
-    run = row.function(denoiser, x, rng=rng, cond=cond, start=start, **options)
-    if progress:
-        steps = row.steps if steps is None else steps if np.ndim(steps) == 0 else len(steps)
-        run = show(run, total=steps - start if steps and "sigmas" not in options else None, label=name)
-    for step in run:
+    for step in walk(name, denoiser, x, steps, progress=progress, cond=cond, rng=rng, start=start, **options):
         x = step.x
     return x
+
+
+def walk(
+    sampler,
+    denoiser,
+    x,
+    steps=None,
+    progress=False,
+    cond=None,
+    guidance=0.0,
+    null=None,
+    rescale=0.0,
+    wrap=None,
+    **options,
+):
+    """The steps of a run that starts from x.   x (B, ...) -> generator of Step
+
+    sampler    one of `SAMPLERS`, or any function that is called as they are
+    steps      None: what the sampler takes by itself, at most the schedule's T
+    progress   show a bar; a text stands in front of it in place of the sampler's name
+    guidance   weight w of classifier-free guidance to cond; null, rescale: see `diffusion.cfg`
+    wrap       a function of the guided denoiser: what the sampler calls in its place
+    options    the sampler's own
+    """
+    name, function, default = sampler, sampler, None
+    if callable(sampler):
+        name = sampler.__name__
+    else:
+        row = find(sampler)
+        function, default = row.function, row.steps
+    if guidance and cond is not None:
+        denoiser, cond = cfg(denoiser, cond, guidance, null=null, rescale=rescale), None
+    denoiser = wrap(denoiser) if wrap else denoiser
+    sigmas = options.get("sigmas")
+    if steps is None and default is not None and sigmas is None:
+        steps = min(default, getattr(denoiser.schedule, "T", default))
+    if steps is not None:
+        options["steps"] = steps
+    run = function(denoiser, x, cond=cond, **options)
+    if not progress:
+        return run
+    total = len(sigmas) - 1 if sigmas is not None else steps if np.ndim(steps) == 0 else len(steps)
+    label = name if progress is True else progress
+    return show(run, total=total - options.get("start", 0) if total else None, label=label)
+
+
+def first_noise(denoiser, shape, rng, dtype=np.float32, sigmas=None):
+    """The noise that a run starts from, as large as the schedule says.   -> (B, ...)"""
+    return rng.standard_normal(tuple(shape), dtype=dtype) * np.dtype(dtype).type(prior_std(denoiser, sigmas))
 
 
 def prior_std(denoiser, sigmas=None):
