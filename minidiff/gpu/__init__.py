@@ -9,6 +9,6 @@ from .attention import attention
 from .conv2d import conv2d
 from .embedding import embedding
 from .linear import linear
-from .norm import add_group_norm_silu, group_norm, group_norm_silu
+from .norm import group_norm, group_norm_silu
 
-__all__ = ["add_group_norm_silu", "attention", "conv2d", "embedding", "group_norm", "group_norm_silu", "linear"]
+__all__ = ["attention", "conv2d", "embedding", "group_norm", "group_norm_silu", "linear"]

@@ -20,7 +20,7 @@ from .linear import linear
 from .loss import cross_entropy, mse
 from .named import gelu_tanh, mish, quick_gelu, relu
 from .norm import group_norm, layer_norm
-from .norm_silu import add_group_norm_silu, group_norm_silu
+from .norm_silu import group_norm_silu
 from .patches import depth_to_space, space_to_depth
 from .resample import avg_pool, upsample_nearest
 from .resize import resize_nearest
@@ -28,7 +28,7 @@ from .rms_norm import rms_norm
 from .sliced_attention import sliced_attention
 
 __all__ = [
-    "add_group_norm_silu", "attention", "avg_pool", "concat", "conv2d", "cross_entropy", "depth_to_space", "dropout",
+    "attention", "avg_pool", "concat", "conv2d", "cross_entropy", "depth_to_space", "dropout",
     "embedding", "fir_downsample", "fir_upsample", "geglu", "gelu", "gelu_tanh", "group_norm", "group_norm_silu",
     "layer_norm", "linear", "mish", "mse", "quick_gelu", "relu", "resize_nearest", "rms_norm", "sigmoid", "silu",
     "sliced_attention", "softmax", "space_to_depth", "timestep_embedding", "upsample_nearest",

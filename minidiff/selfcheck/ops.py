@@ -134,22 +134,6 @@ def geglu(pick, randn):
     return ops.geglu, [randn(pick(2, 3), pick(1, 4), 2 * pick(1, 4))]
 
 
-def add_group_norm_silu(pick, randn):
-    groups, b, p = pick(1, 3), pick(2, 3), pick(2, 5)
-    c = groups * pick(1, 3)
-
-    def f(x, gamma, beta, bias, temb, residual):
-        (s, y), back = ops.add_group_norm_silu(x, gamma, beta, groups, bias=bias, temb=temb, residual=residual)
-
-        def back_both(dboth):
-            dx, *rest = back(dboth[..., c:], dboth[..., :c])
-            return dx, *rest, dx
-
-        return ops.concat([s, y])[0], back_both
-
-    return f, [randn(b, p, c), randn(c), randn(c), randn(c), randn(b, c), randn(b, p, c)]
-
-
 def rms_norm(pick, randn):
     d = pick(2, 7)
     return ops.rms_norm, [randn(pick(2, 3), pick(1, 4), d), randn(d)]
@@ -197,7 +181,7 @@ def sliced_attention(pick, randn):
 
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu,
        group_norm_silu_with_temb, layer_norm, silu, gelu, softmax, attention, attention_with_mask, embedding, upsample_nearest,
-       avg_pool, concat, dropout, mse, cross_entropy, add_group_norm_silu,
+       avg_pool, concat, dropout, mse, cross_entropy,
        *map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, resize_nearest,
        space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
        sliced_attention]  # fmt: skip

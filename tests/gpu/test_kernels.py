@@ -87,36 +87,6 @@ def test_silu_of_large_numbers(xp):
     assert np.isfinite(y.get()).all() and np.isfinite(dx).all() and y.get()[0, 0] == 0
 
 
-@pytest.mark.parametrize("given", ["bias", "temb", "residual", "bias temb residual", ""])
-def test_additions_before_the_norm(xp, rng, given):
-    B, P, C, groups = 3, 10, 12, 3
-    x, residual, temb, bias = (_floats(rng, *s) for s in ((B, P, C), (B, P, C), (B, C), (C,)))
-    gamma, beta, dy, ds = (_floats(rng, *s) for s in ((C,), (C,), (B, P, C), (B, P, C)))
-    added = {name: a for name, a in dict(bias=bias, temb=temb, residual=residual).items() if name in given.split()}
-    (s, y), back = ops.add_group_norm_silu(
-        *map(xp.asarray, (x, gamma, beta)), groups, **{k: xp.asarray(a) for k, a in added.items()}
-    )
-    total = x.astype(np.float64) + sum(a[:, None] if a is temb else a for a in added.values())
-    y64, back64 = ops.group_norm_silu.reference(total, gamma.astype(np.float64), beta.astype(np.float64), groups)
-    for up in (None, ds):
-        dx64, dgamma64, dbeta64 = back64(dy.astype(np.float64))
-        dx64 = dx64 + (0 if up is None else up)
-        _same(back(xp.asarray(dy), up if up is None else xp.asarray(up)),
-              (dx64, dgamma64, dbeta64, dx64.sum(axis=(0, 1)), dx64.sum(axis=1)))  # fmt: skip
-    _same((s, y), (total, y64))
-    assert back.__module__ == "minidiff.gpu.norm"
-
-
-def test_additions_that_do_not_fit(xp):
-    x, c = xp.zeros((2, 3, 4), np.float32), xp.ones(4, np.float32)
-    with pytest.raises(ValueError, match="temb"):
-        ops.add_group_norm_silu(x, c, c, 2, temb=c)
-    with pytest.raises(ValueError, match="groups is 3"):
-        ops.add_group_norm_silu(x, c, c, 3)
-    _, back = ops.add_group_norm_silu(*(a.astype(np.float64) for a in (x, c, c)), 2)
-    assert back.__module__ == "minidiff.ops.norm_silu"
-
-
 def test_a_residual_block_runs_on_the_fused_norm(xp, monkeypatch):
     """Models do not know of the GPU: the op that adds the time in front of the norm finds the kernel by the array."""
     entered, fused = [], gpu.group_norm_silu

@@ -419,7 +419,6 @@ def test_every_dispatched_op_takes_its_arguments_by_name_on_its_fast_and_its_pla
 
     image, filters, tokens, c = f(4, 16, 16, 8), f(3, 3, 8, 8), f(4, 64, 8), f(8)
     calls = {
-        "add_group_norm_silu": {"x": image, "gamma": c, "beta": c, "groups": 2},
         "attention": {"q": tokens, "k": tokens, "v": tokens},
         "avg_pool": {"x": image}, "conv2d": {"x": image, "w": filters, "padding": 1}, "gelu": {"x": image},
         "embedding": {"table": f(9, 8), "index": np.arange(9)}, "group_norm": {"x": image, "gamma": c, "beta": c, "groups": 2},

@@ -1,6 +1,6 @@
-// Group norm, with silu behind it or not, and with the additions that stand before it in a residual block.
+// Group norm, with silu behind it or not, and with the time that is added before it in a residual block.
 //
-//   s = x + bias[c] + temb[b, c] + residual        any of the three may be missing (a null pointer)
+//   s = x + temb[b, c]                             without a time (a null pointer), s is x itself
 //   y = silu((s - mean) * rstd * gamma + beta)     mean and rstd over the pixels and channels of a group
 //
 // Activations are (B, P, C), channels last. A block does all pixels of one image for a span of channels, whole groups:
@@ -28,32 +28,26 @@ __device__ float group_sum(float mine, int per_group) {
 __device__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
 
 extern "C" __global__ void __launch_bounds__(512) group_norm_forward(
-    const float* __restrict__ x, const float* __restrict__ bias, const float* __restrict__ temb,
-    const float* __restrict__ residual, const float* __restrict__ gamma, const float* __restrict__ beta, float* sum,
-    float* __restrict__ y, float* __restrict__ mean, float* __restrict__ rstd, int pixels, int channels,
-    int per_group, float eps, int with_silu) {
+    const float* __restrict__ x, const float* __restrict__ temb, const float* __restrict__ gamma,
+    const float* __restrict__ beta, float* s, float* __restrict__ y, float* __restrict__ mean,
+    float* __restrict__ rstd, int pixels, int channels, int per_group, float eps, int with_silu) {
   int spans = channels / blockDim.x, image = blockIdx.x / spans;
   int channel = blockIdx.x % spans * blockDim.x + threadIdx.x;
   size_t start = (size_t)image * pixels * channels + channel;
   float count = (float)pixels * per_group;
 
-  float shift = (bias ? bias[channel] : 0.0f) + (temb ? temb[(size_t)image * channels + channel] : 0.0f);
+  float shift = temb ? temb[(size_t)image * channels + channel] : 0.0f;
   float total = 0.0f;
   for (int p = threadIdx.y; p < pixels; p += blockDim.y) {
     size_t i = start + (size_t)p * channels;
-    float s = x[i];
-    if (sum) {
-      s += shift + (residual ? residual[i] : 0.0f);
-      sum[i] = s;
-    }
-    total += s;
+    if (temb) s[i] = x[i] + shift;
+    total += s[i];  // a thread reads back only what it wrote itself
   }
   float mu = group_sum(total, per_group) / count;
 
-  const float* in = sum ? sum : x;  // a thread reads back only what it wrote itself
   total = 0.0f;
   for (int p = threadIdx.y; p < pixels; p += blockDim.y) {
-    float centred = in[start + (size_t)p * channels] - mu;
+    float centred = s[start + (size_t)p * channels] - mu;
     total += centred * centred;
   }
   float r = 1.0f / sqrtf(group_sum(total, per_group) / count + eps);
@@ -66,18 +60,18 @@ extern "C" __global__ void __launch_bounds__(512) group_norm_forward(
   float scale = r * gamma[channel], offset = beta[channel];
   for (int p = threadIdx.y; p < pixels; p += blockDim.y) {
     size_t i = start + (size_t)p * channels;
-    float z = (in[i] - mu) * scale + offset;
+    float z = (s[i] - mu) * scale + offset;
     y[i] = with_silu ? z * sigmoid(z) : z;
   }
 }
 
-// ds = rstd (g - mean(g) - xhat mean(g xhat)) + dsum,   g = gamma dz,   dz = dy silu'(z)
+// dx = rstd (g - mean(g) - xhat mean(g xhat)),   g = gamma dz,   dz = dy silu'(z)
 // dgamma, dbeta, dtemb are written once for each image (B, C): their sums over images come after, in a fixed order.
 extern "C" __global__ void __launch_bounds__(512) group_norm_backward(
     const float* __restrict__ dy, const float* __restrict__ s, const float* __restrict__ gamma,
     const float* __restrict__ beta, const float* __restrict__ mean, const float* __restrict__ rstd,
-    const float* __restrict__ dsum, float* __restrict__ ds, float* __restrict__ dgamma, float* __restrict__ dbeta,
-    float* __restrict__ dtemb, int pixels, int channels, int per_group, int with_silu) {
+    float* __restrict__ dx, float* __restrict__ dgamma, float* __restrict__ dbeta, float* __restrict__ dtemb,
+    int pixels, int channels, int per_group, int with_silu) {
   int spans = channels / blockDim.x, image = blockIdx.x / spans;
   int channel = blockIdx.x % spans * blockDim.x + threadIdx.x;
   size_t start = (size_t)image * pixels * channels + channel, per_image = (size_t)image * channels + channel;
@@ -112,8 +106,8 @@ extern "C" __global__ void __launch_bounds__(512) group_norm_backward(
       float z = xhat * weight + offset, gate = sigmoid(z);
       dz *= gate * (1.0f + z * (1.0f - gate));
     }
-    float d = r * (dz * weight - mean_g - xhat * mean_g_xhat) + (dsum ? dsum[i] : 0.0f);
-    ds[i] = d;
+    float d = r * (dz * weight - mean_g - xhat * mean_g_xhat);
+    dx[i] = d;
     total += d;
   }
   if (dtemb) {  // what was added to every pixel of a channel
