@@ -35,7 +35,7 @@ def from_pipeline(pipeline):
     Raises ValueError for one that a run cannot hold: a text encoder, an autoencoder, a model that knows no size.
     """
     unet, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
-    if type(unet) is not UNet or pipeline.vae is not None:
+    if not isinstance(unet, UNet) or pipeline.vae is not None:
         raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
                          "minidiff sample --pretrained")  # fmt: skip
     size, channels = unet.config["sample_size"], unet.config["in_channels"]

@@ -172,7 +172,7 @@ def kind_of_config(config, where="config.json"):
 def kind_of_model(model):
     """The Kind of a model of ours. Raises TypeError for one that no other library has."""
     for kind in KINDS.values():
-        if type(model) is kind.model:
+        if type(model) in (kind.model, *getattr(kind.model, "families", ())):
             return kind
     raise TypeError(f"model: got {type(model).__name__}, which no other library has; expected one of {', '.join(KINDS)}")
 

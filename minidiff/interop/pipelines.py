@@ -250,7 +250,7 @@ def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float
     All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a net
     that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its net cannot take.
     """
-    if type(unet) is not UNet:
+    if not isinstance(unet, UNet):
         raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
     folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
     scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")

@@ -1,8 +1,14 @@
-"""The U-Nets: the plain one in plain.py, and those that add to it or differ from it, a file each."""
+"""The U-Nets: the plain one in plain.py; those that add to it or differ from it have a file each."""
 
 from .condition import TextCondition, UNet2DConditionModel
+from .k_diffusion import KUNet
+from .ncsnpp import NCSNpp
 from .plain import UNet
 from .super_resolution import LowResolution, SuperResolutionUNet
 from .text import TextUNet
 
-__all__ = ["LowResolution", "SuperResolutionUNet", "TextCondition", "TextUNet", "UNet", "UNet2DConditionModel"]
+UNet.families = (KUNet, NCSNpp)  # UNet(...) with their blocks builds one of these
+
+__all__ = [
+    "KUNet", "LowResolution", "NCSNpp", "SuperResolutionUNet", "TextCondition", "TextUNet", "UNet", "UNet2DConditionModel",
+]  # fmt: skip

@@ -1,11 +1,11 @@
 """The stages of the U-Net, with the structure and the parameter names of diffusers' UNet2DModel.
 
 Each forward takes x (B, H, W, C) and what every block of the stage reads beside it: the time's vector temb (B, D), and in
-text-to-image nets the context (B, M, E), with mask= for what of it to look at. back gives dx and a gradient for each.
+text-to-image models the context (B, M, E), with mask= for what of it to look at. back gives dx and a gradient for each.
 """
 
 from ... import ops
-from ...nn import Layer, SpatialAttention
+from ...nn import Layer, SpatialAttention, Transformer2DModel
 from ..resnet import Downsample2D, ResnetBlock2D, Upsample2D
 
 __all__ = ["DownBlock2D", "Downsample2D", "MidBlock2D", "ResnetBlock2D", "UpBlock2D", "Upsample2D"]
@@ -30,15 +30,11 @@ class _Stage(Layer):
     def run(self, i, x, temb, *context, **mask):
         """Residual block i and its attention.   -> y, back; back(dy) -> (dx, dtemb, and dcontext if there is one)"""
         h, back_resnet = self.resnets[i](x, temb)
-        if self.attentions is None:
-            return h, back_resnet
-        y, back_attention = self.attentions[i](h, *context, **mask)
+        y, back_attention = attend_to(self.attentions and self.attentions[i], h, context, mask)
 
         def back(dy):
-            if not context:
-                return back_resnet(back_attention(dy))
-            dh, dcontext = back_attention(dy)
-            return *back_resnet(dh), dcontext
+            dh, *dcontext = back_attention(dy)
+            return *back_resnet(dh), *dcontext
 
         return y, back
 
@@ -52,6 +48,7 @@ class DownBlock2D(_Stage):
     def __init__(self, in_channels, channels, temb_channels, layers, heads=None, downsample=True, padding=1, rng=None,
                  **options):  # fmt: skip
         self.build([in_channels] + [channels] * (layers - 1), channels, temb_channels, heads, rng, **options)
+        self.keeps = layers + bool(downsample)  # images for the way up
         self.downsamplers, self.resizes_with_time = None, downsample == "resnet"
         if self.resizes_with_time:
             options.pop("attend", None)
@@ -84,16 +81,17 @@ class DownBlock2D(_Stage):
 
 
 class UpBlock2D(_Stage):
-    """Blocks that each take one skip beside x, then twice the size.
+    """Blocks that each take one skip beside x, then twice the size, or that of the next skip where twice is too much.
 
-    x (B, H, W, C)   skips: list, the last is used first   ->   y.   back(dy) -> (dx, dskips, *dbeside)
-    upsample: True ("conv"), "resnet" for a residual block that doubles, or False.   size: of y, where twice is too much
+    x (B, H, W, C)   skips: list, of which the last `takes` are used, the last first   ->   y
+    back(dy) -> (dx, dskips of these, *dbeside).   upsample: True ("conv"), "resnet" for a residual block that doubles, or False
     """
 
     def __init__(self, in_channels, channels, skip_channels, temb_channels, heads=None, upsample=True, rng=None, **options):
         incoming = [in_channels] + [channels] * (len(skip_channels) - 1)
         both = [c + s for c, s in zip(incoming, skip_channels, strict=True)]
         self.build(both, channels, temb_channels, heads, rng, **options)
+        self.takes = len(skip_channels)
         self.upsamplers, self.resizes_with_time = None, upsample == "resnet"
         if self.resizes_with_time:
             options.pop("attend", None)
@@ -101,14 +99,15 @@ class UpBlock2D(_Stage):
         elif upsample:
             self.upsamplers = [Upsample2D(channels, rng)]
 
-    def forward(self, x, skips, *beside, size=None, **mask):
+    def forward(self, x, skips, *beside, **mask):
         backs, back_up = [], None
-        for i in range(len(self.resnets)):
+        for i in range(self.takes):
             x, back_cat = ops.concat([x, skips[-1 - i]])
             x, back_i = self.run(i, x, *beside, **mask)
             backs.append((back_cat, back_i))
         if self.upsamplers:
-            x, back_up = self.upsamplers[0](x, *(beside[:1] if self.resizes_with_time else (size,)))
+            size = skips[-1 - self.takes].shape[1:3] if len(skips) > self.takes else None
+            x, back_up = self.upsamplers[0](x, beside[0] if self.resizes_with_time else size)
 
         def back(dy):
             dskips, dbeside = [], [0] * len(beside)
@@ -142,19 +141,47 @@ class MidBlock2D(Layer):
     def forward(self, x, *beside, **mask):
         time, context = beside[:1], beside[1:]
         h, back_1 = self.resnets[0](x, *time)
-        h, back_attention = self.attentions[0](h, *context, **mask) if self.attentions else (h, lambda dy: dy)
+        h, back_attention = attend_to(self.attentions and self.attentions[0], h, context, mask)
         y, back_2 = self.resnets[1](h, *time)
 
         def back(dy):
             if not beside:  # an autoencoder's: no time
-                return back_1(back_attention(back_2(dy)))
+                return back_1(*back_attention(back_2(dy)))
             dh, dtemb_2 = back_2(dy)
-            dh = back_attention(dh)
-            dh, *dcontext = dh if context else (dh,)
+            dh, *dcontext = back_attention(dh)
             dx, dtemb_1 = back_1(dh)
             return dx, dtemb_1 + dtemb_2, *dcontext
 
         return y, back
+
+
+class OneResnet(_Stage):
+    """The middle of nets that attend to nothing there: one residual block.   x, beside -> y.   back(dy) -> (dx, *dbeside)"""
+
+    def __init__(self, channels, temb_channels, rng=None, **options):
+        self.build([channels], channels, temb_channels, None, rng, **options)
+
+    def forward(self, x, *beside, **mask):
+        return self.run(0, x, *beside, **mask)
+
+
+class NoMiddle(Layer):
+    """What stands between the way down and the way up where nothing does: the identity."""
+
+    def forward(self, x, *beside, **mask):
+        return x, lambda dy: (dy, *[0 for _ in beside])
+
+
+def attend_to(attention, x, context, mask):
+    """One attention of a stage, or None.   x   ->   y, back(dy) -> (dx, *dcontext): 0 where it does not look at the context"""
+    if isinstance(attention, Transformer2DModel):
+        return attention(x, *context, **mask)
+    y, back_attention = attention(x) if attention else (x, lambda dy: dy)
+
+    def back(dy):
+        return back_attention(dy), *[0 for _ in context]
+
+    return y, back
 
 
 def spatial(channels, heads, rng, options, groups="same"):

@@ -12,10 +12,11 @@ from ...nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
 from ...ops.named import activation
 from ...rng import as_rng
 from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
-from ..resnet import ResnetBlock2D, norm_act
+from ..resnet import norm_act
 from ..time_features import Sinusoids
 from . import condition_options as options_of
-from .blocks import DownBlock2D, MidBlock2D, UpBlock2D, added
+from .blocks import DownBlock2D, MidBlock2D, NoMiddle, OneResnet, UpBlock2D, added
+from .down_up import down, up
 
 
 class TextCondition(NamedTuple):
@@ -80,9 +81,9 @@ class UNet2DConditionModel(Layer):
             block = DownBlock2D(before, channels, temb, own["layers"], downsample=resize, padding=downsample_padding,
                                 **shared | extra)  # fmt: skip
             self.down_blocks.append(block)
-            skips += [channels] * (own["layers"] + (not last))
+            skips += [channels] * block.keeps
             before = channels
-        self.mid_block = self.middle(before, temb, levels[-1], shared) if mid_block_type else None
+        self.mid_block = self.middle(before, temb, levels[-1], shared) if mid_block_type else NoMiddle()
         for level, (kind, own) in enumerate(zip(up_block_types, reversed(levels), strict=True)):
             last, channels = level == len(levels) - 1, own["channels"]
             resize, extra = self.kind_of(kind, own, own["transformers_up"], last, rng)
@@ -115,7 +116,7 @@ class UNet2DConditionModel(Layer):
         """The block at the coarsest resolution."""
         shared = shared | {"rescale": self.config["mid_block_scale_factor"]}
         if self.config["mid_block_type"] == "UNetMidBlock2D":
-            return OneResnet(channels, temb, shared)
+            return OneResnet(channels, temb, **shared)
         # the middle never looks at the text alone
         attend = lambda i: self.transformer(own, own["transformers"][-1], False, shared["rng"])  # noqa: E731
         return MidBlock2D(channels, temb, attend=attend, **shared)
@@ -144,37 +145,19 @@ class UNet2DConditionModel(Layer):
         if self.encoder_hid_proj is not None:
             context, back_hid = self.encoder_hid_proj(context)
         h, back_in = self.conv_in(2 * x - 1 if config["center_input_sample"] else x)
-        skips, backs_down, backs_up = [h], [], []
-        for block in self.down_blocks:
-            (h, kept), back_block = block(h, *beside(block, temb, context), **masked(block, mask))
-            skips += kept
-            backs_down.append((back_block, len(kept)))
-        h, back_mid = h, None
-        if self.mid_block is not None:
-            h, back_mid = self.mid_block(h, *beside(self.mid_block, temb, context), **masked(self.mid_block, mask))
-        for block in self.up_blocks:
-            taken = [skips.pop() for _ in block.resnets][::-1]
-            size = skips[-1].shape[1:3] if skips else None  # what the next block's images measure: twice ours, or one less
-            h, back_block = block(h, taken, *beside(block, temb, context), size=size, **masked(block, mask))
-            backs_up.append(back_block)
+        skips = [h]
+        h, back_down = down(self.down_blocks, h, skips, temb, context, mask=mask)
+        h, back_mid = self.mid_block(h, temb, context, mask=mask)
+        h, back_up = up(self.up_blocks, h, skips, temb, context, mask=mask)
         h, back_norm = norm_act(self.conv_norm_out, self.conv_act, h)
         y, back_out = self.conv_out(h)
 
         def back(dy):
-            dh, dskips, dbeside = back_norm(back_out(dy)), [], [0, 0 * context]
-            for back_block in reversed(backs_up):
-                dh, dtaken, *dbeside_i = back_block(dh)
-                dskips += dtaken  # the last block took the first skips, so this is the order in which they were made
-                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
-            if back_mid:
-                dh, *dbeside_i = back_mid(dh)
-                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
-            for back_block, count in reversed(backs_down):
-                dh, *dbeside_i = back_block(dh, dskips[-count:])
-                del dskips[-count:]
-                dbeside = added(dbeside, dbeside_i + [0] * (2 - len(dbeside_i)))
-            dtemb, dcontext = dbeside
-            dx = back_in(dh + dskips[0]) * (2 if config["center_input_sample"] else 1)
+            dskips = []
+            dh, *dbeside = back_up(back_norm(back_out(dy)), dskips, 0, 0 * context)
+            dh, *terms = back_mid(dh)
+            dh, dtemb, dcontext = back_down(dh, dskips, *added(dbeside, terms))
+            dx = back_in(dh + dskips.pop()) * (2 if config["center_input_sample"] else 1)
             dlabels = back_temb(dtemb)
             dcontext = back_hid(dcontext) if back_hid else dcontext
             return (dx, dcontext) if dlabels is None else (dx, dcontext, dlabels)
@@ -220,28 +203,3 @@ class UNet2DConditionModel(Layer):
         if rest and rest[0] is not None:
             rest[0] = rest[0] | True  # the empty text is looked at in full
         return TextCondition(null, *rest) if isinstance(cond, TextCondition) else (null, *rest)
-
-
-class OneResnet(Layer):
-    """The middle of nets that attend to nothing there: one residual block."""
-
-    def __init__(self, channels, temb_channels, options):
-        self.resnets = [ResnetBlock2D(channels, channels, temb_channels, **options)]
-
-    def forward(self, x, temb):
-        return self.resnets[0](x, temb)
-
-
-def looks_at_text(block):
-    """Whether this stage has transformers."""
-    return isinstance((getattr(block, "attentions", None) or [None])[0], Transformer2DModel)
-
-
-def beside(block, temb, context):
-    """What this block reads beside the image."""
-    return (temb, context) if looks_at_text(block) else (temb,)
-
-
-def masked(block, mask):
-    """The mask, for blocks that have a use for it."""
-    return {"mask": mask} if mask is not None and looks_at_text(block) else {}

@@ -1,4 +1,4 @@
-"""Stages of the k-diffusion U-Net: the time scales and shifts every norm, and sizes change through a smooth filter.
+"""The U-Net of k-diffusion: the time scales and shifts every norm, and sizes change through a smooth filter.
 
 Structure and parameter names are those of diffusers' KDownBlock2D and KUpBlock2D; so are their groups of 32 channels.
 """
@@ -7,8 +7,32 @@ from ... import ops
 from ...backend import xp_of
 from ...nn import Conv2d, Dropout, Layer, Linear
 from ...ops.named import activation
+from .plain import UNet
 
 GROUP = 32
+SHARED = ("temb_channels", "eps", "dropout", "act")  # options that the residual blocks take
+
+
+class KUNet(UNet):
+    """A U-Net of K stages: `UNet(...)` builds it where block types are named so."""
+
+    stages = ("KDownBlock2D", "KUpBlock2D")
+
+    def check(self):
+        super().check()
+        kinds = (*self.config["down_block_types"], *self.config["up_block_types"])
+        if not set(kinds) <= set(self.stages):
+            raise ValueError(
+                f"down_block_types, up_block_types: KDownBlock2D and KUpBlock2D do not mix with others, got {kinds}"
+            )
+
+    def down_stage(self, kind, before, channels, last, rng, options):
+        layers, shared = self.config["layers_per_block"], {name: options[name] for name in SHARED}
+        return KDownBlock2D(before, channels, layers=layers, downsample=not last, rng=rng, **shared)
+
+    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
+        layers, shared = self.config["layers_per_block"], {name: options[name] for name in SHARED}
+        return KUpBlock2D(channels, following, layers=layers, upsample=not last, rng=rng, **shared)
 
 
 class AdaGroupNorm(Layer):
@@ -93,7 +117,7 @@ class KDownBlock2D(_KStage):
             ResnetBlockCondNorm2D(c, channels, temb_channels, c // GROUP, groups, rng=rng, **options)
             for c in [in_channels] + [channels] * (layers - 1)
         ]
-        self.downsample = downsample
+        self.downsample, self.keeps = downsample, layers
 
     def forward(self, x, temb):
         x, skips, back_run = self.run(x, temb)
@@ -108,7 +132,8 @@ class KDownBlock2D(_KStage):
 class KUpBlock2D(_KStage):
     """x, skips, temb   ->   y. Only the last skip is looked at, once, beside x.   back(dy) -> (dx, dskips, dtemb)
 
-    The last residual block already has the channels of the next stage, next_channels.
+    The last residual block already has the channels of the next stage, next_channels. `takes` counts the skips of this size;
+    without upsample also the first of all, conv_in's.
     """
 
     def __init__(self, channels, next_channels, temb_channels, layers, upsample=True, rng=None, **options):
@@ -116,7 +141,7 @@ class KUpBlock2D(_KStage):
         for i in range(layers):
             c, o = channels * (2 if i == 0 else 1), next_channels if i == layers - 1 else channels
             self.resnets.append(ResnetBlockCondNorm2D(c, o, temb_channels, c // GROUP, channels // GROUP, rng=rng, **options))
-        self.upsample = upsample
+        self.upsample, self.takes = upsample, layers + (not upsample)
 
     def forward(self, x, skips, temb):
         x, back_cat = ops.concat([x, skips[-1]])
@@ -126,6 +151,6 @@ class KUpBlock2D(_KStage):
         def back(dy):
             dcat, dtemb = back_run(back_up(dy), [0] * len(self.resnets))
             dx, dskip = back_cat(dcat)
-            return dx, [skip * 0 for skip in skips[:-1]] + [dskip], dtemb
+            return dx, [0] * (self.takes - 1) + [dskip], dtemb
 
         return y, back

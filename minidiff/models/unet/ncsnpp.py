@@ -1,7 +1,7 @@
-"""Stages of NCSN++: beside the features they carry the picture itself, halved and doubled through a smooth filter.
+"""NCSN++: a U-Net that carries an image beside the features, halved and doubled through a smooth filter.
 
-On the way down the halved input picture is added in at every resolution; on the way up every resolution adds its part to
-an output picture. Song et al. 2021 (arXiv:2011.13456), appendix H. Structure and parameter names are those of diffusers'
+On the way down the halved input image is added in at every resolution; on the way up every resolution adds its part to
+an output image. Song et al. 2021 (arXiv:2011.13456), appendix H. Structure and parameter names are those of diffusers'
 SkipDownBlock2D and SkipUpBlock2D, and of their kinds with attention; so are the numbers of groups.
 """
 
@@ -11,8 +11,74 @@ from ... import ops
 from ...nn import Conv2d, GroupNorm, Layer
 from ..resnet import ResnetBlock2D
 from .blocks import spatial
+from .down_up import down, up
+from .plain import UNet
 
-PICTURE = 3  # channels of the picture: those blocks know no other number
+CHANNELS = 3  # of the image: those blocks know no other number
+
+
+class NCSNpp(UNet):
+    """A U-Net of Skip stages, perhaps with plain ones below: `UNet(...)` builds it where block types are named so."""
+
+    stages = ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D")
+
+    def check(self):
+        """The image must have the features' size at every stage that carries it."""
+        super().check()
+        config = self.config
+        skip_down, skip_up = ([kind in self.stages for kind in config[way]] for way in ("down_block_types", "up_block_types"))
+        if any(skip_down) and (sorted(skip_down, reverse=True) != skip_down or config["in_channels"] != CHANNELS):
+            raise ValueError(
+                f"down_block_types: Skip blocks come first and need in_channels=3, got {config['down_block_types']} and "
+                f"in_channels={config['in_channels']}"
+            )
+        if any(skip_up) and (sorted(skip_up) != skip_up or (sum(skip_up) > 1 and config["out_channels"] != CHANNELS)):
+            raise ValueError(
+                f"up_block_types: Skip blocks come last and need out_channels=3, got {config['up_block_types']} and "
+                f"out_channels={config['out_channels']}"
+            )
+
+    def down_stage(self, kind, before, channels, last, rng, options):
+        if kind not in self.stages:
+            return super().down_stage(kind, before, channels, last, rng, options)
+        return SkipDownBlock2D(before, channels, layers=self.config["layers_per_block"], heads=self.heads(kind, channels),
+                               downsample=not last, rng=rng, **options)  # fmt: skip
+
+    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
+        if kind not in self.stages:
+            return super().up_stage(kind, before, channels, following, last, skips, rng, options)
+        taken = [skips.pop() for _ in range(self.config["layers_per_block"] + 1)]
+        return SkipUpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last, rng=rng, **options)
+
+    def trunk(self, image, temb):
+        down_skip, down_plain = _apart(self.down_blocks)
+        up_skip, up_plain = _apart(self.up_blocks)
+        h, back_in = self.conv_in(image)
+        skips = [h]
+        (h, _), back_down_skip = down(down_skip, (h, image), skips, temb)
+        h, back_down = down(down_plain, h, skips, temb)
+        h, back_mid = self.mid_block(h, temb)
+        h, back_up = up(up_plain, h, skips, temb)
+        (h, image), back_up_skip = up(up_skip, (h, None), skips, temb)
+        h, back_norm = self.conv_norm_out(h, silu=True)
+        y, back_out = self.conv_out(h)
+
+        def back(dy):
+            dskips = []
+            (dh, _), dtemb = back_up_skip((back_norm(back_out(dy)), dy), dskips, 0)
+            dh, dtemb = back_up(dh, dskips, dtemb)
+            dh, dtemb_mid = back_mid(dh)
+            dh, dtemb = back_down(dh, dskips, dtemb + dtemb_mid)
+            (dh, dimage), dtemb = back_down_skip((dh, 0), dskips, dtemb)
+            return back_in(dh + dskips.pop()) + dimage, dtemb
+
+        return y if image is None else y + image, back
+
+
+def _apart(stages):
+    """The stages that carry the image, and the plain ones."""
+    skip = [stage for stage in stages if isinstance(stage, _SkipStage)]
+    return skip, [stage for stage in stages if stage not in skip]
 
 
 def _groups(channels):
@@ -20,7 +86,9 @@ def _groups(channels):
 
 
 class _SkipStage(Layer):
-    has_image = True
+    def options(self, options):
+        """What its residual blocks share: their groups are their own."""
+        return {name: value for name, value in options.items() if name != "groups"} | {"rescale": math.sqrt(2.0)}
 
     def attention(self, channels, heads, rng, options):
         return spatial(channels, heads, rng, options, groups=32)
@@ -32,13 +100,14 @@ class _SkipStage(Layer):
 
 
 class SkipDownBlock2D(_SkipStage):
-    """x (B, H, W, C), temb, image (B, H, W, 3)   ->   (y, skips, the image at y's size).
+    """(x (B, H, W, C), image (B, H, W, 3)), temb   ->   ((y, the image at y's size), skips)
 
-    back(dy, dskips, dimage) -> (dx, dtemb, dimage)
+    back((dy, dimage), dskips) -> ((dx, dimage), dtemb)
     """
 
     def __init__(self, in_channels, channels, temb_channels, layers, heads=None, downsample=True, rng=None, **options):
-        options |= {"rescale": math.sqrt(2.0)}
+        options = self.options(options)
+        self.keeps = layers + downsample
         self.attentions, self.resnets = [] if heads else None, []
         for i in range(layers):
             c = in_channels if i == 0 else channels
@@ -48,10 +117,10 @@ class SkipDownBlock2D(_SkipStage):
             if heads:
                 self.attentions.append(self.attention(channels, heads, rng, options))
         self.resnet_down = self.resizer(channels, temb_channels, "fir_down", rng, options) if downsample else None
-        self.skip_conv = Conv2d(PICTURE, channels, 1, rng=rng) if downsample else None
+        self.skip_conv = Conv2d(CHANNELS, channels, 1, rng=rng) if downsample else None
 
-    def forward(self, x, temb, image):
-        skips, backs = [], []
+    def forward(self, both, temb):
+        (x, image), skips, backs = both, [], []
         for i, resnet in enumerate(self.resnets):
             x, back_resnet = resnet(x, temb)
             x, back_attention = self.attentions[i](x) if self.attentions else (x, lambda dy: dy)
@@ -64,8 +133,8 @@ class SkipDownBlock2D(_SkipStage):
             x = x + added
             skips.append(x)
 
-        def back(dy, dskips, dimage):
-            dskips, dtemb = list(dskips), 0
+        def back(dboth, dskips):
+            (dy, dimage), dskips, dtemb = dboth, list(dskips), 0
             if self.resnet_down is not None:
                 dy = dy + dskips.pop()
                 dimage = back_fir(back_conv(dy) + dimage)
@@ -73,20 +142,20 @@ class SkipDownBlock2D(_SkipStage):
             for back_resnet, back_attention in reversed(backs):
                 dy, dtemb_i = back_resnet(back_attention(dy + dskips.pop()))
                 dtemb = dtemb + dtemb_i
-            return dy, dtemb, dimage
+            return (dy, dimage), dtemb
 
-        return (x, skips, image), back
+        return ((x, image), skips), back
 
 
 class SkipUpBlock2D(_SkipStage):
-    """x, skips, temb, image (B, H/2, W/2, 3) or None from the stage below   ->   (y, image (B, H, W, 3)).
+    """(x, image (B, H/2, W/2, 3) or None from the stage below), skips, temb   ->   (y, image (B, H, W, 3))
 
-    back(dy, dimage) -> (dx, dskips, dtemb, dimage).   One attention, after all residual blocks.
+    back((dy, dimage)) -> ((dx, dimage), dskips, dtemb).   One attention, after all residual blocks.
     """
 
     def __init__(self, in_channels, channels, skip_channels, temb_channels, heads=None, upsample=True, rng=None, **options):
-        options |= {"rescale": math.sqrt(2.0)}
-        self.attentions, self.resnets = None, []
+        options = self.options(options)
+        self.takes, self.attentions, self.resnets = len(skip_channels), None, []
         for i, skip in enumerate(skip_channels):
             c = in_channels if i == 0 else channels
             # with attention that library writes c + skip // 4 where it means (c + skip) // 4, and nets were trained so
@@ -97,11 +166,11 @@ class SkipUpBlock2D(_SkipStage):
         if heads:
             self.attentions = [self.attention(channels, heads, rng, options)]
         self.resnet_up = self.resizer(channels, temb_channels, "fir_up", rng, options) if upsample else None
-        self.skip_conv = Conv2d(channels, PICTURE, 3, padding=1, rng=rng) if upsample else None
+        self.skip_conv = Conv2d(channels, CHANNELS, 3, padding=1, rng=rng) if upsample else None
         self.skip_norm = GroupNorm(_groups(channels), channels, options["eps"]) if upsample else None
 
-    def forward(self, x, skips, temb, image=None):
-        backs, back_fir = [], None
+    def forward(self, both, skips, temb):
+        (x, image), backs, back_fir = both, [], None
         for i, resnet in enumerate(self.resnets):
             x, back_cat = ops.concat([x, skips[-1 - i]])
             x, back_resnet = resnet(x, temb)
@@ -115,17 +184,17 @@ class SkipUpBlock2D(_SkipStage):
             image = part if image is None else image + part
             x, back_up = self.resnet_up(x, temb)
 
-        def back(dy, dimage):
-            dskips, dtemb = [], 0
+        def back(dboth):
+            (dy, dimage), dskips, dtemb = dboth, [], 0
             if self.resnet_up is not None:
                 dy, dtemb = back_up(dy)
-                dy = dy + back_norm(back_conv(dimage))  # x went on up and into the picture
+                dy = dy + back_norm(back_conv(dimage))  # x went on up and into the image
             dy = back_attention(dy)
             for back_cat, back_resnet in reversed(backs):
                 dcat, dtemb_i = back_resnet(dy)
                 dy, dskip = back_cat(dcat)
                 dskips.append(dskip)
                 dtemb = dtemb + dtemb_i
-            return dy, dskips, dtemb, back_fir(dimage) if back_fir else None
+            return (dy, back_fir(dimage) if back_fir else None), dskips, dtemb
 
         return (x, image), back

@@ -4,14 +4,16 @@ Ho et al. 2020 (arXiv:2006.11239), appendix B. Structure, option names and param
 Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; the layouts are ours (channels last).
 """
 
+import functools
+
 from ...nn import Conv2d, GroupNorm, Layer
 from ...ops.conv2d import crop_image, pad_image
 from ...rng import as_rng
 from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
 from ..time_features import time_features
 from . import options as options_of
-from .blocks import MidBlock2D
-from .factory import down_block, head_count, up_block
+from .blocks import DownBlock2D, MidBlock2D, NoMiddle, UpBlock2D
+from .down_up import down, up
 
 
 class UNet(Layer):
@@ -20,11 +22,11 @@ class UNet(Layer):
     x (B, H, W, in_channels)   t scalar or (B,)   cond integers (B,) or None   ->   y (B, H, W, out_channels)
     back(dy) -> dx.   Any H and W: an image that the down steps do not divide is padded with zeros, and y cropped.
 
-    sample_size          H (and W) the net is meant for; written down, not enforced
+    sample_size          H (and W) the model is meant for; written down, not enforced
     block_out_channels   channels at each resolution, first to coarsest
     layers_per_block     residual blocks at each resolution (one more on the way up)
-    down_block_types     for each resolution one of `options.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
-    up_block_types       likewise of `options.UP`, the coarsest first
+    down_block_types     for each resolution one of `unet.options.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
+    up_block_types       likewise of `unet.options.UP`, the coarsest first
     attention_head_dim   features of one attention head; None: a single head
     num_class_embeds     how many classes, the null class counted in; None: unconditional
     null_class           the class that stands for "no condition" in classifier-free guidance
@@ -35,7 +37,10 @@ class UNet(Layer):
     attn_norm_num_groups groups in the middle's attention; None: as the rest has, and no norm there with scale_shift
 
     The other options are diffusers' too, under its names. Raises ValueError that names an option it does not know.
+    With Skip or K blocks the model is of the subclass `NCSNpp` or `KUNet`.
     """
+
+    families = ()  # the subclasses with `stages`, names of block types, that only they know
 
     def __init__(self, sample_size=None, in_channels=3, out_channels=3, block_out_channels=(64, 128), layers_per_block=2,
                  down_block_types=None, up_block_types=None, attention_head_dim=8, norm_num_groups=32, norm_eps=1e-5,
@@ -48,16 +53,27 @@ class UNet(Layer):
         levels, block_out_channels = len(block_out_channels), tuple(block_out_channels)
         down_block_types = tuple(down_block_types or ("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",))
         up_block_types = tuple(up_block_types or ("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
-        self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng", "levels")}
-        options_of.check(config)
+        self.config = dict(
+            sample_size=sample_size, in_channels=in_channels, out_channels=out_channels, block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block, down_block_types=down_block_types, up_block_types=up_block_types,
+            attention_head_dim=attention_head_dim, norm_num_groups=norm_num_groups, norm_eps=norm_eps, dropout=dropout,
+            num_class_embeds=num_class_embeds, null_class=null_class, flip_sin_to_cos=flip_sin_to_cos, freq_shift=freq_shift,
+            downsample_padding=downsample_padding, add_attention=add_attention,
+            resnet_time_scale_shift=resnet_time_scale_shift, mid_block_scale_factor=mid_block_scale_factor,
+            center_input_sample=center_input_sample, time_embedding_type=time_embedding_type,
+            time_embedding_dim=time_embedding_dim, mid_block_type=mid_block_type, downsample_type=downsample_type,
+            upsample_type=upsample_type, act_fn=act_fn, attn_norm_num_groups=attn_norm_num_groups,
+            class_embed_type=class_embed_type, num_train_timesteps=num_train_timesteps, fourier_weights=fourier_weights,
+        )  # fmt: skip
+        self.check()
         rng = as_rng(rng)
         first, temb_channels = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
         options = dict(temb_channels=temb_channels, groups=norm_num_groups, eps=norm_eps, dropout=dropout, act=act_fn,
                        scale_shift=resnet_time_scale_shift == "scale_shift", rescale=1.0)  # fmt: skip
         self.conv_in = Conv2d(in_channels, first, 3, padding=1, rng=rng)
-        self.time_proj, features = time_features(config, first, rng)
+        self.time_proj, features = time_features(self.config, first, rng)
         if time_embedding_type == "fourier":
-            config["fourier_weights"] = self.time_proj.weights.tolist()
+            self.config["fourier_weights"] = self.time_proj.weights.tolist()
         self.time_embedding = TimestepEmbedding(features, temb_channels, rng)
         self.class_embedding = None
         if class_embed_type == "timestep":
@@ -66,27 +82,58 @@ class UNet(Layer):
             self.class_embedding = ClassEmbedding(num_class_embeds, temb_channels, rng)
         self.down_blocks, self.up_blocks, skips, before = [], [], [first], first
         for level, (kind, channels) in enumerate(zip(down_block_types, block_out_channels, strict=True)):
-            block, kept = down_block(kind, before, channels, level == levels - 1, config, rng, options)
-            self.down_blocks.append(block)
-            skips += kept
+            self.down_blocks.append(self.down_stage(kind, before, channels, level == levels - 1, rng, options))
+            skips += [channels] * self.down_blocks[-1].keeps
             before = channels
-        self.mid_block = self.middle(before, rng, options) if mid_block_type else None
+        self.mid_block = self.middle(before, rng, options) if mid_block_type else NoMiddle()
         channels_up = block_out_channels[::-1]
         for level, (kind, channels) in enumerate(zip(up_block_types, channels_up, strict=True)):
             following, last = channels_up[min(level + 1, levels - 1)], level == levels - 1
-            self.up_blocks.append(up_block(kind, before, channels, following, last, skips, config, rng, options))
+            self.up_blocks.append(self.up_stage(kind, before, channels, following, last, skips, rng, options))
             before = channels
         self.conv_norm_out = GroupNorm(norm_num_groups or min(first // 4, 32), first, norm_eps)
         self.conv_out = Conv2d(first, out_channels, 3, padding=1, rng=rng)
+
+    @functools.wraps(__init__, assigned=())  # inspect.signature(UNet) shows the options
+    def __new__(cls, *args, **options):
+        """UNet(...) with another family's blocks builds that family's class, as pathlib.Path(...) builds a PosixPath."""
+        named = [kind for value in (*args, *options.values()) if isinstance(value, (list, tuple)) for kind in value]
+        return super().__new__(next((family for family in cls.families if any(k in family.stages for k in named)), cls))
+
+    def check(self):
+        """Raises ValueError that names an option that does not fit the others."""
+        options_of.check(self.config)
+
+    def down_stage(self, kind, before, channels, last, rng, options):
+        """The stage of one resolution on the way down, from `before` to `channels`; `last`, the coarsest, does not halve."""
+        halve = {"ResnetDownsampleBlock2D": "resnet", "AttnDownBlock2D": self.config["downsample_type"]}.get(kind, "conv")
+        return DownBlock2D(before, channels, layers=self.config["layers_per_block"], heads=self.heads(kind, channels),
+                           downsample=not last and halve, padding=self.config["downsample_padding"], rng=rng,
+                           **options)  # fmt: skip
+
+    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
+        """The stage of one resolution on the way up; takes the channels of the images that it will use off `skips`.
+
+        following: channels of the next stage. last: the finest, which does not double.
+        """
+        taken = [skips.pop() for _ in range(self.config["layers_per_block"] + 1)]
+        double = {"ResnetUpsampleBlock2D": "resnet", "AttnUpBlock2D": self.config["upsample_type"]}.get(kind, "conv")
+        return UpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last and double, rng=rng,
+                         **options)  # fmt: skip
+
+    def heads(self, kind, channels):
+        """Heads of the attention in a block of this kind; None for a block without one."""
+        features = self.config["attention_head_dim"] or channels
+        return channels // features if kind.startswith("Attn") else None
 
     def middle(self, channels, rng, options):
         """The block at the coarsest resolution."""
         config = self.config
         groups = config["norm_num_groups"] or min(channels // 4, 32)
         in_attention = config["attn_norm_num_groups"] or (None if options["scale_shift"] else groups)
-        heads = head_count("Attn", channels, config) if config["add_attention"] else None
+        heads = self.heads("Attn", channels) if config["add_attention"] else None
         options = options | {"groups": groups, "rescale": config["mid_block_scale_factor"]}
-        return MidBlock2D(channels, options.pop("temb_channels"), heads, rng, in_attention, **options)
+        return MidBlock2D(channels, heads=heads, rng=rng, attention_groups=in_attention, **options)
 
     def forward(self, x, t, cond=None):
         config = self.config
@@ -95,57 +142,36 @@ class UNet(Layer):
         t = batch_of_times(t, x)
         temb, back_temb = self.embed(x, t, cond)  # (B, D)
         pads, centred = self.pads(x), config["center_input_sample"]
-        image = pad_image(2 * x - 1 if centred else x, pads)
-        h, back_in = self.conv_in(image)
-        skips, backs_down, backs_up = [h], [], []
-        for block in self.down_blocks:
-            if carries_image(block):
-                (h, kept, image), back_block = block(h, temb, image)
-            else:
-                (h, kept), back_block = block(h, temb)
-            skips += kept
-            backs_down.append((back_block, len(kept)))
-        h, back_mid = (h, None) if self.mid_block is None else self.mid_block(h, temb)
-        image = None
-        for block in self.up_blocks:
-            taken = [skips.pop() for _ in block.resnets][::-1]
-            if carries_image(block):
-                (h, image), back_block = block(h, taken, temb, image)
-            else:
-                h, back_block = block(h, taken, temb)
-            backs_up.append(back_block)
-        h, back_norm = self.conv_norm_out(h, silu=True)
-        h, back_out = self.conv_out(h)
-        y = crop_image(h if image is None else h + image, pads)
+        y, back_trunk = self.trunk(pad_image(2 * x - 1 if centred else x, pads), temb)
+        y = crop_image(y, pads)
         scale = 1.0 / t.astype(x.dtype)[:, None, None, None] if config["time_embedding_type"] == "fourier" else None
-        unused = len(skips)  # K blocks do not look at the first image
 
         def back(dy):
-            dy = pad_image(dy if scale is None else dy * scale, pads)
-            dh, dimage, dskips, dtemb = back_norm(back_out(dy)), dy, [0] * unused, 0
-            for block, back_block in zip(reversed(self.up_blocks), reversed(backs_up), strict=True):
-                if carries_image(block):
-                    dh, dtaken, dtemb_block, dimage = back_block(dh, dimage)
-                else:
-                    dh, dtaken, dtemb_block = back_block(dh)
-                dskips += dtaken  # the last block took the first skips, so this is the order in which they were made
-                dtemb = dtemb + dtemb_block
-            if back_mid:
-                dh, dtemb_block = back_mid(dh)
-                dtemb = dtemb + dtemb_block
-            dimage = 0
-            for block, (back_block, count) in zip(reversed(self.down_blocks), reversed(backs_down), strict=True):
-                if carries_image(block):
-                    dh, dtemb_block, dimage = back_block(dh, dskips[-count:], dimage)
-                else:
-                    dh, dtemb_block = back_block(dh, dskips[-count:])
-                del dskips[-count:]
-                dtemb = dtemb + dtemb_block
-            dx = crop_image(back_in(dh + dskips[0]) + dimage, pads) * (2 if centred else 1)
+            dimage, dtemb = back_trunk(pad_image(dy if scale is None else dy * scale, pads))
+            dx = crop_image(dimage, pads) * (2 if centred else 1)
             dcond = back_temb(dtemb)
             return dx if dcond is None else (dx, dcond)
 
         return y if scale is None else y * scale, back
+
+    def trunk(self, image, temb):
+        """image (B, H, W, in_channels), temb (B, D)   ->   y (B, H, W, out_channels).   back(dy) -> (dimage, dtemb)"""
+        h, back_in = self.conv_in(image)
+        skips = [h]
+        h, back_down = down(self.down_blocks, h, skips, temb)
+        h, back_mid = self.mid_block(h, temb)
+        h, back_up = up(self.up_blocks, h, skips, temb)
+        h, back_norm = self.conv_norm_out(h, silu=True)
+        y, back_out = self.conv_out(h)
+
+        def back(dy):
+            dskips = []
+            dh, dtemb = back_up(back_norm(back_out(dy)), dskips, 0)
+            dh, dtemb_mid = back_mid(dh)
+            dh, dtemb = back_down(dh, dskips, dtemb + dtemb_mid)
+            return back_in(dh + dskips.pop()), dtemb
+
+        return y, back
 
     def embed(self, x, t, cond):
         """The vector that tells every block the time and the class.   -> temb (B, D), back(dtemb) -> dcond or None"""
@@ -183,8 +209,3 @@ class UNet(Layer):
         """The class "none" for each of `cond`; None where the net has no such class."""
         null = self.config["null_class"]
         return None if null is None or cond is None else cond * 0 + null
-
-
-def carries_image(block):
-    """Whether this block takes the picture itself beside the features, as NCSN++'s do."""
-    return getattr(block, "has_image", False)
