@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import data, metrics, viz
 from ..backend import module_of, to_numpy
 from ..diffusion import cfg
+from ..files import write_whole
 from ..rng import Rng, Stream
 from ..runs import build, preset, shortened
 from ..samplers import ddim, sample
@@ -30,9 +32,6 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from .. import data, metrics, viz
-    from ..files import write_whole
-
     start, out = time.perf_counter(), Path(arguments.out)
     config = shortened(preset("digits").override(
         [f"train.steps={arguments.steps}", f"train.seed={arguments.seed}", "train.sample_every=none"]

@@ -8,6 +8,7 @@ example:
 import math
 from pathlib import Path
 
+from ..interop import export
 from .sample import bound
 
 
@@ -21,8 +22,6 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..interop import export
-
     clip = arguments.clip if arguments.clip == "run" else bound(arguments.clip)
     if clip == "dynamic" or (isinstance(clip, float) and not 0 < clip < math.inf):
         raise ValueError(f"--clip: got {arguments.clip!r}, expected a positive number or 'none'")

@@ -9,6 +9,8 @@ Pipelines with a text encoder or an autoencoder stay folders: `minidiff sample -
 
 from pathlib import Path
 
+from ..interop import describe, from_pipeline, from_pretrained
+from ..interop.hub import folder_of
 from ..lock import locked
 from ..training import checkpoint
 from ..training.trainer import FILE
@@ -20,9 +22,6 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from ..interop import describe, from_pipeline, from_pretrained
-    from ..interop.hub import folder_of
-
     folder = folder_of(arguments.folder)
     print(describe(folder))
     found = from_pretrained(folder)  # every tensor is read and fitted, so what cannot be opened is said here

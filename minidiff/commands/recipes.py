@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from .. import recipes, viz
 from ..data import checker
 from ..data.captions import parse
 from ..lock import locked
@@ -15,8 +16,6 @@ SAMPLE_FLAGS = ("class_", "frugal", "negative", "sampler", "eta", "spacing", "cl
 
 def train_recipe(arguments):
     """`minidiff train --recipe NAME`"""
-    from .. import recipes
-
     recipe = recipes.find(arguments.recipe)
     refuse(arguments, TRAIN_FLAGS, "--recipe", {"start_from": "from", "assignments": "set"})
     folder = Path(arguments.out or Path("runs") / recipe.name)
@@ -33,8 +32,6 @@ def train_recipe(arguments):
 
 def sample_prompt(arguments):
     """`minidiff sample [RUN] --prompt TEXT`"""
-    from .. import recipes, viz
-
     prompt = " ".join(arguments.prompt.split())
     parse(prompt)  # before anything is opened
     refuse(arguments, SAMPLE_FLAGS, "a text-to-image system of ours", {"class_": "class"})

@@ -17,7 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import viz
 from ..backend import module_of, to_numpy
+from ..interop import read_image, read_mask
+from ..interop.diffusers import open_pipeline
 from ..rng import Rng
 from ..runs import open_run
 from ..samplers import find
@@ -66,8 +69,6 @@ def add_arguments(parser):
 
 
 def run(arguments):
-    from .. import viz
-
     for name, needed in (("image", "pretrained"), ("strength", "image"), ("mask", "image")):
         if getattr(arguments, name) is not None and getattr(arguments, needed) is None:
             raise ValueError(f"--{name}: only valid with --{needed}")
@@ -111,9 +112,6 @@ def run(arguments):
 
 def run_pretrained(arguments):
     """Sample a folder of diffusers."""
-    from .. import viz
-    from ..interop.diffusers import open_pipeline
-
     out = Path(arguments.out or "samples.png")
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
@@ -135,8 +133,6 @@ def run_pretrained(arguments):
 
 def _image(arguments, pipeline):
     """image, strength and mask, as far as they were given."""
-    from ..interop import read_image, read_mask
-
     if arguments.image is None:
         return {}
     image = read_image(arguments.image, pipeline.factor, channels=pipeline.image_channels)

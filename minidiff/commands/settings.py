@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import tomllib
 from pathlib import Path
 
 from ..runs import MODELS, config_of, preset, shortened
@@ -76,8 +77,6 @@ def _tables(path):
     """The tables of a TOML file, every key and value of which has been checked; {} without one."""
     if path is None:
         return {}
-    import tomllib
-
     RunConfig.from_toml(path)
     return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
 

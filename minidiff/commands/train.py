@@ -20,6 +20,7 @@ from pathlib import Path
 from ..backend import device_of
 from ..lock import locked
 from ..runs import build, class_order, find_checkpoint, open_run
+from ..samplers import sample
 from ..training import DataParallel, Trainer, checkpoint
 from ..training.resume import SettingsDiffer
 from . import device
@@ -124,8 +125,6 @@ def sample_all_classes(made, each=8, steps=20):
 
     At most SHEET in all: of many classes fewer samples each, then one each of the first ones. At most T steps.
     """
-    from ..samplers import sample
-
     classes, steps = made.kept["classes"], min(steps, made.objective.schedule.T)
     each = max(1, min(each, SHEET // (classes or 1)))
     n = 64 if classes is None else min(classes, SHEET) * each

@@ -9,6 +9,7 @@ Never by shape: a square matrix would tell nothing, and an embedding (V, D) is a
 
 import numpy as np
 
+from ..backend import to_numpy
 from ..nn import Conv2d, Layer, Linear, Param
 
 TO_OURS = {Linear: (1, 0), Conv2d: (2, 3, 1, 0)}
@@ -59,8 +60,6 @@ def slots(model):
 
 def to_torch(model):
     """{path: float array in PyTorch's layout}: what `torch_model.load_state_dict` takes, as NumPy arrays."""
-    from ..backend import to_numpy
-
     return {path: slot.torch(to_numpy(slot.param.value)) for path, slot in slots(model).items()}
 
 

@@ -10,6 +10,7 @@ from ..json_file import read_field, read_object, shown
 from . import tensor_file
 from .blank import Blank
 from .fit import fit, match
+from .frugal import leave_on_disk
 from .kinds import buffer_tensors, kind_of_config, kind_of_model
 from .layout import slots, to_torch
 
@@ -40,8 +41,6 @@ def load_model(folder, variant=None, frugal=False):
     aliases = {path: tuple(kind.aliases.get(path, ())) + _without(path, kind.prefix) for path in slots(model)}
     ignore = tuple(kind.ignore) + tuple(prefix + name for name in kind.ignore for prefix in [kind.prefix] if prefix)
     if frugal:
-        from .frugal import leave_on_disk
-
         leave_on_disk(model, tensors, match(slots(model), tensors, folder, aliases, ignore))
     else:
         fit(model, tensors, folder, aliases, ignore)

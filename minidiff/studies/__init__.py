@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..names import check_choice
+from .table import full, read_table, write_table
 
 STUDIES = {  # name: file
     "T": "noising_steps",
@@ -73,8 +74,6 @@ def carry_out(name, options=None, say=None):
 
     say   a function of each row, as it comes
     """
-    from .table import full, write_table
-
     options = options or Options()
     study, rows = find(name), []
     for row in study.run(options):
@@ -88,8 +87,6 @@ def carry_out(name, options=None, say=None):
 
 def redraw(name, out):
     """The picture of a study once more, from its table.   -> its path"""
-    from .table import read_table
-
     study, path = find(name), Path(out) / f"{name}.png"
     study.draw(read_table(path.with_suffix(".csv"))).savefig(path)
     return path

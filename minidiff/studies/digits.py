@@ -8,7 +8,7 @@ from .. import data, metrics, training
 from ..diffusion import Denoiser
 from ..models import Classifier
 from ..rng import Rng, Stream
-from ..runs import build, find_checkpoint, open_run, preset
+from ..runs import build, build_objective, find_checkpoint, open_run, preset
 from ..samplers import sample
 from ..training import Trainer
 
@@ -161,7 +161,5 @@ def loss_by_t(denoiser, times, options, n=None, seed=0):
 
 def denoiser_of(model, config):
     """A Denoiser over a net that was trained with the configuration's schedule and prediction."""
-    from ..runs import build_objective
-
     objective = build_objective(config)
     return Denoiser(model, objective.schedule, objective.predicts)

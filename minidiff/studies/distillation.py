@@ -4,6 +4,7 @@ The teacher at the same number of steps, undistilled, is the contrast: what is g
 """
 
 from .. import data
+from ..diffusion.spacing import spaced_steps
 from ..training import progressive_distillation
 from . import digits
 from .plot import curves, finish, panels, side_by_side
@@ -32,8 +33,6 @@ def run(options):
                                       folder=digits.place(options, "distillation"), progress=options.progress)  # fmt: skip
     for stage in stages:
         if not pictures:
-            from ..diffusion.spacing import spaced_steps
-
             yield row("teacher", teacher, spaced_steps(teacher.schedule, start, "trailing"))
         yield row("teacher", teacher, stage.times)
         yield row("distilled", stage.denoiser, stage.times)

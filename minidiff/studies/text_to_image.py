@@ -11,6 +11,7 @@ description of the given one (size, colour, shape, place), "variation colour and
 from ..data import captioned_shapes, checker
 from ..data.captions import Caption, Phrase
 from ..recipes import SYSTEMS, find, load, test_prompts
+from ..recipes.dalle2 import variations
 from ..recipes.pretrained import is_shipped
 from ..recipes.stage import LOOK
 from ..rng import Rng
@@ -46,8 +47,6 @@ def run(options):
 
 def vary(system, options):
     """Rows of how well variations of pictures of one thing agree with them, at guidance weight 1."""
-    from ..recipes.dalle2 import variations
-
     n, weight, kept = options.size(200, 10), 1.0, {}
     images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
     full = [max(reading.captions(), key=len) for reading in checker.read(images)]
