@@ -64,11 +64,6 @@ class Objective:
         """The denoiser that a model trained with this loss is sampled with."""
         return Denoiser(model, self.schedule, self.predicts, time_scale=self.time_scale)
 
-    @property
-    def recordable(self):
-        """Whether a CUDA graph can hold a step: no number comes to the host, and none of Python's changes between steps."""
-        return not getattr(self.t_sampler, "waits", False)
-
     def state(self):
         """What training has taught the loss itself (the t sampler's histories): {name: array}."""
         return self.t_sampler.state()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..files import explained, read_bytes, write_whole
 from ..lock import locked
+from ..viz import plot_loss
 
 LARGEST = 1 << 30  # bytes of a log that is read: some ten million steps
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{0,20})?(e[+-]?[0-9]{1,3})?")
@@ -85,8 +86,6 @@ class History:
 
     def plot(self, path=None):
         """The loss curve.   -> matplotlib Figure, also written to `path` if given"""
-        from ..viz import plot_loss
-
         return plot_loss(self.loss, self.step, path=path)
 
     def _read(self):

@@ -2,12 +2,23 @@
 
 import numpy as np
 
+from ..gpu.optimizer import Update
+from ..gpu.recorder import Recorded
 from ..nn import training as dropout_from
 from ..rng import Rng, Stream
-from .optimizer import Update
-from .recorder import Recorded
+from ..settings import is_plain
 
 SPARE = 256  # rows of the tables for steps beyond the run's length
+
+
+def has_kernels(xp, dtype):
+    """Whether there are kernels for arrays of this library and dtype, and nobody asked for the plain ops."""
+    return hasattr(xp, "RawKernel") and dtype == np.float32 and not is_plain()
+
+
+def recordable(objective):
+    """Whether a CUDA graph can hold this loss: it sets `recordable`, or else its t sampler does not wait for the losses."""
+    return getattr(objective, "recordable", not getattr(getattr(objective, "t_sampler", None), "waits", False))
 
 
 class TrainingStep:
@@ -18,7 +29,7 @@ class TrainingStep:
 
     The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they or its settings were
     changed from outside (a checkpoint was taken over, somebody set another lr), tables and graph are made anew. Python
-    numbers inside the objective are frozen into the graph: one that changes them from step to step says recordable = False.
+    numbers inside the objective are frozen into the graph: one that changes them from step to step sets recordable = False.
     """
 
     def __init__(self, trainer, graph=True, tf32=False):
@@ -43,8 +54,7 @@ class TrainingStep:
         self.noise, self.dropout = (
             Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (Stream.NOISE, Stream.DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
-        graph = self.graph and getattr(t.objective, "recordable", True)
-        self.recorded = Recorded(xp, self._step, graph, self.tf32)
+        self.recorded = Recorded(xp, self._step, self.graph and recordable(t.objective), self.tf32)
 
     def _step(self):
         """What is recorded."""
