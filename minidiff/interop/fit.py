@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..backend import xp_of
+from ..names import differences
 from .blank import is_blank
 from .layout import slots
 
@@ -34,21 +35,12 @@ def check_finite(array, name, where):
 def match(own, tensors, where, aliases=None, ignore=()):
     """{path of the model: name in `tensors`}, or ValueError.   own: {path: Slot}"""
     source = {path: next((n for n in (path, *_other_names(path, aliases)) if n in tensors), None) for path in own}
-    used = set(source.values())
-    wrong = [f"missing {path} {own[path].torch_shape}" for path, name in source.items() if name is None]
-    wrong += [
-        f"unexpected {name} {tuple(tensors[name].shape)}"
-        for name in tensors
-        if name not in used and not any(name == end or name.endswith("." + end) for end in ignore)
-    ]
-    wrong += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {own[path].torch_shape}"
-        for path, name in source.items()
-        if name is not None and tuple(tensors[name].shape) != own[path].torch_shape
-    ]
+    expected = {source[path] or path: slot.torch_shape for path, slot in own.items()}
+    ignored = [name for name in tensors if any(name == end or name.endswith("." + end) for end in ignore)]
+    found = {name: tuple(tensors[name].shape) for name in tensors if name in expected or name not in ignored}
+    wrong = differences(found, expected)
     if wrong:
-        more = f"\n  ... and {len(wrong) - 20} more" if len(wrong) > 20 else ""
-        raise ValueError(f"{where} do not fit the model:\n  " + "\n  ".join(wrong[:20]) + more)
+        raise ValueError(f"{where} do not fit the model:{wrong}")
     return source
 
 

@@ -8,6 +8,7 @@ y = layer.predict(x)      forward alone, nothing kept
 import numpy as np
 
 from ..backend import device_of, to_device, xp_of
+from ..names import differences
 from ..settings import dropped, is_no_grad, no_grad
 
 
@@ -110,16 +111,9 @@ class Layer:
         Raises ValueError that lists what is missing, unexpected or of another shape, before anything is written.
         """
         own = self.parameters()
-        wrong = [f"missing {name} {own[name].shape}" for name in own if name not in state]
-        wrong += [f"unexpected {name} {state[name].shape}" for name in state if name not in own]
-        wrong += [
-            f"{name} is {tuple(state[name].shape)}, expected {own[name].shape}"
-            for name in own
-            if name in state and tuple(state[name].shape) != own[name].shape
-        ]
+        wrong = differences(state, own)
         if wrong:
-            more = f"\n  ... and {len(wrong) - 12} more" if len(wrong) > 12 else ""
-            raise ValueError("this state does not fit the model:\n  " + "\n  ".join(wrong[:12]) + more)
+            raise ValueError(f"this state does not fit the model:{wrong}")
         for name, param in own.items():
             xp = xp_of(param.value)
             param.value[...] = xp.asarray(state[name]).astype(param.value.dtype)

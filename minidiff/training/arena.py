@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..cpu.scratch import scratch
+from ..names import differences
 from ..thread_team import share
 
 CPU_CHUNK = 1 << 17  # numbers a piece: 512 KiB in float32
@@ -136,15 +137,9 @@ class Arena:
         """Write {name: array} into a flat array of this layout, cast to its dtype. Raises ValueError listing what does
         not fit, before anything is written."""
         views = self.views(flat)
-        wrong = [f"missing {name}" for name in views if name not in state]
-        wrong += [f"unexpected {name}" for name in state if name not in views]
-        wrong += [
-            f"{name} is {tuple(state[name].shape)}, expected {view.shape}"
-            for name, view in views.items()
-            if name in state and tuple(state[name].shape) != view.shape
-        ]
+        wrong = differences(state, views)
         if wrong:
-            raise ValueError(f"{what} does not fit the model:\n  " + "\n  ".join(wrong[:12] + ["..."] * (len(wrong) > 12)))
+            raise ValueError(f"{what} does not fit the model:{wrong}")
         for name, view in views.items():
             view[...] = self.xp.asarray(state[name]).astype(view.dtype)
 

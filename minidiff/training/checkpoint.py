@@ -24,6 +24,7 @@ import numpy as np
 from ..backend import to_numpy
 from ..files import regular_file, write_whole
 from ..json_file import parse_object, read_field
+from ..names import differences
 
 GROUPS = ("weights", "ema", "adamw.m", "adamw.v", "objective")
 WORDS = dict(zip(GROUPS, ("weight", "moving average of", "optimizer moment m of", "optimizer moment v of", "objective's"),
@@ -186,12 +187,9 @@ def _decode(data, path):
             f"{path} is a safetensors file of {len(tensors)} tensors, but not a checkpoint of minidiff, or damaged: "
             f"it has no readable {_KEY!r} entry in its metadata"
         ) from None
-    wrong = [f"missing {name} {table[name]}" for name in table if name not in held]
-    wrong += [f"unexpected {name} {held[name]}" for name in held if name not in table]
-    wrong += [f"{n} is {held[n]}, expected {table[n]}" for n in table if n in held and held[n] != table[n]]
+    wrong = differences(held, table)
     if wrong:
-        listed = "\n  ".join(wrong[:12] + [f"... and {len(wrong) - 12} more"] * (len(wrong) > 12))
-        raise CheckpointError(f"{path} does not hold the tensors that were written to it:\n  {listed}")
+        raise CheckpointError(f"{path} does not hold the tensors that were written to it:{wrong}")
     found = hashlib.sha256(data[:start])
     found.update(_BLANK)
     found.update(memoryview(data)[start + 64 :])
