@@ -4,6 +4,8 @@ Rombach et al. 2022 (arXiv:2112.10752), section 3.1; the variational part is Kin
 Option names and parameter names are those of diffusers' AutoencoderKL; the layouts are ours (channels last).
 """
 
+from functools import partial
+
 from .. import ops
 from ..backend import xp_of
 from ..nn import Conv2d, Layer, chain, no_grad
@@ -28,7 +30,13 @@ class AutoencoderKL(Layer):
                  latent_channels=4, norm_num_groups=32, sample_size=32, scaling_factor=0.18215, shift_factor=None,
                  force_upcast=True, use_quant_conv=True, use_post_quant_conv=True, mid_block_add_attention=True,
                  rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(in_channels=in_channels, out_channels=out_channels, down_block_types=down_block_types,
+                           up_block_types=up_block_types, block_out_channels=block_out_channels,
+                           layers_per_block=layers_per_block, act_fn=act_fn, latent_channels=latent_channels,
+                           norm_num_groups=norm_num_groups, sample_size=sample_size, scaling_factor=scaling_factor,
+                           shift_factor=shift_factor, force_upcast=force_upcast, use_quant_conv=use_quant_conv,
+                           use_post_quant_conv=use_post_quant_conv,
+                           mid_block_add_attention=mid_block_add_attention)  # fmt: skip
         rng, L = as_rng(rng), latent_channels
         shared = (layers_per_block, norm_num_groups, act_fn, mid_block_add_attention, rng)
         self.encoder = Encoder(in_channels, 2 * L, down_block_types, block_out_channels, *shared)
@@ -51,14 +59,7 @@ class AutoencoderKL(Layer):
 
     def forward(self, x, noise=None):
         """noise (B, h, w, L), standard normal: decode a sample in place of the mean.   back(dy) -> dx"""
-        moments, back_encode = self.encode(x)
-        z, back_sample = sample_posterior(moments, noise)
-        y, back_decode = self.decode(z)
-
-        def back(dy):
-            return back_encode(back_sample(back_decode(dy)))
-
-        return y, back
+        return chain([self.encode, partial(sample_posterior, noise=noise), self.decode], x)
 
     def to_latent(self, x, rng=None):
         """The latent that a diffusion model is trained on, (z - shift) scale; the mean, or with an `rng` a sample."""

@@ -44,21 +44,14 @@ class CoderStage(Chain):
 class Encoder(Chain):
     """x (B, H, W, in_channels)   ->   (B, H / 2^k, W / 2^k, out_channels), k one less than there are stages"""
 
-    def __init__(self, in_channels, out_channels, down_block_types, block_out_channels, layers_per_block, norm_num_groups,
-                 act_fn, attention, rng):  # fmt: skip
-        _check("down_block_types", down_block_types, block_out_channels, DOWN)
-        options = dict(groups=norm_num_groups, eps=EPS, act=act_fn)
-        before = block_out_channels[0]
-        self.conv_in = Conv2d(in_channels, before, 3, padding=1, rng=rng)
-        self.down_blocks = []
-        for i, (kind, channels) in enumerate(zip(down_block_types, block_out_channels, strict=True)):
-            resize = "down" if i < len(block_out_channels) - 1 else None
-            stage = CoderStage(before, channels, layers_per_block, kind.startswith("Attn"), resize, rng, options)
-            self.down_blocks.append(stage)
-            before = channels
-        self.mid_block = MidBlock2D(before, None, 1 if attention else None, rng, **options)
-        self.conv_norm_out = GroupNorm(norm_num_groups, before, EPS)
-        self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
+    def __init__(self, in_channels, out_channels, kinds, channels, layers, groups, act, attention, rng):
+        _check("down_block_types", kinds, channels, DOWN)
+        options, last = dict(groups=groups, eps=EPS, act=act), channels[-1]
+        self.conv_in = Conv2d(in_channels, channels[0], 3, padding=1, rng=rng)
+        self.down_blocks = _stages(kinds, channels, layers, "down", rng, options)
+        self.mid_block = MidBlock2D(last, None, 1 if attention else None, rng, **options)
+        self.conv_norm_out = GroupNorm(groups, last, EPS)
+        self.conv_out = Conv2d(last, out_channels, 3, padding=1, rng=rng)
 
     def in_order(self):
         return [self.conv_in, *self.down_blocks, self.mid_block, partial(self.conv_norm_out, silu=True), self.conv_out]
@@ -67,34 +60,36 @@ class Encoder(Chain):
 class Decoder(Chain):
     """z (B, h, w, in_channels)   ->   (B, h 2^k, w 2^k, out_channels)"""
 
-    def __init__(self, in_channels, out_channels, up_block_types, block_out_channels, layers_per_block, norm_num_groups,
-                 act_fn, attention, rng):  # fmt: skip
-        _check("up_block_types", up_block_types, block_out_channels, UP)
-        options = dict(groups=norm_num_groups, eps=EPS, act=act_fn)
-        before = block_out_channels[-1]
-        self.conv_in = Conv2d(in_channels, before, 3, padding=1, rng=rng)
-        self.mid_block = MidBlock2D(before, None, 1 if attention else None, rng, **options)
-        self.up_blocks = []
-        for i, (kind, channels) in enumerate(zip(up_block_types, reversed(block_out_channels), strict=True)):
-            resize = "up" if i < len(block_out_channels) - 1 else None
-            stage = CoderStage(before, channels, layers_per_block + 1, kind.startswith("Attn"), resize, rng, options)
-            self.up_blocks.append(stage)
-            before = channels
-        self.conv_norm_out = GroupNorm(norm_num_groups, before, EPS)
-        self.conv_out = Conv2d(before, out_channels, 3, padding=1, rng=rng)
+    def __init__(self, in_channels, out_channels, kinds, channels, layers, groups, act, attention, rng):
+        _check("up_block_types", kinds, channels, UP)
+        options, last, first = dict(groups=groups, eps=EPS, act=act), channels[0], channels[-1]
+        self.conv_in = Conv2d(in_channels, first, 3, padding=1, rng=rng)
+        self.mid_block = MidBlock2D(first, None, 1 if attention else None, rng, **options)
+        self.up_blocks = _stages(kinds, channels[::-1], layers + 1, "up", rng, options)
+        self.conv_norm_out = GroupNorm(groups, last, EPS)
+        self.conv_out = Conv2d(last, out_channels, 3, padding=1, rng=rng)
 
     def in_order(self):
         return [self.conv_in, self.mid_block, *self.up_blocks, partial(self.conv_norm_out, silu=True), self.conv_out]
+
+
+def _stages(kinds, channels, layers, resize, rng, options):
+    """One stage for each of `kinds`; all but the last change size."""
+    ends = zip(kinds, (channels[0], *channels[:-1]), channels, strict=True)
+    return [
+        CoderStage(before, after, layers, kind.startswith("Attn"), resize if i < len(channels) - 1 else None, rng, options)
+        for i, (kind, before, after) in enumerate(ends)
+    ]
+
+
+def _check(name, kinds, channels, known):
+    for kind in kinds:
+        check_choice(name, kind, known)
+    if len(kinds) != len(channels):
+        raise ValueError(f"{name}: got {len(kinds)}, expected {len(channels)}, one for each of block_out_channels")
 
 
 def check_image(name, x, channels):
     """Raises ValueError unless x is (B, H, W, channels)."""
     if x.ndim != 4 or x.shape[3] != channels:
         raise ValueError(f"{name}: got shape {tuple(x.shape)}, expected (B, H, W, {channels})")
-
-
-def _check(name, kinds, block_out_channels, known):
-    for kind in kinds:
-        check_choice(name, kind, known)
-    if len(kinds) != len(block_out_channels):
-        raise ValueError(f"{name}: got {len(kinds)}, expected {len(block_out_channels)}, one for each of block_out_channels")

@@ -1,7 +1,9 @@
 """A small convolutional classifier: the judge of samples, and the guide of classifier guidance."""
 
+from functools import partial
+
 from .. import ops
-from ..nn import Conv2d, GroupNorm, Layer, Linear
+from ..nn import Conv2d, GroupNorm, Layer, Linear, chain, no_grad
 from ..rng import as_rng
 from .conditioning import batch_of_times
 
@@ -33,13 +35,7 @@ class Classifier(Layer):
         self.output = Linear(features, classes, rng=rng)
 
     def forward(self, x, t=None):
-        f, back_features = self.embed(x, t)
-        logits, back_output = self.output(f)
-
-        def back(dlogits):
-            return back_features(back_output(dlogits))
-
-        return logits, back
+        return chain([partial(self.embed, t=t), self.output], x)
 
     def embed(self, x, t=None):
         """The feature vectors.   x (B, H, W, C)   ->   (B, features), back(df) -> dx"""
@@ -47,16 +43,11 @@ class Classifier(Layer):
             raise ValueError(f"Classifier: x has shape {tuple(x.shape)}, expected (B, {', '.join(map(str, self.shape))})")
         if (t is None) != (self.time is None):
             raise ValueError(f"Classifier: t is {t!r}, but it was built with timed={self.time is not None}")
-        backs, h = [], x
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            if i:
-                h, back_pool = ops.avg_pool(h, 2)
-                backs.append(back_pool)
-            h, back_conv = conv(h)
-            h, back_norm = norm(h, silu=True)
-            backs += [back_conv, back_norm]
-        image = h.shape
-        h, back_hidden = self.hidden(h.reshape(len(x), -1))  # (B, features)
+        parts = []
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            parts += [ops.avg_pool, conv, partial(norm, silu=True)]
+        image, back_image = chain(parts[1:], x)  # halved between two convolutions
+        h, back_hidden = self.hidden(image.reshape(len(x), -1))  # (B, features)
         back_time = None
         if self.time is not None:
             shift, back_time = self.time(ops.timestep_embedding(batch_of_times(t, x), h.shape[1], dtype=x.dtype))
@@ -67,16 +58,11 @@ class Classifier(Layer):
             dh = back_silu(df)
             if back_time is not None:
                 back_time(dh)
-            dh = back_hidden(dh).reshape(image)
-            for back_part in reversed(backs):
-                dh = back_part(dh)
-            return dh
+            return back_image(back_hidden(dh).reshape(image.shape))
 
         return f, back
 
     def features(self, x, t=None):
         """The feature vectors, nothing kept.   x (B, H, W, C)   ->   (B, features)"""
-        from ..nn import no_grad
-
         with no_grad():
             return self.embed(x, t)[0]

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
-from ..nn import Layer, Linear, Param, no_grad
+from ..nn import Layer, Linear, Param, chain, no_grad
 from ..rng import as_rng
 
 
@@ -30,17 +30,15 @@ class CLIP(Layer):
         self.logit_scale = Param(np.full(1, math.log(1 / 0.07), np.float32))
 
     def forward(self, images, ids):
-        pictures, back_image = self.image(images)
-        pictures, back_unit_image = unit_vectors(pictures)
+        of_images, back_images = chain([self.image, unit_vectors], images)
         (_, pooled), back_text = self.text(ids)
-        texts, back_projection = self.text_projection(pooled)
-        texts, back_unit_text = unit_vectors(texts)
+        of_texts, back_texts = chain([self.text_projection, unit_vectors], pooled)
 
         def back(dimages, dtexts):
-            back_text(None, back_projection(back_unit_text(dtexts)))
-            return back_image(back_unit_image(dimages))
+            back_text(None, back_texts(dtexts))
+            return back_images(dimages)
 
-        return (pictures, texts), back
+        return (of_images, of_texts), back
 
     def embed_images(self, images):
         """Unit vectors (B, features) of pictures, nothing kept."""

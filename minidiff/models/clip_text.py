@@ -4,10 +4,12 @@ Radford et al. 2021 (arXiv:2103.00020), section 2.4: a transformer whose tokens 
 names are those of transformers' CLIPTextModel; parameter names those of its files.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..backend import xp_of
-from ..nn import Attention, Embedding, Layer, LayerNorm, Linear, causal_mask
+from ..nn import Attention, Embedding, Layer, LayerNorm, Linear, causal_mask, chain
 from ..ops.named import activation
 from ..rng import as_rng
 
@@ -22,7 +24,11 @@ class CLIPTextModel(Layer):
     def __init__(self, vocab_size=49408, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
                  max_position_embeddings=77, hidden_act="quick_gelu", layer_norm_eps=1e-5,
                  pad_token_id=1, bos_token_id=49406, eos_token_id=49407, rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(vocab_size=vocab_size, hidden_size=hidden_size, intermediate_size=intermediate_size,
+                           num_hidden_layers=num_hidden_layers, num_attention_heads=num_attention_heads,
+                           max_position_embeddings=max_position_embeddings, hidden_act=hidden_act,
+                           layer_norm_eps=layer_norm_eps, pad_token_id=pad_token_id, bos_token_id=bos_token_id,
+                           eos_token_id=eos_token_id)  # fmt: skip
         self.text_model = CLIPTextTransformer(self.config, as_rng(rng))
 
     def forward(self, ids, mask=None):
@@ -60,20 +66,8 @@ class CLIPTextTransformer(Layer):
         seen = causal_mask(ids.shape[1], xp)
         if mask is not None:
             seen = seen & xp.asarray(mask)[:, None, None, :]  # (B, 1, N, N)
-        h, back_embeddings = self.embeddings(ids)
-        backs = []
-        for layer in self.encoder["layers"]:
-            h, back_layer = layer(h, seen)
-            backs.append(back_layer)
-        y, back_norm = self.final_layer_norm(h)
-
-        def back(dy):
-            dh = back_norm(dy)
-            for back_layer in reversed(backs):
-                dh = back_layer(dh)
-            return back_embeddings(dh)
-
-        return y, back
+        layers = [partial(layer, mask=seen) for layer in self.encoder["layers"]]
+        return chain([self.embeddings, *layers, self.final_layer_norm], ids)
 
 
 class CLIPTextEmbeddings(Layer):
@@ -109,17 +103,13 @@ class CLIPEncoderLayer(Layer):
         self.act = activation(config["hidden_act"])
 
     def forward(self, x, mask):
-        h, back_norm1 = self.layer_norm1(x)
-        h, back_attention = self.self_attn(h, mask)
+        h, back_attention = chain([self.layer_norm1, partial(self.self_attn, mask=mask)], x)
         x = x + h
-        h, back_norm2 = self.layer_norm2(x)
-        h, back_1 = self.mlp["fc1"](h)
-        h, back_act = self.act(h)
-        h, back_2 = self.mlp["fc2"](h)
+        h, back_mlp = chain([self.layer_norm2, self.mlp["fc1"], self.act, self.mlp["fc2"]], x)
 
         def back(dy):
-            dx = dy + back_norm2(back_1(back_act(back_2(dy))))
-            return dx + back_norm1(back_attention(dx))
+            dx = dy + back_mlp(dy)
+            return dx + back_attention(dx)
 
         return x + h, back
 

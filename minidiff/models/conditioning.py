@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..backend import xp_of
-from ..nn import Embedding, Layer, Linear
+from ..nn import Embedding, Layer, Linear, chain
 from ..ops.named import activation
 
 
@@ -24,14 +24,7 @@ class TimestepEmbedding(Layer):
         self.act = activation(act)
 
     def forward(self, emb):
-        h, back_1 = self.linear_1(emb)
-        h, back_act = self.act(h)
-        y, back_2 = self.linear_2(h)
-
-        def back(dy):
-            return back_1(back_act(back_2(dy)))
-
-        return y, back
+        return chain([self.linear_1, self.act, self.linear_2], emb)
 
 
 class ClassEmbedding(Embedding):

@@ -1,6 +1,8 @@
 """A small convolutional net from a picture to one vector: the image side of the contrastive pair."""
 
-from ..nn import Conv2d, GroupNorm, Layer, Linear
+from functools import partial
+
+from ..nn import Conv2d, GroupNorm, Layer, Linear, chain
 from ..rng import as_rng
 
 
@@ -16,7 +18,8 @@ class ImageEncoder(Layer):
 
     def __init__(self, sample_size=32, in_channels=3, block_out_channels=(32, 64, 96), features=64, norm_num_groups=8,
                  rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(sample_size=sample_size, in_channels=in_channels, block_out_channels=block_out_channels,
+                           features=features, norm_num_groups=norm_num_groups)  # fmt: skip
         if sample_size % 2 ** len(block_out_channels):
             raise ValueError(
                 f"sample_size: got {sample_size}, expected a multiple of {2 ** len(block_out_channels)}, which "
@@ -35,18 +38,11 @@ class ImageEncoder(Layer):
         size, channels = self.config["sample_size"], self.config["in_channels"]
         if x.shape[1:] != (size, size, channels):
             raise ValueError(f"ImageEncoder: x has shape {tuple(x.shape)}, expected (B, {size}, {size}, {channels})")
-        h, backs = x, []
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            h, back_conv = conv(h)  # (B, H / 2, W / 2, C)
-            h, back_norm = norm(h, silu=True)
-            backs += [back_conv, back_norm]
-        shape = h.shape
+        stages = [(conv, partial(norm, silu=True)) for conv, norm in zip(self.convs, self.norms, strict=True)]
+        h, back_stages = chain([part for stage in stages for part in stage], x)  # (B, H / 2^k, W / 2^k, C)
         y, back_projection = self.projection(h.reshape(len(x), -1))
 
         def back(dy):
-            dh = back_projection(dy).reshape(shape)
-            for back_layer in reversed(backs):
-                dh = back_layer(dh)
-            return dh
+            return back_stages(back_projection(dy).reshape(h.shape))
 
         return y, back

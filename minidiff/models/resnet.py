@@ -1,7 +1,9 @@
 """The residual block of every U-Net and autoencoder here, and what halves and doubles an image between them."""
 
+from functools import partial
+
 from .. import ops
-from ..nn import Conv2d, Dropout, GroupNorm, Layer, Linear
+from ..nn import Conv2d, Dropout, GroupNorm, Layer, Linear, chain
 from ..ops.named import activation
 
 RESAMPLE = {
@@ -46,11 +48,7 @@ class ResnetBlock2D(Layer):
 
     def forward(self, x, temb=None):
         h, back_norm1 = norm_act(self.norm1, self.act, x)
-        side, back_size = x, None
-        if self.resample:
-            h, back_size_h = self.resample(h)
-            side, back_size = self.resample(x)
-        h, back_conv1 = self.conv1(h)
+        h, back_conv1 = chain([self.resample, self.conv1], h)
         time, back_time = self.time(temb)
         if self.scale_shift:
             O = h.shape[-1]
@@ -59,16 +57,15 @@ class ResnetBlock2D(Layer):
             h, back_act2 = self.act(normed * (1 + scale) + shift)
         else:
             h, back_norm2 = norm_act(self.norm2, self.act, h, time)
-        h, back_drop = self.dropout(h)
-        h, back_conv2 = self.conv2(h)
-        skip, back_skip = (side, None) if self.conv_shortcut is None else self.conv_shortcut(side)
+        h, back_conv2 = chain([self.dropout, self.conv2], h)
+        skip, back_skip = chain([self.resample, self.conv_shortcut], x)
         y = skip + h
         if self.rescale != 1:
             y = y * (1.0 / self.rescale)
 
         def back(dy):
             dsum = dy if self.rescale == 1 else dy * (1.0 / self.rescale)
-            dh = back_drop(back_conv2(dsum))
+            dh = back_conv2(dsum)
             if self.scale_shift:
                 dh = back_act2(dh)
                 dscale, dshift = (dh * normed).sum(axis=(1, 2)), dh.sum(axis=(1, 2))  # (B, O)
@@ -76,10 +73,7 @@ class ResnetBlock2D(Layer):
                 dh = back_norm2(dh * (1 + scale))
             else:
                 dh, dtime = back_norm2(dh) if back_time else (back_norm2(dh), None)
-            dh1, dside = back_conv1(dh), dsum if back_skip is None else back_skip(dsum)
-            if back_size:
-                dh1, dside = back_size_h(dh1), back_size(dside)
-            dx = back_norm1(dh1) + dside
+            dx = back_norm1(back_conv1(dh)) + back_skip(dsum)  # x was used twice
             return dx if back_time is None else (dx, back_time(dtime))
 
         return y, back
@@ -88,13 +82,7 @@ class ResnetBlock2D(Layer):
         """The time's vector as each pixel gets it.   temb (B, D) -> (B, O) or (B, 2 O), back(dtime) -> dtemb"""
         if self.time_emb_proj is None:
             return None, None
-        h, back_act = self.act(temb) if self.time_act else (temb, lambda dh: dh)
-        h, back_proj = self.time_emb_proj(h)
-
-        def back(dtime):
-            return back_act(back_proj(dtime))
-
-        return h, back
+        return chain([self.act if self.time_act else None, self.time_emb_proj], temb)
 
 
 def norm_act(norm, act, x, time=None):
@@ -137,10 +125,5 @@ class Upsample2D(Layer):
 
     def forward(self, x, size=None):
         twice = (2 * x.shape[1], 2 * x.shape[2])
-        h, back_up = ops.upsample_nearest(x, 2) if size in (None, twice) else ops.resize_nearest(x, *size)
-        y, back_conv = self.conv(h)
-
-        def back(dy):
-            return back_up(back_conv(dy))
-
-        return y, back
+        resize = ops.upsample_nearest if size in (None, twice) else partial(ops.resize_nearest, height=size[0], width=size[1])
+        return chain([resize, self.conv], x)

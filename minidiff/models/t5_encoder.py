@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import ops
 from ..backend import Constant, xp_of
-from ..nn import Dropout, Embedding, Layer, Linear, RMSNorm
+from ..nn import Dropout, Embedding, Layer, Linear, RMSNorm, chain
 from ..ops.named import activation
 from ..rng import as_rng
 
@@ -27,7 +27,11 @@ class T5EncoderModel(Layer):
     def __init__(self, vocab_size=32128, d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8,
                  relative_attention_num_buckets=32, relative_attention_max_distance=128, dropout_rate=0.1,
                  layer_norm_epsilon=1e-6, feed_forward_proj="relu", pad_token_id=0, eos_token_id=1, rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(vocab_size=vocab_size, d_model=d_model, d_kv=d_kv, d_ff=d_ff, num_layers=num_layers,
+                           num_heads=num_heads, relative_attention_num_buckets=relative_attention_num_buckets,
+                           relative_attention_max_distance=relative_attention_max_distance, dropout_rate=dropout_rate,
+                           layer_norm_epsilon=layer_norm_epsilon, feed_forward_proj=feed_forward_proj,
+                           pad_token_id=pad_token_id, eos_token_id=eos_token_id)  # fmt: skip
         rng = as_rng(rng)
         self.shared = Embedding(vocab_size, d_model, rng)
         self.encoder = T5Stack(self.config, rng)
@@ -36,13 +40,8 @@ class T5EncoderModel(Layer):
         if ids.ndim != 2:
             raise ValueError(f"T5EncoderModel: ids has shape {tuple(ids.shape)}, expected (B, N)")
         xp = xp_of(self.shared.weight.value)
-        h, back_embedding = self.shared(xp.asarray(ids))
-        y, back_stack = self.encoder(h, None if mask is None else xp.asarray(mask)[:, None, None, :])
-
-        def back(dy):
-            return back_embedding(back_stack(dy))
-
-        return y, back
+        mask = None if mask is None else xp.asarray(mask)[:, None, None, :]
+        return chain([self.shared, functools.partial(self.encoder, mask=mask)], xp.asarray(ids))
 
 
 class T5Stack(Layer):
@@ -166,16 +165,13 @@ class T5FeedForward(Layer):
     def forward(self, x):
         maps = self.DenseReluDense
         h, back_norm = self.layer_norm(x)
-        inner, back_in = maps["wi_0" if self.gated else "wi"](h)
-        active, back_act = self.act(inner)
+        active, back_in = chain([maps["wi_0" if self.gated else "wi"], self.act], h)
         beside, back_beside = maps["wi_1"](h) if self.gated else (1.0, None)
-        inside, back_drop = self.dropout(active * beside)
-        out, back_out = maps["wo"](inside)
-        out, back_last = self.dropout(out)
+        out, back_out = chain([self.dropout, maps["wo"], self.dropout], active * beside)
 
         def back(dy):
-            dinside = back_drop(back_out(back_last(dy)))
-            dh = back_in(back_act(dinside * beside))
+            dinside = back_out(dy)
+            dh = back_in(dinside * beside)
             if back_beside:
                 dh = dh + back_beside(dinside * active)
             return dy + back_norm(dh)

@@ -8,10 +8,12 @@ causal=False   as T5's and BERT's: every token looks at every other, and the mea
                Devlin et al. 2018 (arXiv:1810.04805). Trained on text alone: `models.MaskedLanguageModel`.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..backend import xp_of
-from ..nn import BasicTransformerBlock, Embedding, Layer, LayerNorm, Linear, causal_mask
+from ..nn import BasicTransformerBlock, Embedding, Layer, LayerNorm, Linear, causal_mask, chain
 from ..rng import as_rng
 
 
@@ -27,7 +29,8 @@ class TextEncoder(Layer):
 
     def __init__(self, vocab_size, length, features=64, layers=2, heads=4, causal=True, pad_token_id=0, eos_token_id=2,
                  rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(vocab_size=vocab_size, length=length, features=features, layers=layers, heads=heads, causal=causal,
+                           pad_token_id=pad_token_id, eos_token_id=eos_token_id)  # fmt: skip
         rng = as_rng(rng)
         self.token_embedding, self.position_embedding = Embedding(vocab_size, features, rng), Embedding(length, features, rng)
         for table in (self.token_embedding, self.position_embedding):  # so small that a block's own answer counts as much
@@ -42,19 +45,15 @@ class TextEncoder(Layer):
         ids = xp.asarray(ids)
         tokens, back_tokens = self.token_embedding(ids)
         places, back_places = self.position_embedding(xp.arange(ids.shape[1]))
-        h, seen, backs = tokens + places, self.seen(ids, xp), []
-        for block in self.layers:
-            h, back_block = block(h, self_mask=seen)
-            backs.append(back_block)
-        features, back_norm = self.final_layer_norm(h)
+        seen = self.seen(ids, xp)
+        blocks = [partial(block, self_mask=seen) for block in self.layers]
+        features, back_blocks = chain([*blocks, self.final_layer_norm], tokens + places)
         share = self.shares(ids, xp, features.dtype)[..., None]  # (B, N, 1)
 
         def back(dfeatures=None, dpooled=None):
             dh = 0.0 if dfeatures is None else dfeatures
             dh = dh if dpooled is None else dh + share * dpooled[:, None, :]  # the features were used twice
-            dh = back_norm(dh)
-            for back_block in reversed(backs):
-                dh = back_block(dh)
+            dh = back_blocks(dh)
             back_tokens(dh)
             back_places(dh.sum(axis=0))  # a place is the same for every text
 

@@ -3,11 +3,13 @@
 Ramesh et al. 2022 (arXiv:2204.06125), sections 2.1 and 2.2.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .. import ops
 from ..backend import xp_of
-from ..nn import BasicTransformerBlock, Layer, LayerNorm, Linear, Param, causal_mask
+from ..nn import BasicTransformerBlock, Layer, LayerNorm, Linear, Param, causal_mask, chain
 from ..rng import as_rng
 from .conditioning import TimestepEmbedding, batch_of_times
 from .time_features import Sinusoids
@@ -30,7 +32,8 @@ class Prior(Layer):
     """
 
     def __init__(self, features=64, context_features=64, pooled_features=64, length=12, width=96, layers=3, heads=4, rng=None):
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(features=features, context_features=context_features, pooled_features=pooled_features, length=length,
+                           width=width, layers=layers, heads=heads)  # fmt: skip
         rng = as_rng(rng)
         self.token_proj, self.text_proj = Linear(context_features, width, rng=rng), Linear(pooled_features, width, rng=rng)
         self.time_proj, self.time_embedding = Sinusoids(width, True, 0), TimestepEmbedding(width, width, rng)
@@ -52,18 +55,14 @@ class Prior(Layer):
         noisy, back_noisy = self.noisy_proj(x)
         query = xp.broadcast_to(self.query.value, (B, 1, self.config["width"]))
         h, back_concat = ops.concat([tokens, text[:, None], time[:, None], noisy[:, None], query], axis=1)  # (B, L + 4, W)
-        h, seen, backs = h + self.places.value, self.seen(mask, B, L + 4, xp), []
-        for block in self.layers:
-            h, back_block = block(h, self_mask=seen)
-            backs.append(back_block)
-        last, back_norm = self.norm_out(h[:, -1])
-        y, back_out = self.proj_out(last)
+        seen = self.seen(mask, B, L + 4, xp)
+        h, back_blocks = chain([partial(block, self_mask=seen) for block in self.layers], h + self.places.value)
+        y, back_out = chain([self.norm_out, self.proj_out], h[:, -1])
 
         def back(dy):
             dh = xp.zeros_like(h)
-            dh[:, -1] = back_norm(back_out(dy))
-            for back_block in reversed(backs):
-                dh = back_block(dh)
+            dh[:, -1] = back_out(dy)
+            dh = back_blocks(dh)
             self.places.grad += dh.sum(axis=0, keepdims=True)
             dtokens, dtext, dtime, dnoisy, dquery = back_concat(dh)
             self.query.grad += dquery.sum(axis=0, keepdims=True)
@@ -99,7 +98,8 @@ class EmbeddingUNet(Layer):
     """
 
     def __init__(self, features=64, in_channels=3, out_channels=3, tokens=4, token_features=64, patch=1, rng=None, **options):
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
+        self.config = dict(features=features, in_channels=in_channels, out_channels=out_channels, tokens=tokens,
+                           token_features=token_features, patch=patch, **options)  # fmt: skip
         rng = as_rng(rng)
         self.to_tokens = Linear(features, tokens * token_features, rng=rng)
         self.unet = UNet2DConditionModel(

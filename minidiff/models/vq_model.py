@@ -6,7 +6,7 @@ parameter names are those of diffusers' VQModel; the layouts are ours (channels 
 
 import numpy as np
 
-from ..nn import Conv2d, Embedding, Layer, no_grad
+from ..nn import Conv2d, Embedding, Layer, chain, no_grad
 from ..rng import as_rng
 from .autoencoder_parts import Decoder, Encoder, check_image
 
@@ -56,7 +56,12 @@ class VQModel(Layer):
                  up_block_types=("UpDecoderBlock2D",), block_out_channels=(64,), layers_per_block=1, act_fn="silu",
                  latent_channels=3, sample_size=32, num_vq_embeddings=256, norm_num_groups=32, vq_embed_dim=None,
                  scaling_factor=0.18215, mid_block_add_attention=True, rng=None):  # fmt: skip
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(in_channels=in_channels, out_channels=out_channels, down_block_types=down_block_types,
+                           up_block_types=up_block_types, block_out_channels=block_out_channels,
+                           layers_per_block=layers_per_block, act_fn=act_fn, latent_channels=latent_channels,
+                           sample_size=sample_size, num_vq_embeddings=num_vq_embeddings, norm_num_groups=norm_num_groups,
+                           vq_embed_dim=vq_embed_dim, scaling_factor=scaling_factor,
+                           mid_block_add_attention=mid_block_add_attention)  # fmt: skip
         rng, L, D = as_rng(rng), latent_channels, vq_embed_dim or latent_channels
         shared = (layers_per_block, norm_num_groups, act_fn, mid_block_add_attention, rng)
         self.encoder = Encoder(in_channels, L, down_block_types, block_out_channels, *shared)
@@ -68,33 +73,14 @@ class VQModel(Layer):
     def encode(self, x):
         """x   ->   z (B, h, w, D), not yet quantized; back(dz) -> dx"""
         check_image("x", x, self.config["in_channels"])
-        h, back_encoder = self.encoder(x)
-        z, back_conv = self.quant_conv(h)
-
-        def back(dz):
-            return back_encoder(back_conv(dz))
-
-        return z, back
+        return chain([self.encoder, self.quant_conv], x)
 
     def decode(self, z):
         """z (B, h, w, D), quantized here   ->   y, back(dy) -> dz"""
-        q, back_quantize = self.quantize(z)
-        h, back_conv = self.post_quant_conv(q)
-        y, back_decoder = self.decoder(h)
-
-        def back(dy):
-            return back_quantize(back_conv(back_decoder(dy)))
-
-        return y, back
+        return chain([self.quantize, self.post_quant_conv, self.decoder], z)
 
     def forward(self, x):
-        z, back_encode = self.encode(x)
-        y, back_decode = self.decode(z)
-
-        def back(dy):
-            return back_encode(back_decode(dy))
-
-        return y, back
+        return chain([self.encode, self.decode], x)
 
     def to_latent(self, x, rng=None):
         """What a diffusion model is trained on: z scale."""

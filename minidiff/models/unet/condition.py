@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ... import ops
 from ...backend import to_device, xp_of
-from ...nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel
+from ...nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel, chain
 from ...ops.named import activation
 from ...rng import as_rng
 from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
@@ -60,9 +60,25 @@ class UNet2DConditionModel(Layer):
                  resnet_out_scale_factor=1.0, time_embedding_dim=None, time_embedding_act_fn=None, conv_in_kernel=3,
                  conv_out_kernel=3, projection_class_embeddings_input_dim=None, class_embeddings_concat=False,
                  rng=None):  # fmt: skip
-        self.config = config = {name: value for name, value in locals().items() if name not in ("self", "rng")}
+        self.config = dict(
+            sample_size=sample_size, in_channels=in_channels, out_channels=out_channels,
+            center_input_sample=center_input_sample, flip_sin_to_cos=flip_sin_to_cos, freq_shift=freq_shift,
+            down_block_types=down_block_types, mid_block_type=mid_block_type, up_block_types=up_block_types,
+            only_cross_attention=only_cross_attention, block_out_channels=block_out_channels, layers_per_block=layers_per_block,
+            downsample_padding=downsample_padding, mid_block_scale_factor=mid_block_scale_factor, dropout=dropout,
+            act_fn=act_fn, norm_num_groups=norm_num_groups, norm_eps=norm_eps, cross_attention_dim=cross_attention_dim,
+            transformer_layers_per_block=transformer_layers_per_block,
+            reverse_transformer_layers_per_block=reverse_transformer_layers_per_block, encoder_hid_dim=encoder_hid_dim,
+            encoder_hid_dim_type=encoder_hid_dim_type, attention_head_dim=attention_head_dim,
+            use_linear_projection=use_linear_projection, class_embed_type=class_embed_type, num_class_embeds=num_class_embeds,
+            upcast_attention=upcast_attention, resnet_time_scale_shift=resnet_time_scale_shift,
+            resnet_skip_time_act=resnet_skip_time_act, resnet_out_scale_factor=resnet_out_scale_factor,
+            time_embedding_dim=time_embedding_dim, time_embedding_act_fn=time_embedding_act_fn, conv_in_kernel=conv_in_kernel,
+            conv_out_kernel=conv_out_kernel, projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
+            class_embeddings_concat=class_embeddings_concat,
+        )  # fmt: skip
         self.null_context = None
-        levels = options_of.check(config)  # one dict of options for each resolution
+        levels = options_of.check(self.config)  # one dict of options for each resolution
         rng = as_rng(rng)
         first, temb = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
         self.conv_in = Conv2d(in_channels, first, conv_in_kernel, padding=(conv_in_kernel - 1) // 2, rng=rng)
@@ -96,8 +112,7 @@ class UNet2DConditionModel(Layer):
 
     def kind_of(self, kind, own, transformers, last, rng):
         """What a block's name says: (how it changes size, the options that go with it)."""
-        resnet, config = kind.startswith("Resnet"), self.config
-        extra = {}
+        resnet, config, extra = kind.startswith("Resnet"), self.config, {}
         if kind.startswith("CrossAttn"):
             extra["attend"] = lambda i: self.transformer(own, transformers[i], own["only_cross"], rng)
         elif kind.startswith("Attn"):
@@ -124,16 +139,14 @@ class UNet2DConditionModel(Layer):
     def embedding_of_classes(self, first, temb, rng):
         """The layer that takes `labels`; None where they are taken as they are, or not at all."""
         config, kind = self.config, self.config["class_embed_type"]
-        if kind is None:
-            return ClassEmbedding(config["num_class_embeds"], temb, rng) if config["num_class_embeds"] else None
-        if kind == "identity":
-            return None
         wide = config["projection_class_embeddings_input_dim"]
+        if kind is None and config["num_class_embeds"]:
+            return ClassEmbedding(config["num_class_embeds"], temb, rng)
         if kind == "simple_projection":
             return Linear(wide, temb, rng=rng)
         if kind == "timestep":
             return TimestepEmbedding(first, temb, rng, config["act_fn"])
-        return TimestepEmbedding(wide, temb, rng)
+        return TimestepEmbedding(wide, temb, rng) if kind == "projection" else None
 
     def forward(self, x, t, cond):
         config = self.config
@@ -141,9 +154,7 @@ class UNet2DConditionModel(Layer):
         options_of.check_inputs(config, x, context, labels)
         mask = None if mask is None else xp_of(x).asarray(mask)
         temb, back_temb = self.embed(x, batch_of_times(t, x), labels)
-        back_hid = None
-        if self.encoder_hid_proj is not None:
-            context, back_hid = self.encoder_hid_proj(context)
+        context, back_hid = chain([self.encoder_hid_proj], context)
         h, back_in = self.conv_in(2 * x - 1 if config["center_input_sample"] else x)
         skips = [h]
         h, back_down = down(self.down_blocks, h, skips, temb, context, mask=mask)
@@ -159,8 +170,7 @@ class UNet2DConditionModel(Layer):
             dh, dtemb, dcontext = back_down(dh, dskips, *added(dbeside, terms))
             dx = back_in(dh + dskips.pop()) * (2 if config["center_input_sample"] else 1)
             dlabels = back_temb(dtemb)
-            dcontext = back_hid(dcontext) if back_hid else dcontext
-            return (dx, dcontext) if dlabels is None else (dx, dcontext, dlabels)
+            return (dx, back_hid(dcontext)) if dlabels is None else (dx, back_hid(dcontext), dlabels)
 
         return y, back
 
@@ -168,20 +178,18 @@ class UNet2DConditionModel(Layer):
         """The vector that tells every block the time and the labels.   -> temb (B, D), back(dtemb) -> dlabels or None"""
         kind, joined = self.config["class_embed_type"], self.config["class_embeddings_concat"]
         h, back_time = self.time_embedding(self.time_proj.predict(t, x.dtype))
-        back_class, back_join, back_act = None, None, None
+        back_class, back_join = lambda dclass: None, lambda dh: (dh, None)
         if kind is not None or self.class_embedding is not None:
             if kind == "timestep":
                 labels = self.time_proj.predict(batch_of_times(labels, x), x.dtype)
             extra, back_class = (labels, lambda d: d) if self.class_embedding is None else self.class_embedding(labels)
             h, back_join = ops.concat([h, extra]) if joined else (h + extra, lambda dh: (dh, dh))
-        if self.time_embed_act is not None:
-            h, back_act = self.time_embed_act(h)
+        h, back_act = chain([self.time_embed_act], h)
 
         def back(dtemb):
-            dtemb = back_act(dtemb) if back_act else dtemb
-            dtime, dclass = back_join(dtemb) if back_join else (dtemb, None)
+            dtime, dclass = back_join(back_act(dtemb))
             back_time(dtime)
-            dlabels = back_class(dclass) if back_class else None
+            dlabels = back_class(dclass)
             return dlabels if kind in ("identity", "projection", "simple_projection") else None
 
         return h, back

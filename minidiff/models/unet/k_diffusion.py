@@ -5,12 +5,13 @@ Structure and parameter names are those of diffusers' KDownBlock2D and KUpBlock2
 
 from ... import ops
 from ...backend import xp_of
-from ...nn import Conv2d, Dropout, Layer, Linear
+from ...nn import Conv2d, Dropout, Layer, Linear, chain
 from ...ops.named import activation
+from .blocks import DownBlock2D
 from .plain import UNet
 
 GROUP = 32
-SHARED = ("temb_channels", "eps", "dropout", "act")  # options that the residual blocks take
+SHARED = ("temb_channels", "eps", "dropout", "act", "rng")  # options that the residual blocks take
 
 
 class KUNet(UNet):
@@ -26,13 +27,14 @@ class KUNet(UNet):
                 f"down_block_types, up_block_types: KDownBlock2D and KUpBlock2D do not mix with others, got {kinds}"
             )
 
-    def down_stage(self, kind, before, channels, last, rng, options):
+    def down_stage(self, kind, before, channels, last, options):
         layers, shared = self.config["layers_per_block"], {name: options[name] for name in SHARED}
-        return KDownBlock2D(before, channels, layers=layers, downsample=not last, rng=rng, **shared)
+        return KDownBlock2D(before, channels, layers=layers, downsample=not last, **shared)
 
-    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
+    def up_stage(self, kind, before, channels, last, skips, options):
         layers, shared = self.config["layers_per_block"], {name: options[name] for name in SHARED}
-        return KUpBlock2D(channels, following, layers=layers, upsample=not last, rng=rng, **shared)
+        following = channels if last else self.config["block_out_channels"][-2 - len(self.up_blocks)]
+        return KUpBlock2D(channels, following, layers=layers, upsample=not last, **shared)
 
 
 class AdaGroupNorm(Layer):
@@ -73,42 +75,20 @@ class ResnetBlockCondNorm2D(Layer):
 
     def forward(self, x, temb):
         h, back_norm1 = self.norm1(x, temb)
-        h, back_act1 = self.act(h)
-        h, back_conv1 = self.conv1(h)
+        h, back_conv1 = chain([self.act, self.conv1], h)
         h, back_norm2 = self.norm2(h, temb)
-        h, back_act2 = self.act(h)
-        h, back_drop = self.dropout(h)
-        h, back_conv2 = self.conv2(h)
-        skip, back_skip = (x, lambda dy: dy) if self.conv_shortcut is None else self.conv_shortcut(x)
+        h, back_conv2 = chain([self.act, self.dropout, self.conv2], h)
+        skip, back_skip = chain([self.conv_shortcut], x)
 
         def back(dy):
-            dh, dtemb_2 = back_norm2(back_act2(back_drop(back_conv2(dy))))
-            dx, dtemb_1 = back_norm1(back_act1(back_conv1(dh)))
+            dh, dtemb_2 = back_norm2(back_conv2(dy))
+            dx, dtemb_1 = back_norm1(back_conv1(dh))
             return dx + back_skip(dy), dtemb_1 + dtemb_2
 
         return skip + h, back
 
 
-class _KStage(Layer):
-    def run(self, x, temb):
-        """All residual blocks.   -> y, their outputs, back(dy, douts) -> (dx, dtemb)"""
-        outs, backs = [], []
-        for resnet in self.resnets:
-            x, back_resnet = resnet(x, temb)
-            outs.append(x)
-            backs.append(back_resnet)
-
-        def back(dy, douts):
-            dtemb = 0
-            for back_resnet, dout in zip(reversed(backs), reversed(douts), strict=True):
-                dy, dtemb_i = back_resnet(dy + dout)
-                dtemb = dtemb + dtemb_i
-            return dy, dtemb
-
-        return x, outs, back
-
-
-class KDownBlock2D(_KStage):
+class KDownBlock2D(DownBlock2D):
     """x, temb   ->   (y, skips): the outputs of the residual blocks, not that of the last halving.   back(dy, dskips)"""
 
     def __init__(self, in_channels, channels, temb_channels, layers, downsample=True, rng=None, **options):
@@ -117,19 +97,19 @@ class KDownBlock2D(_KStage):
             ResnetBlockCondNorm2D(c, channels, temb_channels, c // GROUP, groups, rng=rng, **options)
             for c in [in_channels] + [channels] * (layers - 1)
         ]
-        self.downsample, self.keeps = downsample, layers
+        self.downsample, self.keeps, self.attentions, self.downsamplers = downsample, layers, None, None
 
     def forward(self, x, temb):
-        x, skips, back_run = self.run(x, temb)
+        (x, skips), back_blocks = super().forward(x, temb)
         y, back_down = ops.fir_downsample(x, edge="reflect") if self.downsample else (x, lambda dy: dy)
 
         def back(dy, dskips):
-            return back_run(back_down(dy), dskips)
+            return back_blocks(back_down(dy), dskips)
 
         return (y, skips), back
 
 
-class KUpBlock2D(_KStage):
+class KUpBlock2D(Layer):
     """x, skips, temb   ->   y. Only the last skip is looked at, once, beside x.   back(dy) -> (dx, dskips, dtemb)
 
     The last residual block already has the channels of the next stage, next_channels. `takes` counts the skips of this size;
@@ -145,12 +125,18 @@ class KUpBlock2D(_KStage):
 
     def forward(self, x, skips, temb):
         x, back_cat = ops.concat([x, skips[-1]])
-        x, _, back_run = self.run(x, temb)
+        backs = []
+        for resnet in self.resnets:
+            x, back_resnet = resnet(x, temb)
+            backs.append(back_resnet)
         y, back_up = ops.fir_upsample(x, edge="reflect") if self.upsample else (x, lambda dy: dy)
 
         def back(dy):
-            dcat, dtemb = back_run(back_up(dy), [0] * len(self.resnets))
-            dx, dskip = back_cat(dcat)
+            dy, dtemb = back_up(dy), 0
+            for back_resnet in reversed(backs):
+                dy, dtemb_i = back_resnet(dy)
+                dtemb = dtemb + dtemb_i
+            dx, dskip = back_cat(dy)
             return dx, [0] * (self.takes - 1) + [dskip], dtemb
 
         return y, back

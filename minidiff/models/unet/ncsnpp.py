@@ -6,9 +6,10 @@ SkipDownBlock2D and SkipUpBlock2D, and of their kinds with attention; so are the
 """
 
 import math
+from functools import partial
 
 from ... import ops
-from ...nn import Conv2d, GroupNorm, Layer
+from ...nn import Conv2d, GroupNorm, Layer, chain
 from ..resnet import ResnetBlock2D
 from .blocks import spatial
 from .down_up import down, up
@@ -38,17 +39,17 @@ class NCSNpp(UNet):
                 f"out_channels={config['out_channels']}"
             )
 
-    def down_stage(self, kind, before, channels, last, rng, options):
+    def down_stage(self, kind, before, channels, last, options):
         if kind not in self.stages:
-            return super().down_stage(kind, before, channels, last, rng, options)
+            return super().down_stage(kind, before, channels, last, options)
         return SkipDownBlock2D(before, channels, layers=self.config["layers_per_block"], heads=self.heads(kind, channels),
-                               downsample=not last, rng=rng, **options)  # fmt: skip
+                               downsample=not last, **options)  # fmt: skip
 
-    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
+    def up_stage(self, kind, before, channels, last, skips, options):
         if kind not in self.stages:
-            return super().up_stage(kind, before, channels, following, last, skips, rng, options)
+            return super().up_stage(kind, before, channels, last, skips, options)
         taken = [skips.pop() for _ in range(self.config["layers_per_block"] + 1)]
-        return SkipUpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last, rng=rng, **options)
+        return SkipUpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last, **options)
 
     def trunk(self, image, temb):
         down_skip, down_plain = _apart(self.down_blocks)
@@ -90,9 +91,6 @@ class _SkipStage(Layer):
         """What its residual blocks share: their groups are their own."""
         return {name: value for name, value in options.items() if name != "groups"} | {"rescale": math.sqrt(2.0)}
 
-    def attention(self, channels, heads, rng, options):
-        return spatial(channels, heads, rng, options, groups=32)
-
     def resizer(self, channels, temb_channels, resample, rng, options):
         """The residual block that changes the size, with a 1x1 conv beside it in every case."""
         return ResnetBlock2D(channels, channels, temb_channels, _groups(channels), shortcut=True, resample=resample, rng=rng,
@@ -115,7 +113,7 @@ class SkipDownBlock2D(_SkipStage):
                 ResnetBlock2D(c, channels, temb_channels, _groups(c), groups_out=_groups(channels), rng=rng, **options)
             )
             if heads:
-                self.attentions.append(self.attention(channels, heads, rng, options))
+                self.attentions.append(spatial(channels, heads, rng, options, groups=32))
         self.resnet_down = self.resizer(channels, temb_channels, "fir_down", rng, options) if downsample else None
         self.skip_conv = Conv2d(CHANNELS, channels, 1, rng=rng) if downsample else None
 
@@ -164,7 +162,7 @@ class SkipUpBlock2D(_SkipStage):
                 ResnetBlock2D(c + skip, channels, temb_channels, groups, groups_out=_groups(channels), rng=rng, **options)
             )
         if heads:
-            self.attentions = [self.attention(channels, heads, rng, options)]
+            self.attentions = [spatial(channels, heads, rng, options, groups=32)]
         self.resnet_up = self.resizer(channels, temb_channels, "fir_up", rng, options) if upsample else None
         self.skip_conv = Conv2d(channels, CHANNELS, 3, padding=1, rng=rng) if upsample else None
         self.skip_norm = GroupNorm(_groups(channels), channels, options["eps"]) if upsample else None
@@ -179,8 +177,7 @@ class SkipUpBlock2D(_SkipStage):
         if image is not None:
             image, back_fir = ops.fir_upsample(image)
         if self.resnet_up is not None:
-            h, back_norm = self.skip_norm(x, silu=True)
-            part, back_conv = self.skip_conv(h)
+            part, back_part = chain([partial(self.skip_norm, silu=True), self.skip_conv], x)
             image = part if image is None else image + part
             x, back_up = self.resnet_up(x, temb)
 
@@ -188,7 +185,7 @@ class SkipUpBlock2D(_SkipStage):
             (dy, dimage), dskips, dtemb = dboth, [], 0
             if self.resnet_up is not None:
                 dy, dtemb = back_up(dy)
-                dy = dy + back_norm(back_conv(dimage))  # x went on up and into the image
+                dy = dy + back_part(dimage)  # x went on up and into the image
             dy = back_attention(dy)
             for back_cat, back_resnet in reversed(backs):
                 dcat, dtemb_i = back_resnet(dy)

@@ -6,7 +6,7 @@ Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; the layouts ar
 
 import functools
 
-from ...nn import Conv2d, GroupNorm, Layer
+from ...nn import Conv2d, GroupNorm, Layer, chain
 from ...ops.conv2d import crop_image, pad_image
 from ...rng import as_rng
 from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
@@ -53,23 +53,23 @@ class UNet(Layer):
         levels, block_out_channels = len(block_out_channels), tuple(block_out_channels)
         down_block_types = tuple(down_block_types or ("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",))
         up_block_types = tuple(up_block_types or ("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1))
-        self.config = dict(
-            sample_size=sample_size, in_channels=in_channels, out_channels=out_channels, block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block, down_block_types=down_block_types, up_block_types=up_block_types,
-            attention_head_dim=attention_head_dim, norm_num_groups=norm_num_groups, norm_eps=norm_eps, dropout=dropout,
-            num_class_embeds=num_class_embeds, null_class=null_class, flip_sin_to_cos=flip_sin_to_cos, freq_shift=freq_shift,
-            downsample_padding=downsample_padding, add_attention=add_attention,
-            resnet_time_scale_shift=resnet_time_scale_shift, mid_block_scale_factor=mid_block_scale_factor,
-            center_input_sample=center_input_sample, time_embedding_type=time_embedding_type,
-            time_embedding_dim=time_embedding_dim, mid_block_type=mid_block_type, downsample_type=downsample_type,
-            upsample_type=upsample_type, act_fn=act_fn, attn_norm_num_groups=attn_norm_num_groups,
-            class_embed_type=class_embed_type, num_train_timesteps=num_train_timesteps, fourier_weights=fourier_weights,
-        )  # fmt: skip
+        self.config = dict(sample_size=sample_size, in_channels=in_channels, out_channels=out_channels,
+                           block_out_channels=block_out_channels, layers_per_block=layers_per_block,
+                           down_block_types=down_block_types, up_block_types=up_block_types,
+                           attention_head_dim=attention_head_dim, norm_num_groups=norm_num_groups, norm_eps=norm_eps,
+                           dropout=dropout, num_class_embeds=num_class_embeds, null_class=null_class,
+                           flip_sin_to_cos=flip_sin_to_cos, freq_shift=freq_shift, downsample_padding=downsample_padding,
+                           add_attention=add_attention, resnet_time_scale_shift=resnet_time_scale_shift,
+                           mid_block_scale_factor=mid_block_scale_factor, center_input_sample=center_input_sample,
+                           time_embedding_type=time_embedding_type, time_embedding_dim=time_embedding_dim,
+                           mid_block_type=mid_block_type, downsample_type=downsample_type, upsample_type=upsample_type,
+                           act_fn=act_fn, attn_norm_num_groups=attn_norm_num_groups, class_embed_type=class_embed_type,
+                           num_train_timesteps=num_train_timesteps, fourier_weights=fourier_weights)  # fmt: skip
         self.check()
         rng = as_rng(rng)
         first, temb_channels = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
         options = dict(temb_channels=temb_channels, groups=norm_num_groups, eps=norm_eps, dropout=dropout, act=act_fn,
-                       scale_shift=resnet_time_scale_shift == "scale_shift", rescale=1.0)  # fmt: skip
+                       scale_shift=resnet_time_scale_shift == "scale_shift", rescale=1.0, rng=rng)  # fmt: skip
         self.conv_in = Conv2d(in_channels, first, 3, padding=1, rng=rng)
         self.time_proj, features = time_features(self.config, first, rng)
         if time_embedding_type == "fourier":
@@ -82,14 +82,12 @@ class UNet(Layer):
             self.class_embedding = ClassEmbedding(num_class_embeds, temb_channels, rng)
         self.down_blocks, self.up_blocks, skips, before = [], [], [first], first
         for level, (kind, channels) in enumerate(zip(down_block_types, block_out_channels, strict=True)):
-            self.down_blocks.append(self.down_stage(kind, before, channels, level == levels - 1, rng, options))
+            self.down_blocks.append(self.down_stage(kind, before, channels, level == levels - 1, options))
             skips += [channels] * self.down_blocks[-1].keeps
             before = channels
-        self.mid_block = self.middle(before, rng, options) if mid_block_type else NoMiddle()
-        channels_up = block_out_channels[::-1]
-        for level, (kind, channels) in enumerate(zip(up_block_types, channels_up, strict=True)):
-            following, last = channels_up[min(level + 1, levels - 1)], level == levels - 1
-            self.up_blocks.append(self.up_stage(kind, before, channels, following, last, skips, rng, options))
+        self.mid_block = self.middle(before, options) if mid_block_type else NoMiddle()
+        for level, (kind, channels) in enumerate(zip(up_block_types, block_out_channels[::-1], strict=True)):
+            self.up_blocks.append(self.up_stage(kind, before, channels, level == levels - 1, skips, options))
             before = channels
         self.conv_norm_out = GroupNorm(norm_num_groups or min(first // 4, 32), first, norm_eps)
         self.conv_out = Conv2d(first, out_channels, 3, padding=1, rng=rng)
@@ -104,36 +102,31 @@ class UNet(Layer):
         """Raises ValueError that names an option that does not fit the others."""
         options_of.check(self.config)
 
-    def down_stage(self, kind, before, channels, last, rng, options):
+    def down_stage(self, kind, before, channels, last, options):
         """The stage of one resolution on the way down, from `before` to `channels`; `last`, the coarsest, does not halve."""
         halve = {"ResnetDownsampleBlock2D": "resnet", "AttnDownBlock2D": self.config["downsample_type"]}.get(kind, "conv")
         return DownBlock2D(before, channels, layers=self.config["layers_per_block"], heads=self.heads(kind, channels),
-                           downsample=not last and halve, padding=self.config["downsample_padding"], rng=rng,
-                           **options)  # fmt: skip
+                           downsample=not last and halve, padding=self.config["downsample_padding"], **options)  # fmt: skip
 
-    def up_stage(self, kind, before, channels, following, last, skips, rng, options):
-        """The stage of one resolution on the way up; takes the channels of the images that it will use off `skips`.
-
-        following: channels of the next stage. last: the finest, which does not double.
-        """
+    def up_stage(self, kind, before, channels, last, skips, options):
+        """Likewise on the way up; takes the channels of the images that it will use off `skips`. `last` does not double."""
         taken = [skips.pop() for _ in range(self.config["layers_per_block"] + 1)]
         double = {"ResnetUpsampleBlock2D": "resnet", "AttnUpBlock2D": self.config["upsample_type"]}.get(kind, "conv")
-        return UpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last and double, rng=rng,
-                         **options)  # fmt: skip
+        return UpBlock2D(before, channels, taken, heads=self.heads(kind, channels), upsample=not last and double, **options)
 
     def heads(self, kind, channels):
         """Heads of the attention in a block of this kind; None for a block without one."""
         features = self.config["attention_head_dim"] or channels
         return channels // features if kind.startswith("Attn") else None
 
-    def middle(self, channels, rng, options):
+    def middle(self, channels, options):
         """The block at the coarsest resolution."""
         config = self.config
         groups = config["norm_num_groups"] or min(channels // 4, 32)
         in_attention = config["attn_norm_num_groups"] or (None if options["scale_shift"] else groups)
         heads = self.heads("Attn", channels) if config["add_attention"] else None
         options = options | {"groups": groups, "rescale": config["mid_block_scale_factor"]}
-        return MidBlock2D(channels, heads=heads, rng=rng, attention_groups=in_attention, **options)
+        return MidBlock2D(channels, heads=heads, attention_groups=in_attention, **options)
 
     def forward(self, x, t, cond=None):
         config = self.config
@@ -180,22 +173,19 @@ class UNet(Layer):
             raise ValueError("UNet: got cond, but this net is unconditional (num_class_embeds and class_embed_type are None)")
         if cond is None and kind is not None:
             raise ValueError(f"UNet: this net is conditional (class_embed_type={kind!r}): pass cond")
-        features, back_features = self.time_proj(t, x.dtype)
-        temb, back_time = self.time_embedding(features)
-        added, back_class, back_numbers = 0, lambda dtemb: None, None
+        features = functools.partial(self.time_proj, dtype=x.dtype)
+        temb, back_time = chain([features, self.time_embedding], t)
+        added, back_class = 0, lambda dtemb: None
         if kind == "identity":
             added, back_class = cond, lambda dtemb: dtemb
-        elif kind == "timestep":
-            numbers, back_numbers = self.time_proj(batch_of_times(cond, x), x.dtype)
-            added, back_class = self.class_embedding(numbers)
+        elif kind == "timestep":  # time_proj is used twice: a learned one gets a second term
+            added, back_class = chain([features, self.class_embedding], batch_of_times(cond, x))
         elif self.class_embedding is not None:
             added, back_class = self.class_embedding(cond, x.shape[0])
 
         def back(dtemb):
-            back_features(back_time(dtemb))
+            back_time(dtemb)
             dcond = back_class(dtemb)
-            if back_numbers:
-                back_numbers(dcond)  # time_proj was used twice: a learned one has a second term
             return dcond if kind == "identity" else None
 
         return temb + added, back

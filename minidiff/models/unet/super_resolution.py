@@ -39,7 +39,8 @@ class SuperResolutionUNet(Layer):
     """
 
     def __init__(self, in_channels=3, out_channels=3, low_channels=3, context_features=64, patch=1, rng=None, **options):
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
+        self.config = dict(in_channels=in_channels, out_channels=out_channels, low_channels=low_channels,
+                           context_features=context_features, patch=patch, **options)  # fmt: skip
         self.unet = UNet2DConditionModel(
             in_channels=(in_channels + low_channels) * patch**2, out_channels=out_channels * patch**2,
             cross_attention_dim=context_features, class_embed_type="timestep", rng=rng, **options,

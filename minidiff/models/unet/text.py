@@ -36,7 +36,9 @@ class TextUNet(Layer):
                  maps=8, rng=None, **options):  # fmt: skip
         if conditioning not in WAYS:
             raise ValueError(f"conditioning: got {conditioning!r}, expected one of {', '.join(WAYS)}")
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "rng", "options")} | options
+        self.config = dict(conditioning=conditioning, in_channels=in_channels, out_channels=out_channels,
+                           context_features=context_features, pooled_features=pooled_features, patch=patch, maps=maps,
+                           **options)  # fmt: skip
         rng = as_rng(rng)
         self.to_maps = self.token = None
         inside = in_channels * patch**2
@@ -51,7 +53,11 @@ class TextUNet(Layer):
                                          cross_attention_dim=context_features, rng=rng, **options)  # fmt: skip
 
     def forward(self, x, t, cond):
-        context, mask, vector = _checked(cond)
+        if not isinstance(cond, tuple) or len(cond) != 3 or cond[2] is None:
+            raise ValueError(
+                "cond: expected TextCondition(context (B, L, E), mask, labels (B, P)), the text's tokens and vector"
+            )
+        context, mask, vector = cond
         kind, patch, B = self.config["conditioning"], self.config["patch"], len(x)
         h, back_patches = ops.space_to_depth(x, patch)
         seen, seen_mask, back_maps = context, mask, None
@@ -86,9 +92,3 @@ def null_text(cond):
     """A TextCondition of zeros of the shapes of this one."""
     context, mask, vector = TextCondition(*cond)
     return TextCondition(context * 0, None if mask is None else mask | True, None if vector is None else vector * 0)
-
-
-def _checked(cond):
-    if not isinstance(cond, tuple) or len(cond) != 3 or cond[2] is None:
-        raise ValueError("cond: expected TextCondition(context (B, L, E), mask, labels (B, P)), the text's tokens and vector")
-    return cond
