@@ -105,7 +105,7 @@ def _train_in(folder, arguments, given):
           f"{trainer.steps - trainer.done} steps")  # fmt: skip
     trainer.run(progress=not arguments.no_progress)
     trainer.history.plot(path=folder / "loss.png")
-    print(f"{folder / 'checkpoint.safetensors'}: step {trainer.done}, loss {_last(trainer.history.loss):.4f}")
+    print(f"{folder / 'checkpoint.safetensors'}: step {trainer.done}, loss {trainer.history.recent_loss():.4f}")
     print(f"next: minidiff sample {folder}")
 
 
@@ -154,7 +154,3 @@ def _checkpoint(folder, arguments):
             f"--out: {folder} holds a checkpoint; add --resume to go on, --overwrite to start anew, or name another"
         )
     return None
-
-
-def _last(losses, n=50):
-    return sum(losses[-n:]) / max(1, len(losses[-n:]))

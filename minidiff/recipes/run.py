@@ -1,9 +1,11 @@
 """Training a recipe: its stages one after another, each resumable to the bit, in one folder."""
 
+import functools
 from pathlib import Path
 
 from ..rng import Rng, Stream
 from ..training import DataParallel, checkpoint
+from ..training.complete import complete
 from ..training.trainer import FILE
 from .registry import find
 from .stage import StageTrainer
@@ -38,19 +40,20 @@ def train(
     for i, stage in enumerate(recipe.stages):
         count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))
         trainer = stage_trainer(recipe, stage, parts, seed, count, folder / stage.name, device, **options)
-        if resume and stage.name in held:
-            trainer.resume(strict=strict)
-        say(f"{i + 1}/{len(recipe.stages)}  {stage.name}: {trainer.model.size():,} parameters, step {trainer.done} of {count}")
-        if trainer.done < count:
-            trainer.run(progress=progress)
+        heading = f"{i + 1}/{len(recipe.stages)}  {stage.name}"
+        model = complete(trainer, progress, strict, begin=functools.partial(_tell, say, heading))
         seconds = trainer.history.seconds[-1] if len(trainer.history) else 0.0
-        say(f"     {seconds:.0f} s of training, loss {_last(trainer.history.loss):.4f}")
-        model = trainer.model
+        say(f"     {seconds:.0f} s of training, loss {trainer.history.recent_loss():.4f}")
         if isinstance(model, DataParallel):
             model.close()
             model = model.module
-        parts[stage.name] = finished(stage, model, trainer.ema.state(), parts)
+        stage.finish(model, parts)
+        parts[stage.name] = model
     return parts
+
+
+def _tell(say, heading, trainer):
+    say(f"{heading}: {trainer.model.size():,} parameters, step {trainer.done} of {trainer.steps}")
 
 
 def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device="cpu", **options):
@@ -66,21 +69,12 @@ def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device=
     return StageTrainer(stage, model, parts, steps=steps, seed=seed, folder=folder, config=config, **options)
 
 
-def finished(stage, model, weights, parts):
-    """The net as later stages use it."""
-    model.load_state({name: array.copy() for name, array in weights.items()})
-    stage.finish(model, parts)
-    return model
-
-
 def open_parts(recipe, folder):
     """The nets of a run of this recipe.   -> {stage name: net}. Raises FileNotFoundError for a stage that is not there."""
     parts = {}
     for stage in recipe.stages:
-        found = checkpoint.load(Path(folder) / stage.name / FILE)
-        parts[stage.name] = finished(stage, stage.model(Rng(0), parts), found.ema, parts)
+        model = stage.model(Rng(0), parts)
+        model.load_state(checkpoint.load(Path(folder) / stage.name / FILE).ema)
+        stage.finish(model, parts)
+        parts[stage.name] = model
     return parts
-
-
-def _last(losses, n=50):
-    return sum(losses[-n:]) / max(1, len(losses[-n:]))

@@ -16,9 +16,9 @@ from ..recipes import Recipe, Stage, test_prompts
 from ..recipes.imagen import BLOCKS
 from ..recipes.imagen import KINDS as PRACTISED
 from ..recipes.pretrained import is_shipped, shipped
-from ..recipes.run import finished, stage_trainer
+from ..recipes.run import stage_trainer
 from ..samplers import sample
-from ..training.trainer import FILE
+from ..training.complete import complete
 from .digits import place
 from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
@@ -96,10 +96,7 @@ def train(name, parts, options):
     stage, folder = ConditioningStage(name, options.quick), place(options, f"conditioning_{name}")
     recipe = Recipe("conditioning", "", (stage,), minutes=0.0)
     trainer = stage_trainer(recipe, stage, parts, seed=0, steps=options.size(STEPS, 3), folder=folder)
-    if (folder / FILE).exists():
-        trainer.resume()
-    history = trainer.run(progress=options.progress)
-    return finished(stage, trainer.model, trainer.ema.state(), parts), float(np.mean(history.loss[-100:]))
+    return complete(trainer, options.progress), float(np.mean(trainer.history.loss[-100:]))
 
 
 def draw(rows):

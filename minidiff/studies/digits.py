@@ -11,6 +11,7 @@ from ..rng import Rng, Stream
 from ..runs import build, build_objective, find_checkpoint, open_run, preset
 from ..samplers import sample
 from ..training import Trainer
+from ..training.complete import complete
 
 SHAPE, CLASSES = (8, 8, 1), 10
 TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.attention_head_dim=8", "train.batch_size=16",
@@ -54,11 +55,7 @@ def fit(model, objective, options, folder, config, kept=None):
     images, labels = data.load("digits")
     settings = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
     trainer = Trainer(model, objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
-    if (folder / "checkpoint.safetensors").exists():
-        trainer.resume()
-    trainer.run(progress=options.progress)
-    model.load_state({name: array.copy() for name, array in trainer.ema.state().items()})
-    return model
+    return complete(trainer, options.progress)
 
 
 def place(options, name):

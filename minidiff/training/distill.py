@@ -16,7 +16,8 @@ from ..diffusion.schedule import per_sample
 from ..diffusion.spacing import spaced_steps
 from ..diffusion.timesteps import Uniform
 from ..diffusion.weighting import check_finite, check_weighting, weight
-from .trainer import FILE, Trainer
+from .complete import complete
+from .trainer import Trainer
 
 
 class TwoStepLoss(Objective):
@@ -137,11 +138,6 @@ def _stages(teacher, images, labels, times, stop, weighting, cond_dropout, folde
         student = copy.deepcopy(teacher.model)  # begins where the teacher stands
         place = None if folder is None else folder / f"steps_{len(times)}"
         trainer = Trainer(student, loss, images, labels, folder=place, **options)
-        if place is not None and (place / FILE).exists():
-            trainer.resume()
-        history = trainer.run(progress=progress)
-        if trainer.ema is not None:
-            with trainer.ema.applied():
-                student = copy.deepcopy(student)
-        teacher = loss.denoiser(student)
-        yield Stage(len(times), times, teacher, history)
+        student = complete(trainer, progress)
+        teacher = loss.denoiser(copy.deepcopy(student))  # outside the trainer's arena
+        yield Stage(len(times), times, teacher, trainer.history)

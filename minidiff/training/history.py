@@ -72,6 +72,10 @@ class History:
             rows = zip(*(getattr(self, name) for name in FIELDS), strict=True)
             write_whole(self.path, [(_line(FIELDS) + "".join(map(_line, rows))).encode()])
 
+    def recent_loss(self, n=50):
+        """The mean loss of the last n steps; 0 where there are none."""
+        return sum(self.loss[-n:]) / max(1, len(self.loss[-n:]))
+
     def sync(self):
         """Have the rows on the disk, so that a checkpoint never outlives its log."""
         if self._file is not None:

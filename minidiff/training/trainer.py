@@ -201,7 +201,7 @@ class Trainer:
             for _ in steps_left:
                 self.step()
                 if progress and self.done % self._look_every == 0:
-                    steps_left.set_postfix(loss=f"{np.mean(self.history.loss[-50:]):.4f}", refresh=False)
+                    steps_left.set_postfix(loss=f"{self.history.recent_loss():.4f}", refresh=False)
                 if interrupt.asked:
                     break
             self.look()

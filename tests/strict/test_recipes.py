@@ -6,7 +6,8 @@ import pytest
 from minidiff import recipes
 from minidiff.backend import to_numpy
 from minidiff.cli import main
-from minidiff.recipes.run import finished, stage_trainer
+from minidiff.recipes.run import stage_trainer
+from minidiff.training.complete import complete
 
 PROMPTS = ["a red circle", "a small blue square above a green cross"]
 
@@ -23,8 +24,9 @@ def test_training_and_drawing_give_numpys_numbers(xp, name):
         for device, parts in (("cpu", here), ("cuda", there)):
             trainer = stage_trainer(recipe, stage, parts, steps=2, device=device, batch_size=4, warmup=0, sample=None,
                                     sample_every=None)  # fmt: skip
-            trainer.run(progress=False)
-            parts[stage.name] = finished(stage, trainer.model, trainer.ema.state(), parts)
+            model = complete(trainer, progress=False)
+            stage.finish(model, parts)
+            parts[stage.name] = model
             if device == "cpu":
                 losses = trainer.history.loss
         assert type(trainer.arena.values).__module__ == "strict_cupy" and parts[stage.name].device == "cuda"
