@@ -69,7 +69,7 @@ loss = SimpleLoss(schedule, "v")  # "v": a way to write picture and noise in one
 trainer = training.Trainer(network, loss, digits, labels, steps=10 if FAST else 1000, batch_size=32, lr=3e-3, warmup=10,
                            ema_decay=0.98)  # fmt: skip
 history = trainer.run(progress=False)
-network.load_state({name: value.copy() for name, value in trainer.ema.state().items()})  # the mean of its last states
+network.load_state(trainer.ema.state())  # the mean of its last states
 guesser = loss.denoiser(network)
 print(f"{network.size():,} adjustable numbers; loss {history.loss[0]:.2f} at first, {np.mean(history.loss[-50:]):.2f} at last")
 assert np.mean(history.loss[-5:]) < history.loss[0]

@@ -326,7 +326,7 @@ def train(net):
     """-> the loss of every step. The same pictures and noise for every network; it keeps the mean of its last weights."""
     trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=32, lr=3e-3, warmup=10, ema_decay=0.98)
     loss = np.array(trainer.run(progress=False).loss)
-    net.load_state({name: value.copy() for name, value in trainer.ema.state().items()})
+    net.load_state(trainer.ema.state())
     return loss
 
 

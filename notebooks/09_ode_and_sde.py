@@ -350,7 +350,7 @@ def train(real_t):
     objective = SimpleLoss(schedule, "v", real_t=real_t)
     trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=32, lr=3e-3, warmup=10, ema_decay=0.98)
     trainer.run(progress=False)
-    net.load_state({name: value.copy() for name, value in trainer.ema.state().items()})
+    net.load_state(trainer.ema.state())
     return objective.denoiser(net)
 
 

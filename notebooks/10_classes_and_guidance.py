@@ -94,7 +94,7 @@ objective = SimpleLoss(schedule, "v", cond_dropout=RATE)  # it drops labels by i
 trainer = training.Trainer(net, objective, digits, labels, steps=10 if FAST else 1000, batch_size=32, lr=3e-3, warmup=10,
                            ema_decay=0.98)  # fmt: skip
 history = trainer.run(progress=False)
-net.load_state({name: value.copy() for name, value in trainer.ema.state().items()})  # the average of the last steps' weights
+net.load_state(trainer.ema.state())  # the average of the last steps' weights
 denoiser = objective.denoiser(net)
 print(f"loss {history.loss[0]:.2f} -> {np.mean(history.loss[-50:]):.3f}")
 assert np.mean(history.loss[-5:]) < history.loss[0]

@@ -18,6 +18,7 @@ class EMA:
 
         with ema.applied():          # inside, the model's own parameters hold the average
             images = sample(...)
+        model.load_state(ema.state())    # the average for good
     """
 
     def __init__(self, params, decay=0.999, warmup=True):
