@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "benchmarks", ROOT / "tests" / "gpu"):
+for folder in (ROOT, ROOT / "benchmarks", ROOT / "tests" / "gpu", ROOT / "tests" / "strict"):
     sys.path.insert(0, str(folder))
 
 result = None  # the file for the stage's findings

@@ -1,18 +1,15 @@
 """The tables of the documentation are those of the measurements beside it."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import doc_tables
 import pytest
 
 from minidiff.studies import STUDIES
 
 ROOT = Path(__file__).parents[1]
 
-spec = importlib.util.spec_from_file_location("doc_tables", ROOT / "scripts" / "doc_tables.py")
-doc_tables = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(doc_tables)
 PAGES = doc_tables.pages()
 
 

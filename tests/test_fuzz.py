@@ -1,12 +1,8 @@
 """A short run of scripts/fuzz.py: damaged files of every kind end in one message that names the file, or are read right."""
 
-import importlib.util
 import os
-from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +10,9 @@ def fuzz():
     pytest.importorskip("resource")
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
-    spec = importlib.util.spec_from_file_location("fuzz_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import fuzz
+
+    return fuzz
 
 
 @pytest.mark.slow

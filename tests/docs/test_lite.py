@@ -1,6 +1,5 @@
 """In a browser: a pure wheel, no thread, and the chapters of the JupyterLite site run with NumPy, matplotlib and Pillow."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BARE = ROOT / "tests" / "notebooks" / "bare_python.py"
 CHAPTERS = [path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")) if int(path.name[:2]) <= 10]
-FAST = {"MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+FAST = {"MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "scripts")))}
 
 
 def run(folder, *words):
@@ -72,10 +71,9 @@ print("done")
 
 @pytest.fixture(scope="module")
 def build_lite():
-    spec = importlib.util.spec_from_file_location("build_lite", ROOT / "scripts" / "build_lite.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import build_lite
+
+    return build_lite
 
 
 def test_the_wheel_is_pure_python(build_lite, tmp_path):

@@ -8,7 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import chapter_index
+import derivation_pages
 import pytest
+import question_index
 
 import minidiff
 from minidiff import ops
@@ -17,17 +20,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def load(path):
-    """A module of the site's own, by its file."""
-    spec = importlib.util.spec_from_file_location(f"site_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-derivation_pages = load(DOCS / "_ext" / "derivation_pages.py")
-question_index = load(ROOT / "scripts" / "question_index.py")
-chapter_index = load(ROOT / "scripts" / "chapter_index.py")
 QUESTIONS = tomllib.loads((DOCS / "questions.toml").read_text(encoding="utf-8"))["question"]
 
 
@@ -117,7 +109,9 @@ FINE = {
 @pytest.fixture(scope="module")
 def offline():
     pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
-    return load(DOCS / "_ext" / "offline.py")
+    import offline
+
+    return offline
 
 
 @pytest.mark.parametrize("name", PLANTED)

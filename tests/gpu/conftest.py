@@ -1,16 +1,10 @@
 """The arrays the GPU room is tested on: the strict emulator with kernels that run on the CPU, or CuPy on a card."""
 
 import os
-import sys
-from pathlib import Path
 
+import emulators
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import emulators  # noqa: E402
-
-emulators.find()
 
 
 @pytest.fixture(params=["forwards", "backwards", pytest.param("cupy", marks=pytest.mark.gpu)])

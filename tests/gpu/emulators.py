@@ -1,16 +1,10 @@
 """CuPy's place taken by the emulators: the strict one for arrays, CUDA sources compiled for the CPU, cuBLAS on host memory."""
 
 import sys
-from pathlib import Path
 
-HERE = Path(__file__).parent
-
-
-def find():
-    """Make the emulators importable: they lie in tests/gpu and tests/strict."""
-    for folder in (HERE, HERE.parent / "strict"):
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+import cublas_on_cpu
+import cuda_on_cpu
+import strict_cupy
 
 
 def install(patch, backwards=False):
@@ -18,11 +12,6 @@ def install(patch, backwards=False):
 
     backwards   run blocks and threads last to first. Raises RuntimeError where there is no g++ to compile the kernels with.
     """
-    find()
-    import cublas_on_cpu
-    import cuda_on_cpu
-    import strict_cupy
-
     if cuda_on_cpu.COMPILER is None:
         raise RuntimeError("g++ is not installed, and the kernels are run through it")
     patch.setitem(sys.modules, "cupy", strict_cupy)

@@ -9,9 +9,8 @@ import pytest
 from cuda_on_cpu import COMPILER
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
 BEYOND = """
-import sys
-sys.path[:0] = [{here!r}, {strict!r}]
 import numpy as np, strict_cupy
 from cuda_on_cpu import RawKernel
 code = 'extern "C" __global__ void f(float* x, int n) {{ int i = threadIdx.x; {mistake} }}'
@@ -27,7 +26,7 @@ def _run(arguments, **environment):
         pytest.skip("g++ has no address sanitizer here")
     options = dict(MINIDIFF_SANITIZE="1", LD_PRELOAD=runtime, ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=0",
                    UBSAN_OPTIONS="print_stacktrace=0")  # fmt: skip
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=HERE.parent.parent,
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT,
                           env={**os.environ, **options, **environment})  # fmt: skip
 
 
@@ -47,8 +46,9 @@ needs_gcc = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed, a
     ],
 )
 def test_sanitizers_bite(mistake, report, count):
-    code = BEYOND.format(here=str(HERE), strict=str(HERE.parent / "strict"), mistake=mistake)
-    ran = _run(["-c", code])
+    ran = _run(
+        ["-c", BEYOND.format(mistake=mistake)], PYTHONPATH=os.pathsep.join(map(str, (HERE, HERE.parent / "strict", ROOT)))
+    )
     assert ran.returncode and report in ran.stderr and "nobody noticed" not in ran.stdout, ran.stderr[-2000:]
     count("planted")
 

@@ -1,12 +1,7 @@
 """Two nets, ours and that of another library, held together: the same weights, forward, and every gradient."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -1,47 +1,12 @@
 """The tokenizer against transformers': 5,000 strings, unicode and rubbish included; and stored numbers without it."""
 
 import json
-import random
-import unicodedata
-from collections import Counter
 
 import numpy as np
 import pytest
+from clip_texts import MERGES, VOCAB, strings
 
-from minidiff.interop.clip_tokenizer import LETTER_OF, CLIPTokenizer, normalize, words
-
-TEXT = """a photo of a cat. a photograph of an astronaut riding a horse on the moon, highly detailed; don't it's we'll they've
-i'm you'd we're 1234 2024! the quick brown fox jumps over the lazy dog ... oil on canvas, 4k, trending naïve café señor 日本語の
-привет мир καλημέρα κόσμε 안녕하세요 שלום the cat sat on the mat,
-the cat and the hat; a small red circle above a large blue square"""
-
-
-def byte_pairs(text, n):
-    """A vocabulary and its merges, learned from a text as the paper says: n times the most frequent pair."""
-    count = Counter(words(normalize(text)))
-    parts = {word: [LETTER_OF[byte] for byte in word.encode()] for word in count}
-    for letters in parts.values():
-        letters[-1] += "</w>"
-    merges = []
-    for _ in range(n):
-        pairs = Counter()
-        for word, p in parts.items():
-            for pair in zip(p[:-1], p[1:], strict=True):
-                pairs[pair] += count[word]
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        merges.append(best)
-        for p in parts.values():
-            i = 0
-            while i < len(p) - 1:
-                if (p[i], p[i + 1]) == best:
-                    p[i : i + 2] = ["".join(best)]
-                i += 1
-    letters = [LETTER_OF[byte] for byte in range(256)]
-    tokens = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), "<|startoftext|>", "<|endoftext|>"]
-    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}, merges
-
-
-VOCAB, MERGES = byte_pairs(TEXT, 200)
+from minidiff.interop.clip_tokenizer import CLIPTokenizer
 
 
 def test_learned_pairs_are_used():
@@ -63,44 +28,6 @@ STORED = {
     "ΑΣ ὈΔΥΣΣΕΎΣ": [206, 177, 207, 387, 225, 189, 128, 206, 180, 207, 133, 207, 131, 207, 131, 206, 181, 207, 141, 207, 387],
     "l'œuvre d'été\u2003\u00a0x\x1cy": [364, 295, 197, 147, 117, 118, 525, 356, 295, 195, 169, 116, 607, 376, 284, 377],
 }
-
-
-def strings(n, seed=0):
-    """Sentences, letters of every script, marks, spaces of every kind, emoji, markup, the special tokens themselves."""
-    r = random.Random(seed)
-    assigned = [chr(c) for c in range(0x20, 0x30000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
-    spaces = list("\t\n\r\v\f \x85\xa0\u1680\u2003\u2028\u202f\u3000\x1c\x1f\u200b\ufeff")
-    pieces = TEXT.split() + ["'S", "'Ll", "''s", "<|endoftext|>", "<|startoftext|>", "<|EndOfText|>", "<|", "|>", "</w>", "_"]
-    pieces += [
-        "\xe9",
-        "e\u0301",
-        "\ufb01",
-        "\u0130",
-        "\xdf",
-        "\u03a3",
-        "\u03c2",
-        "\u01c5",
-        "\xbd",
-        "\xb2",
-        "\u2167",
-        "\x00",
-        "\x7f",
-    ]
-    pieces += ["\U0001f600" * 3, "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea"]
-    for i in range(n):
-        kind = i % 5
-        if kind == 0:
-            yield " ".join(r.choice(pieces) for _ in range(r.randint(0, 12)))
-        elif kind == 1:
-            yield "".join(r.choice(assigned) for _ in range(r.randint(1, 30)))
-        elif kind == 2:
-            yield "".join(r.choice(pieces + spaces) for _ in range(r.randint(1, 20)))
-        elif kind == 3:
-            yield "".join(chr(r.randint(0, 0x24F)) for _ in range(r.randint(0, 60)))
-        else:
-            yield "".join(
-                r.choice(pieces) if r.random() < 0.5 else r.choice(assigned + spaces) for _ in range(r.randint(0, 15))
-            )
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_pipelines import SameNoise
+from reference_pipelines import SameNoise
 
 from minidiff import interop, models, ops, training
 from minidiff.diffusion import Schedule

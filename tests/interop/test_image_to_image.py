@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clip_texts import MERGES, VOCAB
+from reference_pipelines import NAMES, UNET, SameNoise
 
 from minidiff import interop, samplers
 from minidiff.interop.image_to_image import check_image, check_mask
 
-shared = importlib.import_module("test_pipelines")
-SameNoise, NAMES = shared.SameNoise, shared.NAMES | {"unipc": "UniPCMultistepScheduler", "heun": "HeunDiscreteScheduler",
-                                                     "ddpm": "DDPMScheduler"}  # fmt: skip
-VOCAB, MERGES = shared.VOCAB, shared.MERGES
+NAMES = NAMES | {"unipc": "UniPCMultistepScheduler", "heun": "HeunDiscreteScheduler", "ddpm": "DDPMScheduler"}
 CODER = dict(block_out_channels=(8, 8, 8, 8), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 4,
              up_block_types=("UpDecoderBlock2D",) * 4)  # fmt: skip
 BETAS = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
@@ -298,7 +297,7 @@ def test_the_encoder_is_torchs(torch, folders, ours, count):
 def test_a_pipeline_on_pixels(torch, diffusers, tmp_path, count):
     """Against the loop of diffusers' scheduler, from its own `add_noise`: there is no such pipeline there."""
     torch.manual_seed(0)
-    unet = stir(torch, diffusers.UNet2DModel(**shared.UNET))
+    unet = stir(torch, diffusers.UNet2DModel(**UNET))
     diffusers.DDIMPipeline(unet, diffusers.DDIMScheduler()).save_pretrained(tmp_path)
     scheduler, image = diffusers.DDIMScheduler(), picture(6, 8, 8)
     noise = torch.randn((1, 3, 8, 8), generator=torch.Generator().manual_seed(3))
@@ -333,7 +332,7 @@ def test_pixels_are_sdedit(torch, diffusers, tmp_path):
 
 def _unet_folder(torch, diffusers, folder):
     torch.manual_seed(0)
-    stir(torch, diffusers.UNet2DModel(**shared.UNET)).save_pretrained(folder / "unet")
+    stir(torch, diffusers.UNet2DModel(**UNET)).save_pretrained(folder / "unet")
     return folder / "unet"
 
 

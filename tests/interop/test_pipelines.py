@@ -6,29 +6,16 @@ import types
 
 import numpy as np
 import pytest
-from test_clip_tokenizer import MERGES, VOCAB
+from clip_texts import MERGES, VOCAB
+from reference_pipelines import NAMES, UNET, SameNoise
 
 from minidiff import interop, models
 from minidiff.diffusion import Schedule
 from minidiff.interop.schedulers import sampling_from_config, scheduler_config
 
 STEPS = 20
-UNET = dict(sample_size=8, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1, attention_head_dim=4,
-            down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"))  # fmt: skip
-
 CODER = dict(block_out_channels=(8, 8), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 2,
              up_block_types=("UpDecoderBlock2D",) * 2)  # fmt: skip
-
-
-class SameNoise:
-    """A generator for our samplers whose numbers are those of a torch generator, drawn channels first."""
-
-    def __init__(self, torch, seed):
-        self.torch, self.generator = torch, torch.Generator().manual_seed(seed)
-
-    def standard_normal(self, size, dtype=np.float32):
-        n, h, w, c = size
-        return np.ascontiguousarray(self.torch.randn((n, c, h, w), generator=self.generator).numpy().transpose(0, 2, 3, 1))
 
 
 @pytest.fixture
@@ -169,10 +156,6 @@ def stable_diffusion(torch, quiet, stir, tmp_path):
         return tmp_path / "sd", pipeline
 
     return make
-
-
-NAMES = {"ddim": "DDIMScheduler", "plms": "PNDMScheduler", "dpmpp_2m": "DPMSolverMultistepScheduler",
-         "euler": "EulerDiscreteScheduler", "euler_ancestral": "EulerAncestralDiscreteScheduler"}  # fmt: skip
 
 
 @pytest.mark.parametrize("prediction", ("epsilon", "v_prediction"))

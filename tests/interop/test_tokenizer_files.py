@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from test_clip_tokenizer import TEXT, strings
+from clip_texts import TEXT, strings
 
 from minidiff import interop
 from minidiff.interop.added_tokens import AddedToken

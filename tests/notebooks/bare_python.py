@@ -1,4 +1,4 @@
-"""Runs a chapter as a browser would have to:   python bare_python.py SOURCE SOLUTIONS
+"""Runs a chapter as a browser would have to:   PYTHONPATH=scripts python bare_python.py SOURCE SOLUTIONS
 
 Nothing but the standard library, NumPy, matplotlib and Pillow can be imported, and no thread can be started.
 """
@@ -8,9 +8,7 @@ import importlib.metadata
 import sys
 import sysconfig
 import threading
-from pathlib import Path
 
-HERE = Path(__file__).parent
 ALLOWED = ("numpy", "matplotlib", "pillow", "minidiff", "contourpy", "cycler", "fonttools", "kiwisolver", "packaging",
            "pyparsing", "python-dateutil", "six")  # fmt: skip
 
@@ -42,7 +40,6 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, Blocked())
     threading.Thread.start = no_thread
     sys.platform = "emscripten"  # what Pyodide says
-    sys.path.insert(0, str(HERE))
     import run_chapter
 
     run_chapter.run(*sys.argv[1:])

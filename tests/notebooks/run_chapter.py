@@ -1,4 +1,4 @@
-"""Runs the code cells of a chapter as Jupyter would, without Jupyter:   python run_chapter.py SOURCE [SOLUTIONS]
+"""Run the code cells of a chapter without Jupyter:   PYTHONPATH=scripts python run_chapter.py SOURCE [SOLUTIONS]
 
 The value of a cell's last line is drawn if it is a picture, so that pictures are tested too. A function that is left
 to the reader, its body nothing but `...`, is replaced by the one of that name in the file SOLUTIONS.
@@ -8,8 +8,7 @@ import ast
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
-from course import cells, is_left_to_the_reader  # noqa: E402
+from course import cells, is_left_to_the_reader
 
 
 def run(path, solutions=None):

@@ -1,4 +1,4 @@
-"""Runs a chapter as a reader does who runs cells again:   python run_twice.py SOURCE SOLUTIONS
+"""Runs a chapter as a reader does who runs cells again:   PYTHONPATH=scripts python run_twice.py SOURCE SOLUTIONS
 
 Each code cell runs twice in a row. At the end of a section its cells run once more, from the last to the first. Whatever a
 cell prints, and the text or number on its last line, has to be the same each time. Cells that read a clock are held to the
@@ -16,9 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
-from course import cells, is_left_to_the_reader  # noqa: E402
+from course import cells, is_left_to_the_reader
 
 CLOCKS = ("perf_counter", "process_time", "timeit", "time.time", "profiling.measure", "tables[")  # durations, or a plot of them
 

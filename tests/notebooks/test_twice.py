@@ -3,7 +3,6 @@
 The right value is what the cell printed the first time. `run_twice.py` says what is compared, and what of cells with a clock.
 """
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -11,29 +10,24 @@ import sys
 from pathlib import Path
 
 import pytest
+import run_twice
 
 ROOT = Path(__file__).parent.parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 RUNNER = Path(__file__).parent / "run_twice.py"
 
-_spec = importlib.util.spec_from_file_location("run_twice", RUNNER)
-run_twice = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(run_twice)
 
-
-def run(chapter, folder):
-    environment = {**os.environ, "MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
-    solutions = ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py"
-    return subprocess.run(
-        [sys.executable, str(RUNNER), str(chapter), str(solutions)],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+def run(chapter, solutions, folder):
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "scripts")))
+    environment = {**os.environ, "MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1", "PYTHONPATH": path}
+    command = [sys.executable, str(RUNNER), str(chapter), str(solutions)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_cells_print_the_same_when_they_run_again(chapter, tmp_path):
-    done = run(chapter, tmp_path)
+    done = run(chapter, ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py", tmp_path)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-3000:]
     exactly, roughly = map(int, re.fullmatch(r"the same: (\d+) exactly, (\d+) without digits\n", done.stdout).groups())
     assert exactly >= 5 and roughly <= 2  # no chapter passes because nothing of it was compared
@@ -50,7 +44,7 @@ def test_the_runner_sees_a_cell_that_is_not_the_same(cells, words, tmp_path):
     path.write_text(cells)
     solutions = tmp_path / "solutions.py"
     solutions.write_text("")
-    done = subprocess.run([sys.executable, str(RUNNER), str(path), str(solutions)], capture_output=True, text=True, timeout=60)
+    done = run(path, solutions, tmp_path)
     assert done.returncode == 1 and words in done.stdout, done.stdout + done.stderr
 
 

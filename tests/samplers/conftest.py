@@ -1,7 +1,6 @@
 """What the samplers' tests share: the field's little test model, its start, and where its figures are."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from minidiff.diffusion import Denoiser, Schedule
 
 ORACLES = Path(__file__).parent.parent / "oracles"
-sys.path.insert(0, str(ORACLES))  # for torch_random
 
 
 class Float32Schedule(Schedule):

@@ -1,18 +1,14 @@
-"""Makes `import strict_cupy` find the package beside this file, and `device="cuda"` mean it."""
+"""`device="cuda"` means the emulator of CuPy beside this file."""
 
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
+import strict_cupy
 
 
 @pytest.fixture
 def xp(monkeypatch):
     """The stand-in, in cupy's place."""
-    import strict_cupy
-
     monkeypatch.setitem(sys.modules, "cupy", strict_cupy)
     for key in strict_cupy.STATS:
         strict_cupy.STATS[key] = 0
