@@ -61,7 +61,6 @@ class Denoiser:
         self.model, self.schedule, self.predicts, self.learned_variance = model, schedule, predicts, learned_variance
         self.time_scale = time_scale
         self._run = getattr(model, "predict", model)
-        self.recordable = hasattr(model, "predict")  # a function may look at t, which a CUDA graph has in device memory
 
     def __call__(self, x, t, cond=None):
         return self.predict(x, t, cond)[:2]

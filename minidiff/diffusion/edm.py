@@ -51,7 +51,6 @@ class EDMDenoiser:
             raise ValueError(f"sigma_data: got {sigma_data}, expected a positive number")
         self.model, self.schedule, self.sigma_data = model, EDM() if schedule is None else schedule, float(sigma_data)
         self._run = getattr(model, "predict", model)
-        self.recordable = hasattr(model, "predict")  # a function may look at t, which a CUDA graph has in device memory
 
     def __call__(self, x, t, cond=None):
         return self.predict(x, t, cond)[:2]

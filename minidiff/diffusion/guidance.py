@@ -50,7 +50,6 @@ class Guided(Wrapper):
                 "(cond_dropout), or pass null="
             )
         self.cond, self.null, self.weight, self.rescale, self.interval = cond, null, weight, rescale, interval
-        self.recordable = interval is None and getattr(denoiser, "recordable", False)
 
     def __call__(self, x, t, cond=None):
         return self.predict(x, t, cond)[:2]

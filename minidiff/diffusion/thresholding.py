@@ -78,10 +78,6 @@ class Clipped(Threshold):
         super().__init__(denoiser, rederive)
         self.bound = float(bound)
 
-    @property
-    def recordable(self):
-        return getattr(self.denoiser, "recordable", False)
-
     def threshold(self, x0):
         return x0.clip(-self.bound, self.bound)
 

@@ -4,11 +4,8 @@
 class Wrapper:
     """Calls `denoiser`, lets `change` alter its (x0, eps), and passes every other attribute through.
 
-    A subclass writes `change(x0, eps, x, t) -> (x0, eps)`, and says whether a call is `recordable`: the same work on the
-    device for every t, which no number from there decides about, so that a CUDA graph can hold it.
+    A subclass writes `change(x0, eps, x, t) -> (x0, eps)`.
     """
-
-    recordable = False
 
     def __init__(self, denoiser):
         self.denoiser = denoiser

@@ -8,8 +8,8 @@ opened folder gives the same image.
 
 from ..diffusion.denoiser import from_x0_eps, to_x0_eps
 from ..diffusion.spacing import spaced_steps
+from ..samplers import Step, Trajectory
 from ..samplers.plms import ADAMS_BASHFORTH
-from ..samplers.stepping import Path, Step
 
 
 def pndm_on_the_way(
@@ -22,11 +22,11 @@ def pndm_on_the_way(
     times = [int(t) for t in spaced_steps(denoiser.schedule, steps, spacing, offset)]
     times = [*times[:2], *times[1:]][start:]
     stride = stride or denoiser.schedule.T // steps
-    path = Path(denoiser, x, list(dict.fromkeys(times)), rng=rng, uses="eps", **stepping | {"start": 0})
+    trajectory = Trajectory(denoiser, x, list(dict.fromkeys(times)), rng=rng, uses="eps", **stepping | {"start": 0})
 
     def ask(x, t):
-        point = path.at(t)
-        x0, eps = path.denoise(x, point)
+        point = trajectory.at(t)
+        x0, eps = trajectory.denoise(x, point)
         return x0, from_x0_eps(x0, eps, point.alpha, point.sigma, mix)
 
     def move(x, output, now, after):  # DDIM's step
@@ -34,15 +34,15 @@ def pndm_on_the_way(
         return after.alpha * x0 + after.sigma * eps
 
     def below(t):
-        return path.at(t - stride) if t >= stride else path.points[-1]
+        return trajectory.at(t - stride) if t >= stride else trajectory.points[-1]
 
-    x, past, first = path.x, [], path.x
+    x, past, first = trajectory.x, [], trajectory.x
     for i, t in enumerate(times):
         x0, output = ask(x, t)
         if i == 1:
-            x = move(first, (past[0] + output) / 2, path.at(t + stride), path.at(t))
+            x = move(first, (past[0] + output) / 2, trajectory.at(t + stride), trajectory.at(t))
         else:
             past = [output, *past[:3]]
             mixed = sum(w * p for w, p in zip(ADAMS_BASHFORTH[len(past)], past, strict=True))
-            x = move(x, mixed, path.at(t), below(t))
+            x = move(x, mixed, trajectory.at(t), below(t))
         yield Step(i, t, x, x0)

@@ -1,4 +1,4 @@
-"""Samplers: from noise to a picture, by any callable that predicts. One file a family, one short generator a sampler.
+"""Samplers: from noise to an image, by any callable that predicts. One file a family, one short function a sampler.
 
 for step in ddim(denoiser, x, steps=50, eta=0.0, rng=0): ...        # step.i, step.t, step.x, step.x0
 x = sample("ddim", denoiser, shape, steps=50, rng=0, progress=True)
@@ -14,16 +14,17 @@ from .heun import heun
 from .lms import lms
 from .not_finite import NotFinite
 from .plms import plms
+from .point import Point
 from .probability_flow import probability_flow, rk4
 from .registry import SAMPLERS, Sampler, find, table
 from .run import sample
 from .sde import predictor_corrector, reverse_diffusion
-from .stepping import Path, Point, Step
+from .trajectory import Step, Trajectory
 from .unipc import unipc
 
 __all__ = [
-    "SAMPLERS", "NotFinite", "Path", "Point", "Sampler", "Step", "ddim", "ddim_invert", "ddpm", "ddpm_respaced", "ddpm_subset",
-    "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find", "heun", "inpaint",
-    "interpolate", "lms", "plms", "predictor_corrector", "probability_flow", "repaint", "reverse_diffusion", "rk4", "sample",
-    "sdedit", "slerp", "table", "unipc",
+    "SAMPLERS", "NotFinite", "Point", "Sampler", "Step", "Trajectory", "ddim", "ddim_invert", "ddpm", "ddpm_respaced",
+    "ddpm_subset", "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find",
+    "heun", "inpaint", "interpolate", "lms", "plms", "predictor_corrector", "probability_flow", "repaint",
+    "reverse_diffusion", "rk4", "sample", "sdedit", "slerp", "table", "unipc",
 ]  # fmt: skip

@@ -16,63 +16,47 @@ where D' and D'' are slopes of D, in units of h.
 import itertools
 import math
 
-from ..names import check_choice
+from .options import one_of
 from .registry import sampler
-from .stepping import READY, Path, Step
+from .trajectory import Step
 
-SOLVERS = ("midpoint", "heun")
+ORDERS, SOLVERS = (1, 2, 3), ("midpoint", "heun")
 GRID = {"spacing": "linspace", "skip_last": True}  # where the authors and diffusers put the steps
 PAPER = "DPM-Solver, Lu et al. 2022 (arXiv:2206.00927)"
 PAPER_PP = "DPM-Solver++, Lu et al. 2022 (arXiv:2211.01095)"
 
 
-@sampler(
-    order=3,
-    calls=1,
-    paper=f"{PAPER}, alg. 2",
-    dpm_solver_1=dict(order=1, options=dict(order=1), paper=f"{PAPER}, eq. 3.7"),
-    dpm_solver_2=dict(order=2, options=dict(order=2), paper=f"{PAPER}, alg. 1"),
-)
-def dpm_solver(denoiser, x, steps=50, order=3, solver="midpoint", lower_order_final=True, rng=None, **stepping):
+@sampler(order=3, calls=1, paper=f"{PAPER}, alg. 2", default=GRID, uses="eps", variants={
+    "dpm_solver_1": dict(order=1, options=dict(order=1), paper=f"{PAPER}, eq. 3.7"),
+    "dpm_solver_2": dict(order=2, options=dict(order=2), paper=f"{PAPER}, alg. 1"),
+})  # fmt: skip
+def dpm_solver(trajectory, order: one_of(ORDERS) = 3, solver: one_of(SOLVERS) = "midpoint", lower_order_final=True):
     """DPM-Solver of order 1 (which is DDIM), 2 or 3.   x (B, ...) -> yields Step.   Algorithms 1 and 2.
 
     steps              evaluations of the network: `order` of them make one step of the paper. The points in between are
-                       steps of the path; with spacing="exponential" they lie at r = 1/2, or 1/3 and 2/3, as there
+                       steps of the trajectory; with spacing="exponential" they lie at r = 1/2, or 1/3 and 2/3, as there
     solver             "midpoint" or "heun": two ways to weigh the slopes, of one order
     lower_order_final  end with a step of a lower order
-    stepping           see `stepping.Path`; `clip` also changes the noise that goes with the clipped picture
+    `clip` also changes the noise that goes with the clipped image.
     """
-    path = _path(denoiser, x, steps, order, solver, rng=rng, uses="eps", **stepping)
-    yield READY
-    yield from _singlestep(path, "eps", order, solver, lower_order_final)
+    return _singlestep(trajectory, "eps", order, solver, lower_order_final)
 
 
-@sampler(
-    order=2,
-    calls=1,
-    paper=f"{PAPER_PP}, alg. 1",
-    dpmpp_3s=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order"),
-)
-def dpmpp_2s(denoiser, x, steps=50, order=2, solver="midpoint", lower_order_final=True, rng=None, **stepping):
-    """DPM-Solver++ 2S: `dpm_solver` with the clean picture in place of the noise, so clipping it is sound."""
-    path = _path(denoiser, x, steps, order, solver, rng=rng, uses="x0", **stepping)
-    yield READY
-    yield from _singlestep(path, "x0", order, solver, lower_order_final)
+@sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 1", default=GRID, uses="x0", variants={
+    "dpmpp_3s": dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order"),
+})  # fmt: skip
+def dpmpp_2s(trajectory, order: one_of(ORDERS) = 2, solver: one_of(SOLVERS) = "midpoint", lower_order_final=True):
+    """DPM-Solver++ 2S: `dpm_solver` with the clean image in place of the noise, so clipping it is sound."""
+    return _singlestep(trajectory, "x0", order, solver, lower_order_final)
 
 
-def _path(denoiser, x, steps, order, solver, **stepping):
-    check_choice("order", order, (1, 2, 3))
-    check_choice("solver", solver, SOLVERS)
-    return Path(denoiser, x, steps, grid=GRID, **stepping)
-
-
-def _singlestep(path, form, order, solver, lower_order_final):
+def _singlestep(trajectory, form, order, solver, lower_order_final):
     """Groups of `order` evaluations: each starts from the group's first x again, with one prediction more to go by."""
-    x, points, first = path.x, path.points, path.start
+    x, points, first = trajectory.x, trajectory.points, trajectory.start
     for end in itertools.accumulate(_groups(points, order, lower_order_final)):
         x_first, outputs = x, []
         for i in range(first, end):
-            x0, eps = path.denoise(x, points[i])
+            x0, eps = trajectory.denoise(x, points[i])
             outputs.append(eps if form == "eps" else x0)
             if points[i].alpha == 0:  # lambda is infinite, and eps alone has lost x0: DDIM's step, which has both
                 x = points[i + 1].alpha * x0 + points[i + 1].sigma * eps

@@ -3,34 +3,31 @@
 import math
 from typing import NamedTuple
 
-from ..names import check_choice
-from .dpm_solver import GRID, PAPER_PP, SOLVERS, taylor
+from .dpm_solver import GRID, ORDERS, PAPER_PP, SOLVERS, taylor
+from .options import Allowed, between, one_of
+from .point import CLEAN
 from .registry import sampler
-from .stepping import CLEAN, READY, Path, Step, check_range, check_signal
+from .trajectory import Step, check_signal
 
-BENDS = ("exact", "halved")
+PREDICTIONS, BENDS = ("x0", "eps"), ("exact", "halved")
 
 
-@sampler(
-    order=2,
-    calls=1,
-    paper=f"{PAPER_PP}, alg. 2",
-    dpmpp_3m=dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order, multistep"),
-)
+def check_2m(trajectory, order, interpolates, bend, **own):
+    """Raises ValueError for a bend without a second derivative, and for eps, which has lost x0, from pure noise."""
+    if bend != "exact" and order < 3:
+        raise ValueError(f"bend: got {bend!r}, only valid with order=3")
+    if interpolates == "eps":
+        check_signal(trajectory)
+
+
+@sampler(order=2, calls=1, paper=f"{PAPER_PP}, alg. 2", default=GRID, uses="interpolates", check=check_2m, variants={
+    "dpmpp_3m": dict(order=3, options=dict(order=3), paper=f"{PAPER_PP}, third order, multistep"),
+})  # fmt: skip
 def dpmpp_2m(
-    denoiser,
-    x,
-    steps=50,
-    order=2,
-    solver="midpoint",
-    interpolates="x0",
-    lower_order_final=True,
-    euler_at_final=False,
-    bend="exact",
-    rng=None,
-    **stepping,
-):
-    """DPM-Solver++ 2M: this step's prediction of the clean picture and the last's.   x (B, ...) -> yields Step.
+    trajectory, order: one_of(ORDERS) = 2, solver: one_of(SOLVERS) = "midpoint", interpolates: one_of(PREDICTIONS) = "x0",
+    lower_order_final=True, euler_at_final=False, bend: one_of(BENDS) = "exact",
+):  # fmt: skip
+    """DPM-Solver++ 2M: this step's prediction of the clean image and the last's.   x (B, ...) -> yields Step.
 
     order              how many predictions enter a step: 1 (which is DDIM), 2 or 3 (`dpmpp_3m`)
     solver             "midpoint" or "heun": two ways to weigh the slope of order 2
@@ -40,46 +37,21 @@ def dpmpp_2m(
     euler_at_final     take the last step with order 1, however many steps there are
     bend               weight of the second derivative with order 3: "exact", or "halved" as in the authors' code and in
                        diffusers, which makes the method second order
-    stepping           see `stepping.Path`
     """
-    check_choice("order", order, (1, 2, 3))
-    check_choice("solver", solver, SOLVERS)
-    check_choice("interpolates", interpolates, ("x0", "eps"))
-    check_choice("bend", bend, BENDS)
-    if bend != "exact" and order < 3:
-        raise ValueError(f"bend: got {bend!r}, only valid with order=3")
-    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses=interpolates, **stepping)
-    if interpolates == "eps":
-        check_signal(path)
-    yield READY
-    lower = _Lower(lower_order_final, euler_at_final)
-    yield from _multistep(path, interpolates, order, solver, lower, bend)
+    return _multistep(trajectory, interpolates, order, solver, _Lower(lower_order_final, euler_at_final), bend)
 
 
-@sampler(order=None, calls=1, deterministic=False, paper=f"{PAPER_PP}, SDE-DPM-Solver++(2M)")
+@sampler(order=None, calls=1, deterministic=False, paper=f"{PAPER_PP}, SDE-DPM-Solver++(2M)", default=GRID, uses="x0")
 def dpmpp_2m_sde(
-    denoiser,
-    x,
-    steps=50,
-    eta=1.0,
-    order=2,
-    solver="midpoint",
-    lower_order_final=True,
-    euler_at_final=False,
-    rng=None,
-    **stepping,
-):
+    trajectory, eta: between(0, 1) = 1.0, order: one_of((1, 2)) = 2, solver: one_of(SOLVERS) = "midpoint",
+    lower_order_final=True, euler_at_final=False,
+):  # fmt: skip
     """SDE-DPM-Solver++(2M): as `dpmpp_2m`, on the SDE.   x (B, ...) -> yields Step.
 
     eta        0 is the ODE again, 1 the reverse SDE
     order      1 or 2
     """
-    check_range("eta", eta, 0, 1)
-    check_choice("order", order, (1, 2))
-    check_choice("solver", solver, SOLVERS)
-    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses="x0", **stepping)
-    yield READY
-    yield from _multistep(path, "x0", order, solver, _Lower(lower_order_final, euler_at_final), eta=eta)
+    return _multistep(trajectory, "x0", order, solver, _Lower(lower_order_final, euler_at_final), eta=eta)
 
 
 class _Lower(NamedTuple):
@@ -96,16 +68,16 @@ class _Lower(NamedTuple):
         return min(most, 2) if left == 2 and short else most
 
 
-def _multistep(path, form, order, solver, lower, bend="exact", eta=0.0):
-    x, past = path.x, []  # past: (point, prediction), newest first
-    for i, now, after in path:
-        x0, eps = path.denoise(x, now)
+def _multistep(trajectory, form, order, solver, lower, bend="exact", eta=0.0):
+    x, past = trajectory.x, []  # past: (point, prediction), newest first
+    for i, now, after in trajectory:
+        x0, eps = trajectory.denoise(x, now)
         past = [(now, x0 if form == "x0" else eps), *past[: order - 1]]
-        use = lower.order(len(past), len(path) - i, len(path), after.sigma == 0)
+        use = lower.order(len(past), len(trajectory) - i, len(trajectory), after.sigma == 0)
         slopes = _slopes(past[:use], after, bend)
         x = taylor(form, x, now, after, past[0][1], *slopes, half=solver == "midpoint" and len(slopes) == 1, eta=eta)
         if eta > 0 and after.sigma > 0:
-            x = x + noise_level(now, after, eta) * path.noise()
+            x = x + noise_level(now, after, eta) * trajectory.noise()
         yield Step(i, now.t, x, x0)
 
 
@@ -123,30 +95,28 @@ def _slopes(past, after, bend):
     return first[0] + gaps[0] / sum(gaps) * change, {"exact": 2.0, "halved": 1.0}[bend] * h / sum(gaps) * change
 
 
-@sampler(order=None, calls=2, deterministic=False, paper=f"{PAPER_PP}, SDE, singlestep; k-diffusion, sample_dpmpp_sde")
-def dpmpp_sde(denoiser, x, steps=50, eta=1.0, r=0.5, rng=None, **stepping):
+@sampler(
+    order=None, calls=2, deterministic=False, paper=f"{PAPER_PP}, SDE, singlestep; k-diffusion, sample_dpmpp_sde",
+    default={"spacing": "karras"}, uses="x0", check=check_signal,
+)  # fmt: skip
+def dpmpp_sde(trajectory, eta: between(0, 1) = 1.0, r: Allowed("a number between 0 and 1", lambda r: 0 < r < 1) = 0.5):
     """SDE-DPM-Solver++(2S): a second evaluation on the way, a share r of the step further on.   x (B, ...) -> yields Step.
 
     The noise of the whole step contains the noise that led to the point on the way, so both see one Brownian path.
     """
-    check_range("eta", eta, 0, 1)
-    if not 0 < r < 1:
-        raise ValueError(f"r: got {r}, expected a number between 0 and 1")
-    path = check_signal(Path(denoiser, x, steps, rng=rng, grid={"spacing": "karras"}, uses="x0", **stepping))
-    yield READY
-    x = path.x
-    for i, now, after in path:
-        x0, _ = path.denoise(x, now)
+    x = trajectory.x
+    for i, now, after in trajectory:
+        x0, _ = trajectory.denoise(x, now)
         if after == CLEAN:
             yield Step(i, now.t, x0, x0)
             return
-        middle = path.at_lam(now.lam + r * (after.lam - now.lam))
-        noise = noise_level(now, middle, eta) * path.noise()
+        middle = trajectory.at_lam(now.lam + r * (after.lam - now.lam))
+        noise = noise_level(now, middle, eta) * trajectory.noise()
         x_middle = taylor("x0", x, now, middle, x0, eta=eta) + noise
-        x0_middle, _ = path.denoise(x_middle, middle)
+        x0_middle, _ = trajectory.denoise(x_middle, middle)
         mixed = x0 + (x0_middle - x0) / (2.0 * r)
         kept = after.sigma / middle.sigma * math.exp(-eta * (after.lam - middle.lam))
-        noise = kept * noise + noise_level(middle, after, eta) * path.noise()
+        noise = kept * noise + noise_level(middle, after, eta) * trajectory.noise()
         x = taylor("x0", x, now, after, mixed, eta=eta) + noise
         yield Step(i, now.t, x, x0)
 

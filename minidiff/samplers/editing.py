@@ -1,14 +1,17 @@
 """Changing pictures with a denoiser: from a sketch (SDEdit), in a hole (inpainting), between two (interpolation)."""
 
+import inspect
 import math
 
 from ..backend import xp_of
 from ..rng import as_rng
 from .ddim import ddim, ddim_invert
-from .ddpm import ancestral_step, check_variance
-from .registry import eager, find
+from .ddpm import VARIANCES, ancestral_step, check_variance
+from .not_finite import watched
+from .options import one_of, whole
+from .registry import STEPPING, check_names, find
 from .run import prior_std
-from .stepping import READY, Path, Step
+from .trajectory import Step, Trajectory
 
 
 def sdedit(denoiser, picture, strength=0.5, steps=50, sampler="ddim", rng=None, **options):
@@ -16,7 +19,7 @@ def sdedit(denoiser, picture, strength=0.5, steps=50, sampler="ddim", rng=None, 
 
     picture    (B, ...), clean: a sketch, a collage, another sample   ->   generator of Step
     strength   share of the steps that are walked: near 0 little changes, at 1 little is kept
-    options    the sampler's own, and `stepping.Path`'s
+    options    the sampler's own, and `Trajectory`'s
     """
     if not 0 < strength <= 1:
         raise ValueError(f"strength: got {strength}, expected a number above 0, at most 1")
@@ -29,32 +32,34 @@ def sdedit(denoiser, picture, strength=0.5, steps=50, sampler="ddim", rng=None, 
     return find(sampler).function(denoiser, picture, steps=steps, start=start, from_clean=True, rng=rng, **options)
 
 
-@eager
 def inpaint(denoiser, picture, mask, steps=50, variance="fixed_small", x=None, rng=None, **stepping):
     """Fill a hole: after each step the known pixels are put back at that step's noise.
 
     Song et al. 2021 (arXiv:2011.13456), appendix I.2. What is drawn need not fit what is known well: see `repaint`.
 
-    picture    (B, ...), clean; what it holds inside the hole does not matter   ->   yields Step
+    picture    (B, ...), clean; what it contains inside the hole does not matter   ->   generator of Step
     mask       from 0 to 1: 1 where the picture is known, 0 in the hole; of a shape that broadcasts to the picture's
     x          noise to start from; None draws it
-    variance   "fixed_small", "fixed_large" or "learned", as in `ddpm`;   stepping: see `stepping.Path`
+    variance   "fixed_small", "fixed_large" or "learned", as in `ddpm`;   stepping: see `Trajectory`
     """
-    yield from repaint.__wrapped__(denoiser, picture, mask, steps, 1, 1, variance, x, rng, **stepping)
+    return _fill(inpaint, denoiser, picture, mask, steps, 1, 1, variance, x, rng, stepping)
 
 
-@eager
 def repaint(denoiser, picture, mask, steps=50, jump=10, resamples=10, variance="fixed_small", x=None, rng=None, **stepping):
-    """Fill a hole so that it fits: go back up and down again, so that hole and surroundings agree.   -> yields Step
+    """Fill a hole so that it fits: go back up and down again, so that hole and surroundings agree.   -> generator of Step
 
     Lugmayr et al. 2022 (arXiv:2201.09865), algorithm 1 and appendix B. Arguments as `inpaint`, and
     jump        steps that are walked back up each time
     resamples   how often each stretch is walked down; 1 is `inpaint`
     """
-    for name, value in (("jump", jump), ("resamples", resamples)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1")
-    check_variance(variance, denoiser)
+    return _fill(repaint, denoiser, picture, mask, steps, jump, resamples, variance, x, rng, stepping)
+
+
+def _fill(function, denoiser, picture, mask, steps, jump, resamples, variance, x, rng, stepping):
+    check_names(function.__name__, stepping, dict.fromkeys([*list(inspect.signature(function).parameters)[2:-1], *STEPPING]))
+    for option, value in (("jump", jump), ("resamples", resamples)):
+        whole(1).check(option, value)
+    one_of(VARIANCES).check("variance", variance)
     xp, rng = xp_of(picture), as_rng(rng, xp_of(picture))
     mask = xp.asarray(mask)
     if mask.ndim > picture.ndim or any(m not in (1, p) for m, p in zip(mask.shape[::-1], picture.shape[::-1], strict=False)):
@@ -64,21 +69,26 @@ def repaint(denoiser, picture, mask, steps=50, jump=10, resamples=10, variance="
         x = xp.asarray(rng.standard_normal(picture.shape, dtype=picture.dtype)) * prior_std(denoiser)
     elif x.shape != picture.shape:
         raise ValueError(f"x: got shape {x.shape}, expected the picture's {picture.shape}")
-    path = Path(denoiser, x, steps, rng=rng, uses="x0", **stepping)
-    yield READY
-    x, points, x0 = path.x, path.points, None
-    at = path.start
-    for target in repaint_walk(len(path), jump, resamples, path.start):
+    trajectory = Trajectory(denoiser, x, steps, rng=rng, uses="x0", **stepping)
+    check_variance(trajectory, variance)
+    run = _repaint(trajectory, picture, mask, jump, resamples, variance)
+    return watched(run, function.__name__, picture, stepping.get("graph", True))
+
+
+def _repaint(trajectory, picture, mask, jump, resamples, variance):
+    """Algorithm 1."""
+    x, points, at = trajectory.x, trajectory.points, trajectory.start
+    for target in repaint_walk(len(trajectory), jump, resamples, trajectory.start):
         now, after = points[at], points[target]
         if target > at:
-            x, x0 = ancestral_step(path, x, now, after, variance, last=target == len(path))
+            x, x0 = ancestral_step(trajectory, x, now, after, variance, last=target == len(trajectory))
             known = after.alpha * picture
             if after.sigma > 0:
-                known = known + after.sigma * path.noise()
+                known = known + after.sigma * trajectory.noise()
             x = mask * known + (1 - mask) * x
             yield Step(at, now.t, x, x0)
         else:
-            x = noise_up(path, x, now, after)
+            x = noise_up(trajectory, x, now, after)
         at = target
 
 
@@ -117,17 +127,17 @@ def repaint_walk(steps, jump, resamples, start=0):
                 yield at
 
 
-def noise_up(path, x, now, after):
+def noise_up(trajectory, x, now, after):
     """x at the cleaner point `now` given the noise that leads to the noisier point `after`: q(x_after | x_now)."""
     ratio = after.alpha / now.alpha
-    return ratio * x + math.sqrt(after.sigma**2 - ratio**2 * now.sigma**2) * path.noise()
+    return ratio * x + math.sqrt(after.sigma**2 - ratio**2 * now.sigma**2) * trajectory.noise()
 
 
 def interpolate(denoiser, a, b, shares, steps=50, rng=None, **stepping):
     """Pictures on the way from a to b: both inverted to noise by DDIM, mixed on the sphere, and sampled again.
 
     a, b       one clean picture each (H, W, C)   shares: numbers from 0 (a) to 1 (b)   ->   (len(shares), H, W, C)
-    stepping   see `stepping.Path`.   Song et al. 2020 (arXiv:2010.02502), section 5.3
+    stepping   see `Trajectory`.   Song et al. 2020 (arXiv:2010.02502), section 5.3
     """
     if a.shape != b.shape:
         raise ValueError(f"a, b: got shapes {a.shape} and {b.shape}, expected the same")

@@ -2,29 +2,25 @@
 
 import math
 
-from ..names import check_choice
-from .euler import KARRAS, slope
+from .euler import EDM, slope
+from .options import one_of
 from .registry import sampler
-from .stepping import READY, Path, Step, scaled
+from .trajectory import Step
 
 
-@sampler(order=4, calls=1, paper="Adams and Bashforth 1883, on uneven steps; k-diffusion, sample_lms")
-def lms(denoiser, x, steps=50, order=4, rng=None, **stepping):
+@sampler(order=4, calls=1, paper="Adams and Bashforth 1883, on uneven steps; k-diffusion, sample_lms", **EDM)
+def lms(trajectory, order: one_of((1, 2, 3, 4)) = 4):
     """Adams-Bashforth on the noise levels as they are.   x (B, ...) -> yields Step.
 
     order      how many slopes, 1 to 4; the first steps make do with those there are
-    stepping   see `stepping.Path`
     """
-    check_choice("order", order, (1, 2, 3, 4))
-    path = Path(denoiser, x, steps, rng=rng, grid=KARRAS, uses="x0", **stepping)
-    y = scaled(path)
-    yield READY
-    levels, slopes = [], []  # newest first
-    for i, now, after in path:
-        x0, _ = path.denoise(now.alpha * y, now)
-        levels, slopes = [now.s, *levels[: order - 1]], [slope(y, x0, now.s), *slopes[: order - 1]]
-        y = y + sum(w * d for w, d in zip(weights(levels, now.s, after.s), slopes, strict=True))
-        yield Step(i, now.t, after.alpha * y, x0)
+    x = trajectory.x / trajectory.first.alpha
+    sigmas, ds = [], []  # newest first
+    for i, now, after in trajectory:
+        x0, _ = trajectory.denoise(now.alpha * x, now)
+        sigmas, ds = [now.s, *sigmas[: order - 1]], [slope(x, x0, now.s), *ds[: order - 1]]
+        x = x + sum(w * d for w, d in zip(weights(sigmas, now.s, after.s), ds, strict=True))
+        yield Step(i, now.t, after.alpha * x, x0)
 
 
 def weights(nodes, a, b):

@@ -1,5 +1,7 @@
 """What stops a sampling run: a sample that is NaN or infinite is never handed on in silence."""
 
+import numpy as np
+
 from ..backend import xp_of
 
 
@@ -18,14 +20,17 @@ class NotFinite(FloatingPointError):
         )
 
 
-def watched(run, sampler, last_only=False):
-    """The steps of a run. Raises NotFinite for the first sample, or with last_only for the last, that is not finite."""
-    step = None
+def watched(run, sampler, x, graph=True):
+    """The steps of a run that starts from x. Raises NotFinite for a sample that is not finite.
+
+    graph   None on a device: the caller records the run, and nothing may wait for the device
+    """
+    step, on_device = None, not isinstance(x, np.ndarray)
     for step in run:
-        if not last_only:
+        if not on_device:
             check(step, sampler)
         yield step
-    if last_only and step is not None:
+    if on_device and graph is not None and step is not None:
         check(step, sampler)
 
 

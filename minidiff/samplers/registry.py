@@ -1,20 +1,24 @@
-"""The list of samplers: what each is called, what it costs, and where it comes from."""
+"""The list of samplers, and how a function of a trajectory becomes one that users call."""
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ..names import did_you_mean
+from .grid import grid
 from .not_finite import watched
-from .stepping import Path
+from .options import Allowed
+from .trajectory import Trajectory
 
 SAMPLERS = {}
-# The options that every sampler takes: those of `stepping.Path` but for what a sampler adds itself.
-STEPPING = [p.name for p in inspect.signature(Path).parameters.values() if p.kind is p.KEYWORD_ONLY]
-STEPPING = [option for option in STEPPING if option not in ("grid", "uses")]
+# The options that every sampler takes, with their defaults: those of a trajectory but for what a sampler sets itself.
+STEPPING = {
+    p.name: p.default
+    for part in (grid, Trajectory)
+    for p in inspect.signature(part).parameters.values()
+    if p.kind is p.KEYWORD_ONLY and p.name != "uses"
+}
 
 
 @dataclass(frozen=True)
@@ -43,57 +47,98 @@ class Sampler:
         self.function.check(options)
 
 
-def sampler(order, calls, paper, deterministic=True, steps=50, **variants):
-    """Decorator: put a generator function on the list, and have it check its arguments when it is called.
+def sampler(order, calls, paper, deterministic=True, steps=50, variants=None, **how):
+    """Decorator: put a function of a trajectory on the list, as `walks` makes it.
 
-    A generator runs nothing until it is first asked. So a sampler yields READY once its arguments are checked, and this
-    decorator runs it that far: a mistake is an error where it was made, not later in somebody's loop.
-
-    variants   further names for the function with some options fixed:   name=dict(order=, calls=, options=dict(...))
+    variants   further names for the function with some options fixed:   {name: dict(order=, calls=, options=dict(...))}
     """
 
     def decorate(function):
-        checked = eager(function)
-        row = Sampler(function.__name__, checked, order, deterministic, calls, steps, paper)
-        SAMPLERS[row.name] = row
-        for name, change in variants.items():
-            options = change.pop("options")
-            fixed = eager(function, name, options)
-            SAMPLERS[name] = Sampler(**{**vars(row), "name": name, "function": fixed, **change})
-        return checked
+        public = walks(steps=steps, **how)(function)
+        row = SAMPLERS[function.__name__] = Sampler(function.__name__, public, order, deterministic, calls, steps, paper)
+        for name, change in (variants or {}).items():
+            fixed = walks(name, change.pop("options"), steps, **how)(function)
+            SAMPLERS[name] = replace(row, name=name, function=fixed, **change)
+        return public
 
     return decorate
 
 
-def eager(function, name=None, fixed=None):
-    """A generator function that checks its arguments when it is called, and whose samples are watched for NaN.
+def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None, refuses=None):
+    """Decorator: a function (trajectory, own options) -> generator of Step becomes (denoiser, x, steps, ...) -> generator.
 
-    fixed   options that are part of the name, such as the order of "dpmpp_3s"
+    All arguments are checked when it is called, and its samples are watched for NaN.
+
+    fixed           options that are part of the name, such as the order of "dpmpp_3s"
+    steps           how many, unless the caller says; None: all T. A function with `steps` of its own chooses its steps
+                    itself, and its trajectory has two: the ends
+    default, uses   see `Trajectory`; uses may also name the own option that says which prediction it is
+    check           check(trajectory, **own options) raises ValueError for options that do not go together
+    refuses         {option of the trajectory: why this sampler cannot take it}
     """
-    name, fixed = name or function.__name__, fixed or {}
-    named = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    known = [option for option in dict.fromkeys((*named[2:], *STEPPING)) if option not in fixed]
+    fixed, refuses = fixed or {}, refuses or {}
 
-    def check(options):
-        for option, value in options.items():
-            if option in fixed and value != fixed[option]:
-                raise ValueError(f"{option}: got {value!r}, but {name} has {option}={fixed[option]!r}; use {function.__name__}")
-            if option not in (*named, *known):
-                raise ValueError(f"{option}: {name} has no such option; it has {', '.join(known)}{did_you_mean(option, known)}")
+    def decorate(function):
+        called, signature = name or function.__name__, _signature(function, steps, fixed)
+        own, named = list(inspect.signature(function).parameters)[1:], list(signature.parameters)[:-1]
+        known = [option for option in dict.fromkeys((*named[2:], *STEPPING)) if option not in fixed]
+        allowed = {p.name: p.annotation for p in signature.parameters.values() if isinstance(p.annotation, Allowed)}
 
-    @functools.wraps(function)
-    def call(*args, **options):
-        check(options)
-        run = function(*args, **(options | fixed))
-        next(run)
-        x = args[1] if len(args) > 1 else options[named[1]]
-        on_device = not isinstance(x, np.ndarray)
-        if on_device and options.get("graph", True) is None:  # somebody records the run, and nothing may wait for it
-            return run
-        return watched(run, name, last_only=on_device)
+        def check_options(options):
+            check_names(called, [option for option in options if option not in named], known)
+            for option, why in refuses.items():
+                if options.get(option, STEPPING[option]) is not STEPPING[option]:
+                    raise ValueError(f"{option}: {why.format(options[option])}")
+            for option, value in options.items():
+                if option in fixed and value != fixed[option]:
+                    has = f"{called} has {option}={fixed[option]!r}; use {function.__name__}"
+                    raise ValueError(f"{option}: got {value!r}, but {has}")
+                if option in allowed:
+                    allowed[option].check(option, value)
 
-    call.check = check
-    return call
+        @functools.wraps(function)
+        def call(*args, **options):
+            bound = signature.bind(*args, **options)
+            bound.apply_defaults()
+            given = bound.arguments
+            options = given.pop("stepping")
+            check_options(options | given)
+            mine = {option: given.pop(option) for option in own}
+            if given.setdefault("steps", 2) is None and steps is None:
+                given["steps"] = _all(given["denoiser"])
+            trajectory = Trajectory(**given, **options, default=default, uses=mine.get(uses, uses))
+            if check:
+                check(trajectory, **mine)
+            return watched(function(trajectory, **mine), called, given["x"], options.get("graph", True))
+
+        call.check, call.__signature__ = check_options, signature
+        return call
+
+    return decorate
+
+
+def check_names(name, options, known):
+    """Raises ValueError, with the nearest names, for an option that the sampler of this name does not have."""
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{option}: {name} has no such option; it has {', '.join(known)}{did_you_mean(option, known)}")
+
+
+def _signature(function, steps, fixed):
+    """(denoiser, x, steps, own options, rng, own options that take a keyword, **stepping)"""
+    own = [p.replace(default=fixed.get(p.name, p.default)) for p in inspect.signature(function).parameters.values()][1:]
+    common = inspect.signature(lambda denoiser, x, steps, rng=None, **stepping: None)
+    denoiser, x, number, rng, stepping = common.parameters.values()
+    number = [] if "steps" in (p.name for p in own) else [number.replace(default=steps)]
+    by_place, by_keyword = ([p for p in own if (p.kind is p.KEYWORD_ONLY) == keyword] for keyword in (False, True))
+    return inspect.Signature([denoiser, x, *number, *by_place, rng, *by_keyword, stepping])
+
+
+def _all(denoiser):
+    T = getattr(getattr(denoiser, "schedule", None), "T", None)
+    if T is None:
+        raise ValueError("steps: this schedule has no number of steps of its own, so say how many")
+    return T
 
 
 def find(name):

@@ -12,18 +12,7 @@ from .registry import find
 
 
 def sample(
-    name,
-    denoiser,
-    shape,
-    steps=None,
-    rng=None,
-    progress=False,
-    cond=None,
-    start=0,
-    x=None,
-    dtype=None,
-    device=None,
-    **options,
+    name, denoiser, shape, steps=None, rng=None, progress=False, cond=None, start=0, x=None, dtype=None, device=None, **options
 ):
     """Pictures from noise, by the sampler of this name.   -> (B, ...), the last x
 
@@ -61,17 +50,7 @@ def sample(
 
 
 def walk(
-    sampler,
-    denoiser,
-    x,
-    steps=None,
-    progress=False,
-    cond=None,
-    guidance=0.0,
-    null=None,
-    rescale=0.0,
-    wrap=None,
-    **options,
+    sampler, denoiser, x, steps=None, progress=False, cond=None, guidance=0.0, null=None, rescale=0.0, wrap=None, **options
 ):
     """The steps of a run that starts from x.   x (B, ...) -> generator of Step
 
@@ -82,12 +61,8 @@ def walk(
     wrap       a function of the guided denoiser: what the sampler calls in its place
     options    the sampler's own
     """
-    name, function, default = sampler, sampler, None
-    if callable(sampler):
-        name = sampler.__name__
-    else:
-        row = find(sampler)
-        function, default = row.function, row.steps
+    row = None if callable(sampler) else find(sampler)
+    function, default = (row.function, row.steps) if row else (sampler, None)
     if guidance and cond is not None:
         denoiser, cond = cfg(denoiser, cond, guidance, null=null, rescale=rescale), None
     denoiser = wrap(denoiser) if wrap else denoiser
@@ -100,7 +75,7 @@ def walk(
     if not progress:
         return run
     total = len(sigmas) - 1 if sigmas is not None else steps if np.ndim(steps) == 0 else len(steps)
-    label = name if progress is True else progress
+    label = progress if progress is not True else row.name if row else sampler.__name__
     return show(run, total=total - options.get("start", 0) if total else None, label=label)
 
 

@@ -4,28 +4,21 @@ import math
 
 import numpy as np
 
-from ..names import check_choice
-from .dpm_solver import GRID
+from .dpm_solver import GRID, ORDERS
+from .dpmpp import PREDICTIONS
+from .options import one_of
 from .registry import sampler
-from .stepping import READY, Path, Step
+from .trajectory import Step
 
 PAPER = "UniPC, Zhao et al. 2023 (arXiv:2302.04867)"
+SOLVERS = ("bh1", "bh2")
 
 
-@sampler(order=3, calls=1, paper=f"{PAPER}, sec. 3")
+@sampler(order=3, calls=1, paper=f"{PAPER}, sec. 3", default=GRID, uses="interpolates")
 def unipc(
-    denoiser,
-    x,
-    steps=50,
-    order=2,
-    solver="bh2",
-    interpolates="x0",
-    corrector=True,
-    uncorrected=(),
-    lower_order_final=True,
-    rng=None,
-    **stepping,
-):
+    trajectory, order: one_of(ORDERS) = 2, solver: one_of(SOLVERS) = "bh2", interpolates: one_of(PREDICTIONS) = "x0",
+    corrector=True, uncorrected=(), lower_order_final=True,
+):  # fmt: skip
     """Unified predictor-corrector.   x (B, ...) -> yields Step.   UniP, section 3.2, and UniC, 3.1.
 
     order              of the predictor, 1 to 3; the corrector makes it one more
@@ -34,24 +27,18 @@ def unipc(
     corrector          False leaves UniP alone
     uncorrected        steps, counted from 0, whose result is not corrected: with guidance, the first ones may gain
     lower_order_final  come down to order 1 over the last steps
-    stepping           see `stepping.Path`
     """
-    check_choice("order", order, (1, 2, 3))
-    check_choice("solver", solver, ("bh1", "bh2"))
-    check_choice("interpolates", interpolates, ("x0", "eps"))
-    path = Path(denoiser, x, steps, rng=rng, grid=GRID, uses=interpolates, **stepping)
-    yield READY
-    x, x_before, past, used = path.x, None, [], 0  # past: (point, prediction), newest first
+    x, x_before, past, used = trajectory.x, None, [], 0  # past: (point, prediction), newest first
     correctable = interpolates == "x0" and solver == "bh2"  # from pure noise, where h is infinite: B(h) = h is, and eps lost x0
-    for i, now, after in path:
-        x0, eps = path.denoise(x, now)
+    for i, now, after in trajectory:
+        x0, eps = trajectory.denoise(x, now)
         output = x0 if interpolates == "x0" else eps
         if corrector and past and i - 1 not in uncorrected and (past[0][0].alpha > 0 or correctable):
             x = _advance(x_before, past[:used], now, solver, interpolates, arrived=output)
         past = [(now, output), *past[: order - 1]]
         used = len(past)
         if lower_order_final:
-            used = min(used, len(path) - i)
+            used = min(used, len(trajectory) - i)
         if after.sigma == 0 or after == now:
             used = 1  # lambda is infinite there, or does not move
         x_before = x

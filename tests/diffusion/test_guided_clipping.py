@@ -20,6 +20,7 @@ from minidiff.diffusion import (
 )
 from minidiff.interop.schedulers import sampling_from_config
 from minidiff.samplers import SAMPLERS, ddim, ddim_invert, sample
+from minidiff.samplers.recorded import can_be_recorded
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # from diffusers
 SCALE = 7.5
@@ -269,11 +270,11 @@ def test_guided_run_through_sample_option():
     assert abs(a - last.x).max() > 0.1
 
 
-def test_recordable_stays_recordable():
+def test_what_can_be_recorded_still_can_be():
     net = models.UNet(sample_size=4, in_channels=1, out_channels=1, block_out_channels=(4,), norm_num_groups=2,
                       layers_per_block=1, num_class_embeds=3, null_class=2, attention_head_dim=2,
                       down_block_types=("DownBlock2D",),
                       up_block_types=("UpBlock2D",), rng=0)  # fmt: skip
     labels = np.array([0])
-    assert cfg(clip_x0(Denoiser(net, Schedule.linear(40), "v")), labels, 1.0).recordable
-    assert not cfg(dynamic_threshold(Denoiser(net, Schedule.linear(40), "v")), labels, 1.0).recordable
+    assert can_be_recorded(cfg(clip_x0(Denoiser(net, Schedule.linear(40), "v")), labels, 1.0))
+    assert not can_be_recorded(cfg(dynamic_threshold(Denoiser(net, Schedule.linear(40), "v")), labels, 1.0))

@@ -6,11 +6,10 @@ from steps import SMALL
 
 from minidiff.backend import to_numpy
 from minidiff.diffusion import Denoiser, Schedule, cfg, clip_x0, dynamic_threshold
-from minidiff.gpu.sampling_run import SamplingRun
-from minidiff.gpu.sampling_step import SamplingStep, recorded
 from minidiff.models import UNet
 from minidiff.rng import Rng
 from minidiff.samplers import SAMPLERS, find, sample
+from minidiff.samplers.recorded import SamplingRun, SamplingStep, recorded
 
 one_order = pytest.mark.parametrize("xp", ["forwards", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
 SHAPE = (2, 4, 4, 1)

@@ -66,7 +66,7 @@ def test_every_process(name, process):
     x = np.random.default_rng(0).normal(size=(5, 2))
     run = samplers.find(name).function(denoiser, x, sigmas=np.exp(np.linspace(math.log(high), math.log(low), 200)), **options)
     *_, last = run
-    first, end = (samplers.Path(denoiser, x, 1, sigmas=[high, low]).points[i] for i in (0, 1))
+    first, end = (samplers.Trajectory(denoiser, x, 1, sigmas=[high, low]).points[i] for i in (0, 1))
     ratio = math.sqrt((std**2 + end.s**2) / (std**2 + first.s**2))
     exact = end.alpha * (mean + (x / first.alpha - mean) * ratio)
     tolerance = {1: 3e-2, 2: 1e-3}.get(samplers.find(name).order, 1e-4)

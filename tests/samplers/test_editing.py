@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from minidiff.diffusion import VP, Denoiser, GaussianMixture, Schedule
+from minidiff.samplers import Trajectory
 from minidiff.samplers.editing import inpaint, interpolate, noise_up, repaint, repaint_walk, sdedit, slerp
-from minidiff.samplers.stepping import Path
 
 S = Schedule.linear(50, scale_to_T=True)
 PAIR = GaussianMixture([[0.0, 0.0]], covs=[[[1.0, 0.9], [0.9, 1.0]]])
@@ -85,7 +85,7 @@ def test_walk_by_hand():
 
 
 def test_noise_up_is_the_forward_process():
-    path, n = Path(PAIR.denoiser(S), np.zeros((200_000, 1)), 10, rng=0), 200_000
+    path, n = Trajectory(PAIR.denoiser(S), np.zeros((200_000, 1)), 10, rng=0), 200_000
     clean, noisy = path.points[6], path.points[5]
     x = noise_up(path, clean.alpha * 1.5 + clean.sigma * path.noise(), clean, noisy)
     assert x.mean() == pytest.approx(noisy.alpha * 1.5, abs=4 / n**0.5)

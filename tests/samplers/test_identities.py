@@ -62,8 +62,8 @@ def test_ddpm_s_three_forms_agree_on_all_steps(denoiser, x):
 
 
 def test_sigmas_given_are_the_spacing_s_own(denoiser, x):
-    path = S.Path(denoiser, x, 12, spacing="karras")
-    levels = [point.s for point in path.points]
+    trajectory = S.Trajectory(denoiser, x, 12, spacing="karras")
+    levels = [point.s for point in trajectory.points]
     assert levels[-1] == 0 and all(a > b for a, b in zip(levels[:-1], levels[1:], strict=True))
     np.testing.assert_allclose(last(S.heun(denoiser, x, 12)), last(S.heun(denoiser, x, sigmas=levels)), rtol=1e-9)
 

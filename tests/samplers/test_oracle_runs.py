@@ -93,6 +93,6 @@ def test_variance_that_ddpm_generates(variance, oracles, count):
 def test_noise_level_of_ddim(fx, oracles, outside):
     from minidiff.samplers.ddim import noise_level
 
-    path = samplers.Path(fx.denoiser(), fx.start(), 10)
+    path = samplers.Trajectory(fx.denoiser(), fx.start(), 10)
     for t, after, variance in oracles["ddim_variance"]["rows"]:
         outside(noise_level(path.at(t), path.at(after)) ** 2, variance, atol=oracles["ddim_variance"]["atol"])

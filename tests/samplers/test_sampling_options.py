@@ -33,7 +33,7 @@ def run(name, options, denoiser=None):
     return last.x
 
 
-# A value of each option of `stepping.Path` that is not its default, and what must come with it for it to matter.
+# A value of each option of `Trajectory` that is not its default, and what must come with it for it to matter.
 CHANGES = {
     "spacing": ({"spacing": "quadratic"}, {}),
     "offset": ({"offset": 1}, {"spacing": "leading"}),

@@ -33,7 +33,7 @@ for _name in SAMPLERS:
     _sampler(_name)
 
 
-@case("Path", waits=True, tolerance=1e-6)
+@case("Trajectory", waits=True, tolerance=1e-6)
 def ways_of_stepping(side):
     denoiser, found = _denoiser(side), []
     for options in ({"clip": 1.0}, {"clip": "dynamic"}, {"spacing": "karras", "final": "sigma_min"}, {"eta": 1.0}, {"start": 2},
@@ -52,7 +52,7 @@ VARIANTS = [
 ]  # fmt: skip
 
 
-@case("Path", tolerance=1e-6)
+@case("Trajectory", tolerance=1e-6)
 def variants(side):
     return [
         sample(name, _denoiser(side), (2, 4, 4, 1), steps=5, rng=4, device=side.device, dtype=np.float64, graph=None, **options)
@@ -60,7 +60,7 @@ def variants(side):
     ]
 
 
-@case("Path", tolerance=1e-6)
+@case("Trajectory", tolerance=1e-6)
 def levels_of_a_folder(side):
     """The noise levels of one library's scheduler, and the times that it rounds or cuts."""
     found = []
@@ -74,7 +74,7 @@ def levels_of_a_folder(side):
     return found
 
 
-@case("Path", tolerance=1e-6)
+@case("Trajectory", tolerance=1e-6)
 def continuous_time(side):
     options = dict(steps=5, rng=4, device=side.device, dtype=np.float64, graph=None)
     return sample("dpmpp_2m", _denoiser(side, VP()), (2, 4, 4, 1), **options)
