@@ -14,23 +14,23 @@ from .registry import find
 def sample(
     name, denoiser, shape, steps=None, rng=None, progress=False, cond=None, start=0, x=None, dtype=None, device=None, **options
 ):
-    """Pictures from noise, by the sampler of this name.   -> (B, ...), the last x
+    """Images from noise, by the sampler of this name.   -> (B, ...), the last x
 
-    name       one of `SAMPLERS`; `minidiff samplers` lists them
+    name       one of `SAMPLERS`, which `minidiff samplers` lists, or a function that is called as they are
     shape      (B, ...) of what to make
     steps      how many; None: what the sampler takes by itself, at most the schedule's T
-    rng        None, a seed or a generator: the same seed gives the same pictures
+    rng        None, a seed or a generator: the same seed gives the same images
     progress   show a bar
     x          where to start, in place of noise: with `start`, a sample at that step's noise level; with
-               from_clean=True, a clean picture that is noised to it first
+               from_clean=True, a clean image that is noised to it first
     dtype, device   of the noise: float32 on the "cpu" unless given; with x, which has both, only what x has
     options    the sampler's own (eta=, variance=, clip=, spacing=, sigmas=, ...)
 
     Raises ValueError for an unknown name and for options the sampler cannot take (with the nearest ones), before the
     denoiser is asked anything; `not_finite.NotFinite` for a sample with NaN or infinity in it.
     """
-    row = find(name)
-    row.check(options | ({} if steps is None else {"steps": steps}))
+    if not callable(name):
+        find(name).check(options | ({} if steps is None else {"steps": steps}))
     if x is not None and dtype is not None and x.dtype != dtype:
         raise ValueError(f"dtype: got {np.dtype(dtype)}, but x is {x.dtype}: leave dtype out, or convert x")
     if x is not None and device is not None and device_of(x) != device:

@@ -4,6 +4,7 @@ Data N(m, s^2), where the truth is known: error against steps, on the grid that 
 The slope over the last two points is the sampler's order.
 """
 
+from .. import viz
 from ..samplers import convergence
 
 
@@ -17,11 +18,16 @@ def run(options):
 
 
 def draw(rows):
-    names = dict.fromkeys((row["sampler"], row["order"]) for row in rows)
-    measured = []
-    for name, order in names:
-        own = [row for row in rows if row["sampler"] == name]
-        columns = (tuple(row[key] for row in own) for key in ("steps", "error", "slope"))
-        n, errors, slopes = columns
-        measured.append(convergence.Convergence(name, order, n, errors, slopes[1:]))
-    return convergence.draw(measured)
+    figure = viz.new_figure(7.5, 5.5, layout="constrained")
+    axes = figure.add_subplot()
+    styles, names = {1: "-", 2: "--", 3: "-.", 4: ":"}, dict.fromkeys((row["sampler"], row["order"]) for row in rows)
+    for i, (name, order) in enumerate(sorted(names, key=lambda name: name[1])):
+        steps, errors, slopes = zip(*((r["steps"], r["error"], r["slope"]) for r in rows if r["sampler"] == name), strict=True)
+        style = {"marker": "o", "markersize": 4, "color": viz.COLOURS[i % len(viz.COLOURS)]}
+        axes.loglog(steps, errors, styles[order], label=f"{name}: {slopes[-1]:.2f}", **style)
+    axes.set(xlabel="steps", ylabel="largest error", xticks=steps, xticklabels=steps)
+    axes.set_title("Error on Gaussian data, and the order it shows over the last two points", fontsize=11)
+    axes.minorticks_off()
+    axes.grid(True, linewidth=0.5, alpha=0.5)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -93,11 +93,62 @@ def test_variance_of_deterministic_and_broken_chains():
     assert generated_variance(samplers.ddpm_subset, schedule, steps=100) == pytest.approx(full, rel=1e-12)
 
 
-def test_table_and_figure(tmp_path, rows):
-    pytest.importorskip("matplotlib")
-    lines = convergence.table(list(rows.values()))
-    assert len(lines) == 1 + len(rows) and "dpmpp_2m" in "\n".join(lines)
-    figure = convergence.draw(list(rows.values()), tmp_path / "orders.png")
-    assert (tmp_path / "orders.png").stat().st_size > 10_000
-    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
-    assert len(figure.axes[0].lines) == len(rows)
+# ---- samplers that are not on the list -----------------------------------------------------------------------------------
+
+
+def euler_by_hand(denoiser, x, sigmas):
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        x0, _ = denoiser(x, sigma)
+        x = x + (sigma_next - sigma) * (x - x0) / sigma
+    return x
+
+
+def heun_by_hand(denoiser, x, sigmas):
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        d = (x - denoiser(x, sigma)[0]) / sigma
+        x_next = x + (sigma_next - sigma) * d
+        d_prime = (x_next - denoiser(x_next, sigma_next)[0]) / sigma_next
+        x = x + (sigma_next - sigma) * (d + d_prime) / 2
+        yield x
+
+
+def ddim_on_a_trajectory(denoiser, x, steps=50, **options):
+    trajectory = samplers.Trajectory(denoiser, x, steps, **options)
+    x = trajectory.x
+    for i, now, after in trajectory:
+        x0, eps = trajectory.denoise(x, now)
+        x = after.alpha * x0 + after.sigma * eps
+        yield samplers.Step(i, now.t, x, x0)
+
+
+def heun_with_the_second_slope_at_the_first_sigma(denoiser, x, sigmas):
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        d = (x - denoiser(x, sigma)[0]) / sigma
+        x_next = x + (sigma_next - sigma) * d
+        d_prime = (x_next - denoiser(x_next, sigma_next)[0]) / sigma
+        x = x + (sigma_next - sigma) * (d + d_prime) / 2
+    return x
+
+
+def euler_with_half_the_score(denoiser, x, sigmas):
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        x = x + (sigma_next - sigma) * (x - denoiser(x, sigma)[0]) / (2 * sigma)
+    return x
+
+
+@pytest.mark.parametrize("function, order", [
+    (euler_by_hand, 1), (heun_by_hand, 2), (ddim_on_a_trajectory, 1),
+    (heun_with_the_second_slope_at_the_first_sigma, 1), (euler_with_half_the_score, 0),
+])  # fmt: skip
+def test_one_call_says_the_order_of_any_function(function, order):
+    """A wrong sampler shows: it loses an order, or nears something that is not the answer."""
+    measured = convergence.measure(function)
+    assert (measured.name, measured.order) == (function.__name__, None)
+    assert measured.slope == pytest.approx(order, abs=0.05)
+
+
+def test_a_hand_written_sampler_makes_the_same_errors_as_the_listed_one():
+    ours, theirs = convergence.measure([heun_by_hand, "heun"], steps=(16, 64))
+    np.testing.assert_allclose(ours.errors, theirs.errors, rtol=1e-9)
+    with pytest.raises(ValueError, match="did you mean heun"):
+        convergence.measure("huen")

@@ -69,5 +69,9 @@ def test_a_run_on_other_data_is_refused(tmp_path):
 
 def test_orders_says_what_is_asserted_elsewhere(tmp_path):
     rows = studies.carry_out("orders", studies.Options(out=tmp_path, quick=True))
+    (axes,) = studies.orders.draw(rows).axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert len(axes.lines) == len({row["sampler"] for row in rows})
+    assert (tmp_path / "orders.png").stat().st_size > 10_000
     assert {row["sampler"] for row in rows} >= {"ddim", "heun", "dpmpp_2m", "rk4"}
     assert all(np.isfinite(row["error"]) for row in rows)
