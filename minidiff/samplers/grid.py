@@ -20,17 +20,7 @@ def grid(
 ):
     """The points of a run, from noisy to clean.   -> list of Point, one more than there are steps
 
-    curve       the Curve to choose from
-    steps       how many steps, or the times themselves, descending
-    default     the sampler's own choice of spacing, skip_last and final, where the caller makes none
-    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential", "lu", "beta": see diffusion.spacing;
-                a process in continuous time has "linspace" and the last four. None: "leading", or there "linspace"
-    offset, skip_last, whole   details of the spacing, as there; None: 0, False, True
-    sigmas      noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
-    final       what follows the last time: "zero" (clean, the default), or "sigma_min" (the schedule's lowest noise)
-    rho         the bend of "karras", by default 7
-
-    Raises ValueError for options that would have no effect together.
+    curve       the Curve to choose from;   the others: see `Trajectory`, "Which points". Raises ValueError as there.
     """
     default = default or {}
     check_choice("final", final or FINALS[0], FINALS)

@@ -112,6 +112,7 @@ def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None
             return watched(function(trajectory, **mine), called, given["x"], options.get("graph", True))
 
         call.check, call.__signature__ = check_options, signature
+        call.__doc__ = (function.__doc__ or "").rstrip() + "\n\n    stepping   options of every sampler: see `Trajectory`\n    "
         return call
 
     return decorate

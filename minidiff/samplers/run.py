@@ -75,7 +75,7 @@ def walk(
     if not progress:
         return run
     total = len(sigmas) - 1 if sigmas is not None else steps if np.ndim(steps) == 0 else len(steps)
-    label = progress if progress is not True else row.name if row else sampler.__name__
+    label = progress if progress is not True else row.name if row else getattr(sampler, "__name__", None)
     return show(run, total=total - options.get("start", 0) if total else None, label=label)
 
 

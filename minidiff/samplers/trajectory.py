@@ -32,9 +32,16 @@ class Trajectory(Curve):
 
     denoiser    denoiser(x, t, cond) -> (x0, eps), with a `schedule`
     x           where to start (B, ...), float: noise of the schedule's own scale, or as `start` and `from_clean` say
+
+    Which points
     steps       how many steps, or the times themselves, descending
-    spacing     and the other options of `grid.grid`: which points are visited
     default     the sampler's own choice of spacing, skip_last and final, where the caller makes none
+    spacing     "leading", "linspace", "trailing", "quadratic", "karras", "exponential", "lu", "beta": see diffusion.spacing;
+                a process in continuous time has "linspace" and the last four. None: "leading", or there "linspace"
+    offset, skip_last, whole   details of the spacing, as there; None: 0, False, True
+    sigmas      noise levels sigma / alpha, descending, the last one where the run ends; takes the place of `steps`
+    final       what follows the last time: "zero" (clean, the default), or "sigma_min" (the schedule's lowest noise)
+    rho         the bend of "karras", by default 7
 
     Where it starts
     start       the step to begin with, 0 to steps - 1; x is then a sample at that step's noise level

@@ -62,7 +62,8 @@ def test_a_replay_waits_for_nothing_uploads_nothing_and_takes_no_memory(xp):
 @one_order
 def test_what_is_not_recorded_is_asked_as_it_is(xp):
     denoiser, x = _guided(xp), xp.asarray(Rng(2).standard_normal(SHAPE, np.float32))
-    for other in (dynamic_threshold(denoiser), Denoiser(lambda x, t, c: x, Schedule.linear(40))):
+    some_t = cfg(denoiser.denoiser, xp.asarray([0, 1]), 1.0, interval=(5, 20))
+    for other in (dynamic_threshold(denoiser), Denoiser(lambda x, t, c: x, Schedule.linear(40)), some_t, clip_x0(some_t)):
         assert recorded(other, x, 50) is other
     assert recorded(denoiser, x.astype(np.float64), 50) is not None
     assert isinstance(recorded(clip_x0(denoiser), x, 50), SamplingStep)

@@ -1,5 +1,6 @@
 """What every sampler must do for its caller: checks first, starts anywhere, keeps dtypes, repeats itself, can be stopped."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -223,6 +224,28 @@ def test_a_numpy_generator_and_a_seed_both_do(denoiser):
     b = minidiff.sample("ddpm", denoiser, (4, 2), rng=np.random.default_rng(1))
     np.testing.assert_array_equal(a, b)
     assert minidiff.sample("ddpm", denoiser, (4, 2)).shape == (4, 2)  # no seed: fresh numbers
+
+
+def test_signatures_name_the_options_and_what_they_may_be():
+    described = str(inspect.signature(samplers.heun))
+    assert described.startswith("(denoiser, x, steps=50, s_churn: <a number, at least 0> = 0.0, s_min: ")
+    assert described.endswith("= 1.0, rng=None, **stepping)")
+    assert str(inspect.signature(SAMPLERS["dpm_solver_2"].function).parameters["order"]) == "order: <1 | 2 | 3> = 2"
+    assert "Trajectory" in samplers.heun.__doc__
+
+
+def test_options_by_position(denoiser):
+    """denoiser, x, steps, the sampler's own, rng: as help() prints them."""
+    *_, a = samplers.ddim(denoiser, X, 5, 1.0, 3)
+    *_, b = samplers.ddim(denoiser, X, steps=5, eta=1.0, rng=3)
+    np.testing.assert_array_equal(a.x, b.x)
+    with pytest.raises(ValueError, match=r"order: got 2, but dpmpp_3s has order=3"):
+        SAMPLERS["dpmpp_3s"].function(denoiser, X, 5, 2)
+
+
+def test_inversion_starts_from_a_clean_image_anyway(denoiser):
+    with pytest.raises(ValueError, match="from_clean: ddim_invert starts from a clean image anyway"):
+        samplers.ddim_invert(denoiser, X, steps=5, from_clean=True)
 
 
 def test_the_list():
