@@ -67,29 +67,6 @@ def test_import_takes_less_than_0_3_seconds():
     assert min(map(float, runs)) < 0.3
 
 
-WALLS = {  # a room -> rooms it may not import
-    "backend": "ops nn models diffusion samplers training data cli interop",
-    "ops": "nn models diffusion samplers training data cli interop",
-    "nn": "models diffusion samplers training data cli interop",
-    "models": "diffusion samplers training data cli interop",
-    "diffusion": "nn models samplers training data cli interop",
-    "samplers": "nn models training data cli interop",
-    "data": "ops nn models diffusion samplers training cli interop",
-}
-
-
-@pytest.mark.parametrize("room", WALLS)
-def test_no_arrow_runs_back_up_the_house(room):
-    files = [ROOT / "minidiff" / f"{room}.py"] if room == "backend" else sorted((ROOT / "minidiff" / room).rglob("*.py"))
-    assert files
-    forbidden = "|".join(WALLS[room].split())
-    for file in files:
-        up = "." if file.parent.name == "minidiff" else r"\.\."
-        text = file.read_text()
-        bad = re.findall(rf"^\s*from {up}({forbidden})\b.* import|^\s*from {up} import .*\b({forbidden})\b|minidiff\.({forbidden})\b(?=.*import)", text, re.M)  # fmt: skip  # noqa: E501
-        assert not bad, f"{file}: {bad}"
-
-
 def test_cupy_is_imported_in_backend_and_gpu_only():
     for file in (ROOT / "minidiff").rglob("*.py"):
         if file.name != "backend.py" and "gpu" not in file.parts:
