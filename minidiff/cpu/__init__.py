@@ -1,8 +1,8 @@
 """Fast versions of ops for NumPy arrays: the same functions, cut into pieces that stay in a core's cache, on threads.
 
 Only `ops.dispatch` looks in here, and only for plain NumPy arrays. What an op means is
-written in `ops`; a test ties every function here to its reference there. A function that returns NotImplemented leaves
-the work, or the error about its arguments, to the reference.
+written in `ops`; a test ties every function here to its reference there. A function here is called with arguments that the
+op has checked. It returns NotImplemented where it does not take them, and the reference runs.
 """
 
 from ..thread_team import get_threads, set_threads, threads

@@ -5,6 +5,7 @@ import numpy as np
 from ..ops.activation import EDGE, FAR
 from ..settings import dropped, is_no_grad
 from ..thread_team import share
+from .fits import fits
 from .pieces import cut, even, numbers
 from .scratch import scratch
 
@@ -13,7 +14,7 @@ SMALL = 1 << 11
 
 def silu(x):
     """Fast version of `ops.silu`."""
-    if x.dtype not in (np.float32, np.float64) or x.size < SMALL or not x.flags.c_contiguous:
+    if x.size < SMALL or not fits(x):
         return NotImplemented
     y, keep = np.empty_like(x), not is_no_grad()
     below = np.empty_like(x).reshape(-1) if keep else None

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ..thread_team import share
+from .fits import fits
 from .pieces import cut, even
 from .scratch import scratch
 
@@ -18,7 +19,7 @@ TWO = 1 << 15  # scores in all from which a second thread is worth it
 
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """Fast version of `ops.attention`, for calls without mask and bias."""
-    if mask is not None or bias is not None or not _fits(q, k, v, heads):
+    if mask is not None or bias is not None or not all(map(fits, (q, k, v))):
         return NotImplemented
     (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
@@ -82,14 +83,3 @@ def _pieces(B, heads, each):
         return [(slice(0, B), slice(*some)) for some in cut(heads, -(-heads // parts))]
     most = min(SCORES // (heads * each), -(-B // parts))
     return [(slice(*images), slice(0, heads)) for images in cut(B, even(B, most))]
-
-
-def _fits(q, k, v, heads):
-    """Whether every argument is one that the reference would take, and of a kind that is quick here."""
-    if not all(type(z) is np.ndarray and z.ndim == 3 and z.dtype == q.dtype and z.flags.c_contiguous for z in (q, k, v)):
-        return False
-    if q.dtype not in (np.float32, np.float64) or not q.size or not v.size or type(heads) is not int or heads < 1:
-        return False
-    if k.shape[::2] != q.shape[::2] or v.shape[:2] != k.shape[:2]:
-        return False
-    return q.shape[2] % heads == 0 and v.shape[2] % heads == 0

@@ -6,23 +6,7 @@ are a view with strides of its own, and copying that view is the whole of gather
 
 import numpy as np
 
-from .pieces import CACHE, cut, even
 from .scratch import scratch
-
-TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
-ROWS = 128  # pixels in all below which a product that is cut in two takes as long as it did
-
-
-def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
-    """Cuts a batch of images: [(first image, last, first row, last)]. Several whole images, or a band of one image's rows."""
-    row_bytes = OW * (K + O) * itemsize
-    parts = 2 if B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1  # at least: a second thread has work then
-    at_least = max(1, TASK // (OH * OW * K * O))
-    each = even(B, min(CACHE // (OH * row_bytes), -(-B // parts)), at_least)
-    if B >= parts and (each > 1 or OH * row_bytes <= CACHE) or not bands:
-        return [(n0, n1, 0, OH) for n0, n1 in cut(B, each)]
-    band = even(OH, min(CACHE // row_bytes, -(-OH // parts)))
-    return [(n, n + 1, i0, i1) for n in range(B) for i0, i1 in cut(OH, band)]
 
 
 def columns(x, piece, KH, KW, stride, pads, OW):

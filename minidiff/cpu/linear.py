@@ -2,23 +2,50 @@
 
 import numpy as np
 
-from .conv2d import conv2d
+from ..thread_team import share
+from .fits import fits
+from .pieces import image_pieces
+from .products import product, weight_gradients
+from .rows import add_row
 
 SMALL = 1 << 20  # multiplications below which nothing is gained
 
 
 def linear(x, w, b=None):
-    """Fast version of `ops.linear`: a convolution with a kernel of one pixel, over one long image."""
-    if type(w) is not np.ndarray or w.ndim != 2 or x.ndim < 2 or x.shape[-1] != w.shape[0] or x.size * w.shape[1] < SMALL:
+    """Fast version of `ops.linear`."""
+    if x.ndim < 2 or x.size * w.shape[1] < SMALL:
         return NotImplemented
-    rows = x.size // w.shape[0]
-    answer = conv2d(x.reshape(rows, 1, 1, w.shape[0]), w[None, None], b)
-    if answer is NotImplemented:
+    (I, O), rows = w.shape, x.reshape(-1, w.shape[0])  # (R, I)
+    if not fits(rows, w, b):
         return NotImplemented
-    y, back_conv = answer
+    y = _times(rows, w, b)
 
-    def back(dy):
-        dx, dw, *db = back_conv(dy.reshape(rows, 1, 1, -1))
-        return dx.reshape(x.shape), dw.reshape(w.shape), *db
+    def back(dy):  # saved: x, w
+        drows = dy.reshape(-1, O)  # (R, O)
+        if len(drows) < 2 * O:  # turning the matrix takes longer than reading it the wrong way round
+            dx = _times(drows, w.T)
+        else:
+            dx = _times(np.ascontiguousarray(drows), np.ascontiguousarray(w.T))
+        pieces = _pieces(len(rows), I, O, x.itemsize)
+        dw, db = weight_gradients(pieces, lambda some: (rows[some], drows[some]), I, O, x.dtype)
+        return (dx.reshape(x.shape), dw) if b is None else (dx.reshape(x.shape), dw, db)
 
-    return y.reshape(x.shape[:-1] + w.shape[1:]), back
+    return y.reshape(x.shape[:-1] + (O,)), back
+
+
+def _times(rows, w, b=None):
+    """rows @ w + b.   rows (R, I)   w (I, O)   b (O,) or None   ->   (R, O)"""
+    y, pieces = np.empty((len(rows), w.shape[1]), rows.dtype), _pieces(len(rows), *w.shape, rows.itemsize)
+
+    def forward(i):
+        product(rows[pieces[i]], w, y[pieces[i]])
+        if b is not None:
+            add_row(y[pieces[i]], b)
+
+    share(forward, len(pieces))
+    return y
+
+
+def _pieces(R, I, O, itemsize):
+    """R rows in slices: those of a convolution over as many images of one pixel."""
+    return [slice(n0, n1) for n0, n1, _, _ in image_pieces(R, 1, 1, I, O, itemsize, bands=False)]

@@ -12,6 +12,7 @@ import numpy as np
 from ..settings import dropped, is_no_grad
 from ..thread_team import share
 from .activation import silu_back, silu_of_minus
+from .fits import fits
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled
 from .scratch import ones, scratch
@@ -30,73 +31,44 @@ def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
 
 
 def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
-    if not _fits(x, gamma, beta, groups, temb):
+    if x.size < SMALL or x.ndim < 2 or not fits(x, gamma, beta, temb):
         return NotImplemented
     B, C = x.shape[0], x.shape[-1]
     flat = x.reshape(B, -1, C)  # (B, P, C)
-    P = flat.shape[1]
-    n = repeats(P, C)
-    wide = (-1, P // n, n * C)  # several pixels side by side, so that inner loops are long
-    pieces, row = cut(B, even(B, numbers(x.size) // (P * C))), ones(P, x.dtype)
-    group_mean = _group_means(groups, C, P, x.dtype)  # sums over pixels (b, C) @ this: the group's mean, for each channel
+    pixels = _Pixels(flat.shape[1], C, groups, x.dtype)
+    pieces = [slice(*piece) for piece in cut(B, even(B, numbers(x.size) // (flat.shape[1] * C)))]
     mean, rstd = np.empty((B, C), x.dtype), np.empty((B, C), x.dtype)
     y, keep = np.empty_like(flat), not is_no_grad()
     below = np.empty_like(flat) if with_silu and keep else None
 
-    def rows(z):
-        """(b, C), one number for each image and channel, beside pixels that are seen as `wide`."""
-        return tiled(z, n)[:, None]
-
     def forward(i):
-        b = slice(*pieces[i])
-        xb, out = flat[b].reshape(wide), y[b].reshape(wide)
-        sums = row @ flat[b]  # (b, C)
-        if temb is None:
-            np.matmul(sums, group_mean, out=mean[b])
-        else:  # the mean of x + temb, less temb: what x itself is centred by
-            np.subtract((sums + P * temb[b]) @ group_mean, temb[b], out=mean[b])
-        work = scratch("norm", flat[b].shape, x.dtype)
-        np.subtract(xb, rows(mean[b]), out=work.reshape(wide))
-        work *= work
-        np.divide(1.0, np.sqrt((row @ work) @ group_mean + eps), out=rstd[b])
+        b = pieces[i]
+        pixels.statistics(flat[b], None if temb is None else temb[b], eps, mean[b], rstd[b])
         scale = rstd[b] * gamma
         shift = beta - mean[b] * scale
         if with_silu:
-            np.multiply(xb, rows(-scale), out=out)
-            out -= rows(shift)
-            silu_of_minus(y[b], below[b] if keep else work, y[b])
+            pixels.scale_and_shift(flat[b], -scale, -shift, y[b])
+            silu_of_minus(y[b], below[b] if keep else scratch("norm", y[b].shape, x.dtype), y[b])
         else:
-            np.multiply(xb, rows(scale), out=out)
-            out += rows(shift)
+            pixels.scale_and_shift(flat[b], scale, shift, y[b])
 
     share(forward, len(pieces))
     if not keep:
         return y.reshape(x.shape), dropped
 
     def back(dy):  # saved: x, mean, rstd; with silu also y, which the next layer keeps anyhow, and 1 + exp
-        dflat = dy.reshape(B, P, C)
-        dx, dbeta, dgamma = np.empty_like(flat), np.empty_like(mean), np.empty_like(mean)
-        dtemb = None if temb is None else np.empty_like(mean)
+        dflat, dx = dy.reshape(flat.shape), np.empty_like(flat)
+        dgamma, dbeta, dtemb = (np.empty_like(mean) for _ in range(3))
 
         def backward(i):
-            b = slice(*pieces[i])
-            dz, out = dflat[b], dx[b]
+            b = pieces[i]
+            dz = dflat[b]
             if with_silu:
-                dz = scratch("norm dz", out.shape, x.dtype)
+                dz = scratch("norm dz", dz.shape, x.dtype)
                 silu_back(dflat[b], y[b], below[b], dz)
-            centred = scratch("norm", out.shape, x.dtype)
-            wide_centred, wide_out = centred.reshape(wide), out.reshape(wide)
-            np.subtract(flat[b].reshape(wide), rows(mean[b]), out=wide_centred)
-            np.multiply(dz, centred, out=out)
-            np.matmul(row, dz, out=dbeta[b])
-            np.multiply(row @ out, rstd[b], out=dgamma[b])
-            through_mean, through_variance = (dbeta[b] * gamma) @ group_mean, (dgamma[b] * gamma) @ group_mean
-            np.multiply(dz.reshape(wide), rows(rstd[b] * gamma), out=wide_out)
-            wide_centred *= rows(rstd[b] * rstd[b] * through_variance)
-            out -= centred
-            wide_out -= rows(rstd[b] * through_mean)
+            pixels.gradients(dz, flat[b], mean[b], rstd[b], gamma, dx[b], dgamma[b], dbeta[b])
             if temb is not None:
-                np.matmul(row, out.reshape(flat[b].shape), out=dtemb[b])
+                np.matmul(pixels.ones, dx[b], out=dtemb[b])
 
         share(backward, len(pieces))
         gradients = dx.reshape(x.shape), dgamma.sum(axis=0), dbeta.sum(axis=0)
@@ -105,20 +77,53 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
     return y.reshape(x.shape), back
 
 
+class _Pixels:
+    """What is done to a piece, some images (b, P, C), with one number for each image and channel (b, C)."""
+
+    def __init__(self, P, C, groups, dtype):
+        n = repeats(P, C)
+        self.P, self.n, self.wide = P, n, (-1, P // n, n * C)  # n pixels side by side, so that inner loops are long
+        self.ones, self.group_mean = ones(P, dtype), _group_means(groups, C, P, dtype)
+
+    def beside(self, z):
+        """(b, C) as it stands beside pixels that are seen as `wide`."""
+        return tiled(z, self.n)[:, None]
+
+    def statistics(self, x, temb, eps, mean, rstd):
+        """Writes what x is centred by into mean, and 1 / standard deviation into rstd."""
+        sums = self.ones @ x  # (b, C)
+        if temb is None:
+            np.matmul(sums, self.group_mean, out=mean)
+        else:  # the mean of x + temb, less temb: what x itself is centred by
+            np.subtract((sums + self.P * temb) @ self.group_mean, temb, out=mean)
+        squares = scratch("norm", x.shape, x.dtype)
+        np.subtract(x.reshape(self.wide), self.beside(mean), out=squares.reshape(self.wide))
+        squares *= squares
+        np.divide(1.0, np.sqrt((self.ones @ squares) @ self.group_mean + eps), out=rstd)
+
+    def scale_and_shift(self, x, scale, shift, y):
+        """y = x scale + shift"""
+        y = y.reshape(self.wide)
+        np.multiply(x.reshape(self.wide), self.beside(scale), out=y)
+        y += self.beside(shift)
+
+    def gradients(self, dz, x, mean, rstd, gamma, dx, dgamma, dbeta):
+        """Writes dx, and what each image adds to dgamma and dbeta.   dz: the gradient of the norm's output"""
+        centred = scratch("norm", x.shape, x.dtype)
+        wide_centred, wide_dx = centred.reshape(self.wide), dx.reshape(self.wide)
+        np.subtract(x.reshape(self.wide), self.beside(mean), out=wide_centred)
+        np.multiply(dz, centred, out=dx)
+        np.matmul(self.ones, dz, out=dbeta)
+        np.multiply(self.ones @ dx, rstd, out=dgamma)
+        through_mean, through_variance = (dbeta * gamma) @ self.group_mean, (dgamma * gamma) @ self.group_mean
+        np.multiply(dz.reshape(self.wide), self.beside(rstd * gamma), out=wide_dx)
+        wide_centred *= self.beside(rstd * rstd * through_variance)
+        dx -= centred
+        wide_dx -= self.beside(rstd * through_mean)
+
+
 @functools.lru_cache(64)
 def _group_means(groups, C, P, dtype):
     """(C, C): 1 / (numbers in a group) between channels of one group, 0 elsewhere. Not to be written to."""
     each = C // groups
     return np.kron(np.eye(groups, dtype=dtype), np.full((each, each), 1.0 / (P * each), dtype))
-
-
-def _fits(x, gamma, beta, groups, temb):
-    """Whether every argument is one that the reference would take, and of a kind that is quick here."""
-    if x.dtype not in (np.float32, np.float64) or x.size < SMALL or x.ndim < 2 or not x.flags.c_contiguous:
-        return False
-    C = x.shape[-1]
-    if not all(type(p) is np.ndarray and p.dtype == x.dtype and p.shape == (C,) for p in (gamma, beta)):
-        return False
-    if temb is not None and (type(temb) is not np.ndarray or temb.dtype != x.dtype or temb.shape != (x.shape[0], C)):
-        return False
-    return type(groups) is int and groups >= 1 and C % groups == 0

@@ -2,6 +2,8 @@
 chance nor the number of threads has a say in the last bit of a result."""
 
 CACHE = 1536 * 1024  # bytes of scratch a piece may fill: less than a core's share of the last level cache
+TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
+ROWS = 128  # pixels in all below which a product that is cut in two takes as long as it did
 LANES = 8  # partial sums of a weight's gradient: so many threads can work on one
 
 
@@ -20,6 +22,18 @@ def even(total, most, least=1):
 def numbers(total):
     """How many of `total` numbers elementwise work takes in a piece: half of them, but 64 k to 256 k (1 MiB in float32)."""
     return min(1 << 18, max(1 << 16, total // 2))
+
+
+def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
+    """Cuts a batch of images: [(first image, last, first row, last)]. Several whole images, or a band of one image's rows."""
+    row_bytes = OW * (K + O) * itemsize
+    parts = 2 if B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1  # at least: a second thread has work then
+    at_least = max(1, TASK // (OH * OW * K * O))
+    each = even(B, min(CACHE // (OH * row_bytes), -(-B // parts)), at_least)
+    if B >= parts and (each > 1 or OH * row_bytes <= CACHE) or not bands:
+        return [(n0, n1, 0, OH) for n0, n1 in cut(B, each)]
+    band = even(OH, min(CACHE // row_bytes, -(-OH // parts)))
+    return [(n, n + 1, i0, i1) for n in range(B) for i0, i1 in cut(OH, band)]
 
 
 def lanes(pieces, bytes_each):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..thread_team import share
+from .fits import FLOATS
 from .pieces import cut, even, numbers
 from .scratch import scratch
 
@@ -11,7 +12,7 @@ SMALL = 1 << 14
 
 def upsample_nearest(x, factor=2):
     """Fast version of `ops.upsample_nearest`, for factor 2."""
-    if factor != 2 or x.ndim != 4 or x.dtype not in (np.float32, np.float64) or x.size < SMALL:
+    if factor != 2 or x.dtype not in FLOATS or x.size < SMALL:
         return NotImplemented
     B, H, W, C = x.shape
     y = np.empty((B, H, 2, W, 2, C), x.dtype)

@@ -1,8 +1,9 @@
 """Fast versions of ops for CuPy arrays: kernels in CUDA C (kernels/*.cu) and the Python that launches them.
 
 `ops.dispatch` looks in here for arrays whose library has `RawKernel`. What an op means is written in `ops`; tests tie
-every function here to its reference there, on a card or, with the kernels run on the CPU, without one. A function that
-answers NotImplemented leaves the work, or the complaint about its arguments, to the reference.
+every function here to its reference there, on a card or, with the kernels run on the CPU, without one. A function
+here is called with arguments that the op has checked. It returns NotImplemented where it does not take them, and the
+reference runs.
 """
 
 from .attention import attention

@@ -13,13 +13,9 @@ ROWS = 4  # rows a block, one warp each
 
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """Fast version of `ops.attention`, without bias."""
-    if bias is not None or not fits(q, k, v) or not q.ndim == k.ndim == v.ndim == 3:
+    if bias is not None or not fits(q, k, v):
         return NotImplemented
-    (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
-    if k.shape != (B, M, D) or v.shape[:2] != (B, M) or type(heads) is not int or heads < 1 or D % heads or E % heads:
-        return NotImplemented
-    if mask is not None and mask.ndim > 4:
-        return NotImplemented
+    (B, N, D), M = q.shape, k.shape[1]
     xp, scale = xp_of(q, k, v), np.float32(1.0 / math.sqrt(D // heads) if scale is None else scale)
 
     def split(z):

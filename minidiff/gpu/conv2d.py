@@ -6,6 +6,7 @@ With an own cuBLAS handle in use, 3 x 3 convolutions go without that layout: see
 import numpy as np
 
 from ..backend import xp_of
+from ..ops.conv2d import layout
 from .matmul import handle, matmul
 from .row_conv import conv3x3
 from .source import fits, launch
@@ -15,14 +16,9 @@ THREADS = 256
 
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Fast version of `ops.conv2d`."""
-    if x.ndim != 4 or w.ndim != 4 or w.shape[2] != x.shape[3] or not fits(x, w, b):
-        return NotImplemented
-    pads = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
-    if not isinstance(stride, int) or stride < 1 or min(min(pads)) < 0 or (b is not None and b.shape != w.shape[3:]):
-        return NotImplemented
+    pads, OH, OW = layout(x, w, stride, padding)
     (KH, KW, C, O), (B, H, W, _) = w.shape, x.shape
-    OH, OW = ((n + sum(pad) - k) // stride + 1 for n, pad, k in zip((H, W), pads, (KH, KW), strict=True))
-    if OH < 1 or OW < 1 or B * OH * OW >= 2**31:
+    if not fits(x, w, b) or B * OH * OW >= 2**31:
         return NotImplemented
     xp = xp_of(x, w, b)
     if handle() is not None and KH == KW == 3 and stride == 1 and all(p == 1 for pad in pads for p in pad):

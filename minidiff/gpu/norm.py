@@ -17,15 +17,13 @@ def group_norm(x, gamma, beta, groups, eps=1e-5):
 
 def group_norm_silu(x, gamma, beta, groups, eps=1e-5, temb=None):
     """Fast version of `ops.group_norm_silu`."""
-    if temb is not None and (temb.shape != (x.shape[0], x.shape[-1]) or not fits(temb)):
-        return NotImplemented
     return _group_norm(x, gamma, beta, groups, eps, with_silu=True, temb=temb)
 
 
 def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
-    if x.ndim < 2 or not _fits(x, gamma, beta, groups):
-        return NotImplemented
     xp, B, C = xp_of(x, gamma), x.shape[0], x.shape[-1]
+    if x.ndim < 2 or not fits(x, gamma, beta, temb) or C // groups > THREADS:
+        return NotImplemented
     pixels = x.size // (B * C)
     grid, block = _shape(B, pixels, C, groups)
     y, mean, rstd = xp.empty(x.shape, x.dtype), xp.empty((B, groups), x.dtype), xp.empty((B, groups), x.dtype)
@@ -42,12 +40,6 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
         return gradients if temb is None else (*gradients, dtemb)
 
     return y, back
-
-
-def _fits(x, gamma, beta, groups):
-    C = x.shape[-1]
-    whole = type(groups) is int and groups > 0 and C % groups == 0 and C // groups <= THREADS
-    return whole and fits(x, gamma, beta) and gamma.shape == beta.shape == (C,)
 
 
 def _shape(B, pixels, C, groups):

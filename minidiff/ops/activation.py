@@ -49,11 +49,13 @@ def sigmoid(x):
     return 0.5 * (1.0 + xp_of(x).tanh(0.5 * x))
 
 
-@has_fast_version
+@has_fast_version(lambda x: check.floats("silu", x=x))
 @half_in_float32
 def silu(x):
-    """y = x sigmoid(x), also called swish. Elfwing et al. 2017 (arXiv:1702.03118).   x (...)   ->   y (...)"""
-    check.floats("silu", x=x)
+    """y = x sigmoid(x), also called swish. Elfwing et al. 2017 (arXiv:1702.03118).   x (...)   ->   y (...)
+
+    Fast: cpu.silu
+    """
     y = above(x) * sigmoid(x)
 
     def back(dy):  # saved: x
@@ -63,14 +65,14 @@ def silu(x):
     return y, back
 
 
-@has_fast_version
+@has_fast_version(lambda x: check.floats("gelu", x=x))
 @half_in_float32
 def gelu(x):
     """y = x Phi(x), Phi the normal distribution's cumulative. Hendrycks and Gimpel 2016 (arXiv:1606.08415), exact form.
 
     x (...)   ->   y (...)
+    Fast: cpu.gelu
     """
-    check.floats("gelu", x=x)
     y = above(x) * (0.5 * (1.0 + erf(x * math.sqrt(0.5))))
 
     def back(dy):  # saved: x

@@ -7,7 +7,23 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
+def _check(q, k, v, heads=1, mask=None, scale=None, bias=None):
+    check.floats("attention", q=q, k=k, v=v, bias=bias)
+    check.shape("attention", "q", q, "(B, N, D)", q.ndim == 3)
+    (B, N, D), M = q.shape, k.shape[1]
+    check.shape("attention", "k", k, "({}, M, {}) to fit q {}", k.ndim == 3 and k.shape[::2] == (B, D), B, D, q.shape)
+    check.shape("attention", "v", v, "({}, {}, E) to fit k {}", v.ndim == 3 and v.shape[:2] == (B, M), B, M, k.shape)
+    if bias is not None:
+        fits = bias.ndim == 4 and all(n in (1, m) for n, m in zip(bias.shape, (B, heads, N, M), strict=True))
+        check.shape("attention", "bias", bias, f"{(B, heads, N, M)}, or 1 in any place", fits)
+    if mask is not None:
+        fits = mask.ndim <= 4 and all(n in (1, m) for n, m in zip(mask.shape[::-1], (M, N, heads, B), strict=False))
+        check.shape("attention", "mask", mask, f"one that broadcasts to {(B, heads, N, M)}", fits)
+    if not isinstance(heads, int) or heads < 1 or D % heads or v.shape[2] % heads:
+        raise ValueError(f"attention: heads is {heads}, expected a divisor of the {D} features of q and {v.shape[2]} of v")
+
+
+@has_fast_version(_check)
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """softmax(q k^T / sqrt(d)) v in each head, d = D / heads. Vaswani et al. 2017 (arXiv:1706.03762), equation 1.
 
@@ -15,20 +31,10 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     mask   bool, broadcastable to (B, heads, N, M), True where a query may look; a query needs at least one True
     scale  the factor 1 / sqrt(d), where a net was trained with another
     bias   floats (1 or B, 1 or heads, 1 or N, M), added to the scaled scores, and learned: back then gives dbias too
+    Fast: cpu.attention, gpu.attention
     """
-    check.floats("attention", q=q, k=k, v=v, bias=bias)
-    check.shape("attention", "q", q, "(B, N, D)", q.ndim == 3)
-    (B, N, D), M = q.shape, k.shape[1]
-    check.shape("attention", "k", k, f"({B}, M, {D}) to fit q {q.shape}", k.ndim == 3 and k.shape[::2] == (B, D))
-    check.shape("attention", "v", v, f"({B}, {M}, E) to fit k {k.shape}", v.ndim == 3 and v.shape[:2] == (B, M))
-    fits = bias is None or (bias.ndim == 4 and all(n in (1, m) for n, m in zip(bias.shape, (B, heads, N, M), strict=True)))
-    check.shape("attention", "bias", bias, f"{(B, heads, N, M)}, or 1 in any place", fits)
-    last = () if mask is None else zip(mask.shape[::-1], (M, N, heads, B), strict=False)
-    fits = mask is None or (mask.ndim <= 4 and all(n in (1, m) for n, m in last))
-    check.shape("attention", "mask", mask, f"one that broadcasts to {(B, heads, N, M)}", fits)
-    if not isinstance(heads, int) or heads < 1 or D % heads or v.shape[2] % heads:
-        raise ValueError(f"attention: heads is {heads}, expected a divisor of the {D} features of q and {v.shape[2]} of v")
-    xp, scale = xp_of(q, k, v), 1.0 / math.sqrt(D // heads) if scale is None else scale
+    (B, _, D), xp = q.shape, xp_of(q, k, v)
+    scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
 
     def split(z):
         return z.reshape(B, z.shape[1], heads, -1).transpose(0, 2, 1, 3)  # (B, h, N, d)

@@ -4,21 +4,32 @@ import numpy as np
 
 from ..backend import xp_of
 
-QUICK = {(np.ndarray, np.dtype("float32")), (np.ndarray, np.dtype("float64"))}
+FLOATS = {np.dtype("float32"), np.dtype("float64")}
 
 
-def shape(op, name, array, expected, holds):
-    """Raise ValueError unless `holds`: `name` of `op` has a shape other than `expected` (words or a tuple)."""
+def shape(op, name, array, expected, holds, *values):
+    """Raise ValueError unless `holds`: `name` of `op` has a shape other than `expected` (words or a tuple).
+
+    values  what stands for each {} in the words: they are put together only where they are needed
+    """
     if not holds:
+        expected = expected.format(*values) if values else expected
         raise ValueError(f"{op}: {name} has shape {tuple(array.shape)}, expected {expected}")
 
 
 def floats(op, **arrays):
     """Raise TypeError unless all arrays (None is passed over) are floating point of one dtype in one library."""
+    kind = None
+    for a in arrays.values():
+        if a is not None:
+            this = type(a), getattr(a, "dtype", None)
+            if this != (kind or this):
+                break
+            kind = this
+    else:
+        if kind is not None and kind[1] in FLOATS:  # as nearly always
+            return
     given = {name: a for name, a in arrays.items() if a is not None}
-    kinds = {(type(a), getattr(a, "dtype", None)) for a in given.values()}
-    if len(kinds) == 1 and next(iter(kinds)) in QUICK:  # as nearly always
-        return
     for name, a in given.items():
         if getattr(a, "dtype", None) is None:
             raise TypeError(f"{op}: {name} is a {type(a).__name__}, expected an array")

@@ -5,28 +5,33 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
+def _check(x, w, b=None, stride=1, padding=0):
+    check.floats("conv2d", x=x, w=w, b=b)
+    check.shape("conv2d", "w", w, "(KH, KW, C, O)", w.ndim == 4)
+    fits = x.ndim == 4 and x.shape[3] == w.shape[2]
+    check.shape("conv2d", "x", x, "(B, H, W, {}) to fit w {}", fits, w.shape[2], w.shape)
+    check.shape("conv2d", "b", b, "({},)", b is None or b.shape == w.shape[3:], w.shape[3])
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"conv2d: stride is {stride!r}, expected a whole number >= 1")
+    (top, bottom), (left, right) = sides(padding)
+    if min(top, bottom, left, right) < 0:
+        raise ValueError(f"conv2d: padding is {padding}, expected no negative number")
+    (_, H, W, _), (KH, KW, _, _) = x.shape, w.shape
+    if top + H + bottom < KH or left + W + right < KW:
+        raise ValueError(f"conv2d: x {x.shape} with padding {padding} is smaller than the kernel {KH} x {KW}")
+
+
+@has_fast_version(_check)
 def conv2d(x, w, b=None, stride=1, padding=0):
     """y[n, i, j] = sum over (u, v) of xpad[n, i s + u, j s + v] @ w[u, v] + b, a cross-correlation as in every framework.
 
     x (B, H, W, C)   w (KH, KW, C, O)   b (O,) or None   ->   y (B, OH, OW, O),   OH = (H + pads - KH) // stride + 1
     stride   whole number >= 1
     padding  zeros around the image: a whole number, or ((top, bottom), (left, right))
+    Fast: cpu.conv2d, gpu.conv2d
     """
-    check.floats("conv2d", x=x, w=w, b=b)
-    check.shape("conv2d", "w", w, "(KH, KW, C, O)", w.ndim == 4)
-    check.shape("conv2d", "x", x, f"(B, H, W, {w.shape[2]}) to fit w {w.shape}", x.ndim == 4 and x.shape[3] == w.shape[2])
-    check.shape("conv2d", "b", b, f"({w.shape[3]},)", b is None or b.shape == w.shape[3:])
-    if not isinstance(stride, int) or stride < 1:
-        raise ValueError(f"conv2d: stride is {stride!r}, expected a whole number >= 1")
-    pads = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
-    if min(min(pads)) < 0:
-        raise ValueError(f"conv2d: padding is {padding}, expected no negative number")
-    KH, KW, C, O = w.shape
-    B = x.shape[0]
-    OH, OW = ((n + sum(pad) - k) // stride + 1 for n, pad, k in zip(x.shape[1:3], pads, (KH, KW), strict=True))
-    if OH < 1 or OW < 1:
-        raise ValueError(f"conv2d: x {x.shape} with padding {padding} is smaller than the kernel {KH} x {KW}")
+    pads, OH, OW = layout(x, w, stride, padding)
+    (KH, KW, C, O), B = w.shape, x.shape[0]
 
     def columns():
         return gather(x, KH, KW, stride, pads, OH, OW).reshape(B * OH * OW, KH * KW * C)
@@ -43,6 +48,18 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         return (dx, dw) if b is None else (dx, dw, rows.sum(axis=0))
 
     return y.reshape(B, OH, OW, O), back
+
+
+def sides(padding):
+    """The zeros on each side.   a whole number, or ((top, bottom), (left, right))   ->   ((top, bottom), (left, right))"""
+    return ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+
+
+def layout(x, w, stride, padding):
+    """What follows from the shapes and options of a convolution.   ->   ((top, bottom), (left, right)), OH, OW"""
+    (top, bottom), (left, right) = pads = sides(padding)
+    (_, H, W, _), (KH, KW, _, _) = x.shape, w.shape
+    return pads, (top + H + bottom - KH) // stride + 1, (left + W + right - KW) // stride + 1
 
 
 def gather(x, KH, KW, stride, pads, OH, OW):

@@ -1,10 +1,10 @@
 """Which version of an op runs: the plain reference that a reader reads, or a faster one of the same signature.
 
-The array decides. `@has_fast_version` stands above a reference; when the first argument is a NumPy array, the function
-of the same name in `minidiff.cpu` is asked first; when it is one of a library with `RawKernel` (CuPy), the one in
-`minidiff.gpu`. It answers NotImplemented where it does not fit (another dtype, an odd option, a wrong argument) and then
-the reference runs, or complains. Other arrays, and ops that the room has no version of, go straight to the reference,
-which stays in reach as `ops.conv2d.reference`; `with plain():` runs nothing else.
+`@has_fast_version(check)` stands above a reference. An op first checks its arguments, once for all versions. Then the array
+decides: where the first argument is a NumPy array, the function of the same name in `minidiff.cpu` is asked; where it is
+one of a library with `RawKernel` (CuPy), the one in `minidiff.gpu`. If it does not take the arguments (another dtype, an
+option, too little work), it returns NotImplemented and the reference runs. Other arrays, and ops that the room has no
+version of, go straight to the reference, which is also `ops.conv2d.reference`; `with plain():` runs nothing else.
 """
 
 import functools
@@ -13,29 +13,35 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..backend import fast_version, room_of
-from ..settings import is_plain
+from ..settings import current
 from ..settings import plain as plain  # `ops.dispatch.plain` is a public name
 
 
-def has_fast_version(reference):
-    """Decorator of a plain op for which `minidiff.cpu` or `minidiff.gpu` holds a faster function of the same name."""
-    fast, name = {}, next(iter(inspect.signature(reference).parameters))
+def has_fast_version(check):
+    """Decorator of a plain op for which `minidiff.cpu` or `minidiff.gpu` holds a faster function of the same name.
 
-    @functools.wraps(reference)
-    def op(*args, **kwargs):
-        first = args[0] if args else kwargs.get(name)  # the reference reports one that is missing
-        room = None if is_plain() else room_of(first)
-        if room is not None:
-            if room not in fast:
-                fast[room] = fast_version(room, reference.__name__)
-            if fast[room] is not None:
-                answer = fast[room](*args, **kwargs)
-                if answer is not NotImplemented:
-                    return answer
-        return reference(*args, **kwargs)
+    check  a function with the op's signature that raises for wrong arguments: no version checks them again
+    """
 
-    op.reference = reference
-    return op
+    def decorate(reference):
+        first = next(iter(inspect.signature(reference).parameters))
+        check.__qualname__ = reference.__qualname__  # what Python calls the function when an argument is missing
+
+        @functools.cache
+        def fast(room):
+            return room and fast_version(room, reference.__name__)
+
+        @functools.wraps(reference)
+        def op(*args, **kwargs):
+            check(*args, **kwargs)
+            version = None if current("plain") else fast(room_of(args[0] if args else kwargs[first]))
+            answer = NotImplemented if version is None else version(*args, **kwargs)
+            return reference(*args, **kwargs) if answer is NotImplemented else answer
+
+        op.reference, op.check, op.fast = reference, check, fast
+        return op
+
+    return decorate
 
 
 class Which(NamedTuple):
@@ -56,12 +62,13 @@ def which(op, *args, **options):
     The arguments are those of the op. The fast version is called once to learn whether it takes them.   ->   Which
     Raises what the op raises for wrong arguments.
     """
-    reference = getattr(op, "reference", op)
-    room = room_of(args[0] if args else options.get(next(iter(inspect.signature(reference).parameters))))
-    fast = fast_version(room, reference.__name__) if room and reference is not op else None
-    if reference is op:
-        why = "there is only this version"
-    elif is_plain():
+    if not hasattr(op, "reference"):
+        op(*args, **options)
+        return _found(op, "there is only this version")
+    op.check(*args, **options)
+    room = room_of(args[0] if args else options[next(iter(inspect.signature(op).parameters))])
+    fast = op.fast(room)
+    if current("plain"):
         why = "inside `with plain()`, the reference runs"
     elif fast is None:
         why = f"no fast version in minidiff.{room}" if room else "no fast versions for arrays of this type"
@@ -69,8 +76,7 @@ def which(op, *args, **options):
         why = f"{fast.__module__}.{fast.__name__} does not take these shapes, dtypes or options"
     else:
         return _found(fast, f"the fast version in minidiff.{room}")
-    reference(*args, **options)
-    return _found(reference, why)
+    return _found(op.reference, why)
 
 
 def _found(function, why):

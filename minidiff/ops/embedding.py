@@ -9,9 +9,7 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
-def embedding(table, index):
-    """y = table[index].   table (V, D)   index integers (...) in [0, V)   ->   y (..., D).   back(dy) -> dtable (V, D)"""
+def _check(table, index):
     check.floats("embedding", table=table)
     check.shape("embedding", "table", table, "(V, D)", table.ndim == 2)
     xp, V = xp_of(table, index), table.shape[0]
@@ -19,6 +17,15 @@ def embedding(table, index):
         raise TypeError(f"embedding: index has dtype {getattr(index, 'dtype', type(index).__name__)}, expected integers")
     if xp is np and index.size and not (0 <= index.min() and index.max() < V):  # on a device this would synchronise
         raise ValueError(f"embedding: index holds {index.min()} to {index.max()}, expected [0, {V}) for a table of {V} rows")
+
+
+@has_fast_version(_check)
+def embedding(table, index):
+    """y = table[index].   table (V, D)   index integers (...) in [0, V)   ->   y (..., D).   back(dy) -> dtable (V, D)
+
+    Fast: gpu.embedding
+    """
+    xp = xp_of(table)
 
     def back(dy):
         dtable = xp.zeros_like(table)

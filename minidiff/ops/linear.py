@@ -4,13 +4,20 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
-def linear(x, w, b=None):
-    """y = x w + b.   x (..., I)   w (I, O)   b (O,) or None   ->   y (..., O)"""
+def _check(x, w, b=None):
     check.floats("linear", x=x, w=w, b=b)
     check.shape("linear", "w", w, "(I, O)", w.ndim == 2)
-    check.shape("linear", "x", x, f"(..., {w.shape[0]}) to fit w {w.shape}", x.ndim > 0 and x.shape[-1] == w.shape[0])
-    check.shape("linear", "b", b, f"({w.shape[1]},)", b is None or b.shape == w.shape[1:])
+    fits = x.ndim > 0 and x.shape[-1] == w.shape[0]
+    check.shape("linear", "x", x, "(..., {}) to fit w {}", fits, w.shape[0], w.shape)
+    check.shape("linear", "b", b, "({},)", b is None or b.shape == w.shape[1:], w.shape[1])
+
+
+@has_fast_version(_check)
+def linear(x, w, b=None):
+    """y = x w + b.   x (..., I)   w (I, O)   b (O,) or None   ->   y (..., O)
+
+    Fast: cpu.linear, gpu.linear
+    """
     rows = x.reshape(-1, w.shape[0])  # (R, I)
     y = rows @ w  # (R, O)
     if b is not None:

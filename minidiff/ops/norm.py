@@ -9,19 +9,24 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
+def check_group_norm(x, gamma, beta, groups, eps=1e-5):
+    """Raise TypeError or ValueError unless these are arguments of `group_norm`."""
+    check.floats("group_norm", x=x, gamma=gamma, beta=beta)
+    C = x.shape[-1]
+    check.shape("group_norm", "gamma", gamma, "({},) to fit x {}", gamma.shape == (C,), C, x.shape)
+    check.shape("group_norm", "beta", beta, "({},) to fit x {}", beta.shape == (C,), C, x.shape)
+    if not isinstance(groups, int) or groups < 1 or C % groups:
+        raise ValueError(f"group_norm: groups is {groups}, expected a divisor of the {C} channels")
+
+
+@has_fast_version(check_group_norm)
 def group_norm(x, gamma, beta, groups, eps=1e-5):
     """Normalise each image over space and over a group of neighbouring channels. Wu and He 2018 (arXiv:1803.08494).
 
     x (B, ..., C)   gamma, beta (C,)   groups divides C   ->   y (B, ..., C)
+    Fast: cpu.group_norm, gpu.group_norm
     """
-    check.floats("group_norm", x=x, gamma=gamma, beta=beta)
-    C = x.shape[-1]
-    check.shape("group_norm", "gamma", gamma, f"({C},) to fit x {x.shape}", gamma.shape == (C,))
-    check.shape("group_norm", "beta", beta, f"({C},) to fit x {x.shape}", beta.shape == (C,))
-    if not isinstance(groups, int) or groups < 1 or C % groups:
-        raise ValueError(f"group_norm: groups is {groups}, expected a divisor of the {C} channels")
-    xp, B = xp_of(x), x.shape[0]
+    xp, B, C = xp_of(x), x.shape[0], x.shape[-1]
     flat = x.reshape(B, -1, C)  # (B, P, C)
     count = flat.shape[1] * (C // groups)
 

@@ -5,10 +5,12 @@ from . import check
 from .dispatch import has_fast_version
 
 
-@has_fast_version
+@has_fast_version(lambda x, factor=2: _images("upsample_nearest", x, "factor", factor))
 def upsample_nearest(x, factor=2):
-    """Each pixel becomes factor x factor equal ones.   x (B, H, W, C)   ->   y (B, factor H, factor W, C)"""
-    _images("upsample_nearest", x, "factor", factor)
+    """Each pixel becomes factor x factor equal ones.   x (B, H, W, C)   ->   y (B, factor H, factor W, C)
+
+    Fast: cpu.upsample_nearest
+    """
     B, H, W, C = x.shape
     tall = xp_of(x).broadcast_to(x[:, :, None, :, None, :], (B, H, factor, W, factor, C))
     y = tall.reshape(B, H * factor, W * factor, C)

@@ -1,11 +1,12 @@
 """Which version runs: the array decides, the reference stays in reach, and it makes the complaints."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minidiff import cpu, nn, ops
+from minidiff import cpu, gpu, nn, ops
 from minidiff.ops import dispatch
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +37,25 @@ def spied(monkeypatch):
     for name in FAST:
         monkeypatch.setattr(cpu, name, spy(name))
         op = getattr(ops, name)
-        reference = op.reference
-        monkeypatch.setattr(ops, name, dispatch.has_fast_version(reference))
+        monkeypatch.setattr(ops, name, dispatch.has_fast_version(op.check)(op.reference))
     return entered
 
 
 def test_every_fast_version_has_a_reference_of_the_same_signature():
-    import inspect
-
     for name in FAST:
         op = getattr(ops, name)
         assert inspect.signature(getattr(cpu, name)) == inspect.signature(op.reference), name
         assert op.__doc__ == op.reference.__doc__ and "Fast version" in getattr(cpu, name).__doc__
+
+
+@pytest.mark.parametrize("name", ops.__all__)
+def test_the_docstring_of_a_reference_names_its_fast_versions(name):
+    op = getattr(ops, name)
+    rooms = [room for room in (cpu, gpu) if hasattr(op, "reference") and hasattr(room, name)]
+    line = "Fast: " + ", ".join(f"{room.__name__.rpartition('.')[2]}.{name}" for room in rooms)
+    assert [found for found in map(str.strip, op.__doc__.splitlines()) if found.startswith("Fast:")] == [line] * bool(rooms)
+    if hasattr(op, "reference"):
+        assert rooms and inspect.signature(op.check) == inspect.signature(op.reference)
 
 
 def test_the_array_decides(spied):

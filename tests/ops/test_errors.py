@@ -20,6 +20,7 @@ WRONG = [
     (lambda: ops.conv2d(z(2, 3, 8, 8), z(3, 3, 3, 5)), ValueError, r"conv2d: x has shape \(2, 3, 8, 8\)"),
     (lambda: ops.conv2d(z(2, 8, 8, 3), z(3, 3, 3, 5), stride=0), ValueError, "stride is 0"),
     (lambda: ops.conv2d(z(2, 8, 8, 3), z(3, 3, 3, 5), padding=-1), ValueError, "padding is -1"),
+    (lambda: ops.conv2d(z(2, 8, 8, 3), z(3, 3, 3, 5), padding=((0, 1), (1, -1))), ValueError, "expected no negative"),
     (lambda: ops.conv2d(z(2, 2, 8, 3), z(3, 3, 3, 5)), ValueError, "smaller than the kernel 3 x 3"),
     (lambda: ops.group_norm(z(2, 4, 4, 6), z(6), z(6), 4), ValueError, "groups is 4, expected a divisor of the 6"),
     (lambda: ops.group_norm(z(2, 4, 4, 6), z(5), z(6), 2), ValueError, r"gamma has shape \(5,\), expected \(6,\)"),
