@@ -55,7 +55,7 @@ def pays(B, OH, OW, KH, KW, C, O, stride):
     """Whether it takes less time than a direct convolution.
 
     In multiplications of a direct one, as `python -m benchmarks.cpu.crossover` measures: a product at a point counts for 1.4 of
-    them, so many small products being slower than a large one, a change of basis of pictures for 1.1, and of filters for 5,
+    them, so many small products being slower than a large one, a change of basis of images for 1.1, and of filters for 5,
     since that writes four times as much memory as it reads. With few tiles those are what most of the time goes to.
     """
     if not _allowed or not KH == KW == 3 or stride != 1:

@@ -1,4 +1,4 @@
-"""Layers that own parameters. Pure functions, forward and backward, are in `ops`; nets made of layers in `models`."""
+"""Layers that own parameters. Pure functions, forward and backward, are in `ops`; models made of layers in `models`."""
 
 from ..settings import no_grad, training, training_rng
 from .attention import Attention, SpatialAttention

@@ -15,7 +15,7 @@ from ..settings import dropped, is_no_grad, no_grad
 class Param:
     """An array that is learned and the gradient that is added up beside it.
 
-    `value` and `grad` have one shape and dtype. Gradients are made when first touched, so a net that only samples
+    `value` and `grad` have one shape and dtype. Gradients are made when first touched, so a model that only samples
     never pays for them. After `share` (an arena took them in) both are views that may be written into, not replaced.
     """
 
@@ -55,7 +55,7 @@ class Param:
         self._grad = new
 
     def share(self, value, grad):
-        """Move into the views `value` and `grad` of somebody's flat arrays; what was here is copied over."""
+        """Move into `value` and `grad`, views of an arena's flat arrays; the numbers are copied over."""
         value[...] = self._value
         grad[...] = 0 if self._grad is None else self._grad
         self._value, self._grad, self._shared = value, grad, True

@@ -1,6 +1,6 @@
 """The parts of a transformer, with the parameter names of diffusers: a U-Net with these can look at a text.
 
-The block is Vaswani et al. 2017 (arXiv:1706.03762) with its norms moved to the front; the way it sits in an image net is
+The block is Vaswani et al. 2017 (arXiv:1706.03762) with its norms moved to the front; the way it sits in an image model is
 latent diffusion's, Rombach et al. 2022 (arXiv:2112.10752), section 3.3.
 """
 
@@ -79,7 +79,7 @@ class FeedForward(Layer):
 class BasicTransformerBlock(Layer):
     """Tokens look at each other, then at the context, then each thinks for itself; each time x = x + part(norm(x)).
 
-    x (B, N, D)   context (B, M, E), for nets built with context_features=E   ->   y (B, N, D)
+    x (B, N, D)   context (B, M, E), for models built with context_features=E   ->   y (B, N, D)
     mask        for the second attention: bool (B, M) or broadcastable to (B, heads, N, M): what of the context to look at
     self_mask   for the first, such as `causal_mask(N)`
     back(dy) -> dx, or (dx, dcontext) when a context was given

@@ -29,7 +29,7 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
 
     q (B, N, D)   k (B, M, D)   v (B, M, E)   ->   y (B, N, E);   heads divides D and E
     mask   bool, broadcastable to (B, heads, N, M), True where a query may look; a query needs at least one True
-    scale  the factor 1 / sqrt(d), where a net was trained with another
+    scale  the factor 1 / sqrt(d), where a model was trained with another
     bias   floats (1 or B, 1 or heads, 1 or N, M), added to the scaled scores, and learned: back then gives dbias too
     Fast: cpu.attention, gpu.attention
     """

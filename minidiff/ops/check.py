@@ -1,4 +1,4 @@
-"""Complaints about arguments, in one voice: the op, the argument, what came, what was expected."""
+"""Argument validation with uniform error messages: the op, the argument, what came, what was expected."""
 
 import numpy as np
 

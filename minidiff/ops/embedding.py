@@ -44,7 +44,7 @@ def timestep_embedding(
 
     flip_sin_to_cos       False: sines first, then cosines; True: the other way round
     downscale_freq_shift  1 in DDPM's code, 0 in GLIDE's and most later ones
-    Two nets that differ in either are both fine; a net loaded with the other's setting is silently ruined.
+    Two models that differ in either are both fine; a model loaded with the other's setting is ruined without an error.
     An odd dim gets a last column of zeros. t is not differentiated: this returns an array.
     """
     check.shape("timestep_embedding", "t", t, "(B,)", t.ndim == 1)

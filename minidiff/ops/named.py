@@ -35,7 +35,7 @@ def mish(x):
 
 @half_in_float32
 def quick_gelu(x):
-    """y = x sigmoid(1.702 x): the cheap stand-in for gelu that OpenAI's CLIP was trained with.   x (...)   ->   y (...)"""
+    """y = x sigmoid(1.702 x): the cheap approximation of gelu that OpenAI's CLIP was trained with.   x (...)   ->   y (...)"""
     check.floats("quick_gelu", x=x)
     s = sigmoid(1.702 * held(x))
 
@@ -47,7 +47,7 @@ def quick_gelu(x):
 
 @half_in_float32
 def gelu_tanh(x):
-    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, gelu's first stand-in (arXiv:1606.08415).   x (...)   ->   y"""
+    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, gelu's first approximation (arXiv:1606.08415).   x (...)   ->   y"""
     check.floats("gelu_tanh", x=x)
     root, z = math.sqrt(2.0 / math.pi), held(x)
     t = xp_of(x).tanh(root * (z + 0.044715 * z * z * z))

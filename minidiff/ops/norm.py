@@ -1,7 +1,7 @@
 """Normalisation: subtract a mean, divide by a standard deviation, scale and shift by learned numbers.
 
 The mean and the deviation depend on x, so dx has three terms: the direct one, one through the mean, one through the
-variance. Dropping either of the last two trains, a little worse, and no picture tells you; gradcheck does.
+variance. Dropping either of the last two trains, a little worse, and no image shows it; gradcheck does.
 """
 
 from ..backend import xp_of
