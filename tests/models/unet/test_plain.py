@@ -1,4 +1,4 @@
-"""The U-Net as its users hold it: sizes, times, classes, names, mistakes."""
+"""The plain U-Net as its users hold it: sizes, times, classes, names, what it rejects. And what MLP rejects."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The nets that draw what a text says: how the text comes in, what stands for no text, and what they refuse."""
+"""The models that draw what a text says: how the text comes in, what stands for no text, and what they reject."""
 
 import numpy as np
 import pytest
