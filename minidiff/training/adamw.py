@@ -19,14 +19,9 @@ class AdamW:
     """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-        if not 0 <= lr < math.inf:
-            raise ValueError(f"lr: got {lr!r}, expected a finite number >= 0")
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
+        check_adamw(lr, betas, weight_decay)
         if not 0 < eps < math.inf:
             raise ValueError(f"eps: got {eps!r}, expected a finite number > 0")
-        if not 0 <= weight_decay < math.inf:
-            raise ValueError(f"weight_decay: got {weight_decay!r}, expected a finite number >= 0")
         self.arena = Arena.of(params)
         self.lr, self.betas, self.eps, self.weight_decay = lr, tuple(betas), eps, weight_decay
         self.m, self.v, self.t = self.arena.zeros(), self.arena.zeros(), 0
@@ -73,6 +68,15 @@ class AdamW:
         self.arena.load(self.m, moments["m"], "optimizer moment m")
         self.arena.load(self.v, moments["v"], "optimizer moment v")
         self.t = int(t)
+
+
+def check_adamw(lr, betas, weight_decay):
+    """Raises ValueError for numbers out of range."""
+    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}: got {value!r}, expected a finite number >= 0")
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
 
 
 def clip_grad_norm(params, max_norm):

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
+from ..names import check_choice
 from ..tree import tree_map
+from .adamw import check_adamw
 from .lr import CURVES
 
 
@@ -18,17 +20,12 @@ def check_numbers(steps, batch_size, lr, curve, warmup, betas, weight_decay, gra
             raise ValueError(f"{name}: got {value!r}, expected a whole number, at least 1" + (", or None" if optional else ""))
     if not isinstance(warmup, (int, np.integer)) or not 0 <= warmup <= steps:
         raise ValueError(f"warmup: got {warmup!r}, expected a whole number of steps, from 0 to steps = {steps}")
-    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}: got {value!r}, expected a finite number >= 0")
+    check_adamw(lr, betas, weight_decay)
     if grad_clip is not None and not 0 < grad_clip < math.inf:
         raise ValueError(f"grad_clip: got {grad_clip!r}, expected a finite number > 0, or None")
     if ema_decay is not None and not 0 <= ema_decay <= 1:
         raise ValueError(f"ema_decay: got {ema_decay!r}, expected a number in [0, 1], or None")
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise ValueError(f"betas: got {betas!r}, expected two numbers in [0, 1)")
-    if curve not in CURVES:
-        raise ValueError(f"curve: got {curve!r}, expected one of {', '.join(CURVES)}")
+    check_choice("curve", curve, CURVES)
 
 
 def check_data(images, labels, sample):

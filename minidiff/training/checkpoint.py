@@ -109,8 +109,6 @@ def load(path):
         groups[group][parameter] = array
     try:
         return Checkpoint(*groups.values(), *_state(state, path, groups))
-    except CheckpointError:
-        raise
     except ValueError as error:
         raise CheckpointError(str(error)) from None
 

@@ -2,6 +2,8 @@
 
 import math
 
+from ..names import check_choice
+
 CURVES = ("cosine", "constant")
 
 
@@ -12,8 +14,7 @@ def learning_rate(step, *, lr, steps, warmup=0, curve="cosine"):
     reaching 0 at `steps`; "constant" stays. The numbers are those of get_cosine_schedule_with_warmup and
     get_constant_schedule_with_warmup in Hugging Face's libraries.
     """
-    if curve not in CURVES:
-        raise ValueError(f"curve: got {curve!r}, expected one of {', '.join(CURVES)}")
+    check_choice("curve", curve, CURVES)
     if step < warmup:
         return lr * step / warmup
     if curve == "constant":
