@@ -12,7 +12,7 @@ SPARE = 256  # rows of the tables for steps beyond the run's length
 
 
 def has_kernels(xp, dtype):
-    """Whether there are kernels for arrays of this library and dtype, and nobody asked for the plain ops."""
+    """Whether there are kernels for arrays of this library and dtype, outside `with plain()`."""
     return hasattr(xp, "RawKernel") and dtype == np.float32 and not is_plain()
 
 
@@ -28,7 +28,7 @@ class TrainingStep:
     step() -> (loss, norm), 0-d float64 arrays that stay as they are: views into a log of the whole run
 
     The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they or its settings were
-    changed from outside (a checkpoint was taken over, somebody set another lr), tables and graph are made anew. Python
+    changed from outside (a checkpoint was taken over, another lr was set), tables and graph are rebuilt. Python
     numbers inside the objective are frozen into the graph: one that changes them from step to step sets recordable = False.
     """
 

@@ -86,7 +86,7 @@ def first_share(alpha, sigma):
     alpha, sigma (2 N + 1,), the clean end included. Two DDIM steps z -> z' -> z'' with predictions x', x'' end at
         z'' = (a'' - r'' a') x'' + r'' (a' - r' a) x' + r'' r' z,     r' = s' / s,  r'' = s'' / s',
     and one step with the prediction x at (a'' - r'' r' a) x + r'' r' z. The two ends are equal for an x that is a weighted
-    mean of x' and x'': the paper's appendix G solved for its target, without a difference of nearly equal pictures.
+    mean of x' and x'': the paper's appendix G solved for its target, without a difference of nearly equal images.
     """
     a, s = (alpha[:-1:2], alpha[1::2], alpha[2::2]), (sigma[:-1:2], sigma[1::2], sigma[2::2])
     r_half, r_end = s[1] / s[0], s[2] / s[1]
@@ -116,7 +116,7 @@ def progressive_distillation(
     denoiser      a trained Denoiser over a Layer, predicting v or x0; its model is left as it is
     start, stop   start is stop times a power of two; spacing: how the start's steps lie, "trailing" begins at pure noise
     weighting, cond_dropout   see TwoStepLoss
-    folder        each stage keeps its checkpoint in folder/steps_N, and goes on from it when called again
+    folder        each stage saves its checkpoint in folder/steps_N, and resumes from it when called again
     options       any others of the Trainer: batch_size, lr, warmup, ...
     Raises ValueError for a start that cannot be halved to stop, and for a model that predicts eps.
     """

@@ -18,7 +18,7 @@ class Interrupt:
 
 @contextlib.contextmanager
 def between_steps():
-    """Inside, the first Ctrl-C only sets `.asked` of what this yields. Outside the main thread signals are not ours."""
+    """Inside, the first Ctrl-C only sets `.asked` of what this yields. Outside the main thread Python handles no signals."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

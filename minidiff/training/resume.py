@@ -1,4 +1,4 @@
-"""What a run writes down so that it can go on exactly, and how another process takes it over."""
+"""What a run saves so that it can be resumed exactly, and how another process takes it over."""
 
 import hashlib
 
@@ -22,7 +22,7 @@ class SettingsDiffer(ValueError):
 
 
 def settings_of(trainer):
-    """What must be the same for a resumed run to go on as if it had never stopped."""
+    """What must be the same for a resumed run to continue as if it had never stopped."""
     ema, optimizer = trainer.ema, trainer.optimizer
     return {
         "steps": trainer.steps,
@@ -91,7 +91,7 @@ def take_over(trainer, path, strict):
     found = checkpoint.load(path)
     if not found.m or (trainer.ema is not None and not found.ema):
         lacks = "moving average" if found.m else "optimizer moments"
-        raise ValueError(f"{path} holds no {lacks}: it can be sampled from, but training cannot go on from it")
+        raise ValueError(f"{path} holds no {lacks}: it can be sampled from, but training cannot resume from it")
     if strict:
         _must_match(trainer, found)
     trainer.model.load_state(found.weights)  # the other groups have the same names and shapes, or it would not be there

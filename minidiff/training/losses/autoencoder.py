@@ -1,6 +1,6 @@
-"""What a KL autoencoder is trained on: the picture comes back, and the latents stay near a standard normal.
+"""The loss of a KL autoencoder: the image is reconstructed, and the latents stay near a standard normal.
 
-Rombach et al. 2022 (arXiv:2112.10752), section 3.1, without the adversarial and perceptual terms: these pictures are simple
+Rombach et al. 2022 (arXiv:2112.10752), section 3.1, without the adversarial and perceptual terms: these images are simple
 enough for the plain squared error.
 """
 
@@ -27,7 +27,7 @@ class AutoencoderLoss:
         z, back_sample = sample_posterior(moments, noise)
         kl, back_kl = kl_divergence(moments)
         y, back_decode = model.decode(z)
-        error, weight = y - x0, self.kl_weight * len(x0) / noise.size  # kl is a sum over a picture's latents
+        error, weight = y - x0, self.kl_weight * len(x0) / noise.size  # kl is a sum over an image's latents
 
         def back(dloss=1.0):
             dz = back_decode(error * (dloss * (2.0 / error.size)))

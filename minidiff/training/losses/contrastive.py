@@ -1,4 +1,4 @@
-"""The contrastive loss: of all captions in a batch, which belongs to this picture, and the other way round.
+"""The contrastive loss: of all captions in a batch, which belongs to this image, and the other way round.
 
 Radford et al. 2021 (arXiv:2103.00020), figure 3.
 """
@@ -36,7 +36,7 @@ def contrastive_loss(images, texts, log_scale):
 
 
 class ContrastiveLoss:
-    """The loss as an objective:   loss, back = objective(model, x0, rng, cond)   with a CLIP, pictures, and their ids."""
+    """The loss as an objective:   loss, back = objective(model, x0, rng, cond)   with a CLIP, images, caption ids."""
 
     def __call__(self, model, x0, rng, cond=None):
         (images, texts), back_model = model(x0, cond)

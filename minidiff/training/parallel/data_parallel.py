@@ -1,8 +1,8 @@
-"""One net, the rows of a batch shared among processes.
+"""One model, the rows of a batch shared among processes.
 
 Python has a lock that one thread of a process can hold at a time. Threads inside an op (`minidiff.cpu`) wait for it, and
-for each other, after every pass over some numbers. Processes take their rows through the whole net and meet twice a step,
-so that small nets gain by a second core too. Weights lie in memory that all of them see; gradients are each one's own, and
+for each other, after every pass over some numbers. Processes take their rows through the whole model and meet twice a step,
+so that small models gain by a second core too. Weights lie in memory that all of them see; gradients are each one's own, and
 are added up in one order.
 """
 
@@ -77,13 +77,13 @@ class DataParallel(Layer):
         try:
             (y, back_own), answers = _together(workers, "forward", call, arguments, parts, run)
         except BaseException:
-            workers.forget(call)  # some may have kept what a way back would need
+            workers.forget(call)  # some may have kept what a backward pass would need
             raise
 
         def back(*gradients):
             with self._lock:
                 if workers is not self._workers or not workers.alive:
-                    raise RuntimeError("the processes that ran this forward have ended since: there is no way back")
+                    raise RuntimeError("the processes that ran this forward have ended since: backward is no longer possible")
                 try:
                     dx, answers = _together(workers, "back", call, gradients, parts, lambda mine: back_own(*mine))
                     workers.add_gradients()

@@ -20,7 +20,7 @@ def can_fork():
         return False
     import multiprocessing  # when first needed: a Python in a browser has none
 
-    return not multiprocessing.current_process().daemon  # a worker of somebody's pool may not have its own
+    return not multiprocessing.current_process().daemon  # a worker of a process pool may not have workers
 
 
 def shared_zeros(size, dtype):
@@ -32,7 +32,7 @@ def shared_zeros(size, dtype):
 @contextlib.contextmanager
 def on_cores(cores):
     """Inside, this thread keeps to these cores (None: to any). Two processes that wake each other are otherwise put on one
-    core, and stay there for as long as a small net takes."""
+    core, and stay there for as long as a small model takes."""
     allowed = os.sched_getaffinity(0)
     if cores is not None:
         os.sched_setaffinity(0, cores)

@@ -292,7 +292,7 @@ def test_a_killed_worker_is_told_and_replaced(shared):
     with pytest.raises(RuntimeError, match="was ended by SIGKILL"):
         model(x, 3)
     assert np.array_equal(model(x, 3)[0], y)
-    with pytest.raises(RuntimeError, match="no way back"):
+    with pytest.raises(RuntimeError, match="no longer possible"):
         back(y)
 
 
