@@ -253,7 +253,7 @@ def test_euler_at_final_takes_the_last_step_alone(order, final):
     denoiser = Denoiser(lambda x, t, c: np.tanh(x + t / 300), Schedule.linear())
     x = np.random.default_rng(0).normal(size=(3, 5))
     steps = list(samplers.dpmpp_2m(denoiser, x, 20, order=order, final="sigma_min", **final))
-    last = samplers.Path(denoiser, x, 20, spacing="linspace", skip_last=True, final="sigma_min").points[-1]
+    last = samplers.Trajectory(denoiser, x, 20, spacing="linspace", skip_last=True, final="sigma_min").points[-1]
     x0, eps = denoiser(steps[-2].x, steps[-1].t)
     alone = np.allclose(steps[-1].x, last.alpha * x0 + last.sigma * eps, rtol=1e-10)
     assert alone == bool(final)
