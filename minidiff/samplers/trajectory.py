@@ -80,7 +80,7 @@ class Trajectory(Curve):
         if from_clean:
             self.x = self.first.alpha * x + self.first.sigma * self.noise()
         if hasattr(xp, "RawKernel") and graph is not None:
-            from .recorded import recorded
+            from .recorded import recorded  # with the kernels, which a run on a CPU does not load
 
             self._run = recorded(self.denoiser, self.x, len(self) - self.start, cond, graph, tf32)
 
