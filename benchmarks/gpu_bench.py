@@ -32,7 +32,8 @@ from minidiff.gpu.recorder import Recorded
 from minidiff.models import UNet
 from minidiff.nn import Param
 from minidiff.rng import Rng
-from minidiff.samplers.recorded import SamplingRun, SamplingStep
+from minidiff.samplers.recorded_run import SamplingRun
+from minidiff.samplers.recorded_step import SamplingStep
 from minidiff.training import EMA, AdamW, Arena, Trainer
 
 NET = dict(sample_size=32, block_out_channels=(64, 128, 128), layers_per_block=2, attention_head_dim=32)  # 6.5 M

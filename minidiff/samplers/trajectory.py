@@ -10,6 +10,7 @@ from ..rng import as_rng
 from .grid import grid
 from .options import pure_noise
 from .point import Curve
+from .recorded_step import recorded
 
 
 class Step(NamedTuple):
@@ -80,8 +81,6 @@ class Trajectory(Curve):
         if from_clean:
             self.x = self.first.alpha * x + self.first.sigma * self.noise()
         if hasattr(xp, "RawKernel") and graph is not None:
-            from .recorded import recorded  # with the kernels, which a run on a CPU does not load
-
             self._run = recorded(self.denoiser, self.x, len(self) - self.start, cond, graph, tf32)
 
     @property

@@ -20,7 +20,7 @@ from minidiff.diffusion import (
 )
 from minidiff.interop.schedulers import sampling_from_config
 from minidiff.samplers import SAMPLERS, ddim, ddim_invert, sample
-from minidiff.samplers.recorded import can_be_recorded
+from minidiff.samplers.recorded_step import can_be_recorded
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # from diffusers
 SCALE = 7.5

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from minidiff.gpu.recorder import WARM_UPS
-from minidiff.samplers.recorded import WORTH_IT
+from minidiff.samplers.recorded_step import WORTH_IT
 from minidiff.training.trainer import GPU_LOOK
 
 ROOT = Path(__file__).parents[2]

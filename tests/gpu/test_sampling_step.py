@@ -9,7 +9,8 @@ from minidiff.diffusion import Denoiser, Schedule, cfg, clip_x0, dynamic_thresho
 from minidiff.models import UNet
 from minidiff.rng import Rng
 from minidiff.samplers import SAMPLERS, find, sample
-from minidiff.samplers.recorded import SamplingRun, SamplingStep, recorded
+from minidiff.samplers.recorded_run import SamplingRun
+from minidiff.samplers.recorded_step import SamplingStep, recorded
 
 one_order = pytest.mark.parametrize("xp", ["forwards", pytest.param("cupy", marks=pytest.mark.gpu)], indirect=True)
 SHAPE = (2, 4, 4, 1)

@@ -1,4 +1,4 @@
-"""What a sampler does on a GPU as CUDA graphs: one call of its denoiser, or a whole run, in a single launch."""
+"""A call of a sampler's denoiser on a GPU as one CUDA graph: networks, guidance and clipping in a single launch."""
 
 import functools
 
@@ -9,11 +9,7 @@ from ..diffusion import Denoiser, EDMDenoiser
 from ..diffusion.guidance import Guided
 from ..diffusion.thresholding import Clipped
 from ..gpu.recorder import Recorded
-from ..rng import Rng
 from ..settings import is_plain
-from .not_finite import check
-from .run import sample
-from .trajectory import Step
 
 WORTH_IT = 8  # calls in a run; recording costs about three
 
@@ -68,29 +64,3 @@ class SamplingStep:
         self.x[...] = x
         times.fill(t)
         return tuple(result if result is None else result.copy() for result in step())
-
-
-class SamplingRun:
-    """Batch after batch by one sampler, every kernel of every step in one graph.   run() -> (B, ...)
-
-        run = SamplingRun("ddim", denoiser, (64, 32, 32, 3), Rng(0, xp=cupy), steps=50, cond=labels)
-        images = [run() for _ in range(100)]      # two runs as they are, a recording, then 97 launches
-
-    rng       a minidiff Rng on the device; batch k is what `sample(..., rng=rng.at(step=rng.step + k))` gives
-    options   `sample`'s; graph, tf32: see `gpu.recorder.Recorded`
-    """
-
-    def __init__(self, name, denoiser, shape, rng, graph=True, tf32=False, **options):
-        self.sampled, self.options, self.clock = (name, denoiser, shape), options, rng.xp.zeros(1, dtype=np.uint32)
-        self.rng = Rng(rng.seed, rng.stream, rng.step, rng.xp, self.clock)
-        self.recorded = Recorded(rng.xp, self._run, graph, tf32)
-
-    def _run(self):
-        x = sample(*self.sampled, rng=self.rng.at(), device="cuda", graph=None, **self.options)
-        self.clock += np.uint32(1)
-        return x
-
-    def __call__(self):
-        x = self.recorded().copy()
-        check(Step(None, None, x, None), self.sampled[0])  # once a batch: a recording cannot look at its own numbers
-        return x
