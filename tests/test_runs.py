@@ -59,7 +59,7 @@ def kept_of(folder):
 
 
 def losses_of(folder):
-    return [float(row["loss"]) for row in csv.DictReader((folder / "log.csv").open())]
+    return [float(row["loss"]) for row in csv.DictReader((folder / "log.csv").read_text().splitlines())]
 
 
 # ---- --from ----------------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_resume_with_a_change_that_is_wanted(unusual, tmp_path, capsys):
     assert main([*command, "--lr", "1e-5", "--predicts", "v"]) == 0
     said = capsys.readouterr().out
     assert "changed: train.lr from 0.002 to 1e-05\n" in said and "changed: diffusion.predicts from eps to v\n" in said
-    rates = [float(row["lr"]) for row in csv.DictReader((folder / "log.csv").open())]
+    rates = [float(row["lr"]) for row in csv.DictReader((folder / "log.csv").read_text().splitlines())]
     half_cosine = 0.5 * (1 + np.cos(np.pi * np.array([3, 4]) / 5))  # arXiv:1608.03983, equation 5, of 5 steps in all
     assert rates[3:] == pytest.approx(1e-5 * half_cosine) and kept_of(folder)["diffusion"]["predicts"] == "v"
     assert main(["train", "--data", "digits", "--allow-change", "--out", str(tmp_path / "n")]) == 2

@@ -65,14 +65,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, digits, monkeypatch):
 
 def test_save_gif(tmp_path, digits):
     frames = [digits[i : i + 4] for i in range(5)]
-    film = Image.open(viz.save_gif(frames, tmp_path / "a.gif", fps=10, hold=2.0, columns=4, scale=2))
-    assert film.n_frames == 5 and film.info["loop"] == 0 and film.size == (37 * 2, 10 * 2)
     durations = []
-    for i in range(5):
-        film.seek(i)
-        durations.append(film.info["duration"])
-        shown = np.array(film.convert("L"))[::2, ::2].astype(int)
-        assert np.abs(shown - viz.image_grid(frames[i], columns=4)[..., 0]).max() <= 2
+    with Image.open(viz.save_gif(frames, tmp_path / "a.gif", fps=10, hold=2.0, columns=4, scale=2)) as film:
+        assert film.n_frames == 5 and film.info["loop"] == 0 and film.size == (37 * 2, 10 * 2)
+        for i in range(5):
+            film.seek(i)
+            durations.append(film.info["duration"])
+            shown = np.array(film.convert("L"))[::2, ::2].astype(int)
+            assert np.abs(shown - viz.image_grid(frames[i], columns=4)[..., 0]).max() <= 2
     assert durations == [100, 100, 100, 100, 2000]
     with pytest.raises(ValueError, match="frames: got none"):
         viz.save_gif([], tmp_path / "b.gif")

@@ -88,6 +88,8 @@ class History:
             self._lock.__exit__(None, None, None)
             self._file = self._lock = None
 
+    __del__ = close
+
     def plot(self, path=None):
         """The loss curve.   -> matplotlib Figure, also written to `path` if given"""
         return plot_loss(self.loss, self.step, path=path)

@@ -148,7 +148,8 @@ def test_no_program_is_run(tmp_path, monkeypatch):
         read(tmp_path, eps)
     assert not (tmp_path / "ran").exists()
     with pytest.raises(OSError):  # the trap works: this is what an unrestricted Image.open does
-        Image.open(tmp_path / "a.png").load()
+        with Image.open(tmp_path / "a.png") as image:
+            image.load()
     assert (tmp_path / "ran").exists()
 
 

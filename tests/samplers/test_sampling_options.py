@@ -113,7 +113,7 @@ def own_options():
                 yield name, option
 
 
-@pytest.mark.parametrize("name, option", own_options())
+@pytest.mark.parametrize("name, option", list(own_options()))
 def test_a_samplers_own_options_matter(name, option):
     value = OWN[option]
     if option == "solver" and name == "unipc":

@@ -71,6 +71,7 @@ def test_a_full_disk_is_named_and_what_was_written_stands(tmp_path):
         pytest.skip("there is no /dev/full here")
     history = History(tmp_path / "log.csv")
     fill(history, 1, 2)
+    history._file.close()
     history._file = open("/dev/full", "wb", buffering=0)
     with pytest.raises(OSError, match=r"log.csv .*the disk is full; the file that stood there stands"):
         fill(history, 3, 3)
