@@ -1,4 +1,4 @@
-"""Nets made of layers: functions of (x, t, condition) that know no noise schedule."""
+"""Models made of layers: functions of (x, t, condition) that know no noise schedule."""
 
 from . import conditioning
 from .autoencoder_kl import AutoencoderKL

@@ -1,7 +1,7 @@
-"""The autoencoder of Stable Diffusion: pictures to small latents with a mean and a variance, and back.
+"""The autoencoder of Stable Diffusion: images to small latents with a mean and a variance, and back.
 
 Rombach et al. 2022 (arXiv:2112.10752), section 3.1; the variational part is Kingma and Welling 2014 (arXiv:1312.6114).
-Option names and parameter names are those of diffusers' AutoencoderKL; the layouts are ours (channels last).
+Option names and parameter names are those of diffusers' AutoencoderKL; arrays are channels last here.
 """
 
 from functools import partial
@@ -72,7 +72,7 @@ class AutoencoderKL(Layer):
         return (sample_posterior(moments, noise)[0] - (self.config["shift_factor"] or 0.0)) * self.config["scaling_factor"]
 
     def from_latent(self, z):
-        """The picture of such a latent."""
+        """The image of such a latent."""
         with no_grad():
             return self.decode(z * (1.0 / self.config["scaling_factor"]) + (self.config["shift_factor"] or 0.0))[0]
 
@@ -90,7 +90,7 @@ def sample_posterior(moments, noise=None):
 
 
 def kl_divergence(moments):
-    """KL(N(mean, variance) || N(0, 1)), summed over a picture, mean over the batch.   ->   a 0-d array, back(dloss=1)"""
+    """KL(N(mean, variance) || N(0, 1)), summed over an image, mean over the batch.   ->   a 0-d array, back(dloss=1)"""
     mean, logvar, inside = _split(moments)
     variance = xp_of(moments).exp(logvar)
     loss = (0.5 * (mean * mean + variance - 1.0 - logvar)).sum() / len(moments)

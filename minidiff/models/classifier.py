@@ -15,7 +15,7 @@ class Classifier(Layer):
     shape     (H, W, C) of the images
     width     channels of the first convolution; doubled each time the image is halved
     features  length of the vector that `features(x)` gives, in which distances between sets of images are measured
-    timed     the net is told how noisy its image is: for guidance on noisy images
+    timed     the model gets the noise level of its image: for guidance on noisy images
     """
 
     def __init__(self, shape, classes, width=32, features=64, timed=False, rng=None):

@@ -1,4 +1,4 @@
-"""CLIP: a text and an image encoder whose vectors for a picture and its caption point the same way.
+"""CLIP: a text and an image encoder whose vectors for an image and its caption point the same way.
 
 Radford et al. 2021 (arXiv:2103.00020), figure 3. Trained with `training.ContrastiveLoss`.
 """
@@ -15,7 +15,7 @@ from ..rng import as_rng
 class CLIP(Layer):
     """images (B, H, W, C), ids (B, N)   ->   two arrays of unit vectors (B, features), of the images and of the texts
 
-    back(dimages, dtexts) -> d of the pictures
+    back(dimages, dtexts) -> d of the images
 
     text    a TextEncoder; its pooled vector goes through `text_projection`
     image   an ImageEncoder, of as many features
@@ -41,7 +41,7 @@ class CLIP(Layer):
         return (of_images, of_texts), back
 
     def embed_images(self, images):
-        """Unit vectors (B, features) of pictures, nothing kept."""
+        """Unit vectors (B, features) of images, nothing kept."""
         with no_grad():
             return unit_vectors(self.image.predict(images))[0]
 

@@ -17,7 +17,7 @@ from ..rng import as_rng
 class CLIPTextModel(Layer):
     """ids (B, N) integers   ->   hidden states (B, N, hidden_size), after the last norm.   back(dy) -> None: ids have none
 
-    mask   bool (B, N), False on tokens that nobody may look at; None: all, as Stable Diffusion calls it
+    mask   bool (B, N), False on tokens that no token may look at; None: all, as Stable Diffusion calls it
     Raises ValueError for more tokens than max_position_embeddings, and that names an option it does not know.
     """
 

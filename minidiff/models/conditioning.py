@@ -1,4 +1,4 @@
-"""How the time and the class reach a net: as one vector for each image."""
+"""How the time and the class reach a model: as one vector for each image."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class ClassEmbedding(Embedding):
     def forward(self, labels, batch=None):
         rows = self.weight.shape[0]
         if labels is None:
-            raise ValueError(f"this net is conditional: pass cond, integers (B,) in [0, {rows})")
+            raise ValueError(f"this model is conditional: pass cond, integers (B,) in [0, {rows})")
         if getattr(labels, "ndim", 0) != 1 or (batch is not None and labels.shape[0] != batch):
             raise ValueError(f"cond has shape {np.shape(labels)}, expected ({batch},): one class for each image")
         return super().forward(labels)

@@ -1,4 +1,4 @@
-"""A denoising autoencoder: noisy picture in, clean picture out, in one look and at whatever noise. Vincent et al. 2008.
+"""A denoising autoencoder: noisy image in, clean image out, in one look and at whatever noise. Vincent et al. 2008.
 
 What people had before diffusion, and its contrast: it knows no t and no steps.
 """

@@ -1,4 +1,4 @@
-"""A small convolutional net from a picture to one vector: the image side of the contrastive pair."""
+"""A small convolutional network from an image to one vector: the image side of the contrastive pair."""
 
 from functools import partial
 
@@ -9,10 +9,10 @@ from ..rng import as_rng
 class ImageEncoder(Layer):
     """x (B, sample_size, sample_size, in_channels)   ->   (B, features).   back(dy) -> dx
 
-    Each stage is a 3x3 convolution that halves the picture, a norm and an activation. What is left is flattened and not
+    Each stage is a 3x3 convolution that halves the image, a norm and an activation. What is left is flattened and not
     averaged, because where a thing is belongs to what captions say.
 
-    sample_size         height and width of the pictures, divisible by 2 for each stage
+    sample_size         height and width of the images, divisible by 2 for each stage
     block_out_channels  one stage for each
     """
 

@@ -1,4 +1,4 @@
-"""A small net for points in the plane: the first model of the course, and the fastest to train."""
+"""A small model for points in the plane: the first model of the course, and the fastest to train."""
 
 import numpy as np
 
@@ -58,5 +58,5 @@ class MLP(Layer):
         return y, back
 
     def null_cond(self, cond):
-        """The class "none" for each of `cond`; None where the net has no such class."""
+        """The class "none" for each of `cond`; None where the model has no such class."""
         return None if self.null_class is None or cond is None else cond * 0 + self.null_class

@@ -62,7 +62,7 @@ class TextEncoder(Layer):
     def words(self, ids):
         """What each token is and where it stands, before it looks at any other. Nothing is kept.   ids (B, N) -> (B, N, D)
 
-        The embeddings, each of mean 0 and variance 1. They say no more of "red triangle" than of its two words, so a net that
+        The embeddings, each of mean 0 and variance 1. They say no more of "red triangle" than of its two words, so a model that
         reads them meets nothing new in a pair that the encoder never saw.
         """
         xp = xp_of(self.token_embedding.weight.value)

@@ -1,4 +1,4 @@
-"""The three ways in which diffusers' U-Nets turn a time into numbers, before the two-layer net that they share."""
+"""The three ways in which diffusers' U-Nets turn a time into numbers, before the two-layer MLP that they share."""
 
 import math
 
@@ -26,7 +26,7 @@ class Sinusoids(Layer):
 class FourierFeatures(Layer):
     """Sines, then cosines, of log t at random frequencies.   t (B,) > 0   ->   (B, 2 width). Song et al. 2021, appendix H.
 
-    The frequencies are drawn once and never learned, so they are no Param: they belong to the net's configuration.
+    The frequencies are drawn once and never learned, so they are no Param: they belong to the model's configuration.
     """
 
     def __init__(self, width, scale=16.0, weights=None, rng=None):

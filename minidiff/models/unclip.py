@@ -1,4 +1,4 @@
-"""The two nets of DALL-E 2: a prior from a text to the vector of a picture, and a decoder from that vector to the picture.
+"""The two models of DALL-E 2: a prior from a text to the vector of an image, and a decoder from that vector to the image.
 
 Ramesh et al. 2022 (arXiv:2204.06125), sections 2.1 and 2.2.
 """
@@ -18,7 +18,7 @@ from .unet.text import null_text
 
 
 class Prior(Layer):
-    """Noisy vectors of pictures, a time and a text in; vectors out.
+    """Noisy vectors of images, a time and a text in; vectors out.
 
     x (B, features)   t scalar or (B,)   cond TextCondition(context (B, L, context_features), mask or None, labels
     (B, pooled_features))   ->   y (B, features).   back(dy) -> (dx, dcontext, dlabels)
@@ -26,7 +26,7 @@ class Prior(Layer):
     A causal transformer reads, in this order, the text's tokens, its vector, the time, the noisy vector, and a learned
     token at whose place the answer is read off. The null condition is a text of zeros.
 
-    features        of a picture's vector
+    features        of an image's vector
     length          L, the tokens of a text
     width, layers, heads   of the transformer
     """
@@ -86,15 +86,15 @@ class Prior(Layer):
 
 
 class EmbeddingUNet(Layer):
-    """Images, a time and a vector in; an image of the same size out: what turns a picture's vector back into a picture.
+    """Images, a time and a vector in; an image of the same size out: what turns an image's vector back into an image.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond (B, features)   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dcond)
 
     The vector comes in twice: through an MLP, added to the time's, and through a linear map as `tokens` tokens that the
     transformers look at. The null condition is a vector of zeros.
 
-    patch      pixels of patch x patch go through the net as one
-    options    UNet2DConditionModel's, for the net inside
+    patch      pixels of patch x patch go through the U-Net as one
+    options    UNet2DConditionModel's, for the U-Net inside
     """
 
     def __init__(self, features=64, in_channels=3, out_channels=3, tokens=4, token_features=64, patch=1, rng=None, **options):

@@ -1,7 +1,7 @@
 """The autoencoder with a codebook: each latent pixel becomes the nearest of a few hundred learned vectors.
 
 Van den Oord et al. 2017 (arXiv:1711.00937); as first used for latent diffusion (arXiv:2112.10752). Option names and
-parameter names are those of diffusers' VQModel; the layouts are ours (channels last).
+parameter names are those of diffusers' VQModel; arrays are channels last here.
 """
 
 import numpy as np
@@ -88,6 +88,6 @@ class VQModel(Layer):
             return self.encode(x)[0] * self.config["scaling_factor"]
 
     def from_latent(self, z):
-        """The picture of such a latent."""
+        """The image of such a latent."""
         with no_grad():
             return self.decode(z * (1.0 / self.config["scaling_factor"]))[0]

@@ -156,7 +156,7 @@ class MidBlock2D(Layer):
 
 
 class OneResnet(_Stage):
-    """The middle of nets that attend to nothing there: one residual block.   x, beside -> y.   back(dy) -> (dx, *dbeside)"""
+    """The middle of models without attention there: one residual block.   x, beside -> y.   back(dy) -> (dx, *dbeside)"""
 
     def __init__(self, channels, temb_channels, rng=None, **options):
         self.build([channels], channels, temb_channels, None, rng, **options)

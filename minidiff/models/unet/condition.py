@@ -1,7 +1,7 @@
-"""The U-Net of Stable Diffusion: the picture, or its latent, looks at a text at every resolution.
+"""The U-Net of Stable Diffusion: the image, or its latent, looks at a text at every resolution.
 
 Rombach et al. 2022 (arXiv:2112.10752). Structure, option names and parameter names are those of diffusers'
-UNet2DConditionModel; the layouts are ours (channels last).
+UNet2DConditionModel; arrays are channels last here.
 """
 
 from typing import Any, NamedTuple
@@ -20,11 +20,11 @@ from .down_up import down, up
 
 
 class TextCondition(NamedTuple):
-    """What such a net is told beside the time.
+    """What conditions such a model beside the time.
 
     context   (B, M, E): an encoded text
     mask      bool (B, M): which of its tokens to look at; None: all
-    labels    classes (B,) or vectors (B, ...), for nets that take some
+    labels    classes (B,) or vectors (B, ...), for models that take some
     """
 
     context: Any
@@ -201,7 +201,7 @@ class UNet2DConditionModel(Layer):
         return super().to(device)
 
     def null_cond(self, cond):
-        """The empty text for each of `cond`; None where nobody has said what it is."""
+        """The empty text for each of `cond`; None where it is not set."""
         if self.null_context is None or cond is None:
             return None
         context, *rest = cond if isinstance(cond, tuple) else (cond,)

@@ -55,7 +55,7 @@ def check_inputs(config, x, context, labels):
         raise ValueError(f"UNet2DConditionModel: the context has shape {got}, expected ({x.shape[0]}, tokens, {wide})")
     takes = config["class_embed_type"] is not None or config["num_class_embeds"]
     if bool(takes) != (labels is not None):
-        raise ValueError(f"UNet2DConditionModel: this net {'needs' if takes else 'takes no'} labels (TextCondition.labels)")
+        raise ValueError(f"UNet2DConditionModel: this model {'needs' if takes else 'takes no'} labels (TextCondition.labels)")
 
 
 def _each(name, value, n):
@@ -77,4 +77,4 @@ def _check_classes(config):
     if bool(config["encoder_hid_dim"]) != bool(config["encoder_hid_dim_type"] or config["encoder_hid_dim"]):
         raise ValueError("encoder_hid_dim: got None, expected the width of the text, for encoder_hid_dim_type='text_proj'")
     if config["class_embeddings_concat"] and config["class_embed_type"] is None and not config["num_class_embeds"]:
-        raise ValueError("class_embeddings_concat: got True, expected False for a net without classes")
+        raise ValueError("class_embeddings_concat: got True, expected False for a model without classes")

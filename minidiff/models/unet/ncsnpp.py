@@ -156,7 +156,7 @@ class SkipUpBlock2D(_SkipStage):
         self.takes, self.attentions, self.resnets = len(skip_channels), None, []
         for i, skip in enumerate(skip_channels):
             c = in_channels if i == 0 else channels
-            # with attention that library writes c + skip // 4 where it means (c + skip) // 4, and nets were trained so
+            # with attention that library writes c + skip // 4 where it means (c + skip) // 4, and models were trained so
             groups = min(c + skip // 4, 32) if heads else _groups(c + skip)
             self.resnets.append(
                 ResnetBlock2D(c + skip, channels, temb_channels, groups, groups_out=_groups(channels), rng=rng, **options)

@@ -1,7 +1,7 @@
 """The U-Net that predicts noise: down to coarse images, up again, with skips across and the time in every block.
 
 Ho et al. 2020 (arXiv:2006.11239), appendix B. Structure, option names and parameter names are those of
-Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; the layouts are ours (channels last).
+Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; arrays are channels last here.
 """
 
 import functools
@@ -170,9 +170,9 @@ class UNet(Layer):
         """The vector that tells every block the time and the class.   -> temb (B, D), back(dtemb) -> dcond or None"""
         kind, classes = self.config["class_embed_type"], self.config["num_class_embeds"]
         if cond is not None and kind is None and not classes:
-            raise ValueError("UNet: got cond, but this net is unconditional (num_class_embeds and class_embed_type are None)")
+            raise ValueError("UNet: got cond, but this model is unconditional (num_class_embeds and class_embed_type are None)")
         if cond is None and kind is not None:
-            raise ValueError(f"UNet: this net is conditional (class_embed_type={kind!r}): pass cond")
+            raise ValueError(f"UNet: this model is conditional (class_embed_type={kind!r}): pass cond")
         features = functools.partial(self.time_proj, dtype=x.dtype)
         temb, back_time = chain([features, self.time_embedding], t)
         added, back_class = 0, lambda dtemb: None
@@ -196,6 +196,6 @@ class UNet(Layer):
         return tuple((extra // 2, extra - extra // 2) for extra in (-n % multiple for n in x.shape[1:3]))
 
     def null_cond(self, cond):
-        """The class "none" for each of `cond`; None where the net has no such class."""
+        """The class "none" for each of `cond`; None where the model has no such class."""
         null = self.config["null_class"]
         return None if null is None or cond is None else cond * 0 + null

@@ -1,6 +1,6 @@
-"""A U-Net that makes a large picture of a small one: the second half of a cascade.
+"""A U-Net that makes a large image of a small one: the second half of a cascade.
 
-Ho et al. 2021 (arXiv:2106.15282); told of a text as in Imagen (arXiv:2205.11487), section 2.4.
+Ho et al. 2021 (arXiv:2106.15282); conditioned on a text as in Imagen (arXiv:2205.11487), section 2.4.
 """
 
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from .condition import TextCondition, UNet2DConditionModel
 
 
 class LowResolution(NamedTuple):
-    """What such a net is told beside the time.
+    """What conditions such a model beside the time.
 
-    low      (B, h, w, C): the small picture, with the noise of step `level` in it
-    level    (B,): that step, which the net reads through an embedding of its own
+    low      (B, h, w, C): the small image, with the noise of step `level` in it
+    level    (B,): that step, which the model reads through a separate embedding
     context  (B, L, E): an encoded text
     mask     bool (B, L): which of its tokens to look at; None: all
     """
@@ -27,15 +27,15 @@ class LowResolution(NamedTuple):
 
 
 class SuperResolutionUNet(Layer):
-    """Images, a time, small pictures and a text in; an image of the first's size out.
+    """Images, a time, small images and a text in; an image of the first's size out.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond LowResolution   ->   y (B, H, W, out_channels)
-    back(dy) -> (dx, dlow, dcontext).   H and W are multiples of the small picture's: it is enlarged and stands beside x.
+    back(dy) -> (dx, dlow, dcontext).   H and W are multiples of the small image's: it is enlarged and stands beside x.
 
-    low_channels   channels of the small picture
-    patch          pixels of patch x patch go through the net as one
-    options        UNet2DConditionModel's, for the net inside
-    The null condition is a text of zeros; the small picture stays.
+    low_channels   channels of the small image
+    patch          pixels of patch x patch go through the U-Net as one
+    options        UNet2DConditionModel's, for the U-Net inside
+    The null condition is a text of zeros; the small image stays.
     """
 
     def __init__(self, in_channels=3, out_channels=3, low_channels=3, context_features=64, patch=1, rng=None, **options):
@@ -67,7 +67,7 @@ class SuperResolutionUNet(Layer):
         return y, back
 
     def null_cond(self, cond):
-        """The same small pictures with a text of zeros."""
+        """The same small images with a text of zeros."""
         if cond is None:
             return None
         mask = None if cond.mask is None else cond.mask | True

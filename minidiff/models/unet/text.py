@@ -1,4 +1,4 @@
-"""One U-Net, three ways to tell it of a text: by adding, by concatenating, by cross-attention."""
+"""One U-Net, three ways to condition it on a text: by adding, by concatenating, by cross-attention."""
 
 import numpy as np
 
@@ -19,16 +19,16 @@ class TextUNet(Layer):
     None, labels (B, pooled_features))   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dcontext, dlabels)
 
     conditioning   "add": the text's vector (`labels`), through an MLP, is added to the time's. Dhariwal and Nichol 2021
-                   (arXiv:2105.05233) tell the class so
+                   (arXiv:2105.05233) condition on the class so
                    "concat": the vector, through a linear map, stands as `maps` further channels at every pixel.
-                   The first layer then sees it where the noisy picture is; Saharia et al. 2021 (arXiv:2104.07636) tell so of
-                   a picture
+                   The first layer then sees it where the noisy image is; Saharia et al. 2021 (arXiv:2104.07636)
+                   condition on an image so
                    "cross": every transformer looks at the tokens (`context`). Rombach et al. 2022 (arXiv:2112.10752)
                    "both": "cross" and "add". Saharia et al. 2022 (arXiv:2205.11487), section 2.5
-    patch          pixels of patch x patch go through the net as one: 1 is the plain net
-    options        UNet2DConditionModel's, for the net inside
+    patch          pixels of patch x patch go through the U-Net as one: 1 is the plain U-Net
+    options        UNet2DConditionModel's, for the U-Net inside
 
-    By adding and concatenating, the transformers look at one learned token in place of the text: the three nets differ in how
+    By adding and concatenating, the transformers look at one learned token in place of the text: the three models differ in how
     the text comes in and in nothing else. The null condition is a text of zeros.
     """
 
