@@ -2,12 +2,13 @@
 
 from . import diffusers
 from .clip_tokenizer import CLIPTokenizer
-from .diffusers import describe, export, from_pipeline, from_pretrained, load, sample
+from .diffusers import describe, from_pretrained, load, sample
+from .exchange import export, from_pipeline, save_pipeline
 from .fit import fit
 from .image_files import read_image, read_mask
 from .layout import to_torch
 from .model_folder import load_model, save_model
-from .pipelines import Pipeline, load_pipeline, save_pipeline
+from .pipelines import Pipeline, load_pipeline
 from .schedulers import Sampling, sampling_from_config
 from .t5_tokenizer import T5Tokenizer
 

@@ -7,15 +7,14 @@ Radford et al. 2021 (arXiv:2103.00020). Gives the numbers that transformers' CLI
 import functools
 import unicodedata
 
-import numpy as np
-
-from .added_tokens import SPACES, AddedToken, AddedTokens
+from .added_tokens import SPACES
+from .tokenizer import Tokenizer
 from .tokenizer_files import END, START, read_clip
 
 _WHOLE = (START, END, "'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 
 
-class CLIPTokenizer:
+class CLIPTokenizer(Tokenizer):
     """tokenizer(texts) -> (ids, mask), both (B, length): start, the text's tokens, end, and padding.
 
     vocab      {token: number}; it must know every byte, with and without the end of a word "</w>"
@@ -26,50 +25,17 @@ class CLIPTokenizer:
     unknown    the token for a byte that the vocabulary lacks
     """
 
+    source = "vocab"
+
     def __init__(self, vocab, merges, pad=END, length=77, added=(), unknown=END):
-        numbers = vocab | {token.content: token.id for token in added}
-        for name in (START, END, pad, unknown):
-            if name not in numbers:
-                raise ValueError(f"vocab: {name!r} is missing, expected the vocabulary of a CLIP tokenizer")
-        self.vocab, self.length, self.pad, self.unknown = numbers, length, pad, unknown
-        self.rank = {tuple(pair): i for i, pair in enumerate(merges)}
-        self.names = {number: token for token, number in numbers.items()}
-        special = {name: AddedToken(name, numbers[name]) for name in (START, END, pad)}
-        self._added = AddedTokens((special | {token.content: token for token in added}).values(), normalize)
-        self._word = functools.lru_cache(maxsize=1 << 16)(self._encode_word)
+        super().__init__(vocab, added, (START, END, pad), length, normalize, words)
+        self._check([unknown])
+        self.unknown, self.rank = unknown, {tuple(pair): i for i, pair in enumerate(merges)}
 
     @classmethod
     def from_folder(cls, folder):
         """From tokenizer.json, or vocab.json and merges.txt, with tokenizer_config.json. Raises as `read_clip` does."""
         return cls(**read_clip(folder))
-
-    def __call__(self, texts, length=None, padding=True):
-        """texts: a string or a list   ->   ids (B, length) int64, mask (B, length) bool, False on the padding.
-
-        padding False: only as long as the longest text needs.
-        """
-        texts, length = [texts] if isinstance(texts, str) else list(texts), length or self.length
-        rows = [[self.vocab[START], *self.encode(text)[: length - 2], self.vocab[END]] for text in texts]
-        wide = length if padding else max(map(len, rows))
-        ids = np.full((len(rows), wide), self.vocab[self.pad], dtype=np.int64)
-        mask = np.zeros(ids.shape, dtype=bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = row, True
-        return ids, mask
-
-    def encode(self, text):
-        """The numbers of a text, without start, end and padding.   -> list of int"""
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"text: half of a surrogate pair at {error.start}, which no file can hold") from None
-        ids = []
-        for part in self._added.split(text):  # padding is an added token, so Stable Diffusion 2 takes "!" for padding
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += (number for word in words(part) for number in self._word(word))
-        return ids
 
     def decode(self, ids):
         """The text of numbers, as far as it survived: lower case, one space after each word."""

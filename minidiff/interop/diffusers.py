@@ -9,13 +9,14 @@
 Weights are read from safetensors, of any float width, and never from pickles.
 """
 
+import math
 from pathlib import Path
 
-from .exchange import export, from_pipeline
+from .exchange import export, from_pipeline, save_pipeline
 from .hub import folder_of
 from .kinds import kind_of_config
 from .model_folder import load_model, read_index, read_json, read_weights, save_model
-from .pipelines import Pipeline, load_pipeline, save_pipeline
+from .pipelines import Pipeline, load_pipeline
 from .schedulers import sampling_from_config
 from .tokenizer_files import count_tokens
 
@@ -91,15 +92,8 @@ def _describe_part(folder, label):
     kind = kind_of_config(config, folder)
     options = kind.arguments(config, folder / "config.json")
     tensors = read_weights(folder, kind.weights)
-    count = sum(_size(stored.shape) for stored in tensors.values())
+    count = sum(math.prod(stored.shape) for stored in tensors.values())
     dtypes = "/".join(sorted({stored.dtype for stored in tensors.values()}))
     lines = [f"{label}{kind.name} = models.{kind.model.__name__}, {count:,} numbers in {len(tensors)} tensors ({dtypes})"]
     changed = {k: v for k, v in options.items() if v != kind.defaults.get(k)}
     return lines + [f"    {name} = {value}" for name, value in changed.items()]
-
-
-def _size(shape):
-    size = 1
-    for n in shape:
-        size *= n
-    return size

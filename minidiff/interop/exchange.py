@@ -1,11 +1,15 @@
 """A run as a folder that diffusers opens, and such a folder as a run."""
 
 import contextlib
+from pathlib import Path
 
+from ..files import whole_folder, write_whole
 from ..models import UNet
 from ..runs import build_objective, build_schedule, open_run
 from ..training.config import DiffusionConfig, RunConfig
-from .pipelines import save_pipeline
+from .model_folder import save_model, write_json
+from .readme import readme
+from .schedulers import scheduler_config
 
 OBJECTIVE = ("weighting", "cond_dropout", "t_sampler")  # options of a DiffusionConfig that no scheduler's config has
 
@@ -29,6 +33,40 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
                   classes=kept["classes"], class_names=class_names)  # fmt: skip
 
 
+def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, ours=None, **told):
+    """Write a net and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
+
+    clip   bound of the predicted x0 while sampling; None: none
+    learned_variance   the net puts out its variance too: a DDPMPipeline, all others being DDIMPipelines
+    ours   {name: value} that only `minidiff import` reads: how a run was trained
+    told   further arguments of `readme.readme`: classes, class_names
+    All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a net
+    that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its net cannot take.
+    """
+    if not isinstance(unet, UNet):
+        raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
+    folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
+    scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")
+    if ours:
+        scheduler["_minidiff"] = ours
+    if learned_variance:
+        scheduler["variance_type"] = "learned_range"
+    index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", f"{name}Scheduler"],
+             "unet": ["diffusers", "UNet2DModel"]}  # fmt: skip
+    shape = _shape(unet)
+    if shape is not None:
+        _check_shape(unet, shape)
+        told = {"classes": _classes(unet), "null": unet.config["null_class"]} | told
+        text = readme(folder.name, f"{name}Pipeline", f"{name}Scheduler", shape, schedule.T, **told)
+    with whole_folder(folder) as place:
+        save_model(unet, place / "unet", dtype)
+        (place / "scheduler").mkdir()
+        write_json(place / "scheduler" / "scheduler_config.json", scheduler)
+        if shape is not None:
+            write_whole(place / "README.md", [text.encode()])
+        write_json(place / "model_index.json", index)
+
+
 def from_pipeline(pipeline):
     """A pixel-space pipeline of another library as a run.   Pipeline -> (model, what a checkpoint keeps)
 
@@ -38,21 +76,40 @@ def from_pipeline(pipeline):
     if not isinstance(unet, UNet) or pipeline.vae is not None:
         raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
                          "minidiff sample --pretrained")  # fmt: skip
-    size, channels = unet.config["sample_size"], unet.config["in_channels"]
-    if size is None:
+    shape = _shape(unet)
+    if shape is None:
         raise ValueError("sample_size: this folder's net does not say what size it was made for, which a run has to know")
     ours = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
     diffusion = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
                  **{name: ours[name] for name in OBJECTIVE if name in ours}, **_schedule_options(sampling),
                  "predicts": sampling.predicts, "clip": sampling.clip,
-                 "learned_variance": unet.config["out_channels"] == 2 * channels}  # fmt: skip
+                 "learned_variance": unet.config["out_channels"] == 2 * shape[2]}  # fmt: skip
     config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": diffusion})
     build_objective(config)
-    shape = [*(size if isinstance(size, (tuple, list)) else (size, size)), channels]
-    classes, null = unet.config["num_class_embeds"], unet.config["null_class"]
-    classes = null if null is not None and null == classes - 1 else classes
     kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return unet, {**kept, "shape": shape, "classes": classes, "class_names": ours.get("class_names")}
+    return unet, {**kept, "shape": list(shape), "classes": _classes(unet), "class_names": ours.get("class_names")}
+
+
+def _shape(unet):
+    """(H, W, C) of the images, None where the model knows no size."""
+    size = unet.config["sample_size"]
+    return size and (*(size if isinstance(size, (tuple, list)) else (size, size)), unet.config["in_channels"])
+
+
+def _check_shape(unet, shape):
+    """Raises ValueError for a size that diffusers' model cannot take."""
+    multiple = 2 ** (len(unet.down_blocks) - 1)
+    if any(side % multiple for side in shape[:2]):
+        raise ValueError(
+            f"sample_size: got {shape[0]} x {shape[1]}, expected multiples of {multiple}: diffusers' UNet2DModel does not pad, "
+            f"and these {len(unet.down_blocks)} levels halve an image {len(unet.down_blocks) - 1} times"
+        )
+
+
+def _classes(unet):
+    """How many classes there are, without the one that means "no class"."""
+    null, classes = unet.config["null_class"], unet.config["num_class_embeds"]
+    return null if null is not None and null == classes - 1 else classes
 
 
 def _schedule_options(sampling):

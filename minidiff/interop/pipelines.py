@@ -17,16 +17,13 @@ from typing import Any
 import numpy as np
 
 from ..backend import xp_of
-from ..files import whole_folder, write_whole
-from ..models import UNet
 from ..rng import as_rng
 from ..samplers import find
 from ..samplers.run import walk
 from .clip_tokenizer import CLIPTokenizer
 from .image_to_image import edit_of
-from .model_folder import load_model, read_index, read_json, save_model, write_json
-from .readme import readme
-from .schedulers import STEPPING, Sampling, sampling_from_config, scheduler_config
+from .model_folder import load_model, read_index, read_json
+from .schedulers import STEPPING, Sampling, sampling_from_config
 
 PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline",
              "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")  # fmt: skip
@@ -238,51 +235,3 @@ def load_pipeline(folder, variant=None, frugal=False):
     tokenizer = CLIPTokenizer.from_folder(where("tokenizer")) if "tokenizer" in parts else None
     vae = model("vae") or model("vqvae")
     return Pipeline(model("unet"), sampling, vae, model("text_encoder"), tokenizer, name, left_out)
-
-
-def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, ours=None, **told):
-    """Write a net and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
-
-    clip   bound of the predicted x0 while sampling; None: none
-    learned_variance   the net puts out its variance too: a DDPMPipeline, all others being DDIMPipelines
-    ours   {name: value} that only `minidiff import` reads: how a run was trained
-    told   further arguments of `readme.readme`: classes, class_names
-    All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a net
-    that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its net cannot take.
-    """
-    if not isinstance(unet, UNet):
-        raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
-    folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
-    scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")
-    if ours:
-        scheduler["_minidiff"] = ours
-    if learned_variance:
-        scheduler["variance_type"] = "learned_range"
-    index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", f"{name}Scheduler"],
-             "unet": ["diffusers", "UNet2DModel"]}  # fmt: skip
-    shape = _shape_there(unet)
-    if shape is not None:
-        null, classes = unet.config["null_class"], unet.config["num_class_embeds"]
-        told = {"classes": null if null is not None and null == classes - 1 else classes, "null": null} | told
-        text = readme(folder.name, f"{name}Pipeline", f"{name}Scheduler", shape, schedule.T, **told)
-    with whole_folder(folder) as place:
-        save_model(unet, place / "unet", dtype)
-        (place / "scheduler").mkdir()
-        write_json(place / "scheduler" / "scheduler_config.json", scheduler)
-        if shape is not None:
-            write_whole(place / "README.md", [text.encode()])
-        write_json(place / "model_index.json", index)
-
-
-def _shape_there(unet):
-    """(H, W, C) of the images, None where the net knows no size. Raises ValueError for a size diffusers' net cannot take."""
-    size = unet.config["sample_size"]
-    if size is None:
-        return None
-    size, multiple = tuple(size) if isinstance(size, (tuple, list)) else (size, size), 2 ** (len(unet.down_blocks) - 1)
-    if any(side % multiple for side in size):
-        raise ValueError(
-            f"sample_size: got {size[0]} x {size[1]}, expected multiples of {multiple}: diffusers' UNet2DModel does not pad, "
-            f"and these {len(unet.down_blocks)} levels halve an image {len(unet.down_blocks) - 1} times"
-        )
-    return (*size, unet.config["in_channels"])

@@ -4,19 +4,16 @@ The unigram language model of Kudo 2018 (arXiv:1804.10959): each piece has a log
 Viterbi's algorithm finds the best cut. Gives the numbers that transformers' T5Tokenizer gives, from tokenizer.json.
 """
 
-import functools
-
-import numpy as np
-
-from .added_tokens import SPACES, AddedToken, AddedTokens
+from .added_tokens import SPACES
 from .charsmap import CharsMap
+from .tokenizer import Tokenizer
 from .tokenizer_files import read_t5
 
 UNKNOWN_PENALTY = 10.0  # an unknown character is this much less probable than the least probable piece
 _SPACE = "\u2581"  # stands for the space before a word
 
 
-class T5Tokenizer:
+class T5Tokenizer(Tokenizer):
     """tokenizer(texts) -> (ids, mask), both (B, length): the text's tokens, end, and padding.
 
     pieces     (token, log-probability) pairs; a token's number is its place
@@ -26,54 +23,19 @@ class T5Tokenizer:
     added      AddedToken: strings found as a whole; end and padding always are
     """
 
+    source = "pieces"
+
     def __init__(self, pieces, unknown=2, charsmap=None, length=None, end="</s>", pad="<pad>", added=()):
-        self.vocab = {token: i for i, (token, _) in enumerate(pieces)} | {token.content: token.id for token in added}
-        for name in (end, pad):
-            if name not in self.vocab:
-                raise ValueError(f"pieces: {name!r} is missing, expected the vocabulary of a T5 tokenizer")
-        self.names = {number: token for token, number in self.vocab.items()}
-        self.unknown, self.length, self.end, self.pad = unknown, length, end, pad
-        self._scores = {token: (i, score) for i, (token, score) in enumerate(pieces)}
+        vocab, normalize = {token: i for i, (token, _) in enumerate(pieces)}, CharsMap(charsmap) if charsmap else str
+        super().__init__(vocab, added, (end, pad), length, normalize, words)
+        self.unknown, self._scores = unknown, {token: (i, score) for i, (token, score) in enumerate(pieces)}
         self._longest = max(map(len, self._scores))
         self._unknown_score = min(score for _, score in pieces) - UNKNOWN_PENALTY
-        self._normalize = CharsMap(charsmap) if charsmap else str
-        special = {name: AddedToken(name, self.vocab[name]) for name in (end, pad)}
-        self._added = AddedTokens((special | {token.content: token for token in added}).values(), self._normalize)
-        self._word = functools.lru_cache(maxsize=1 << 16)(self._best_cut)
 
     @classmethod
     def from_folder(cls, folder):
         """From tokenizer.json and tokenizer_config.json. Raises as `read_t5` does."""
         return cls(**read_t5(folder))
-
-    def __call__(self, texts, length=None, padding=True):
-        """texts: a string or a list   ->   ids (B, length) int64, mask (B, length) bool, False on the padding.
-
-        padding False: only as long as the longest text needs.
-        """
-        texts, length = [texts] if isinstance(texts, str) else list(texts), length or self.length
-        rows = [self.encode(text) for text in texts]
-        rows = [[*row[: None if length is None else length - 1], self.vocab[self.end]] for row in rows]
-        wide = length if padding and length is not None else max(map(len, rows))
-        ids = np.full((len(rows), wide), self.vocab[self.pad], dtype=np.int64)
-        mask = np.zeros(ids.shape, dtype=bool)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = row, True
-        return ids, mask
-
-    def encode(self, text):
-        """The numbers of a text, without end and padding.   -> list of int"""
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"text: half of a surrogate pair at {error.start}, which no file can hold") from None
-        ids = []
-        for part in self._added.split(text):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += (number for word in words(part) for number in self._word(word))
-        return ids
 
     def decode(self, ids):
         """The text of numbers, without end and padding."""
@@ -81,7 +43,7 @@ class T5Tokenizer:
         text = "".join(token for token in tokens if token not in (self.end, self.pad))
         return text.replace(_SPACE, " ").strip()
 
-    def _best_cut(self, word):
+    def _encode_word(self, word):
         """The numbers of the most probable cut of a word, by Viterbi's algorithm; neighbouring unknowns become one."""
         best = [(0.0, 0, None)] + [None] * len(word)  # score of the best cut of word[:end], where its last piece starts, number
         for start in range(len(word)):
