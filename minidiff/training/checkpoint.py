@@ -37,6 +37,14 @@ class CheckpointError(ValueError):
     """A file that is not a checkpoint, or no longer the one that was written."""
 
 
+class BadTensor(ValueError):
+    """A tensor to be saved holds NaN or infinity.   tensor: which one, in words"""
+
+    def __init__(self, tensor, message):
+        self.tensor = tensor
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint holds. weights, ema, m, v are {parameter name: NumPy array}; empty where nothing was kept.
@@ -76,7 +84,7 @@ def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, rando
             tensors[f"{group}/{name}"] = np.asarray(to_numpy(array), order="C")
     bad = first_not_finite(tensors)
     if bad is not None:
-        raise ValueError(f"{bad}; a checkpoint holds finite numbers only, so {path} was not written")
+        raise BadTensor(bad[0], f"the {' '.join(bad)}; a checkpoint holds finite numbers only, so {path} was not written")
     state = {"step": int(step), "random": random or {}, "counts": {}, "config": config or {}}
     if optimizer is not None:
         state["counts"]["adamw"] = optimizer.t
@@ -100,7 +108,8 @@ def load(path):
     tensors, state = _decode(data, path)
     bad = first_not_finite(tensors)
     if bad is not None:
-        raise CheckpointError(f"{path}: {bad}, expected finite numbers. Use an earlier checkpoint, or train again")
+        advice = "expected finite numbers. Use an earlier checkpoint, or train again"
+        raise CheckpointError(f"{path}: the {' '.join(bad)}, {advice}")
     groups = {group: {} for group in GROUPS}
     for name, array in tensors.items():
         group, _, parameter = name.partition("/")
@@ -135,12 +144,12 @@ def _state(state, path, groups):
 
 
 def first_not_finite(tensors):
-    """What holds NaN or infinity, in words, or None.   tensors: {"group/name": array on the host}"""
+    """The first tensor with NaN or infinity, and how many it holds, in words; or None.   tensors: {"group/name": array}"""
     for name, array in tensors.items():
         if array.dtype.kind in "fc" and not np.isfinite(array).all():
             group, _, parameter = name.partition("/")
             bad = int((~np.isfinite(array)).sum())
-            return f"the {WORDS.get(group, group)} {parameter} holds NaN or infinity in {bad:,} of {array.size:,} numbers"
+            return f"{WORDS.get(group, group)} {parameter}", f"holds NaN or infinity in {bad:,} of {array.size:,} numbers"
     return None
 
 

@@ -56,34 +56,19 @@ def settings_of_objective(objective):
 
 def write_run(trainer, path):
     """Write the trainer's checkpoint. Raises NotFinite rather than save NaN or infinity, in whatever group of tensors."""
-    learned = trainer.objective.state() if hasattr(trainer.objective, "state") else {}
-    learned = {name: to_numpy(array) for name, array in learned.items()}
-    bad = _first_bad(trainer, learned)
-    if bad is not None:
-        raise NotFinite(trainer.done, bad)
-    checkpoint.save(
-        path,
-        trainer.model,
-        ema=trainer.ema,
-        optimizer=trainer.optimizer,
-        objective=learned,
-        step=trainer.done,
-        random={"seed": int(trainer.seed), "step": trainer.done},
-        config={"settings": settings_of(trainer), "run": trainer.config},
-    )
-
-
-def _first_bad(trainer, learned):
-    """What holds NaN or infinity, in words, or None. The arena looks before anything is copied to the host."""
-    optimizer, ema = trainer.optimizer, trainer.ema
-    groups = {"weights": trainer.arena.values, "ema": None if ema is None else ema.average, "adamw.m": optimizer.m,
-              "adamw.v": optimizer.v}  # fmt: skip
-    for group, flat in groups.items():
-        name = None if flat is None else trainer.arena.first_bad(flat)
-        if name is not None:
-            return f"{checkpoint.WORDS[group]} {name}"
-    found = checkpoint.first_not_finite({f"objective/{name}": array for name, array in learned.items()})
-    return None if found is None else found.removeprefix("the ").partition(" holds ")[0]
+    try:
+        checkpoint.save(
+            path,
+            trainer.model,
+            ema=trainer.ema,
+            optimizer=trainer.optimizer,
+            objective=trainer.objective.state() if hasattr(trainer.objective, "state") else None,
+            step=trainer.done,
+            random={"seed": int(trainer.seed), "step": trainer.done},
+            config={"settings": settings_of(trainer), "run": trainer.config},
+        )
+    except checkpoint.BadTensor as error:
+        raise NotFinite(trainer.done, error.tensor) from None
 
 
 def take_over(trainer, path, strict):
