@@ -1,17 +1,19 @@
 """Recipe `clip`: the text encoder of Stable Diffusion and DALL-E 2, trained against an image encoder."""
 
-from ..data import captioned_shapes, tokenizer
+from ..data import tokenizer
+from ..data.captioned import KINDS
 from ..models import CLIP, ImageEncoder, TextEncoder
 from ..training import ContrastiveLoss
-from .stage import Recipe, Stage
+from .stage import CaptionedStage, Recipe
 
 FEATURES, SIZE = 64, 32
 
 
-class ClipStage(Stage):
+class ClipStage(CaptionedStage):
     """Pictures and captions that belong together find each other in a batch."""
 
     name = "clip"
+    kinds = KINDS
     steps = 4000
     options = {"batch_size": 64, "lr": 2e-3}
 
@@ -21,10 +23,6 @@ class ClipStage(Stage):
 
     def objective(self, parts):
         return ContrastiveLoss()
-
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng)
-        return images, tokenizer.encode(captions)
 
 
 RECIPE = Recipe("clip", "a text and an image encoder that agree on what a picture shows", (ClipStage(),), minutes=4.0)

@@ -11,15 +11,15 @@ from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg, dynamic_threshold
 from ..models import EmbeddingUNet, Prior, TextCondition
 from ..samplers import sample
 from .clip import FEATURES, SIZE, ClipStage
-from .imagen import BLOCKS, KINDS, QUANTILE
-from .stage import LOOK, Recipe, Stage
+from .imagen import BLOCKS, QUANTILE
+from .stage import LOOK, PRACTISED, CaptionedStage, Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
 SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
 PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
 
 
-class PriorStage(Stage):
+class PriorStage(CaptionedStage):
     """Vectors of pictures out of noise, told of their captions."""
 
     name = "prior"
@@ -31,10 +31,6 @@ class PriorStage(Stage):
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1)
-
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        return images, tokenizer.encode(captions)
 
     def prepare(self, parts, images, ids):
         return encode_images(parts, images), encode_ids(parts, ids)
@@ -55,7 +51,7 @@ class DecoderStage(Stage):
         return SimpleLoss(SCHEDULE, "x0", cond_dropout=0.1, t_sampler="stratified")
 
     def examples(self, rng, n):
-        return (captioned_shapes(n, SIZE, rng, kinds=KINDS)[0],)
+        return (captioned_shapes(n, SIZE, rng, kinds=PRACTISED)[0],)
 
     def prepare(self, parts, images):
         return images, encode_images(parts, images)

@@ -12,10 +12,9 @@ from ..models import LowResolution, SuperResolutionUNet, TextCondition, TextUNet
 from ..ops import avg_pool
 from ..samplers import sample
 from .language import FEATURES, LanguageStage
-from .stage import LOOK, Recipe, Stage
+from .stage import LOOK, CaptionedStage, Recipe
 
 SMALL, SIZE = 16, 32
-KINDS = ("single", "position", "position", "relation", "relation", "count")  # what asks for most is practised most
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
 STEPS, UP_STEPS, GUIDANCE = 16, 8, 1.0
 LEVEL = 100  # how far small pictures are noised before they are enlarged: a tenth of the schedule
@@ -31,10 +30,11 @@ BLOCKS = {
 }
 
 
-class BaseStage(Stage):
+class BaseStage(CaptionedStage):
     """Noise out of pictures of 16 x 16, with an eye on the caption."""
 
     name = "base"
+    size = SMALL
     steps = 11000
     options = {"batch_size": 24, "lr": 2e-3, "ema_decay": 0.998}
 
@@ -44,10 +44,6 @@ class BaseStage(Stage):
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
 
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SMALL, rng, kinds=KINDS)
-        return images, tokenizer.encode(captions)
-
     def prepare(self, parts, images, ids):
         return images, encode_ids(parts, ids)
 
@@ -55,7 +51,7 @@ class BaseStage(Stage):
         return draw_small({**parts, "base": model}, LOOK, GUIDANCE, rng)
 
 
-class UpsamplerStage(Stage):
+class UpsamplerStage(CaptionedStage):
     """Pictures of 32 x 32 out of noise, with an eye on the small picture, itself noised, and on the caption.
 
     A block of 4 x 4 pixels has 48 numbers of noise, which do not fit through 32 channels; the picture does. So this net
@@ -71,10 +67,6 @@ class UpsamplerStage(Stage):
 
     def objective(self, parts):
         return CascadeLoss(SCHEDULE, "x0", highest=0.4, cond_dropout=0.1, t_sampler="stratified")
-
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        return images, tokenizer.encode(captions)
 
     def prepare(self, parts, images, ids):
         context, mask, _ = encode_ids(parts, ids)

@@ -5,21 +5,20 @@ Rombach et al. 2022 (arXiv:2112.10752), in miniature.
 
 import numpy as np
 
-from ..data import captioned_shapes, tokenizer
+from ..data import tokenizer
 from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import UNet2DConditionModel
 from ..samplers import sample
-from .autoencoder import SIZE, AutoencoderStage
+from .autoencoder import AutoencoderStage
 from .clip import FEATURES, ClipStage
-from .stage import LOOK, Recipe, Stage
+from .stage import LOOK, CaptionedStage, Recipe
 
 LATENT = (8, 8, 4)
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
 STEPS, GUIDANCE = 16, 1.0
-KINDS = ("single", "position", "position", "relation", "relation", "count")  # what asks for most is practised most
 
 
-class LatentUNetStage(Stage):
+class LatentUNetStage(CaptionedStage):
     """Noise out of latents, with an eye on the caption where they are 4 x 4: there attention costs little."""
 
     name = "unet"
@@ -38,10 +37,6 @@ class LatentUNetStage(Stage):
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
-
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng, kinds=KINDS)
-        return images, tokenizer.encode(captions)
 
     def prepare(self, parts, images, ids):
         return parts["autoencoder"].to_latent(images), parts["clip"].text.words(ids)

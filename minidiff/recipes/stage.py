@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data import captioned_shapes, tokenizer
 from ..rng import Rng, Stream
 from ..training import Trainer
 
@@ -14,6 +15,7 @@ LOOK = (  # drawn while a system trains, and wherever systems stand side by side
     "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
     "three small circles",
 )  # fmt: skip
+PRACTISED = ("single", "position", "position", "relation", "relation", "count")  # the kinds of caption that ask most, twice
 
 
 class Stage:
@@ -54,6 +56,16 @@ class Stage:
 
     def finish(self, model, parts):
         """Called once with the trained weights in the model, for what is measured afterwards and kept in model.config."""
+
+
+class CaptionedStage(Stage):
+    """A Stage whose examples are images of captioned shapes and the numbers of the captions' words."""
+
+    size, kinds = 32, PRACTISED
+
+    def examples(self, rng, n):
+        images, captions = captioned_shapes(n, self.size, rng, kinds=self.kinds)
+        return images, tokenizer.encode(captions)
 
 
 @dataclass(frozen=True)

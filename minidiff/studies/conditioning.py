@@ -8,15 +8,15 @@ and noise for all three.
 import numpy as np
 
 from .. import recipes
-from ..data import captioned_shapes, checker, tokenizer
+from ..data import checker, tokenizer
 from ..diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from ..models import TextCondition, TextUNet
 from ..models.unet.text import CONDITIONINGS
-from ..recipes import Recipe, Stage, test_prompts
+from ..recipes import Recipe, test_prompts
 from ..recipes.imagen import BLOCKS
-from ..recipes.imagen import KINDS as PRACTISED
 from ..recipes.pretrained import is_shipped, shipped
 from ..recipes.run import stage_trainer
+from ..recipes.stage import CaptionedStage
 from ..samplers import sample
 from ..training.complete import complete
 from .digits import place
@@ -29,9 +29,10 @@ WEIGHTS = (0.0, 1.0, 2.0)
 STEPS, SAMPLING_STEPS = 3000, 16
 
 
-class ConditioningStage(Stage):
+class ConditioningStage(CaptionedStage):
     """The net, told of texts in one of the three ways."""
 
+    size = SIZE
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998, "sample_every": None}
 
     def __init__(self, name, tiny):
@@ -42,10 +43,6 @@ class ConditioningStage(Stage):
 
     def objective(self, parts):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
-
-    def examples(self, rng, n):
-        images, captions = captioned_shapes(n, SIZE, rng, kinds=PRACTISED)
-        return images, tokenizer.encode(captions)
 
     def prepare(self, parts, images, ids):
         return images, told(parts["clip"], ids)
