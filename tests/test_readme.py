@@ -1,12 +1,16 @@
-"""The README's Python runs as it is printed."""
+"""The Python of README and CONTRIBUTING runs as it is printed, and their links lead somewhere."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from minidiff.samplers import SAMPLERS, convergence
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -31,5 +35,11 @@ def test_length_commands_and_links():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README + CONTRIBUTING):
         assert (ROOT / link).exists(), link
+
+
+def test_the_sampler_of_contributing_is_ddim(monkeypatch):
+    monkeypatch.setitem(SAMPLERS, "plain_ddim", None)  # taken off the list again at the end
+    exec(textwrap.dedent(re.search(r"```python\n(.*?)```", CONTRIBUTING, re.S)[1]), {})
+    assert convergence.measure("plain_ddim") == convergence.measure("ddim")._replace(name="plain_ddim")
