@@ -68,7 +68,7 @@ class Trainer:
         objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
         images      (N, ...) floats; moved to the model's device and dtype
         labels      conditions, one row an image: an array (N, ...), a tuple, NamedTuple or dict of arrays, or None
-    Length and chance
+    Length and randomness
         steps       length of the whole run; batch_size: examples a step
         seed        of data order, noise and dropout (it does not affect weight initialisation)
     The update of the weights
