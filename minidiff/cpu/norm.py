@@ -15,7 +15,7 @@ from .activation import silu_back, silu_of_minus
 from .fits import fits
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled
-from .scratch import ones, scratch
+from .scratch import scratch
 
 SMALL = 1 << 9
 
@@ -77,13 +77,15 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
     return y.reshape(x.shape), back
 
 
+@functools.lru_cache(64)
 class _Pixels:
     """What is done to a piece, some images (b, P, C), with one number for each image and channel (b, C)."""
 
     def __init__(self, P, C, groups, dtype):
-        n = repeats(P, C)
+        n, each = repeats(P, C), C // groups
         self.P, self.n, self.wide = P, n, (-1, P // n, n * C)  # n pixels side by side, so that inner loops are long
-        self.ones, self.group_mean = ones(P, dtype), _group_means(groups, C, P, dtype)
+        self.ones = np.ones(P, dtype)  # sums over pixels (b, C) times group_mean: the group's mean, for each channel
+        self.group_mean = np.kron(np.eye(groups, dtype=dtype), np.full((each, each), 1.0 / (P * each), dtype))  # (C, C)
 
     def beside(self, z):
         """(b, C) as it stands beside pixels that are seen as `wide`."""
@@ -120,10 +122,3 @@ class _Pixels:
         wide_centred *= self.beside(rstd * rstd * through_variance)
         dx -= centred
         wide_dx -= self.beside(rstd * through_mean)
-
-
-@functools.lru_cache(64)
-def _group_means(groups, C, P, dtype):
-    """(C, C): 1 / (numbers in a group) between channels of one group, 0 elsewhere. Not to be written to."""
-    each = C // groups
-    return np.kron(np.eye(groups, dtype=dtype), np.full((each, each), 1.0 / (P * each), dtype))
