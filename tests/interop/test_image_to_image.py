@@ -153,6 +153,7 @@ def test_strength_is_rounded_to_steps_as_there(strength, theirs, ours, count):
     count("outside")
 
 
+@pytest.mark.filterwarnings("ignore:You have passed 2 text prompts:FutureWarning")  # diffusers repeats the image, as asked
 def test_several_images_and_several_prompts(theirs, ours):
     """Two images with a prompt each; and one image for two prompts, which is encoded once."""
     prompt = ["a cat", "the quick brown fox"]
