@@ -4,6 +4,7 @@ for step in ddim(denoiser, x, steps=50, eta=0.0, rng=0): ...        # step.i, st
 x = sample("ddim", denoiser, shape, steps=50, rng=0, progress=True)
 """
 
+from . import convergence as convergence
 from .ddim import ddim, ddim_invert
 from .ddpm import ddpm, ddpm_respaced, ddpm_subset
 from .dpm_solver import dpm_solver, dpmpp_2s
