@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import minidiff  # noqa: E402
+from minidiff import samplers  # noqa: E402
 
 project = "minidiff"
 author = "the minidiff authors"
@@ -52,4 +53,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True  # as they are written in the source
+for made in vars(samplers).values():  # but a sampler's signature is made by its decorator: autodoc must not look for it there
+    if hasattr(made, "__signature__"):
+        del made.__wrapped__
 python_maximum_signature_line_length = 100
