@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-import minidiff  # noqa: E402
-from minidiff import samplers  # noqa: E402
+import minidiff
+from minidiff import samplers
 
 project = "minidiff"
 author = "the minidiff authors"

@@ -181,7 +181,7 @@ def _explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assi
 # ---- small parts -----------------------------------------------------------------------------------------------------------
 
 
-class _read_only:
+class _read_only:  # noqa: N801  (used like a function)
     """Inside, these NumPy arrays cannot be written to."""
 
     def __init__(self, arrays):

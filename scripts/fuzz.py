@@ -31,16 +31,16 @@ from pathlib import Path
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MINIDIFF_THREADS": "1", "MPLBACKEND": "Agg"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
+import numpy as np
+from PIL import Image
 
-from minidiff import data, models, runs, training, viz  # noqa: E402, F401
-from minidiff.cli import main  # noqa: E402
-from minidiff.data import cifar, folder, idx  # noqa: E402, F401
-from minidiff.diffusion import Schedule, SimpleLoss  # noqa: E402
-from minidiff.interop import describe, load, save_pipeline, tensor_file  # noqa: E402
-from minidiff.studies.table import read_table  # noqa: E402
-from minidiff.training.config import RunConfig  # noqa: E402
+from minidiff import data, models, runs, training, viz  # noqa: F401
+from minidiff.cli import main
+from minidiff.data import cifar, folder, idx  # noqa: F401
+from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.interop import describe, load, save_pipeline, tensor_file
+from minidiff.studies.table import read_table
+from minidiff.training.config import RunConfig
 
 BAD = ("TRACEBACK", "HANG", "MEMORY", "SILENT", "PROGRAM", "UNNAMED", "CRASH")
 SECONDS, MEMORY = 30, 2 << 30  # of processor time and address space beyond what a child starts with

@@ -5,10 +5,10 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: small products, and one worker on each core already
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-import minidiff.gradcheck as gradcheck  # noqa: E402
+import minidiff.gradcheck as gradcheck
 
 KINDS = {
     "gradient": "gradients checked",

@@ -1,5 +1,6 @@
 """What a fresh machine meets: the requirements agree, the import is light, nothing starts by itself."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -28,7 +29,7 @@ def test_requirements_are_those_of_pyproject():
 
 
 def test_no_bare_cupy():
-    everything = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    everything = itertools.chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     assert not [line for line in everything if re.match(r"cupy\b(?!-)", line)]  # source only: it breaks a CPU install
 
 

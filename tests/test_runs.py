@@ -85,7 +85,7 @@ def test_from_with_the_same_options_said_again_is_no_contradiction(unusual, tmp_
 
 @pytest.mark.parametrize("key", OTHER)
 def test_from_with_a_contradicting_option_is_one_line_or_a_printed_change(unusual, tmp_path, capsys, key):
-    _, mine, other = OTHER[key]
+    _, _mine, other = OTHER[key]
     command = ["train", "--from", str(unusual), "--data", "digits", "--steps", "1", "--out", str(tmp_path / "f"), *FEW]
     assert main([*command, *asked(key, other)]) == 2
     said = capsys.readouterr().err

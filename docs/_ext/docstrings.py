@@ -32,7 +32,7 @@ def rst(lines):
                 head, rest = " ".join(rows), []
             out += [prose(head), ""]
             rows = rest
-        if rows and any(GAP.search(row.strip()) or row.startswith(" ") for row in rows) or number == 0 and rows:
+        if (rows and any(GAP.search(row.strip()) or row.startswith(" ") for row in rows)) or (number == 0 and rows):
             out += columns(rows)
         elif rows:
             out += [prose(" ".join(rows)), ""]

@@ -33,7 +33,7 @@ def run(arguments):
         width = max(map(len, found.weights))
         for name, array in found.weights.items():
             rms = float(np.sqrt((array.astype(np.float64) ** 2).mean()))
-            print(f"{name:{width}}  {str(array.shape):20} {array.dtype}  rms {rms:.4g}")
+            print(f"{name:{width}}  {array.shape!s:20} {array.dtype}  rms {rms:.4g}")
 
 
 def _kept(config, file):

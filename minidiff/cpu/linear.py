@@ -30,7 +30,7 @@ def linear(x, w, b=None):
         dw, db = weight_gradients(pieces, lambda some: (rows[some], drows[some]), I, O, x.dtype)
         return (dx.reshape(x.shape), dw) if b is None else (dx.reshape(x.shape), dw, db)
 
-    return y.reshape(x.shape[:-1] + (O,)), back
+    return y.reshape((*x.shape[:-1], O)), back
 
 
 def _times(rows, w, b=None):

@@ -30,7 +30,7 @@ def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
     parts = 2 if B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1  # at least: a second thread has work then
     at_least = max(1, TASK // (OH * OW * K * O))
     each = even(B, min(CACHE // (OH * row_bytes), -(-B // parts)), at_least)
-    if B >= parts and (each > 1 or OH * row_bytes <= CACHE) or not bands:
+    if (B >= parts and (each > 1 or OH * row_bytes <= CACHE)) or not bands:
         return [(n0, n1, 0, OH) for n0, n1 in cut(B, each)]
     band = even(OH, min(CACHE // row_bytes, -(-OH // parts)))
     return [(n, n + 1, i0, i1) for n in range(B) for i0, i1 in cut(OH, band)]

@@ -191,7 +191,7 @@ def _from_tiles(tiles, y):
 
 def _to_tiles(dy, th, tw):
     """The transpose of `_from_tiles`.   dy (n, H, W, O)   ->   (16, tiles O)"""
-    n, H, W, O = dy.shape
+    n, _, W, O = dy.shape
     whole = padded(dy, 0, 4 * th, (0, 4 * tw - W))
     tiles = scratch("winograd a", (4, 4, n, th, tw, O), dy.dtype)
     tiles[...] = whole.reshape(n, th, 4, tw, 4, O).transpose(2, 4, 0, 1, 3, 5)

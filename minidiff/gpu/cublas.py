@@ -58,7 +58,7 @@ class Cublas:
         if a.ndim not in (2, 3) or a.ndim != b.ndim or a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2]:
             raise ValueError(f"matmul: {a.shape} @ {b.shape} do not fit (2 or 3 axes, the same batch)")
         M, K, N = a.shape[-2], a.shape[-1], b.shape[-1]
-        out = self.xp.empty(a.shape[:-1] + (N,), np.float32)
+        out = self.xp.empty((*a.shape[:-1], N), np.float32)
         (op_a, lead_a), (op_b, lead_b) = _layout(a), _layout(b)
         factors = (_address(b), lead_b, K * N), (_address(a), lead_a, M * K)
         self.gemm(op_b, op_a, N, M, K, *factors, (_address(out), N, M * N), batch=a.size // (M * K))

@@ -5,6 +5,7 @@ Radford et al. 2021 (arXiv:2103.00020). Gives the numbers that transformers' CLI
 """
 
 import functools
+import itertools
 import unicodedata
 
 from .added_tokens import SPACES
@@ -50,7 +51,7 @@ class CLIPTokenizer(Tokenizer):
         parts[-1] += "</w>"
         parts = [part if part in self.vocab else None for part in parts]  # None: a byte that this vocabulary lacks
         while len(parts) > 1:
-            ranks = [self.rank.get(pair, len(self.rank)) for pair in zip(parts[:-1], parts[1:], strict=True)]
+            ranks = [self.rank.get(pair, len(self.rank)) for pair in itertools.pairwise(parts)]
             best = min(ranks)
             if best == len(self.rank):
                 break

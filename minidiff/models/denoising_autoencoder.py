@@ -19,7 +19,7 @@ class DenoisingAutoencoder(Layer):
         self.config = dict(channels=channels, width=width, groups=groups)
         self.first = _block(channels, width, groups, rng)
         self.middle = [part for c in (width, 2 * width, 2 * width) for part in _block(c, 2 * width, groups, rng)]
-        self.last = _block(3 * width, width, groups, rng) + [Conv2d(width, channels, 3, padding=1, rng=rng)]
+        self.last = [*_block(3 * width, width, groups, rng), Conv2d(width, channels, 3, padding=1, rng=rng)]
 
     def forward(self, x):
         if x.ndim != 4 or x.shape[1] % 2 or x.shape[2] % 2:

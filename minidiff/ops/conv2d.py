@@ -65,7 +65,7 @@ def layout(x, w, stride, padding):
 def gather(x, KH, KW, stride, pads, OH, OW):
     """What each output pixel sees.   x (B, H, W, C)   ->   (B, OH, OW, KH, KW, C)"""
     if KH == KW == stride == 1 and not any(map(any, pads)):
-        return x.reshape(x.shape[:3] + (1, 1, x.shape[3]))
+        return x.reshape((*x.shape[:3], 1, 1, x.shape[3]))
     xpad = pad_image(x, pads)
     cols = xp_of(x).empty((x.shape[0], OH, OW, KH, KW, x.shape[3]), x.dtype)
     for u in range(KH):

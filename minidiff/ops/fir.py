@@ -46,7 +46,7 @@ def _halve(x, edge):
 
 
 def _halve_back(dy, H, edge):
-    dp, n = xp_of(dy).zeros((H + 2,) + dy.shape[1:], dy.dtype), H // 2 * 2
+    dp, n = xp_of(dy).zeros((H + 2, *dy.shape[1:]), dy.dtype), H // 2 * 2
     for tap, weight in enumerate((0.125, 0.375, 0.375, 0.125)):
         dp[tap : n + tap : 2] += weight * dy
     return _pad_back(dp, edge)
@@ -55,12 +55,12 @@ def _halve_back(dy, H, edge):
 def _double(x, edge):
     p = _pad(x, edge)
     even, odd = p[:-2] + 3 * p[1:-1], 3 * p[1:-1] + p[2:]
-    return xp_of(x).stack([even, odd], axis=1).reshape((-1,) + x.shape[1:]) * 0.25
+    return xp_of(x).stack([even, odd], axis=1).reshape((-1, *x.shape[1:])) * 0.25
 
 
 def _double_back(dy, edge):
     deven, dodd = dy[0::2] * 0.25, dy[1::2] * 0.25
-    dp = xp_of(dy).zeros((deven.shape[0] + 2,) + dy.shape[1:], dy.dtype)
+    dp = xp_of(dy).zeros((deven.shape[0] + 2, *dy.shape[1:]), dy.dtype)
     dp[:-2] += deven
     dp[1:-1] += 3 * (deven + dodd)
     dp[2:] += dodd
@@ -69,7 +69,7 @@ def _double_back(dy, edge):
 
 def _pad(x, edge):
     """One row more at each end: of zeros, or the second and the last but one again."""
-    zeros = xp_of(x).zeros((1,) + x.shape[1:], x.dtype)
+    zeros = xp_of(x).zeros((1, *x.shape[1:]), x.dtype)
     first, last = (zeros, zeros) if edge == "zero" else (x[1:2], x[-2:-1])
     return xp_of(x).concatenate([first, x, last], axis=0)
 

@@ -9,7 +9,7 @@ def space_to_depth(x, size=2):
     Raises ValueError where size does not divide H and W.
     """
     _images("space_to_depth", x, size)
-    B, H, W, C = x.shape
+    H, W = x.shape[1:3]
     check.shape("space_to_depth", "x", x, f"(B, H, W, C), H and W multiples of {size}", H % size == 0 and W % size == 0)
 
     def back(dy):

@@ -80,6 +80,6 @@ def read(path):
     try:
         with safe_open(path, framework="np") as file:
             config = json.loads((file.metadata() or {}).get("minidiff", "{}")).get("config", {})
-            return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}, config  # noqa: SIM118
+            return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}, config
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or cut short: {error}") from None

@@ -1,5 +1,6 @@
 """DPM-Solver++, multistep: what the network said a step ago stands in for a further evaluation. And its SDE forms."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -87,7 +88,7 @@ def _slopes(past, after, bend):
     past   up to three (point, prediction), newest first   ->   () or (D',) or (D', D'')
     """
     h = after.lam - past[0][0].lam
-    gaps = [new[0].lam - old[0].lam for new, old in zip(past[:-1], past[1:], strict=True)]
+    gaps = [new[0].lam - old[0].lam for new, old in itertools.pairwise(past)]
     first = [(new[1] - old[1]) * (h / gap) for new, old, gap in zip(past[:-1], past[1:], gaps, strict=True)]
     if len(first) < 2:
         return first

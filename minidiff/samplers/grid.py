@@ -1,5 +1,6 @@
 """Which points a run visits, and where it ends."""
 
+import itertools
 import math
 
 import numpy as np
@@ -71,7 +72,7 @@ def _spaced(curve, steps, given, spacing=None, offset=0, skip_last=False, whole=
 
 def _from_sigmas(curve, sigmas):
     levels = [float(s) for s in sigmas]
-    falls = all(a > b for a, b in zip(levels[:-1], levels[1:], strict=True))
+    falls = all(a > b for a, b in itertools.pairwise(levels))
     if len(levels) < 2 or not falls or levels[-1] < 0:
         raise ValueError(f"sigmas: got {sigmas}, expected at least two noise levels, descending, none negative")
     points = [curve.at_s(s) for s in levels]

@@ -12,8 +12,8 @@ import course
 import pytest
 
 pytest.importorskip("nbgrader", reason="needs the extra `course`")
-import make_assignment  # noqa: E402
-import nbformat  # noqa: E402
+import make_assignment
+import nbformat
 
 ROOT = Path(__file__).parent.parent.parent
 NAME, NOTEBOOK = "ch01", "01_backward_by_hand.ipynb"

@@ -30,7 +30,7 @@ def served(web, fake_mnist, monkeypatch, tmp_path):
 
 def test_downloads_once(served, fake_mnist, tmp_path):
     folder, _ = served
-    images, labels = data.load("mnist")
+    images, _labels = data.load("mnist")
     raw = idx.parse_idx(fake_mnist["train-images-idx3-ubyte"])
     np.testing.assert_array_equal(images[..., 0], (raw / 127.5 - 1).astype(np.float32))
     assert sorted(p.name for p in (tmp_path / "cache" / "mnist").iterdir()) == sorted(download.HASHES["mnist"])

@@ -25,7 +25,7 @@ class TinyNet(Layer):
         self.seen.append((x, t, cond))
         time = np.log1p(np.abs(np.broadcast_to(t, len(x)))).reshape((-1,) + (1,) * (x.ndim - 1))
         label = np.full(len(x), self.classes) if cond is None else np.broadcast_to(cond, len(x))
-        h = np.tanh(x @ self.w.value + time * self.a.value + self.embed.value[label].reshape(time.shape[:-1] + (-1,)))
+        h = np.tanh(x @ self.w.value + time * self.a.value + self.embed.value[label].reshape((*time.shape[:-1], -1)))
 
         def back(dout):
             dz = (dout @ self.v.value.T) * (1 - h * h)

@@ -89,7 +89,7 @@ def test_learned_variance_splits_the_channels():
     s, x = Schedule.linear(1000), np.ones((2, 4, 4, 3))
     output = np.concatenate([0.5 * x, np.stack([-x[..., 0], 0 * x[..., 0], x[..., 0]], -1)], -1)
     denoiser = Denoiser(lambda x, t, c: output, s, learned_variance=True)
-    x0, eps, share = denoiser.predict(x, 10)
+    _x0, eps, share = denoiser.predict(x, 10)
     np.testing.assert_array_equal(eps, 0.5 * x)
     np.testing.assert_array_equal(share[0, 0, 0], [0, 0.5, 1])
     assert denoiser(x, 10)[0].shape == x.shape

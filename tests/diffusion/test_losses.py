@@ -89,7 +89,7 @@ def test_best_loss_on_gaussian_data_is_the_known_one():
 def test_loss_and_gradient_do_not_change_what_they_read(tiny_net):
     net, x0 = tiny_net(2, 2), X0.copy()
     x0.setflags(write=False)
-    loss, back = SimpleLoss(S)(net, x0, np.random.default_rng(0), LABELS)
+    _loss, back = SimpleLoss(S)(net, x0, np.random.default_rng(0), LABELS)
     back()
     once = {n: p.grad.copy() for n, p in net.parameters().items()}
     back()  # asked twice it adds twice

@@ -24,7 +24,7 @@ def test_to_the_tolerance_both_ways(t0, t1, tolerance):
 def test_as_many_evaluations_as_scipy_s_rk45(outside):
     """scipy 1.17, solve_ivp(lambda t, y: -y * t, (3, 0), [1, 2], rtol=atol=1e-9): nfev 470, y(0) below."""
     calls = []
-    t, y = last(rk45(lambda t, y: (calls.append(t), -y * t)[1], np.array([1.0, 2.0]), 3.0, 0.0, 1e-9, 1e-9))
+    _t, y = last(rk45(lambda t, y: (calls.append(t), -y * t)[1], np.array([1.0, 2.0]), 3.0, 0.0, 1e-9, 1e-9))
     outside(y, [90.0171313978, 180.0342627957], atol=2e-7)
     assert len(calls) == 470
 
@@ -38,11 +38,9 @@ def test_order_five():
     """Steps of fixed length (a tolerance that accepts all): the error falls as the fifth power."""
     errors = []
     for n in (8, 16):
-        run = rk45(lambda t, y: y * math.cos(t), np.array([1.0]), 0.0, 2.0, 0.0, 1e9, first_step=2.0 / n)
-        y, t = np.array([1.0]), 0.0
-        del run
+        y = np.array([1.0])
         for i in range(n):  # one accepted step at a time
-            t, y = next(rk45(lambda t, y: y * math.cos(t), y, i * 2.0 / n, 2.0, 0.0, 1e9, first_step=2.0 / n))
+            _t, y = next(rk45(lambda t, y: y * math.cos(t), y, i * 2.0 / n, 2.0, 0.0, 1e9, first_step=2.0 / n))
         errors.append(abs(y[0] - math.exp(math.sin(2.0))))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(5, abs=0.3)
 

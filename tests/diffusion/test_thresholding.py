@@ -47,7 +47,7 @@ def test_everything_else_passes_through():
     inner = Denoiser(lambda x, t, c: np.concatenate([x, 0 * x + 1], -1), S, "v", learned_variance=True)
     outer = dynamic_threshold(clip_x0(inner, 2.0))
     assert outer.schedule is S and outer.predicts == "v" and outer.learned_variance and outer.null_cond(1) is None
-    x0, eps, share = outer.predict(X, 50)
+    x0, _eps, share = outer.predict(X, 50)
     np.testing.assert_array_equal(share, np.ones_like(X))
     np.testing.assert_array_equal(x0, outer(X, 50)[0])
     with pytest.raises(AttributeError, match="no_such_thing"):

@@ -1,5 +1,6 @@
 """A small vocabulary for CLIP's tokenizer, and texts to hold it to transformers' on."""
 
+import itertools
 import random
 import unicodedata
 from collections import Counter
@@ -22,7 +23,7 @@ def byte_pairs(text, n):
     for _ in range(n):
         pairs = Counter()
         for word, p in parts.items():
-            for pair in zip(p[:-1], p[1:], strict=True):
+            for pair in itertools.pairwise(p):
                 pairs[pair] += count[word]
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
@@ -45,7 +46,7 @@ def strings(n, seed=0):
     r = random.Random(seed)
     assigned = [chr(c) for c in range(0x20, 0x30000) if unicodedata.category(chr(c)) not in ("Cn", "Cs")]
     spaces = list("\t\n\r\v\f \x85\xa0\u1680\u2003\u2028\u202f\u3000\x1c\x1f\u200b\ufeff")
-    pieces = TEXT.split() + ["'S", "'Ll", "''s", "<|endoftext|>", "<|startoftext|>", "<|EndOfText|>", "<|", "|>", "</w>", "_"]
+    pieces = [*TEXT.split(), "'S", "'Ll", "''s", "<|endoftext|>", "<|startoftext|>", "<|EndOfText|>", "<|", "|>", "</w>", "_"]
     pieces += [
         "\xe9",
         "e\u0301",

@@ -21,7 +21,7 @@ def configuration(seed):
     config = dict(
         in_channels=r.choice([3, 4]), out_channels=r.choice([3, 4]), block_out_channels=each([8, 16, 24]), norm_num_groups=4,
         layers_per_block=r.choice([1, 2, each([1, 2])]), attention_head_dim=r.choice([2, 4, each([2, 4])]),
-        down_block_types=("CrossAttnDownBlock2D",) + each(DOWN)[1:], up_block_types=each(UP)[1:] + ("CrossAttnUpBlock2D",),
+        down_block_types=("CrossAttnDownBlock2D", *each(DOWN)[1:]), up_block_types=(*each(UP)[1:], "CrossAttnUpBlock2D"),
         mid_block_type=r.choice(["UNetMidBlock2DCrossAttn", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", None]),
         cross_attention_dim=r.choice([5, 8]), transformer_layers_per_block=r.choice([1, 2]),
         use_linear_projection=r.random() < 0.5, only_cross_attention=r.choice([False, True, each([False, True])]),

@@ -337,7 +337,7 @@ class Scaled(nn.Layer):
 
 def conditional_models():
     identity = unet("plain", "identity", (4, 4), act_fn="silu")
-    text, (x, t, context, labels) = text_unet("both", 1, False)
+    text, (x, _t, context, labels) = text_unet("both", 1, False)
     embedding = embedding_unet(1, 2)
     return {
         "identity class": (identity[0], identity[1][0], identity[1][2]),

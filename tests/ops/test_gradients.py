@@ -68,7 +68,7 @@ def test_layer(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whole_unet(seed):
-    worst, checked = selfcheck.run_seed(selfcheck.models.UNet, seed, tolerance=1e-6)
+    _worst, checked = selfcheck.run_seed(selfcheck.models.UNet, seed, tolerance=1e-6)
     assert checked > 100
 
 

@@ -1,5 +1,6 @@
 """Every deterministic sampler nears the exact answer at the rate its order says."""
 
+import itertools
 import math
 
 import numpy as np
@@ -97,14 +98,14 @@ def test_variance_of_deterministic_and_broken_chains():
 
 
 def euler_by_hand(denoiser, x, sigmas):
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         x0, _ = denoiser(x, sigma)
         x = x + (sigma_next - sigma) * (x - x0) / sigma
     return x
 
 
 def heun_by_hand(denoiser, x, sigmas):
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         d = (x - denoiser(x, sigma)[0]) / sigma
         x_next = x + (sigma_next - sigma) * d
         d_prime = (x_next - denoiser(x_next, sigma_next)[0]) / sigma_next
@@ -122,7 +123,7 @@ def ddim_on_a_trajectory(denoiser, x, steps=50, **options):
 
 
 def heun_with_the_second_slope_at_the_first_sigma(denoiser, x, sigmas):
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         d = (x - denoiser(x, sigma)[0]) / sigma
         x_next = x + (sigma_next - sigma) * d
         d_prime = (x_next - denoiser(x_next, sigma_next)[0]) / sigma
@@ -131,7 +132,7 @@ def heun_with_the_second_slope_at_the_first_sigma(denoiser, x, sigmas):
 
 
 def euler_with_half_the_score(denoiser, x, sigmas):
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         x = x + (sigma_next - sigma) * (x - denoiser(x, sigma)[0]) / (2 * sigma)
     return x
 

@@ -266,13 +266,13 @@ def test_third_order_is_exact_for_parabolas_in_lambda():
     """
     schedule = Schedule.linear()
     lam = lambda t: 0.5 * schedule.log_snr(t)  # noqa: E731
-    parabola = lambda l: 0.3 + 0.2 * l - 0.1 * l**2  # noqa: E731, E741
+    parabola = lambda l: 0.3 + 0.2 * l - 0.1 * l**2  # noqa: E731
     denoiser = Denoiser(lambda x, t, c: np.full_like(x, parabola(lam(t))), schedule, "x0")
     x, times = np.array([[0.7]]), [700, 600, 500, 400, 300]
     before = list(samplers.find("dpmpp_3m").function(denoiser, x, times, lower_order_final=False))
     nodes, weights = np.polynomial.legendre.leggauss(20)
     low, high = lam(400), lam(300)
-    l = (low + high) / 2 + (high - low) / 2 * nodes  # noqa: E741
+    l = (low + high) / 2 + (high - low) / 2 * nodes
     integral = (high - low) / 2 * np.sum(weights * np.exp(l - high) * parabola(l))
     exact = schedule.sigma(300) / schedule.sigma(400) * before[2].x + schedule.alpha(300) * integral
     np.testing.assert_allclose(before[3].x, exact, rtol=1e-12)
@@ -288,7 +288,7 @@ def test_a_stride_is_where_ddim_ends_its_steps():
         expected, s = x, schedule_sigmas(schedule)
         for t in (9, 6, 3):
             if sampler == "plms" and t == 9:  # its first step is taken again, from 6 + 2 down to 6
-                t = 8  # noqa: PLW2901
+                t = 8
             expected = schedule.alpha(t - 2) * (expected / schedule.alpha(t) + s[t - 2] - s[t])
         expected = expected / schedule.alpha(0) - s[0]
         found = run(sampler, denoiser, x, steps=4, spacing="linspace", stride=2, **more)

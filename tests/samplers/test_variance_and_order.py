@@ -1,5 +1,6 @@
 """Samplers against exact statements, each in well under a second: the variance on Gaussian data, the order, the last step."""
 
+import itertools
 import math
 
 import numpy as np
@@ -19,7 +20,7 @@ def chain(schedule, times, noise_of):
     noise_of(alpha_bar, alpha_bar_after) -> (multiple, variance of the fresh noise)
     """
     variance, bars = 1.0, [*schedule.alpha_bar[times], 1.0]
-    for before, after in zip(bars[:-1], bars[1:], strict=True):
+    for before, after in itertools.pairwise(bars):
         multiple, fresh = noise_of(before, after)
         variance = multiple**2 * variance + (fresh if after < 1 else 0.0)
     return variance

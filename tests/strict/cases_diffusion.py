@@ -160,7 +160,7 @@ def guidance(side):
     eps, back = plain.eps_back(x, 9)
     each = cfg(denoiser, cond, side.up(np.array([0.0, 1.0, 2.0, 3.0])))
     found = [plain(x, 9), shrunk(x, 9), shrunk(x, 40), each(x, 9), eps, back(x)]
-    return found + [diffusion.clip_x0(plain, 0.5, rederive=True)(x, 9)]
+    return [*found, diffusion.clip_x0(plain, 0.5, rederive=True)(x, 9)]
 
 
 @case("dynamic_threshold", waits=True)
@@ -203,7 +203,7 @@ def mixture(side):
     cov = GaussianMixture(np.array([[0.0, 1.0]]), covs=np.array([[[1.0, 0.3], [0.3, 0.5]]]))
     found = [m.sample(side.rng(3), 5), m.log_prob(x), m.score(x, 0.8, 0.6), m.hessian_product(x, x), m.x0_mean(x, 0.8, 0.6)]
     found += [m.responsibilities(x), cov.log_prob(x), cov.score(x, 0.8, 0.6), cov.sample(side.rng(3), 5)]
-    return found + [m.denoiser(Schedule.linear(50))(x, 9)]
+    return [*found, m.denoiser(Schedule.linear(50))(x, 9)]
 
 
 @case("estimate_t", "t_of_noise_std", "noise_std", waits=True)

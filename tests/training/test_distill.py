@@ -62,7 +62,7 @@ def test_one_step_of_a_student_that_hits_the_target_lands_where_two_of_the_teach
         student = Denoiser(lambda x, t, cond, target=target: target, SCHEDULE, predicts)
         if rest:  # compare where the step ends, not what comes after
             two = next(s.x for k, s in enumerate(ddim(teacher, xt, steps=pair + rest)) if k == 1)
-            one = next(s.x for s in ddim(student, xt, steps=[pair[0]] + rest))
+            one = next(s.x for s in ddim(student, xt, steps=[pair[0], *rest]))
         else:
             two, one = last(ddim(teacher, xt, steps=pair)), last(ddim(student, xt, steps=pair[:1]))
         scale = abs(two).max()
