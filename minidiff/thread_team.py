@@ -58,7 +58,7 @@ def share(work, pieces):
     global _team
     if not _blas_told:
         _one_thread_in_blas()
-    helpers = min(get_threads(), pieces) - 1 if THREADS else 0
+    helpers = min(get_threads(), pieces) - 1 if THREADS and pieces > 1 else 0
     if helpers < 1 or getattr(_busy, "inside", False) or not _team_lock.acquire(blocking=False):
         for i in range(pieces):
             work(i)
