@@ -75,7 +75,7 @@ def input_gradient(dy, w, shape, stride, pads):
     (KH, KW, C, O), (B, OH, OW, _) = w.shape, dy.shape
     turned = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip((KH, KW), pads, strict=True))
     few = B * OH * OW < 2 * O  # turning the kernel, number by number, then takes longer than adding columns back
-    if stride == 1 and min(min(turned)) >= 0 and not few:
+    if stride == 1 and min(map(min, turned)) >= 0 and not few:
         around = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))  # (KH, KW, O, C)
         return direct(np.ascontiguousarray(dy), around, None, 1, turned, *shape[1:3])
     dx = np.empty(shape, dy.dtype)

@@ -60,6 +60,12 @@ def test_conv2d(dtype, threads, data):
     tied("conv2d", dtype, threads, *arrays, stride=stride, padding=pads)
 
 
+@pytest.mark.parametrize("pads", [((2, 1), (1, 3)), ((1, 3), (2, 1)), ((3, 0), (0, 3))])
+def test_conv2d_padded_by_more_than_the_kernel_on_one_side(pads):
+    """The input's gradient is then no convolution of dy with zeros around it: it would need fewer than none on that side."""
+    tied("conv2d", "float64", 1, draw(1, "float64", 2, 9, 8, 5), draw(2, "float64", 3, 3, 5, 4), padding=pads)
+
+
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("shape", [(2, 40, 40, 48), (1, 64, 64, 32), (40, 8, 8, 32), (7, 16, 16, 64), (1, 8, 7, 99)])
 def test_conv2d_of_many_pieces(shape, dtype):
