@@ -210,12 +210,12 @@ def test_an_export_that_fails_half_way_leaves_what_was_there(tmp_path, monkeypat
     make_run(tmp_path / "run", "eps", "linear", "no classes", (8, 8, 1), ("simple", 0.0, "uniform"), False, None)
     interop.export(tmp_path / "run", tmp_path / "there")
     before = {f: f.read_bytes() for f in (tmp_path / "there").rglob("*") if f.is_file()}
-    from minidiff.interop import pipelines
+    from minidiff.interop import exchange
 
     def full(path, value):
         raise OSError(28, "the disk is full")
 
-    monkeypatch.setattr(pipelines, "write_json", full)
+    monkeypatch.setattr(exchange, "write_json", full)
     for place in ("there", "new"):
         with pytest.raises(OSError, match="disk is full"):
             interop.export(tmp_path / "run", tmp_path / place, dtype="float16")
