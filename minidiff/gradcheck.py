@@ -19,6 +19,7 @@ import sys
 import numpy as np
 
 from .backend import to_numpy, xp_of
+from .complex_step import jvp as jvp
 from .gradcheck_diagnosis import diagnose, kink, near
 from .rng import Rng
 

@@ -52,6 +52,11 @@ def is_no_grad():
     return bool(current("no_grad"))
 
 
+def is_complex_step():
+    """Whether a derivative is being taken by a complex step (`complex_step.jvp`), so that ops take complex arrays."""
+    return bool(current("complex_step"))
+
+
 def dropped(*_):
     """The `back` of a forward pass that ran under no_grad: it raises RuntimeError."""
     raise RuntimeError("this forward ran under no_grad() or predict(), so there is nothing to go back through")

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "minidiff"
 # Every room of the package, from the ground up. A room may import those of the lines above its own in this list.
 ORDER = """
     backend console files lock names progress settings tree
-    finite json_file thread_team viz
+    complex_step finite json_file thread_team viz
     rng
     data diffusion gradcheck_diagnosis
     gradcheck ops

@@ -68,7 +68,7 @@ class AutoencoderKL(Layer):
         noise = None
         if rng is not None:
             shape = (*moments.shape[:3], moments.shape[3] // 2)
-            noise = xp_of(x).asarray(as_rng(rng).standard_normal(shape, dtype=x.dtype))
+            noise = xp_of(x).asarray(as_rng(rng).standard_normal(shape, dtype=x.real.dtype))
         return (sample_posterior(moments, noise)[0] - (self.config["shift_factor"] or 0.0)) * self.config["scaling_factor"]
 
     def from_latent(self, z):

@@ -50,7 +50,7 @@ class LearnedTimes(Embedding):
     """A learned row for each whole time.   t (B,), whole numbers below `rows`   ->   (B, width)"""
 
     def forward(self, t, dtype):
-        return super().forward(t.astype(np.int64))
+        return super().forward(t.real.astype(np.int64))
 
 
 def time_features(config, width, rng):

@@ -5,6 +5,8 @@ dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
 y = layer.predict(x)      forward alone, nothing kept
 """
 
+import contextlib
+
 import numpy as np
 
 from ..backend import device_of, to_device, xp_of
@@ -59,6 +61,15 @@ class Param:
         value[...] = self._value
         grad[...] = 0 if self._grad is None else self._grad
         self._value, self._grad, self._shared = value, grad, True
+
+    @contextlib.contextmanager
+    def replaced(self, value):
+        """Inside, `value` stands in place of this Param's own, in any dtype; its gradient and its arena are left alone."""
+        kept, self._value = self._value, value
+        try:
+            yield
+        finally:
+            self._value = kept
 
     def __deepcopy__(self, memo):
         return Param(self._value.copy(), None if self._grad is None else self._grad.copy())  # a copy lives outside the arena

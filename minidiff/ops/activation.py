@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from .. import complex_step
 from ..backend import Constant, xp_of
 from . import check
 from .dispatch import has_fast_version
@@ -36,12 +37,12 @@ def half_in_float32(op):
 
 def held(x):
     """x within +-EDGE, where a slope is computed. NaN stays NaN."""
-    return xp_of(x).clip(x, -EDGE, EDGE)
+    return complex_step.clip(x, -EDGE, EDGE)
 
 
 def above(x):
     """x, but no less than -FAR: finite beside a factor of 0. NaN stays NaN."""
-    return xp_of(x).maximum(x, -FAR)
+    return complex_step.maximum(x, -FAR)
 
 
 def sigmoid(x):
@@ -107,8 +108,14 @@ _ERF = Constant(np.array([math.erf(g) for g in _GRID]))
 
 
 def erf(x):
-    """The error function, forward only, to 1e-15 in float64.   x (...)   ->   (...)"""
+    """The error function, forward only, to 1e-15 in float64.   x (...)   ->   (...)
+
+    x + i h v, complex with an infinitesimal imaginary part, gives erf(x) + i h v 2/sqrt(pi) exp(-x^2).
+    """
     xp = xp_of(x)
+    if x.dtype.kind == "c":
+        near = xp.clip(x.real, -EDGE, EDGE)  # beyond, exp(-x^2) is 0, and x^2 would overflow
+        return erf(x.real) + 1j * (x.imag * ((2.0 / math.sqrt(math.pi)) * xp.exp(-near * near)))
     inside = xp.clip(x, -_EDGE, _EDGE)  # erf(6) is 1 to the last bit of float64
     known = xp.where(inside == inside, inside, 0)  # a NaN is no index; it comes back in h
     index = xp.rint((known + _EDGE) * (1.0 / _STEP)).astype(np.int64)

@@ -3,6 +3,7 @@
 import math
 
 from ..backend import xp_of
+from ..complex_step import add_to
 from . import check
 from .dispatch import has_fast_version
 
@@ -45,9 +46,9 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     qh, kh, vh = split(q), split(k), split(v)
     scores = (qh @ kh.transpose(0, 1, 3, 2)) * scale  # (B, h, N, M)
     if bias is not None:
-        scores += bias
+        scores = add_to(scores, bias)
     if mask is not None:
-        scores = xp.where(mask, scores, -xp.inf).astype(q.dtype)
+        scores = xp.where(mask, scores, -xp.inf).astype(scores.dtype)
     scores -= scores.max(axis=-1, keepdims=True)
     weights = xp.exp(scores)
     weights /= weights.sum(axis=-1, keepdims=True)

@@ -3,8 +3,10 @@
 import numpy as np
 
 from ..backend import xp_of
+from ..settings import is_complex_step
 
 FLOATS = {np.dtype("float32"), np.dtype("float64")}
+REAL = {np.dtype("complex64"): np.dtype("float32"), np.dtype("complex128"): np.dtype("float64")}
 
 
 def shape(op, name, array, expected, holds, *values):
@@ -18,25 +20,29 @@ def shape(op, name, array, expected, holds, *values):
 
 
 def floats(op, **arrays):
-    """Raise TypeError unless all arrays (None is passed over) are floating point of one dtype in one library."""
-    kind = None
+    """Raise TypeError unless all arrays (None is passed over) are floating point of one dtype in one library.
+
+    Complex arrays pass while a derivative is taken by a complex step, and at no other time.
+    """
+    common = None
     for a in arrays.values():
         if a is not None:
             this = type(a), getattr(a, "dtype", None)
-            if this != (kind or this):
+            if this != (common or this):
                 break
-            kind = this
+            common = this
     else:
-        if kind is not None and kind[1] in FLOATS:  # as nearly always
+        if common is not None and common[1] in FLOATS:  # as nearly always
             return
     given = {name: a for name, a in arrays.items() if a is not None}
     for name, a in given.items():
         if getattr(a, "dtype", None) is None:
             raise TypeError(f"{op}: {name} is a {type(a).__name__}, expected an array")
     (first, a), *rest = given.items()
-    if a.dtype.kind != "f":
+    kinds, real = ("fc", REAL) if is_complex_step() else ("f", {})
+    if a.dtype.kind not in kinds:
         raise TypeError(f"{op}: {first} has dtype {a.dtype}, expected a floating-point array")
     for name, other in rest:
-        if other.dtype != a.dtype:
+        if real.get(other.dtype, other.dtype) != real.get(a.dtype, a.dtype):
             raise TypeError(f"{op}: {name} is {other.dtype} but {first} is {a.dtype}; an op works in one dtype")
     xp_of(*given.values())

@@ -1,6 +1,7 @@
 """Convolution over images, channels last: gather what each output pixel sees into a row, then one matrix product."""
 
 from ..backend import xp_of
+from ..complex_step import add_to
 from . import check
 from .dispatch import has_fast_version
 
@@ -39,7 +40,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     wide = w.reshape(KH * KW * C, O)
     y = columns() @ wide  # (B OH OW, O)
     if b is not None:
-        y += b
+        y = add_to(y, b)
 
     def back(dy):  # saved: x, w. The columns are KH KW times as wide as x and are gathered again
         rows = dy.reshape(B * OH * OW, O)

@@ -1,5 +1,6 @@
 """The linear map: every matrix product of a network is this one."""
 
+from ..complex_step import add_to
 from . import check
 from .dispatch import has_fast_version
 
@@ -21,7 +22,7 @@ def linear(x, w, b=None):
     rows = x.reshape(-1, w.shape[0])  # (R, I)
     y = rows @ w  # (R, O)
     if b is not None:
-        y += b
+        y = add_to(y, b)
 
     def back(dy):
         drows = dy.reshape(-1, w.shape[1])  # (R, O)

@@ -3,6 +3,7 @@
 import difflib
 import math
 
+from .. import complex_step
 from ..backend import xp_of
 from . import check
 from .activation import above, gelu, half_in_float32, held, sigmoid, silu
@@ -16,7 +17,7 @@ def relu(x):
     def back(dy):  # saved: where x is positive
         return dy * positive
 
-    return xp_of(x).maximum(x, 0), back
+    return complex_step.maximum(x, 0), back
 
 
 @half_in_float32
@@ -24,7 +25,7 @@ def mish(x):
     """y = x tanh(log(1 + exp(x))). Misra 2019 (arXiv:1908.08681).   x (...)   ->   y (...)"""
     check.floats("mish", x=x)
     xp = xp_of(x)
-    soft = xp.maximum(x, 0) + xp.log1p(xp.exp(-abs(x)))  # log(1 + exp(x)), and no x overflows
+    soft = complex_step.maximum(x, 0) + xp.log1p(xp.exp(-complex_step.absolute(x)))  # log(1 + exp(x)), and no x overflows
     t = xp.tanh(soft)
 
     def back(dy):  # saved: x, t
