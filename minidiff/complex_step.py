@@ -35,25 +35,38 @@ def jvp(f, arrays, tangents, params=None):
     `gradcheck.check` finds by a difference. While f runs, the Params of a Layer are complex: no other thread may use it.
     """
     arrays, tangents, params = list(arrays), list(tangents), dict(params or {})
-    h = STEPS[_dtype(f, arrays, tangents, params)]
+    own = f.parameters() if params and hasattr(f, "parameters") else {}
+    h = STEPS[_dtype(arrays, tangents, params, own)]
     moved = [a if v is None else a + 1j * h * v for a, v in zip(arrays, tangents, strict=True)]
     with contextlib.ExitStack() as stack:
-        if params:
-            for path, param in f.parameters().items():
-                v = params.get(path)
-                value = param.value.astype(np.result_type(param.value.dtype, np.complex64))
-                stack.enter_context(param.replaced(value if v is None else value + 1j * h * v))
+        for path, param in own.items():
+            stack.enter_context(param.replaced(param.value + (0j if path not in params else 1j * h * params[path])))
         y = _complex(f, moved)
     return y.real.copy(), y.imag / h
 
 
-def _dtype(f, arrays, tangents, params):
+def one_by_one(layer, arrays, params, tangents):
+    """`jvp` along the tangent of one Param after another, the arrays at rest.   params {path: Param}   tangents {path: tangent}
+
+    yields (path, dy), without taking the layer apart again for each
+    """
+    still = [a + 0j if getattr(getattr(a, "dtype", None), "kind", None) == "f" else a for a in arrays]
+    values = {path: param.value + 0j for path, param in params.items()}
+    for path, v in tangents.items():
+        h = STEPS[params[path].value.dtype]
+        with contextlib.ExitStack() as stack:
+            for other, param in params.items():
+                stack.enter_context(param.replaced(values[other] if other != path else values[path] + 1j * h * v))
+            y = _complex(layer, still)
+        yield path, y.imag / h
+
+
+def _dtype(arrays, tangents, params, own):
     """The one dtype of all that moves; raises for tangents that do not fit."""
     if len(tangents) != len(arrays):
         raise ValueError(f"tangents: got {len(tangents)}, expected one for each of the {len(arrays)} arrays (None: no tangent)")
     pairs = [(f"tangents[{i}]", a, v) for i, (a, v) in enumerate(zip(arrays, tangents, strict=True)) if v is not None]
     if params:
-        own = f.parameters() if hasattr(f, "parameters") else {}
         unknown = sorted(set(params) - set(own))
         if unknown:
             raise ValueError(f"params: got {', '.join(unknown)}, expected paths of f.parameters()")

@@ -32,7 +32,7 @@ def floats(op, **arrays):
                 break
             common = this
     else:
-        if common is not None and common[1] in FLOATS:  # as nearly always
+        if common is not None and (common[1] in FLOATS or (common[1] in REAL and is_complex_step())):  # as nearly always
             return
     given = {name: a for name, a in arrays.items() if a is not None}
     for name, a in given.items():
