@@ -40,7 +40,7 @@ def test_gradients_of_each_conditioning(conditioning):
 
     rng = Rng(3)
     x, context, vector = (rng.standard_normal(shape, np.float64) for shape in ((2, 4, 4, 3), (2, 5, 6), (2, 6)))
-    errors = check_layer(Told(), x, np.array([3, 700]), context, vector, tolerance=1e-6)
+    errors = check_layer(Told(), x, np.array([3, 700]), context, vector, tolerance=1e-12)
     assert {0, 2, 3} <= set(errors)
 
 

@@ -12,13 +12,13 @@ from minidiff.settings import plain
 SHAPES = dict(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
-def _run(case, data, tolerance):
+def _run(case, data):
     rng = Rng(data.draw(st.integers(0, 2**32), label="seed"))
     return selfcheck.run(
         case,
         lambda low, high: data.draw(st.integers(low, high)),
         lambda *shape: rng.standard_normal(shape, dtype=np.float64),
-        tolerance,
+        tolerance=1e-12,
     )
 
 
@@ -27,7 +27,7 @@ def test_op(case):
     @settings(max_examples=30, **SHAPES)
     @given(st.data())
     def over_shapes(data):
-        _run(case, data, tolerance=1e-7)
+        _run(case, data)
 
     over_shapes()
 
@@ -44,7 +44,7 @@ def test_reference_behind_a_fast_version(case):
     @given(st.data())
     def over_shapes(data):
         with plain():
-            _run(case, data, tolerance=1e-7)
+            _run(case, data)
 
     over_shapes()
 
@@ -60,7 +60,7 @@ def test_layer(case):
     @settings(max_examples=20, **SHAPES)
     @given(st.data())
     def over_shapes(data):
-        _run(case, data, tolerance=1e-7)
+        _run(case, data)
 
     over_shapes()
 
@@ -68,7 +68,7 @@ def test_layer(case):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whole_unet(seed):
-    _worst, checked = selfcheck.run_seed(selfcheck.models.UNet, seed, tolerance=1e-6)
+    _worst, checked = selfcheck.run_seed(selfcheck.models.UNet, seed, tolerance=1e-12)
     assert checked > 100
 
 
@@ -82,6 +82,12 @@ def test_every_public_op_and_layer_has_a_case():
     trivial |= {"chain", "owned", "causal_mask"}  # no parameters of their own
     for name in set(ops.__all__) - forward_only | set(nn.__all__) - trivial:
         assert name in cases, name
+
+
+@pytest.mark.parametrize("case", [selfcheck.ops.conv2d, selfcheck.layers.ResnetBlock2D], ids=lambda case: case.__name__)
+def test_a_case_is_told_its_method(case):
+    by_step, by_difference = (selfcheck.run_seed(case, 1, method=method)[0] for method in ("complex", "difference"))
+    assert (by_step.method, by_difference.method) == ("complex", "difference") and by_step < 1e-12 < by_difference
 
 
 def test_every_case_is_on_a_list():

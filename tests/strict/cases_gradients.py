@@ -35,7 +35,7 @@ def op(case, xp):
     """Check the op's gradients on xp.   ->   a step, forward and backward, to run again"""
     rng = Rng(3)
     f, arrays = _case(case, lambda *s: xp.asarray(rng.standard_normal(s, np.float64)))
-    check(f, *arrays, tolerance=1e-7)
+    check(f, *arrays, tolerance=1e-12, method="complex")
     y, _ = f(*arrays)
     dy = xp.asarray(Rng(1).standard_normal(y.shape, np.float64))
     return lambda: f(*arrays)[1](dy)
@@ -53,7 +53,7 @@ def layer(case, xp):
     layer.to("cuda")
     device, ddy = _up(xp, arrays), xp.asarray(dy)
     if case.__name__ not in BIG:
-        check_layer(layer, *device, tolerance=1e-6)
+        check_layer(layer, *device, tolerance=1e-12, method="complex")
     y2, back2 = layer(*device)
     compare((y2, back2(ddy), grads(layer)), (y, dx, by_numpy), 1e-7)
     return lambda: layer(*device)[1](ddy)
