@@ -14,7 +14,7 @@ dy = 1 hides bugs: the sum of a normalised row is constant, so its gradient is 0
 A check proves that backward fits forward, no more: forward itself needs numbers from outside.
 
 The slope comes from one forward pass in complex numbers where f takes them: y(x + i h r).imag / h, exact to rounding. The two
-numbers then agree to about 1e-15. Elsewhere it is (y(x + h r) - y(x - h r)) / 2 h, a difference, which is blind below 1e-9.
+numbers then agree to about 1e-15. Elsewhere it is (y(x + h r) - y(x - h r)) / 2 h, a difference, which loses digits.
 """
 
 import copy
@@ -170,14 +170,14 @@ def _check_params(layer, arrays, options, seed):
         return jvp(layer, arrays, still, directions)[1]
 
     def moved(directions, h):
-        kept = {path: param.value.copy() for path, param in params.items()}
-        for path, param in params.items():
-            param.value[...] = kept[path] + h * directions[path]
+        kept = {path: params[path].value.copy() for path in directions}
+        for path, r in directions.items():
+            params[path].value[...] = kept[path] + h * r
         try:
             return _forward(layer, *arrays)
         finally:
-            for path, param in params.items():
-                param.value[...] = kept[path]
+            for path, value in kept.items():
+                params[path].value[...] = value
 
     why = _why_difference(along, moved, {path: p.value for path, p in params.items()}, y, options, seed)
     directions = {path: _direction(rng, p.value) for path, p in params.items() if p.value.size}

@@ -196,6 +196,15 @@ def test_every_param_has_its_error_and_its_method():
     assert max(by_difference.values()) > 100 * max(errors.values())
 
 
+def test_a_param_without_entries_has_no_error():
+    class Empty(nn.Linear):
+        def __init__(self):
+            super().__init__(3, 4, rng=0)
+            self.unused = nn.Param(np.zeros((0, 2), np.float32))
+
+    assert check_layer(Empty(), randn(2, 3))["unused"] == 0
+
+
 def test_a_user_s_layer_that_takes_no_complex_numbers_works_unchanged():
     class Filled(nn.Layer):
         def __init__(self):
