@@ -13,7 +13,7 @@ ORDER = """
     backend console files lock names progress settings tree
     complex_step finite json_file thread_team viz
     rng
-    data diffusion gradcheck_diagnosis
+    data diffusion
     gradcheck ops
     cpu gpu
     nn samplers

@@ -2,6 +2,38 @@
 
 import numpy as np
 
+from ..backend import to_numpy, xp_of
+from .calls import inner, same, typical_size
+from .numerical import exact_grad, numerical_grad
+
+
+def explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned, r, exact=None):
+    """The message of a GradientError: how far off, where most, and its usual cause.   Arguments: see `identity.compare`"""
+    digits = 9 if exact is None else 15
+    lines = [
+        f"{name} {tuple(x.shape)}: relative error {error:.1e} along a random direction, above {tolerance:.0e}",
+        f"  backward says {by_back:+.{digits}g}, the forward's slope is {by_slope:+.{digits}g}",
+    ]
+    once, twice = at(x), at(x)
+    if not same(once, twice):
+        gap = float(abs(to_numpy(twice - once)).max())
+        cause = f"f is not deterministic: two calls on the same arguments differ by up to {gap:.3g}"
+        return "\n".join([*lines, f"  {cause}. Draw random numbers (a dropout mask) before the check, not in f"])
+    typical = abs(by_back) + abs(by_slope) + typical_size(grad)
+    bend = kink(lambda value: inner(dy, at(value)), x, r, h, by_back, typical)
+    if bend:
+        lines.append(f"  usual cause: {bend}")
+    elif x.size <= 4096 and xp_of(x) is np:
+        true = numerical_grad(at, x, dy, h) if exact is None else exact_grad(exact, x, dy)
+        gap = np.abs(grad - true)
+        worst = tuple(int(k) for k in np.unravel_index(np.nanargmax(gap) if np.isfinite(gap).any() else 0, x.shape))
+        lines.append(f"  worst entry {worst}: backward {grad[worst]:+.{digits}g}, slope {true[worst]:+.{digits}g}")
+        if assigned is not None and near(assigned, true):
+            lines.append("  usual cause: the gradient is assigned (p.grad = g), it must be added (p.grad += g)")
+        else:
+            lines += [f"  usual cause: {cause}" for cause in diagnose(grad, true, x, dy.shape[0] if dy.ndim else 1)]
+    return "\n".join(lines)
+
 
 def diagnose(grad, true, x, batch=None):
     """What a wrong gradient usually means.   grad, true, x of one shape, NumPy   -> list of sentences, likeliest first"""
