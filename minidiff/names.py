@@ -5,9 +5,14 @@ import difflib
 LISTED = 20  # differences that a message lists
 
 
-def did_you_mean(name, known):
+def nearest(name, known, n=3, cutoff=0.6):
+    """The known names that look most like this one, the best first.   -> list, n at most"""
+    return difflib.get_close_matches(str(name), list(known), n, cutoff)
+
+
+def did_you_mean(name, known, n=3, cutoff=0.6):
     """The end of an error message: "; did you mean x0?", or nothing when no known name is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=3)
+    near = nearest(name, known, n, cutoff)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

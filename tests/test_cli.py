@@ -191,7 +191,7 @@ def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
 # ---- mistakes -------------------------------------------------------------------------------------------------------------
 
 MISTAKES = [
-    (["train", "--data", "didgits"], 2, "did you mean 'digits'"),
+    (["train", "--data", "didgits"], 2, "did you mean digits"),
     (["train", "--set", "train.lrr=3"], 2, "unknown key train.lrr; did you mean train.lr"),
     (["train", "--set", "model.dropuot=0.1"], 2, "unknown key model.dropuot; did you mean model.dropout"),
     (["train", "--set", "lr"], 2, "expected section.key=value"),

@@ -1,6 +1,6 @@
 """The classes of a run as a person names them."""
 
-import difflib
+from ..names import did_you_mean
 
 
 def class_number(text, classes, names=None):
@@ -23,8 +23,7 @@ def class_number(text, classes, names=None):
         raise ValueError(f"--class: got {text!r}, expected the number of a class: this model does not name its classes")
     expected = f"a class from 0 to {classes - 1}"
     if names and names != [str(k) for k in range(classes)]:
-        near = difflib.get_close_matches(text, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(text, names, 1)
         expected += f" or one of {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{hint}"
     raise ValueError(f"--class: got {text}, expected {expected}")
 

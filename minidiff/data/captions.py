@@ -7,10 +7,10 @@ position  =  at the top | on the left | at the top left | in the middle | ...
 relation  =  above | below | left of | right of
 """
 
-import difflib
 from dataclasses import dataclass
 from itertools import permutations, product
 
+from ..names import nearest
 from .shapes import COLOURS, MOST, SHAPES, SIZES
 
 COUNTS = ("a", "two", "three")
@@ -111,7 +111,7 @@ def words_of(text):
     words = text.lower().rstrip(" .").split()
     unknown = [word for word in dict.fromkeys(words) if word not in VOCABULARY]
     if unknown:
-        near = [difflib.get_close_matches(word, VOCABULARY, n=1) for word in unknown]
+        near = [nearest(word, VOCABULARY, 1) for word in unknown]
         guesses = " or ".join(repr(words[0]) for words in near if words)
         hint = f" (did you mean {guesses}?)" if guesses else ""
         plural = "s" if len(unknown) > 1 else ""

@@ -1,6 +1,5 @@
 """`load` and `info`: one door to every data set, by name or by folder."""
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..names import did_you_mean
 from ..rng import Rng
 from . import cifar, folder, idx, sources
 from .captioned import CLASSES, classified_shapes
@@ -122,8 +122,7 @@ def _resolve(name_or_path):
         return None, path
     if path.exists():
         raise ValueError(f"data: {name_or_path} is a file, expected a folder or one of {', '.join(_INFO)}")
-    near = difflib.get_close_matches(str(name_or_path).lower(), _INFO, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "."
+    hint = did_you_mean(str(name_or_path).lower(), _INFO, cutoff=0.5) or "."
     raise ValueError(f"data: {str(name_or_path)!r} is neither a folder nor a known name{hint} Known: {', '.join(_INFO)}")
 
 

@@ -4,7 +4,6 @@ An option that is missing has the other library's default, not ours. One that ou
 value that changes nothing; at another value it is an error that names it. Nothing is passed over in silence.
 """
 
-import difflib
 import inspect
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..json_file import read_field, shown
 from ..models import AutoencoderKL, CLIPTextModel, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
+from ..names import did_you_mean
 from .option_types import check_types
 
 
@@ -45,8 +45,7 @@ class Kind:
         given = {k: v for k, v in config.items() if not k.startswith("_") and k not in self.silent}
         for name in given:
             if name not in self.defaults:
-                near = difflib.get_close_matches(name, self.defaults, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(name, self.defaults, 1)
                 raise ValueError(f"{where}: option {name!r} (= {shown(given[name])}) of {self.name} is not known here{hint}")
         check_types(given, self.defaults, where)
         for name in ("down_block_types", "up_block_types"):  # in old configurations: UNetResDownBlock2D, ...
@@ -163,8 +162,7 @@ def kind_of_config(config, where="config.json"):
     if name is None and config.get("model_type") == "clip_text_model":
         name = "CLIPTextModel"
     if name not in KINDS:
-        near = difflib.get_close_matches(str(name), KINDS, n=1)
-        hint = f"; the nearest is {near[0]}" if near else ""
+        hint = did_you_mean(name, KINDS, 1)
         raise ValueError(f"{where}: class {name!r} is not supported, expected one of {', '.join(KINDS)}{hint}")
     return KINDS[name]
 

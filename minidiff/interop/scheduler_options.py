@@ -1,9 +1,9 @@
 """The options of diffusers' schedulers, class by class, and what each becomes among ours."""
 
-import difflib
 import math
 
 from ..json_file import read_field
+from ..names import did_you_mean
 from .option_types import check_types
 
 _BETAS = dict(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear", trained_betas=None,
@@ -73,8 +73,7 @@ def check_options(config, where):
     name = read_field(config, "_class_name", str, where)
     name = {"EulerScheduler": "EulerDiscreteScheduler", "LMSScheduler": "LMSDiscreteScheduler"}.get(name, name)
     if name not in DEFAULTS:
-        near = difflib.get_close_matches(str(name), DEFAULTS, n=1)
-        hint = f"; the nearest is {near[0]}" if near else ""
+        hint = did_you_mean(name, DEFAULTS, 1)
         raise ValueError(f"{where}: scheduler {name!r} is not supported, expected one of {', '.join(DEFAULTS)}{hint}")
     defaults = DEFAULTS[name]
     given = {option: value for option, value in config.items() if not option.startswith("_") and option not in _OLD}

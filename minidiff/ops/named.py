@@ -1,10 +1,10 @@
 """The activations that other people's checkpoints ask for by name, beside silu and gelu."""
 
-import difflib
 import math
 
 from .. import complex_step
 from ..backend import xp_of
+from ..names import check_choice
 from . import check
 from .activation import above, gelu, half_in_float32, held, sigmoid, silu
 
@@ -68,8 +68,5 @@ ACTIVATIONS = {
 
 def activation(name):
     """The op of that name, as configs spell it.   "silu" -> ops.silu.   Raises ValueError with the nearest name."""
-    if name not in ACTIVATIONS:
-        near = difflib.get_close_matches(str(name), ACTIVATIONS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"activation: got {name!r}, expected one of {', '.join(ACTIVATIONS)}{hint}")
+    check_choice("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]

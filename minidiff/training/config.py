@@ -4,7 +4,6 @@ checkpoint. A key that does not exist or a value of the wrong kind is an error t
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import types
 import typing
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..files import read_text
 from ..json_file import about
+from ..names import did_you_mean
 
 LARGEST = 1 << 20  # bytes of a TOML file
 
@@ -195,9 +195,7 @@ def _words(hint):
 def _unknown(key, known, section):
     paths = [f"{section}.{name}".lstrip(".") for name in known]
     path = f"{section}.{key}".lstrip(".")
-    near = difflib.get_close_matches(path, paths, n=1)
-    guess = f"; did you mean {near[0]}?" if near else "."
-    return f"unknown key {path}{guess} Known: {', '.join(paths)}"
+    return f"unknown key {path}{did_you_mean(path, paths, 1) or '.'} Known: {', '.join(paths)}"
 
 
 def _plain(value):

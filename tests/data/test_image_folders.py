@@ -165,7 +165,7 @@ def test_classes_by_name(tmp_path, capsys):
         pictures[given] = (tmp_path / f"{given}.png").read_bytes()
     assert pictures["newt"] == pictures["0"] == pictures["Newt"] != pictures["1"]
     assert main(["sample", str(run), "--class", "wite bear", *options, str(tmp_path / "x.png")]) == 2
-    expected = "got wite bear, expected a class from 0 to 2 or one of Newt, ape, white bear; did you mean 'white bear'?"
+    expected = "got wite bear, expected a class from 0 to 2 or one of Newt, ape, white bear; did you mean white bear?"
     assert f"--class: {expected}" in capsys.readouterr().err
     assert main(["sample", str(run), "--count", "6", "--steps", "2", "--no-progress"]) == 0
     assert "a row each of Newt, ape, white bear" in capsys.readouterr().out

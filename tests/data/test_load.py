@@ -77,7 +77,7 @@ def test_toys_have_the_shapes_they_claim():
 
 @pytest.mark.parametrize("name, near", [("mnits", "mnist"), ("Fashion_MNIST", "fashion-mnist"), ("cifar-10", "cifar10")])
 def test_unknown_name_suggests_the_near_one(name, near):
-    with pytest.raises(ValueError, match=f"did you mean '{near}'.*Known: digits, "):
+    with pytest.raises(ValueError, match=f"did you mean {near}.*Known: digits, "):
         data.load(name)
 
 
@@ -99,7 +99,7 @@ def test_info():
     assert data.info("digits").shape == (8, 8, 1) and data.info("cifar10").class_names[3] == "cat"
     assert data.info("digits").sizes == {"train": 1437, "test": 360}
     assert set(data.names()) >= {"digits", "mnist", "fashion-mnist", "cifar10", "moons"}
-    with pytest.raises(ValueError, match="did you mean 'digits'"):
+    with pytest.raises(ValueError, match="did you mean digits"):
         data.info("digit")
 
 
