@@ -45,7 +45,7 @@ angle = 2 * np.pi * np.arange(8) / 8
 ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
 points = ring.sample(0, 8000, dtype=np.float32)
 net = models.MLP(features=2, width=128, depth=3, rng=0)
-history = train(net, SimpleLoss(schedule, "v"), points, 300 if FAST else 4000)
+history = train(net, SimpleLoss(schedule, "v"), points, 200 if FAST else 4000)
 teacher = Denoiser(net, schedule, "v")
 print(f"loss {np.mean(history.loss[:10]):.2f} -> {np.mean(history.loss[-100:]):.2f}")
 assert np.mean(history.loss[-100:]) < 0.8 * np.mean(history.loss[:10])
@@ -241,7 +241,7 @@ def distil(teacher, times, train_steps):
     return students
 
 
-students = distil(teacher, times, 20 if FAST else 700)
+students = distil(teacher, times, 12 if FAST else 700)
 student_makes = {n: ddim(student, noise, times) for n, (student, times) in students.items()}
 teacher_makes = {n: ddim(teacher, noise, times) for n, (_, times) in students.items()}
 for n in student_makes:
@@ -280,7 +280,7 @@ figure
 # Luhman, 2021). No stages, no targets to work out. The same number of training steps, begun from the same teacher:
 
 # %%
-pairs = 500 if FAST else 8000
+pairs = 300 if FAST else 8000
 pair_noise = Rng(2).standard_normal((pairs, 2))
 pair_end = ddim(teacher, pair_noise, times)
 
@@ -294,11 +294,11 @@ def jump_loss(student, x0, rng, cond):
 
 
 direct = copy.deepcopy(net)
-train(direct, jump_loss, pair_end, 6 * (20 if FAST else 700), labels=pair_noise, lr=1e-3)
+train(direct, jump_loss, pair_end, 6 * (12 if FAST else 700), labels=pair_noise, lr=1e-3)
 at_once = ddim(Denoiser(direct, schedule, "v"), noise, times[:1])
 print(f"one step: learned at once {off(at_once):.2f} off, {on_ring(at_once):.0%} in a blob; "
       f"by halving {off(student_makes[1]):.2f} off, {on_ring(student_makes[1]):.0%} in a blob")
-print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (20 if FAST else 700):,} for the halvings")
+print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (12 if FAST else 700):,} for the halvings")
 assert off(at_once) < off(teacher_makes[1])
 
 # %% [markdown]
@@ -320,7 +320,7 @@ expert = Denoiser(unet, schedule, "v")
 
 asked, start = np.repeat(np.arange(10), 1 if FAST else 10), None
 start = Rng(3).standard_normal((len(asked), 8, 8, 1))
-stages = progressive_distillation(expert, digits, labels, start=16, stop=1, train_steps=2 if FAST else 70, batch_size=64,
+stages = progressive_distillation(expert, digits, labels, start=16, stop=1, train_steps=1 if FAST else 70, batch_size=64,
                                   lr=1e-3, warmup=1 if FAST else 5, progress=False)  # fmt: skip
 
 
