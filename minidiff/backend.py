@@ -37,7 +37,7 @@ def room_of(array):
 
 
 def fast_version(room, name):
-    """The function `name` of "cpu", "gpu" or a module of theirs such as "gpu.rng"; None where there is none.
+    """The function `name` of "cpu", "gpu" or a module of these such as "gpu.rng"; None where there is none.
 
     `ops` and `rng` reach the rooms above them in this way alone. A room is imported at the first call, so that importing
     minidiff stays quick.

@@ -25,7 +25,7 @@ def product(a, b, out):
 def weight_gradients(pieces, factors, K, O, dtype):
     """Sums over pieces of what a layer's rows saw times what came back.   ->   dw (K, O), db (O,)
 
-    factors(piece) -> rows (n, K), drows (n, O). Each thread sums neighbouring pieces of its own.
+    factors(piece) -> rows (n, K), drows (n, O). Each thread sums pieces that are neighbours.
     """
     shares = lanes(pieces, K * O * dtype.itemsize)
     dw, db = np.empty((len(shares), K, O), dtype), np.empty((len(shares), O), dtype)

@@ -29,7 +29,7 @@ from .numerical import numerical_grad
 
 __all__ = ["Error", "GradientError", "check", "check_layer", "diagnose", "jvp", "numerical_grad"]
 
-SEED = 0x9E3779B9  # of its own: a dy drawn from the seed that drew x hides bugs in normalisation
+SEED = 0x9E3779B9  # used for nothing else: a dy drawn from the seed that drew x hides bugs in normalisation
 
 
 def check(f, *arrays, h=1e-5, tolerance=None, seed=SEED, method="auto"):

@@ -28,27 +28,27 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
         denoiser.model.config["sample_size"] = size[0] if size[0] == size[1] else tuple(size)
     clip = kept["diffusion"].get("clip") if clip == "run" else clip
     class_names = kept.get("class_names")
-    ours = {name: kept["diffusion"][name] for name in OBJECTIVE if name in kept["diffusion"]} | {"class_names": class_names}
-    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance, ours,
+    run = {name: kept["diffusion"][name] for name in OBJECTIVE if name in kept["diffusion"]} | {"class_names": class_names}
+    save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance, run,
                   classes=kept["classes"], class_names=class_names)  # fmt: skip
 
 
-def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, ours=None, **told):
-    """Write a net and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
+def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, run=None, **more):
+    """Write a model and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
 
     clip   bound of the predicted x0 while sampling; None: none
-    learned_variance   the net puts out its variance too: a DDPMPipeline, all others being DDIMPipelines
-    ours   {name: value} that only `minidiff import` reads: how a run was trained
-    told   further arguments of `readme.readme`: classes, class_names
-    All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a net
-    that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its net cannot take.
+    learned_variance   the model predicts its variance too: a DDPMPipeline, all others being DDIMPipelines
+    run    {name: value} that only `minidiff import` reads: how a run was trained
+    more   further arguments of `readme.readme`: classes, class_names
+    All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a model
+    that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its U-Net cannot take.
     """
     if not isinstance(unet, UNet):
         raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
     folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
     scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")
-    if ours:
-        scheduler["_minidiff"] = ours
+    if run:
+        scheduler["_minidiff"] = run
     if learned_variance:
         scheduler["variance_type"] = "learned_range"
     index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", f"{name}Scheduler"],
@@ -56,8 +56,8 @@ def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float
     shape = _shape(unet)
     if shape is not None:
         _check_shape(unet, shape)
-        told = {"classes": _classes(unet), "null": unet.config["null_class"]} | told
-        text = readme(folder.name, f"{name}Pipeline", f"{name}Scheduler", shape, schedule.T, **told)
+        more = {"classes": _classes(unet), "null": unet.config["null_class"]} | more
+        text = readme(folder.name, f"{name}Pipeline", f"{name}Scheduler", shape, schedule.T, **more)
     with whole_folder(folder) as place:
         save_model(unet, place / "unet", dtype)
         (place / "scheduler").mkdir()
@@ -78,16 +78,16 @@ def from_pipeline(pipeline):
                          "minidiff sample --pretrained")  # fmt: skip
     shape = _shape(unet)
     if shape is None:
-        raise ValueError("sample_size: this folder's net does not say what size it was made for, which a run has to know")
-    ours = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
+        raise ValueError("sample_size: this folder's model does not specify its size, which a run has to know")
+    run = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
     diffusion = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
-                 **{name: ours[name] for name in OBJECTIVE if name in ours}, **_schedule_options(sampling),
+                 **{name: run[name] for name in OBJECTIVE if name in run}, **_schedule_options(sampling),
                  "predicts": sampling.predicts, "clip": sampling.clip,
                  "learned_variance": unet.config["out_channels"] == 2 * shape[2]}  # fmt: skip
     config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": diffusion})
     build_objective(config)
     kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return unet, {**kept, "shape": list(shape), "classes": _classes(unet), "class_names": ours.get("class_names")}
+    return unet, {**kept, "shape": list(shape), "classes": _classes(unet), "class_names": run.get("class_names")}
 
 
 def _shape(unet):

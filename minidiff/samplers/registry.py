@@ -138,7 +138,7 @@ def _signature(function, steps, fixed):
 def _all(denoiser):
     T = getattr(getattr(denoiser, "schedule", None), "T", None)
     if T is None:
-        raise ValueError("steps: this schedule has no number of steps of its own, so say how many")
+        raise ValueError("steps: this schedule has no number of steps, so pass one")
     return T
 
 

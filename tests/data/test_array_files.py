@@ -9,42 +9,22 @@ import io
 import os
 import pickle
 import re
-import signal
 import struct
 import tarfile
-import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from limits import peak_of, time_limit
 
 from minidiff import data
 from minidiff.data import cifar, idx
 
 
 @pytest.fixture(autouse=True)
-def time_limit():
-    """Ends a test that waits for a pipe, rather than the whole suite."""
-
-    def late(*_):
-        raise AssertionError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def peak_of(refusal):
-    """The most memory, in MB, that a call takes until it raises ValueError, and the message."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError) as caught:
-            refusal()
-        return tracemalloc.get_traced_memory()[1] / 1e6, str(caught.value)
-    finally:
-        tracemalloc.stop()
+def half_a_minute():
+    with time_limit(30):
+        yield
 
 
 def idx_bytes(array):

@@ -7,28 +7,17 @@ pixels is seen to hold by the memory that a refusal takes.
 import io
 import os
 import struct
-import tracemalloc
 import warnings
 import zlib
 
 import numpy as np
 import pytest
+from limits import peak_of
 
 from minidiff import data
 from minidiff.data import image_file
 
 Image = pytest.importorskip("PIL.Image")
-
-
-def peak_of(refusal):
-    """The most memory, in MB, that a call takes until it raises ValueError, and the message."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError) as caught:
-            refusal()
-        return tracemalloc.get_traced_memory()[1] / 1e6, str(caught.value)
-    finally:
-        tracemalloc.stop()
 
 
 def png(array, colour_type, bits=16, size=None, extra=b""):

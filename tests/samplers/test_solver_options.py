@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from reference_pipelines import SameNoise
 
 from minidiff import interop, models, samplers
 from minidiff.diffusion import Denoiser, Schedule, beta_sigmas, spaced_steps
@@ -49,17 +50,6 @@ def constant(x, t, cond=None):
 
 
 # ---- folders -------------------------------------------------------------------------------------------------------
-
-
-class SameNoise:
-    """A generator for our samplers whose numbers are those of a torch generator, drawn channels first."""
-
-    def __init__(self, torch, seed):
-        self.torch, self.generator = torch, torch.Generator().manual_seed(seed)
-
-    def standard_normal(self, size, dtype=np.float32):
-        n, h, w, c = size
-        return np.ascontiguousarray(self.torch.randn((n, c, h, w), generator=self.generator).numpy().transpose(0, 2, 3, 1))
 
 
 @pytest.fixture(scope="module")
