@@ -92,3 +92,33 @@ def test_parts():
         with pytest.raises(grading.WrongAnswer, match=words) as error:
             grading.parts(got, "y", "back")
         assert "expected `return y, back`" in str(error.value)
+
+
+def test_a_guarded_answer_reads_its_arrays_and_cannot_write_into_them():
+    def doubled(x, out=None):
+        if out is not None:
+            out *= 2
+        return 2 * x
+
+    x = np.ones(3)
+    f = grading.guarded(doubled)
+    grading.same(f(x), [2, 2, 2])
+    with pytest.raises(grading.WrongAnswer, match="doubled writes into an array that it is given"):
+        f(x, out=x)
+    grading.same(x, [1, 1, 1])
+    assert x.flags.writeable and grading.guarded(f) is f and f.__name__ == "doubled"
+    frozen = np.ones(3)
+    frozen.flags.writeable = False
+    f(frozen)
+    assert not frozen.flags.writeable
+
+
+def test_a_guarded_answer_raises_what_it_raises_and_is_a_function():
+    def fails(x):
+        raise ValueError("other")
+
+    with pytest.raises(ValueError, match="other"):
+        grading.guarded(fails)(np.ones(2))
+    for thing, words in ((None, "tanh is None"), (3, "tanh is an int, expected a function"), ([], "tanh is a list")):
+        with pytest.raises(grading.WrongAnswer, match=words):
+            grading.guarded(thing, "tanh")

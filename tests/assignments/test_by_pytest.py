@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import course
 import grade
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+STYLES = tomllib.loads((Path(__file__).parent / "styles.toml").read_text(encoding="utf-8"))["style"]
 
 
 def run(*command, cwd=ROOT):
@@ -28,8 +31,14 @@ def test_a_marker_grades_a_file(tmp_path):
     assert "with y = tanh(x), not 1 - x^2" in done.stdout
 
 
+def notebook(path, texts, **metadata):
+    cells = [{"cell_type": "code", "source": text.splitlines(keepends=True), "metadata": metadata} for text in texts]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+
+
 def test_a_class_is_graded_into_a_table(tmp_path):
-    """A notebook with the chapter's own cells, one with a helper and magics, one that cannot be read."""
+    """The chapter's notebook with the answers, one with the stubs, one with a helper and magics, one that cannot be read."""
     chapter = course.chapter("01")
     notebooks = {
         "right": [text.replace(exercise.stub, exercise.answer) if exercise else text for _, text, exercise in chapter.cells],
@@ -39,12 +48,11 @@ def test_a_class_is_graded_into_a_table(tmp_path):
             "def slope_of_tanh(y):\n    return 1 - y * y",
             "two = 2\n\n\ndef tanh(x):\n    y = np.tanh(x)\n    return y, lambda dy: dy * slope_of_tanh(y) * two / 2",
             "def softmax(x):\n    return y, back)",
-            "def linear(x, w, b):\n    raise SystemExit('the chapter has its own')",
+            "def linear(x, w, b):\n    raise SystemExit('the tests have the chapter's own')",
         ],
     }
     for name, texts in notebooks.items():
-        cells = [{"cell_type": "code", "source": text.splitlines(keepends=True)} for text in texts]
-        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+        notebook(tmp_path / f"{name}.ipynb", texts)
     (tmp_path / "broken.ipynb").write_text("not a notebook", encoding="utf-8")
     files = [f"{name}.ipynb" for name in ("right", "stubs", "helper", "broken")]
     done = run(str(ROOT / "scripts" / "grade.py"), "01", *files, "--csv", "grades.csv", cwd=tmp_path)
@@ -54,12 +62,48 @@ def test_a_class_is_graded_into_a_table(tmp_path):
     assert f"helper.ipynb: {tanh} of {chapter.points} points" in done.stdout
     assert "SyntaxError: unmatched ')'" in done.stdout and "broken.ipynb: cannot be read" in done.stdout
     rows = (tmp_path / "grades.csv").read_text().splitlines()
-    assert rows[0] == "file,chapter,exercise,points,of" and f"helper,01,tanh,{tanh},{tanh}" in rows and len(rows) == 13
+    assert rows[0] == "student,file,chapter,exercise,points,of" and len(rows) == 17
+    assert f"helper,helper.ipynb,01,tanh,{tanh},{tanh}" in rows and f"broken,broken.ipynb,01,tanh,0,{tanh}" in rows
 
 
-def test_what_a_file_does_to_the_chapter_is_not_taken(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("submitted/ada/ch03/03_adding_noise.ipynb", "ada"),
+        ("archive/ada_03_adding_noise.ipynb", "ada"),
+        ("hand_ins/ada/03_adding_noise.ipynb", "ada"),
+        ("hand_ins/ada.ipynb", "ada"),
+    ],
+)
+def test_the_table_names_the_student(path, name):
+    assert grade.student(path, course.chapter("03")) == name
+
+
+def test_what_a_notebook_takes_is_taken(tmp_path):
+    """As in the notebook, where all of the chapter's cells stand too, and one of them was changed."""
+    chapter = course.chapter("03")
+    with grade.Grader(chapter) as grader:
+        for name, texts in ((style["name"], style["cells"]) for style in STYLES):
+            whole = []
+            for _, text, exercise in (cell for cell in chapter.cells if cell[0] == "code"):
+                whole += texts if exercise and exercise.name == "jump" else [text]
+            long = max(range(len(whole)), key=lambda i: whole[i] in [c[1] for c in chapter.cells] and len(whole[i]))
+            whole[long] += "\nraise ValueError('the chapter has its own')"
+            notebook(tmp_path / "jump.ipynb", whole)
+            mine = grade.written(chapter, tmp_path / "jump.ipynb")
+            assert len(mine) == len(texts), (name, mine)
+            found = grader.exercise("jump", mine)
+            assert not any(found.values()), (name, found)
+
+
+def test_locked_cells_are_not_the_students(tmp_path):
+    notebook(tmp_path / "locked.ipynb", ["tanh = print"], nbgrader={"locked": True, "grade_id": "tanh-visible"})
+    assert grade.written(course.chapter("01"), tmp_path / "locked.ipynb") == []
+
+
+def test_what_a_file_does_to_the_chapter_is_not_taken_by_the_tests():
     chapter = course.chapter("01")
-    file = tmp_path / "cheat.py"
-    file.write_text("import minidiff\n\n\ndef silu(x):\n    return 0\n\n\ndef tanh(x):\n    return 1, 2\n", encoding="utf-8")
-    found = grade.answers(chapter, file)
-    assert "def silu" not in found["tanh"] and "def tanh" in found["tanh"] and found["gated"] == ""
+    cheat = "import minidiff.gradcheck\nminidiff.gradcheck.check = gradcheck.check = print\n\n\n"
+    cheat += "def tanh(x):\n    return x, lambda dy: 2 * dy"
+    (found,) = grade.grade(chapter, [("tanh", cheat)])
+    assert all(found.values())

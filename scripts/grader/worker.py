@@ -1,0 +1,205 @@
+"""The process that runs a chapter once, and for each point two copies of it: one runs the tests, one the answer.
+
+Requests come on standard input, from scripts/grade.py: the chapter's cells, then for each point the student's cells and,
+when this process asks for them, the tests. The answer's copy is made before the tests are read, so that their text and what
+they expect are nowhere in its memory. It is locked (`lockdown`), and all that it can say is what the answer returns
+(`remote`). Whether that is right is found in the other copy.
+"""
+
+import contextlib
+import ctypes
+import linecache
+import os
+import pipes
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import cells
+import lockdown
+import numpy as np
+import remote
+
+import minidiff
+from minidiff import grading
+from minidiff.settings import all_settings, setting
+
+SUBREAPER = 36
+TESTS, CELL = "<the tests>", "<cell {}>"
+VALUES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, type(None), np.ndarray, np.generic)
+
+
+def main(hidden):
+    requests, replies = os.dup(0), os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)  # what answers leave running becomes this process's, to be killed
+    names = {"__name__": "__main__"}
+    for number, text in pipes.read(requests):
+        run(text, f"<the chapter, cell {number}>", names)
+    readable = [*lockdown.readable(hidden), Path(minidiff.__file__).parent]
+    pipes.write(replies, "ready")
+    with contextlib.suppress(EOFError):
+        while True:
+            pipes.write(replies, point(pipes.read(requests), names, requests, replies, readable))
+
+
+def run(text, name, names):
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)  # tracebacks show the line
+    exec(compile(text, name, "exec"), names)
+
+
+def point(request, names, requests, replies, readable):
+    """One point.   request {exercise, cells, seconds}   -> None, or what went wrong"""
+    seconds = request["seconds"]
+    for_tests, for_answer = socket.socketpair()
+    answer = os.fork()
+    if answer == 0:
+        with contextlib.suppress(BaseException):
+            be_the_answer(request, names, for_answer, readable)
+        os._exit(0)
+    for_answer.close()
+    found, result = os.pipe()
+    tests = os.fork()
+    if tests == 0:
+        message = "the process of the tests ended"
+        try:
+            pipes.write(replies, "tests")
+            message = be_the_tests(request, pipes.read(requests), names, for_tests)
+        finally:
+            pipes.write(result, message)
+            os._exit(0)
+    os.close(result)
+    for_tests.close()
+    try:
+        message = pipes.read(found, time.monotonic() + 10 * seconds)
+    except pipes.Late:
+        message = pipes.Late
+    except EOFError:
+        message = "the tests died"
+    os.close(found)
+    for child in (tests, answer):
+        os.kill(child, signal.SIGKILL)  # of one that has ended by itself, the status stays what it is
+    os.waitpid(tests, 0)
+    _, status = os.waitpid(answer, 0)
+    end_the_rest()
+    if message is pipes.Late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        return f"stopped after {seconds:g} s: an endless loop?"
+    return message
+
+
+def end_the_rest():
+    """Kill what an answer has left running: on Linux all that it started is by now a child of this process."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        for child in children.read_text().split() if children.exists() else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+# ---- the answer's process ----------------------------------------------------------------------------------------------------
+
+
+def be_the_answer(request, names, sock, readable):
+    os.setsid()
+    lockdown.close_files(sock.fileno())
+    lockdown.limit(request["seconds"])
+    lockdown.lock(readable)
+    Answer(sock, names, request["exercise"], request["cells"]).serve()
+
+
+class Answer(remote.Peer):
+    """The student's cells, run on the chapter's names, and the function that they define."""
+
+    def is_open(self, thing):  # the tests are trusted
+        return True
+
+    def __init__(self, sock, names, exercise, texts):
+        super().__init__(sock, shared(names), trusting=True)
+        self.names, self.exercise, self.texts, self.replaced = names, exercise, texts, {}
+
+    def do_start(self):
+        """Run the cells down to the last that defines the exercise, as a notebook does.   -> the function"""
+        last = cells.last_that_defines(self.exercise, self.texts)
+        stub, error = self.names.get(self.exercise), None
+        for number in range(last + 1):
+            try:
+                run(cells.plain_python(self.texts[number]), CELL.format(number), self.names)
+            except BaseException as raised:  # tests below an answer may fail and the answer be there
+                error = raised
+        if error is not None and self.names.get(self.exercise) is stub:
+            raise error
+        return self.names[self.exercise]
+
+    def do_call(self, thing, args, options, context):
+        """A call under the settings of the tests' process, and with the chapter's names that a test has replaced."""
+        settings, replaced = context
+        for name in self.replaced.keys() - replaced.keys():
+            self.names[name] = self.replaced.pop(name)
+        for name, value in replaced.items():
+            self.replaced.setdefault(name, self.names.get(name))
+            self.names[name] = value
+        with setting(**settings):
+            return thing(*args, **options)
+
+    def line_of(self, error):
+        """The line of the student's that an exception came from."""
+        if isinstance(error, SyntaxError) and error.text:
+            return error.text.strip()
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(CELL.partition("{")[0])]
+        return frames[-1].line if frames else getattr(error, "line", "")
+
+
+# ---- the tests' process ------------------------------------------------------------------------------------------------------
+
+
+def be_the_tests(request, code, names, sock):
+    """-> None, or what went wrong"""
+    lockdown.limit(request["seconds"])
+    peer = Tests(sock, names, request["exercise"])
+    try:
+        names[request["exercise"]] = grading.guarded(peer.ask("start"), request["exercise"])
+        run(code, TESTS, names)
+    except remote.Ended:
+        return "the process died"
+    except BaseException as error:
+        return words(error)
+
+
+class Tests(remote.Peer):
+    def __init__(self, sock, names, exercise):
+        super().__init__(sock, shared(names), trusting=False)
+        self.names, self.chapter, self.exercise = names, dict(names), exercise
+
+    def context(self):
+        """What holds while the answer is called: minidiff's settings, and names of the chapter that a test has replaced."""
+        replaced = {
+            name: self.names[name] for name, value in self.chapter.items()
+            if name != self.exercise and self.names.get(name) is not value
+        }  # fmt: skip
+        return {name: value for name, value in all_settings().items() if isinstance(value, bool)}, replaced
+
+
+def shared(names):
+    """What both processes have: the chapter's functions, classes and objects, in the same order on both sides."""
+    return [value for name, value in names.items() if name != "__builtins__" and not isinstance(value, VALUES)]
+
+
+def words(error):
+    """The exception as a student should read it; a bare assert has no words, so its line is shown."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == TESTS]
+    line = getattr(error, "line", "") or (frames[-1].line if frames and not str(error) else "")
+    return f"{text}   in   {line}"[:4000] if line else text[:4000]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
