@@ -2,16 +2,16 @@
 
     same(got, right, what, mistakes)    an answer equals the right one, or WrongAnswer names the likeliest mistake
     parts(got, "y", "back")             an answer of several parts has just those, or WrongAnswer says what it is instead
-    guarded(f)                          f, which can only read the arrays that it is given
+    guarded(f, without=[...])           f, which only reads the arrays that it is given, and does without these functions
 
 The course's hidden tests are written with these. They serve any exercise whose answer is a number or an array.
 """
 
 import numpy as np
 
+from .guarded import WrongAnswer, guarded
 
-class WrongAnswer(AssertionError):
-    """An answer that is not the right one; the message says what is probably wrong with it."""
+__all__ = ["WrongAnswer", "diagnose", "guarded", "parts", "same"]
 
 
 def same(got, right, what="the answer", mistakes=None, rtol=1e-6, atol=1e-9):
@@ -42,37 +42,6 @@ def parts(got, *names):
     if len(got) != len(names):
         raise WrongAnswer(f"{len(got)} things came back: {wanted}")
     return got
-
-
-def guarded(f, name=None):
-    """f, with its array arguments read-only while it runs; an f that writes into one raises WrongAnswer, which says so.
-
-    f: a function, else WrongAnswer   name: of the function, for the message
-    """
-    name = name or getattr(f, "__name__", "the answer")
-    if not callable(f):
-        raise WrongAnswer(f"{name} is {_article(f)}, expected a function")
-    if hasattr(f, "guarded"):
-        return f
-
-    def reading(*args, **options):
-        arrays = [a for a in (*args, *options.values()) if isinstance(a, np.ndarray) and a.flags.writeable]
-        try:
-            for a in arrays:
-                a.flags.writeable = False
-            return f(*args, **options)
-        except ValueError as error:
-            if "read-only" not in str(error):
-                raise
-            wrong = WrongAnswer(f"{name} writes into an array that it is given; it should make a new one")
-            wrong.line = getattr(error, "line", "")
-            raise wrong from error
-        finally:
-            for a in arrays:
-                a.flags.writeable = True
-
-    reading.__name__, reading.guarded = name, f
-    return reading
 
 
 def diagnose(got, right, rtol=1e-6, atol=1e-9):
@@ -155,11 +124,6 @@ def _array(got, what):
     if got.dtype.kind not in "fiub":
         raise WrongAnswer(f"{what}: expected numbers, not {_kind(got)}")
     return got
-
-
-def _article(thing):
-    kind = type(thing).__name__
-    return "None" if thing is None else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _kind(got):

@@ -2,7 +2,8 @@
 
 A chapter's source, notebooks/NN_name.py, has each exercise's text, its stub (a function with the body `...`) and the visible
 tests below it. notebooks/exercises/NN.py has the rest: a function of the stub's name, which is the answer, and after it
-functions `check_...`, its hidden tests. The visible tests are one point, and each hidden test is one.
+functions `check_...`, its hidden tests. The visible tests are one point, and each hidden test is one. `WITHOUT` lists by
+exercise what an answer may not call, because it does the exercise's work.
 
 Only the standard library is imported here: scripts/make_assignment.py, scripts/grade.py and the tests all read with it.
 """
@@ -36,6 +37,7 @@ class Exercise:
     rest: str  # of the stub's cell: what a reader of the chapter sees below it
     points: list[Point]
     answer: str = ""
+    without: tuple = ()  # what the answer may not call, as `minidiff.guarded.taken_away` takes it
 
 
 @dataclass
@@ -145,6 +147,9 @@ def _add_answers(made, path):
         source = ast.get_source_segment(text, node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             imports.append(source)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WITHOUT":
+            for name, listed in ast.literal_eval(node.value).items():
+                made.exercises[name].without = tuple(listed)
         elif isinstance(node, ast.FunctionDef) and node.name.startswith("check_"):
             if last is None:
                 raise ValueError(f"{path.name}: {node.name} stands before any answer")

@@ -83,7 +83,8 @@ class Grader:
         if self.process is None:
             self.start()
         try:
-            self.send({"exercise": name, "cells": texts, "seconds": self.seconds})
+            without = self.chapter.exercises[name].without
+            self.send({"exercise": name, "cells": texts, "without": without, "seconds": self.seconds})
             self.receive(30)  # it asks for the tests when the answer's process has parted
             self.send(point.code)
             return self.receive(10 * self.seconds + 30)

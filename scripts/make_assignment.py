@@ -81,15 +81,19 @@ def _answer(exercise):
 
 
 def _test(exercise, point):
-    guard = (
-        f"from minidiff import grading\n\n{exercise.name} = grading.guarded({exercise.name})  # it may not write into arguments"
-    )
+    guard = _guard(exercise)
     if point.name == course.VISIBLE:
         text = f"# {exercise.name}, 1 point: the tests that you see\n{guard}\n{point.code}"
     else:
         text = f"# {exercise.name}, 1 point, by a test that you do not see: {point.about}\n"
         text += f"### BEGIN HIDDEN TESTS\n{guard}\n{point.code}\n### END HIDDEN TESTS"
     return _graded(new_code_cell(text), f"{exercise.name}-{point.name}", locked=True, points=1)
+
+
+def _guard(exercise):
+    without = f", without={list(exercise.without)}" if exercise.without else ""
+    comment = "  # it reads its arguments, and does without what would answer for it"
+    return f"from minidiff import grading\n\n{exercise.name} = grading.guarded({exercise.name}{without}){comment}"
 
 
 def _note(chapter):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from minidiff import grading
+from minidiff import gradcheck, grading, ops
+from minidiff.diffusion import Schedule
+from minidiff.ops.activation import softmax as by_another_name
 
 RIGHT = np.array([[0.2, 0.5, 0.9], [0.1, 0.7, 0.3]])
 
@@ -121,4 +123,26 @@ def test_a_guarded_answer_raises_what_it_raises_and_is_a_function():
         grading.guarded(fails)(np.ones(2))
     for thing, words in ((None, "tanh is None"), (3, "tanh is an int, expected a function"), ([], "tanh is a list")):
         with pytest.raises(grading.WrongAnswer, match=words):
-            grading.guarded(thing, "tanh")
+            grading.guarded(thing, name="tanh")
+
+
+def test_a_guarded_answer_does_without_what_would_answer_for_it():
+    x, schedule = np.ones((2, 3)), Schedule.linear(10)
+    without = ["minidiff.ops.softmax", "minidiff.diffusion.Schedule.log_snr"]
+    answers = [
+        lambda x: ops.softmax(x),
+        lambda x: by_another_name(x),
+        lambda x: schedule.log_snr(3),
+        lambda x: gradcheck.jvp(np.tanh, [x], [x]),
+        lambda x: (x, lambda dy: ops.softmax(dy)),
+    ]
+    for answer, name in zip(
+        answers, ("ops.softmax", "ops.softmax", "Schedule.log_snr", "gradcheck.jvp", "ops.softmax"), strict=True
+    ):
+        with pytest.raises(grading.WrongAnswer, match=f"mine calls {name}, which does the work"):
+            got = grading.guarded(answer, without, "mine")(x)
+            got[1](x)
+    f = grading.guarded(lambda x: ops.silu(x), without)
+    grading.same(f(x)[0], ops.silu(x)[0])
+    grading.same(ops.softmax(x)[0], by_another_name(x)[0])  # all is back where it was
+    assert np.isfinite(schedule.log_snr(3))

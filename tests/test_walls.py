@@ -15,7 +15,7 @@ ORDER = """
     rng
     data diffusion
     gradcheck ops
-    cpu gpu
+    cpu gpu guarded
     nn samplers
     models
     grading training
@@ -43,6 +43,7 @@ DYNAMIC = {
     "__init__.py": "the public names of minidiff, imported when first used",
     "backend.py": "`fast_version`, the one way from ops and rng up to cpu and gpu; the first call imports the room",
     "rng.py": "a generator that was sent to another process finds its array library there",
+    "guarded.py": "functions that an exercise takes away, by the names that its list gives",
     "recipes/registry.py": "the recipes of this folder",
     "studies/__init__.py": "the studies of this folder",
 }

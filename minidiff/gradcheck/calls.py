@@ -15,7 +15,8 @@ class read_only:  # noqa: N801  (used like a function)
     """Inside, these NumPy arrays cannot be written to."""
 
     def __init__(self, arrays):
-        self.arrays = [a for a in arrays if isinstance(a, np.ndarray) and a.flags.writeable]
+        arrays = [a for a in arrays if isinstance(a, np.ndarray) and a.flags.writeable]
+        self.arrays = sorted(arrays, key=lambda a: a.base is not None)  # a view can be written to after its base can
 
     def __enter__(self):
         for a in self.arrays:

@@ -4,6 +4,13 @@ import numpy as np
 
 from minidiff import grading, ops
 
+WITHOUT = {  # what an answer may not call
+    "conv1x1": ["gather", "conv", "minidiff.ops.*"],
+    "upsample": ["minidiff.ops.*"],
+    "layer_norm": ["group_norm", "minidiff.ops.*"],
+    "window_of_the_way_back": ["minidiff.ops.*"],
+}
+
 # ---- 1
 
 

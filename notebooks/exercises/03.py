@@ -5,6 +5,11 @@ import numpy as np
 from minidiff import grading
 from minidiff.diffusion import Schedule
 
+WITHOUT = {  # what an answer may not call
+    "log_snr": ["minidiff.diffusion.Schedule.log_snr"],
+    "end_in_pure_noise": ["minidiff.diffusion.Schedule.rescale_zero_terminal_snr"],
+}
+
 # ---- 1
 
 
@@ -45,6 +50,7 @@ def check_two_jumps_are_one():
     """a jump from 5 to 40 and one from 40 to 90 are a jump from 5 to 90"""
     alpha_bar = Schedule.cosine(100).alpha_bar
     (a1, b1), (a2, b2), (a, b) = (grading.parts(jump(alpha_bar, *pair), "a", "b") for pair in ((5, 40), (40, 90), (5, 90)))
+    grading.same(a, np.sqrt(alpha_bar[90] / alpha_bar[5]), "a from 5 to 90")
     grading.same(a, a1 * a2, "a from 5 to 90, by two jumps")
     grading.same(b, np.sqrt((a2 * b1) ** 2 + b2**2), "b from 5 to 90, by two jumps")
 
@@ -95,6 +101,9 @@ def check_first_step():
         "before the first step alpha_bar was 1: one beta is missing": np.array([0.3, 0.2]),
     }
     grading.same(betas_of(alpha_bar), [0.1, 0.3, 0.2], "betas", mistakes)
+    grading.same(betas_of(np.array([0.5, 0.2, 0.0])), [0.5, 0.6, 1.0], "betas, where alpha_bar ends at 0", {
+        "clipped: where nothing is left of the image, a beta may be 1": [0.5, 0.6, 0.999],
+    })
 
 
 # ---- 4

@@ -4,6 +4,12 @@ import numpy as np
 
 from minidiff import grading
 
+WITHOUT = {  # what an answer may not call
+    "old_sinusoids": ["minidiff.ops.*"],
+    "add_everywhere": ["minidiff.ops.*"],
+    "scale_and_shift": ["minidiff.ops.*"],
+}
+
 # ---- 1
 
 

@@ -4,6 +4,11 @@ import numpy as np
 
 from minidiff import grading
 
+WITHOUT = {  # what an answer may not call
+    "guided_target": ["minidiff.diffusion.cfg"],
+    "weighted_loss": ["minidiff.ops.*"],
+}
+
 # ---- 1
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import remote
 
 import minidiff
-from minidiff import grading
+from minidiff import guarded
 from minidiff.settings import all_settings, setting
 
 SUBREAPER = 36
@@ -53,7 +53,7 @@ def run(text, name, names):
 
 
 def point(request, names, requests, replies, readable):
-    """One point.   request {exercise, cells, seconds}   -> None, or what went wrong"""
+    """One point.   request {exercise, cells, without, seconds}   -> None, or what went wrong"""
     seconds = request["seconds"]
     for_tests, for_answer = socket.socketpair()
     answer = os.fork()
@@ -113,7 +113,8 @@ def be_the_answer(request, names, sock, readable):
     lockdown.close_files(sock.fileno())
     lockdown.limit(request["seconds"])
     lockdown.lock(readable)
-    Answer(sock, names, request["exercise"], request["cells"]).serve()
+    with guarded.taken_away(request["exercise"], request["without"], names):
+        Answer(sock, names, request["exercise"], request["cells"]).serve()
 
 
 class Answer(remote.Peer):
@@ -166,7 +167,7 @@ def be_the_tests(request, code, names, sock):
     lockdown.limit(request["seconds"])
     peer = Tests(sock, names, request["exercise"])
     try:
-        names[request["exercise"]] = grading.guarded(peer.ask("start"), request["exercise"])
+        names[request["exercise"]] = guarded.guarded(peer.ask("start"), name=request["exercise"])
         run(code, TESTS, names)
     except remote.Ended:
         return "the process died"

@@ -10,6 +10,8 @@ import course
 import grade
 import pytest
 
+from minidiff import guarded
+
 WRONG = Path(__file__).parent / "wrong"
 AT_LEAST = 4  # wrong answers for each exercise
 
@@ -66,3 +68,16 @@ def test_an_endless_loop_and_a_crash_cost_their_points_and_no_more(tmp_path):
     assert all("died" in told for told in died.values())
     assert all("SystemExit" in told for told in left.values())
     assert not any(right.values())
+
+
+@pytest.mark.parametrize("number", course.numbers())
+def test_what_an_answer_may_not_call_is_there(number):
+    """Names of the package resolve; names without a dot are functions of the chapter."""
+    chapter = course.chapter(number)
+    text = "\n".join(text for kind, text, _ in chapter.cells if kind == "code")
+    for exercise in chapter.exercises.values():
+        for name in exercise.without:
+            if "." in name:
+                assert guarded.resolve(name, {}), name
+            else:
+                assert f"def {name}(" in text, name
