@@ -7,10 +7,10 @@ import sys
 
 from . import __version__
 from .backend import module_of
-from .commands import demo, doctor, export, gradcheck, import_, info, profile, sample, samplers, study, train
+from .commands import course, demo, doctor, export, gradcheck, import_, info, profile, sample, samplers, study, train
 from .console import INTERRUPTED, outputs, quit_on_interrupt
 
-COMMANDS = (demo, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
+COMMANDS = (demo, course, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
 
 
 def main(argv=None):

@@ -50,6 +50,15 @@ def read_text(path, largest, name="file"):
         raise ValueError(f"{path} is not UTF-8 text: {error}") from None
 
 
+def free_name(path):
+    """`path`, or where there is something already the first of NAME-2.png, NAME-3.png, ... that is free."""
+    path, number = Path(path), 2
+    free = path
+    while free.exists() or free.is_symlink():
+        free, number = path.with_stem(f"{path.stem}-{number}"), number + 1
+    return free
+
+
 def write_whole(path, pieces, check=None):
     """Write bytes-like `pieces` to `path`, all or nothing; what stood there before stands until the new file is complete.
 

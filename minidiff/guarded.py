@@ -5,12 +5,12 @@ import functools
 import importlib
 import sys
 
-from .gradcheck.calls import read_only
+from .gradcheck.calls import MessageAlone, read_only
 
 ALWAYS = ("minidiff.gradcheck.jvp", "minidiff.gradcheck.numerical_grad")  # derivatives are what students are to write
 
 
-class WrongAnswer(AssertionError):
+class WrongAnswer(MessageAlone):
     """An answer that is not the right one; the message says what is probably wrong with it."""
 
 

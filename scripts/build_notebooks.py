@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import course
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+
+from minidiff import chapters
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -46,7 +47,7 @@ def read(source):
     notebook = jupytext.read(source, fmt="py:percent")
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(course.PLACEHOLDER, course.install())
+            cell.source = cell.source.replace(chapters.PLACEHOLDER, chapters.install())
     return notebook
 
 

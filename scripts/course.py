@@ -5,19 +5,18 @@ tests below it. notebooks/exercises/NN.py has the rest: a function of the stub's
 functions `check_...`, its hidden tests. The visible tests are one point, and each hidden test is one. `WITHOUT` lists by
 exercise what an answer may not call, because it does the exercise's work.
 
-Only the standard library is imported here: scripts/make_assignment.py, scripts/grade.py and the tests all read with it.
+Nothing but the standard library is needed here: scripts/make_assignment.py, scripts/grade.py and the tests all read with it.
 """
 
 import ast
 import difflib
-import functools
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minidiff.chapters import cells
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 VISIBLE = "visible"
-PLACEHOLDER = "{{install}}"  # in a chapter's source, for the paragraph that `install` returns
 
 
 @dataclass
@@ -50,32 +49,6 @@ class Chapter:
     @property
     def points(self):
         return sum(len(exercise.points) for exercise in self.exercises.values())
-
-
-@functools.cache
-def install():
-    """The paragraph on installing that all chapters share, with the repository of pyproject.toml."""
-    project = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return (
-        "**To install.** You need minidiff, which brings NumPy and matplotlib along. In a copy of the repository, run\n"
-        "`pip install -e .`. On Colab, run this in a new cell above this one:\n"
-        f"`!git clone {project['urls']['Repository']} minidiff && pip install -q ./minidiff`."
-    )
-
-
-def cells(text):
-    """The cells of a percent-format source.   -> [(kind, text)], kind "markdown" or "code" """
-    found, kind, lines = [], None, []
-    for line in [*text.splitlines(), "# %%"]:
-        if line.startswith("# %%"):
-            if kind == "markdown":
-                lines = [line.removeprefix("#").removeprefix(" ").replace(PLACEHOLDER, install()) for line in lines]
-            if kind:
-                found.append((kind, "\n".join(lines).strip("\n")))
-            kind, lines = "markdown" if "[markdown]" in line else "code", []
-        else:
-            lines.append(line)
-    return found
 
 
 def is_left_to_the_reader(node):

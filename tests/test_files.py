@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from minidiff import files
-from minidiff.files import write_whole
+from minidiff.files import free_name, write_whole
 from minidiff.training import CheckpointError, load, save
 
 
@@ -151,3 +151,12 @@ def test_only_regular_files_are_opened(tmp_path):
         files.regular_file(tmp_path / "loop")
     with pytest.raises(ValueError, match=r"^file: got 'a.x00b', expected a path: embedded null"):
         files.regular_file("a\0b")
+
+
+def test_a_free_name_leaves_what_is_there(tmp_path):
+    path = tmp_path / "samples.png"
+    assert free_name(path) == path
+    path.touch()
+    assert free_name(path) == tmp_path / "samples-2.png"
+    (tmp_path / "samples-2.png").symlink_to("nowhere")
+    assert free_name(path) == tmp_path / "samples-3.png"

@@ -146,3 +146,11 @@ def test_a_guarded_answer_does_without_what_would_answer_for_it():
     grading.same(f(x)[0], ops.silu(x)[0])
     grading.same(ops.softmax(x)[0], by_another_name(x)[0])  # all is back where it was
     assert np.isfinite(schedule.log_snr(3))
+
+
+@pytest.mark.parametrize("kind", [grading.WrongAnswer, gradcheck.GradientError])
+def test_jupyter_shows_the_message_alone(kind, capsys):
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shell.user_ns["kind"] = kind
+    shell.run_cell("def deep(n):\n    if n == 0:\n        raise kind('y: a sign')\n    deep(n - 1)\n\ndeep(5)")
+    assert capsys.readouterr().out.strip() == f"{kind.__name__}: y: a sign"

@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import recipes, viz
 from ..data import checker
 from ..data.captions import parse
+from ..files import free_name
 from ..lock import locked
 from . import device
 
@@ -38,7 +39,7 @@ def sample_prompt(arguments):
     n = 1 if arguments.count is None else arguments.count
     if n < 1:
         raise ValueError(f"--count: got {n}, expected at least 1")
-    out = Path(arguments.out or "samples.png")
+    out = Path(arguments.out or free_name("samples.png"))
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png")
     system = recipes.load(arguments.system, arguments.run_folder, arguments.device)
@@ -53,8 +54,10 @@ def sample_prompt(arguments):
 
 
 def describe(thing):
-    """A thing in words, with its place in percent from the left and from the top."""
-    return f"{thing.size} {thing.colour} {thing.shape} at ({100 * thing.x:.0f}, {100 * thing.y:.0f})"
+    """A thing in words, with its place."""
+    return (
+        f"{thing.size} {thing.colour} {thing.shape} at {100 * thing.x:.0f} % from the left, {100 * thing.y:.0f} % from the top"
+    )
 
 
 def refuse(arguments, flags, what, names):

@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import viz
 from ..backend import module_of, to_numpy
+from ..files import free_name
 from ..interop import read_image, read_mask
 from ..interop.diffusers import open_pipeline
 from ..rng import Rng
@@ -64,7 +65,11 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
     parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
     device.add_arguments(parser)
-    parser.add_argument("--out", metavar="FILE", help="a .png, or a .gif for a film (default: samples.png in the run's folder)")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help="a .png, or a .gif for a film (default: samples.png in the run's folder, or samples-2.png where that exists)",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -83,7 +88,7 @@ def run(arguments):
     row, options = find(arguments.sampler or "ddim"), _options(arguments)
     row.check(options)  # before the run is opened
     given = Path(arguments.run_folder)
-    out = Path(arguments.out or (given if given.is_dir() else given.parent) / "samples.png")
+    out = Path(arguments.out or free_name((given if given.is_dir() else given.parent) / "samples.png"))
     if out.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"--out: got {out}, expected a name that ends in .png or .gif")
     saved = open_run(given, arguments.weights, arguments.device, processes=None)
@@ -112,7 +117,7 @@ def run(arguments):
 
 def run_pretrained(arguments):
     """Sample a folder of diffusers."""
-    out = Path(arguments.out or "samples.png")
+    out = Path(arguments.out or free_name("samples.png"))
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
     for name in ("image", "mask"):

@@ -7,7 +7,15 @@ import numpy as np
 from ..backend import to_numpy
 
 
-class GradientError(AssertionError):
+class MessageAlone(AssertionError):
+    """An error that Jupyter shows as its message, without the frames of the checker that found it."""
+
+    def _render_traceback_(self):
+        """What IPython prints in place of a traceback.   -> list of lines"""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class GradientError(MessageAlone):
     """A backward pass that does not fit its forward pass; the message says where and what it may be."""
 
 

@@ -1,0 +1,44 @@
+"""Copy the course's notebooks into a folder, or list them.
+
+examples:
+  minidiff course --list                the chapters and what they are about
+  minidiff course diffusion             all of them, into the folder diffusion
+  minidiff course diffusion 01 03       two of them
+
+A notebook that is already there is kept as it is. To work in them: pip install jupyter, then jupyter lab FOLDER.
+"""
+
+import json
+from pathlib import Path
+
+from .. import chapters
+from ..files import write_whole
+from ..names import check_choice
+
+
+def add_arguments(parser):
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="where the notebooks go; created if missing")
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="such as 03 (default: all)")
+    parser.add_argument("--list", action="store_true", help="list the chapters and copy nothing")
+
+
+def run(arguments):
+    sources = chapters.sources()
+    if arguments.list:
+        print("\n".join(chapters.title(source) for source in sources.values()))
+        return
+    if arguments.folder is None:
+        raise ValueError("FOLDER: expected a folder for the notebooks; --list shows what there is")
+    for number in arguments.chapters:
+        check_choice("CHAPTER", number, sources)
+    folder, kept = Path(arguments.folder), []
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [source for number, source in sources.items() if number in (arguments.chapters or sources)]
+    for source in chosen:
+        path = folder / f"{source.stem}.ipynb"
+        if path.exists():
+            kept.append(path.name)
+        else:
+            write_whole(path, [(json.dumps(chapters.notebook(source), indent=1, ensure_ascii=False) + "\n").encode()])
+    print(f"{folder}: {len(chosen) - len(kept)} notebooks written{''.join(f', {name} kept' for name in kept)}")
+    print(f"next: pip install jupyter, then jupyter lab {folder}")
