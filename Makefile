@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks assignment docs lite bench test-gpu bench-gpu gpu-report clean
+.PHONY: demo test lint notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -24,6 +24,10 @@ notebooks: $(VENV)/.ready-notebooks
 COURSE ?= build/course
 assignment: $(VENV)/.ready-course
 	$(BIN)/python scripts/make_assignment.py $(CH) --course $(COURSE)
+
+# A bug hunt as an examination, for one student, into build/exam (docs/teachers.md);  make exam SEED=secret STUDENT=ada
+exam: $(VENV)/.ready
+	$(BIN)/python scripts/exam.py paper --seed "$(SEED)" "$(STUDENT)"
 
 # The site, into build/site: offline, warnings are errors
 docs: $(VENV)/.ready-docs

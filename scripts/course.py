@@ -15,7 +15,8 @@ from pathlib import Path
 
 from minidiff.chapters import cells
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
 VISIBLE = "visible"
 
 

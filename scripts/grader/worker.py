@@ -138,6 +138,8 @@ class Answer(remote.Peer):
                 error = raised
         if error is not None and self.names.get(self.exercise) is stub:
             raise error
+        if self.exercise not in self.names:
+            raise NameError(f"no cell defines {self.exercise}")
         return self.names[self.exercise]
 
     def do_call(self, thing, args, options, context):
