@@ -6,8 +6,8 @@ A difference quotient subtracts two nearly equal numbers and loses half of their
 be 1e-100: its square vanishes beside 1, and the quotient is exact to rounding. Squire and Trapp 1998, "Using complex variables
 to estimate derivatives of real functions"; Martins, Sturdza and Alonso 2003.
 
-Where a function of the library has no complex derivative, its slope is defined by the real part: see `maximum`, `absolute` and
-`ops.activation.erf`. Every `x > 0` and every index is a matter of the real part too.
+Where a function of the library has no complex derivative, its slope is defined by the real part: see `maximum`, `absolute`,
+`quantile` and `ops.activation.erf`. Every `x > 0` and every index is a matter of the real part too.
 """
 
 import contextlib
@@ -106,21 +106,46 @@ def _complex(f, arrays):
 
 
 def maximum(x, low):
-    """max(x, low), low a number; at x = low the slope is 0, as in every backward pass here. NaN stays NaN."""
+    """max(x, low), low a number or an array; at x = low the slope is that of low, as in every backward pass. NaN stays NaN."""
     xp = xp_of(x)
-    return xp.where(x.real <= low, low, x) if x.dtype.kind == "c" else xp.maximum(x, low)
+    return xp.where(x.real <= low.real, low, x) if x.dtype.kind == "c" else xp.maximum(x, low)
 
 
 def clip(x, low, high):
-    """x held to [low, high], numbers; slope 1 inside and 0 outside. NaN stays NaN."""
+    """x held to [low, high], numbers, arrays or None; slope 1 inside, and at and beyond a bound that bound's. NaN stays NaN."""
     if x.dtype.kind != "c":
         return xp_of(x).clip(x, low, high)
-    return -maximum(-maximum(x, low), -high)
+    x = x if low is None else maximum(x, low)
+    return x if high is None else -maximum(-x, -high)
 
 
 def absolute(x):
     """|x|, with slope 1 above 0 and -1 below and at it."""
     return xp_of(x).where(x.real > 0, x, -x) if x.dtype.kind == "c" else abs(x)
+
+
+def quantile(x, q):
+    """The quantile q of each row, interpolated linearly.   x (B, N)   ->   (B,)
+
+    Its slope is interpolated between the same two entries. Of equal entries the first in the row comes first.
+    """
+    xp, place = xp_of(x), q * (x.shape[1] - 1)
+    if x.dtype.kind != "c":
+        return xp.quantile(x, q, axis=1)
+    low = min(int(place), max(x.shape[1] - 2, 0))
+    order = x.real.argsort(axis=1, kind="stable")[:, low : low + 2]
+    slopes = xp.take_along_axis(x.imag, order, axis=1)  # (B, 2), or (B, 1) in rows of one entry
+    return xp.quantile(x.real, q, axis=1) + 1j * (slopes[:, 0] + (place - low) * (slopes[:, -1] - slopes[:, 0]))
+
+
+def is_complex(x):
+    """Whether a number or an array is complex: a derivative is being taken along it."""
+    return isinstance(x, complex) or getattr(getattr(x, "dtype", None), "kind", None) == "c"
+
+
+def cast(x, dtype):
+    """x in this real dtype, or in the complex dtype of the same precision where x is complex."""
+    return x.astype(xp_of(x).result_type(dtype, np.complex64) if x.dtype.kind == "c" else dtype)
 
 
 def add_to(y, b):

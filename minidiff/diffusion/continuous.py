@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import absolute, cast, maximum
 from .schedule import per_sample
 
 
@@ -58,8 +59,8 @@ class Process:
 
     def _answer(self, formula, t):
         if np.ndim(t) == 0:
-            return float(formula(np, np.float64(t)))
-        return formula(xp_of(t), t.astype(np.float64))
+            return formula(np, cast(np.asarray(t), np.float64)[()]).item()
+        return formula(xp_of(t), cast(t, np.float64))
 
     def __repr__(self):
         settings = ", ".join(f"{name}={value:g}" for name, value in vars(self).items())
@@ -93,11 +94,18 @@ class VP(Process):
         return xp.sqrt(self._beta(t))
 
     def _t_of_log_snr(self, xp, log_snr):
-        return self._t_of_integral(xp, xp.logaddexp(0.0, -log_snr))  # alpha^2 = 1 / (1 + exp(-log_snr)) = exp(-integral)
+        return self._t_of_integral(xp, _softplus(xp, -log_snr))  # alpha^2 = 1 / (1 + exp(-log_snr)) = exp(-integral)
 
     def _t_of_integral(self, xp, integral):
         slope = self.beta_max - self.beta_min
         return 2 * integral / (self.beta_min + xp.sqrt(self.beta_min**2 + 2 * slope * integral))  # the positive root
+
+
+def _softplus(xp, x):
+    """log(1 + exp(x))."""
+    if x.dtype.kind != "c":
+        return xp.logaddexp(0.0, x)
+    return maximum(x, 0.0) + xp.log1p(xp.exp(-absolute(x)))
 
 
 class SubVP(VP):

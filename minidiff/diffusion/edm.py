@@ -32,7 +32,7 @@ def c_in(sigma, sigma_data=0.5):
 def c_noise(sigma):
     """What the network is told the time is: log(sigma) / 4."""
     if np.ndim(sigma) == 0:
-        return float(np.log(sigma)) / 4
+        return np.log(sigma).item() / 4
     return xp_of(sigma).log(sigma) / 4
 
 

@@ -98,8 +98,14 @@ class Guided(Wrapper):
         out = from_x0_eps(x0, eps, alpha, sigma, predicts)
         out_cond = from_x0_eps(x0_cond, eps_cond, alpha, sigma, predicts)
         axes = tuple(range(1, x.ndim))
-        matched = out * (out_cond.std(axis=axes, keepdims=True) / out.std(axis=axes, keepdims=True))
+        matched = out * (_deviation(out_cond, axes) / _deviation(out, axes))
         return to_x0_eps(self.rescale * matched + (1 - self.rescale) * out, x, alpha, sigma, predicts)
+
+
+def _deviation(x, axes):
+    """Standard deviation, analytic in x as NumPy's is not."""
+    away = x - x.mean(axis=axes, keepdims=True)
+    return xp_of(x).sqrt((away * away).mean(axis=axes, keepdims=True))
 
 
 def classifier_guidance(denoiser, gradient, weight):

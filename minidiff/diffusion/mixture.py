@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import cast
 from ..rng import as_rng
 from .denoiser import Denoiser
 
@@ -204,4 +205,4 @@ class MixtureModel:
 
 
 def _column(c, x, ndim=3):
-    return c if np.ndim(c) == 0 else c.astype(x.dtype).reshape((-1,) + (1,) * (ndim - 1))
+    return c if np.ndim(c) == 0 else cast(c, x.dtype).reshape((-1,) + (1,) * (ndim - 1))

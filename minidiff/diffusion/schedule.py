@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import cast, is_complex
 from ..names import check_choice
 
 FLOOR = -60.0  # where the curve ends for real-valued t when the last step is pure noise: alpha is 1e-13 there
@@ -115,7 +116,10 @@ class Schedule:
     # ---- the curve -----------------------------------------------------------------------------------------------------
 
     def alpha(self, t):
-        """Share of x0 in x_t.   t whole or real in [0, T - 1], scalar or array   ->   float or array of t's shape."""
+        """Share of x0 in x_t.   t whole or real in [0, T - 1], scalar or array   ->   float or array of t's shape.
+
+        In complex numbers (`gradcheck.jvp`) the slope at a step is that of the stretch after it, at the last one before it.
+        """
         return self._at("alpha", t)
 
     def sigma(self, t):
@@ -130,8 +134,14 @@ class Schedule:
         """The real-valued t at which the curve has this log-SNR; held to [0, T - 1]. The inverse of `log_snr`."""
         xp = xp_of(log_snr)
         curve, steps = self._table("curve", xp), xp.arange(self.T, dtype=np.float64)
-        t = xp.interp(-xp.asarray(log_snr, dtype=np.float64), -curve, steps)
-        return float(t) if np.ndim(log_snr) == 0 else t
+        level = xp.asarray(log_snr.real, dtype=np.float64)
+        t = xp.interp(-level, -curve, steps)
+        if is_complex(log_snr):  # a derivative: one over the curve's slope, 0 beyond its ends
+            low = xp.clip(xp.floor(t), 0, max(self.T - 2, 0)).astype(np.int64)
+            inside = (level <= curve[0]) & (level >= curve[-1])
+            slope = xp.where(inside, curve[xp.minimum(low + 1, self.T - 1)] - curve[low], -np.inf)
+            t = t + 1j * (log_snr.imag / slope)
+        return t.item() if np.ndim(log_snr) == 0 else t
 
     def add_noise(self, x0, eps, t):
         """x_t = alpha(t) x0 + sigma(t) eps.   x0, eps (B, ...)   t scalar or (B,)   ->   (B, ...), x0's dtype. Equation 4."""
@@ -142,10 +152,10 @@ class Schedule:
             return np.log(self.alpha_bar) - np.log1p(-self.alpha_bar)
 
     def _at(self, what, t):
-        xp = xp_of(t)
-        scalar = np.ndim(t) == 0
-        whole = isinstance(t, (int, np.integer)) or (scalar and float(t).is_integer())
-        if scalar and not 0 <= t <= self.T - 1:
+        xp, now = xp_of(t), t.real
+        scalar, moving = np.ndim(t) == 0, is_complex(t)  # a complex t asks for the slope between two steps
+        whole = isinstance(t, (int, np.integer)) or (scalar and not moving and float(t).is_integer())
+        if scalar and not 0 <= now <= self.T - 1:
             raise ValueError(f"t: got {t}, expected a step in [0, {self.T - 1}] of this schedule of T = {self.T}")
         if scalar and whole:
             return float(self._table(what, np)[int(t)])
@@ -153,17 +163,17 @@ class Schedule:
             if xp is np and t.size and not (0 <= t.min() and t.max() < self.T):  # on a device the check would synchronise
                 raise ValueError(f"t: got {t.min()} to {t.max()}, expected steps in [0, {self.T - 1}]")
             return self._table(what, xp)[t]
-        low = np.floor(t) if scalar else xp.floor(t)
-        low = int(low) if scalar else xp.clip(low, 0, max(self.T - 2, 0)).astype(np.int64)
-        if not scalar and xp is np and t.size and not (0 <= t.min() and t.max() <= self.T - 1):
-            raise ValueError(f"t: got {t.min()} to {t.max()}, expected times in [0, {self.T - 1}]")
+        last = max(self.T - 2, 0)  # the last step belongs to the stretch before it
+        low = min(int(now), last) if scalar else xp.clip(xp.floor(now), 0, last).astype(np.int64)
+        if not scalar and xp is np and t.size and not (0 <= now.min() and now.max() <= self.T - 1):
+            raise ValueError(f"t: got {now.min()} to {now.max()}, expected times in [0, {self.T - 1}]")
         curve = self._table("curve", np if scalar else xp)
         high = min(low + 1, self.T - 1) if scalar else xp.minimum(low + 1, self.T - 1)
         log_snr = curve[low] + (t - low) * (curve[high] - curve[low])
         if what == "log_snr":
-            return float(log_snr) if scalar else log_snr
+            return log_snr.item() if scalar else log_snr
         square = 1.0 / (1.0 + (np if scalar else xp).exp(-log_snr if what == "alpha" else log_snr))
-        return float(square) ** 0.5 if scalar else xp.sqrt(square)
+        return square.item() ** 0.5 if scalar else xp.sqrt(square)
 
     def _table(self, what, xp):
         """alpha, sigma, log_snr, or the curve between steps; float64 (T,), on xp's device, uploaded once."""
@@ -184,7 +194,7 @@ def per_sample(coefficient, x):
     an array (B,) as (B, 1, ..., 1) in x's dtype."""
     if np.ndim(coefficient) == 0:
         return coefficient
-    return coefficient.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
+    return cast(coefficient, x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
 def _scaled(betas, scale_to_T):

@@ -10,7 +10,7 @@ thresholded denoiser guide first and threshold last, whichever is applied first.
 
 import copy
 
-from ..backend import xp_of
+from ..complex_step import absolute, clip, quantile
 from .schedule import per_sample
 from .wrapper import Wrapper
 
@@ -79,7 +79,7 @@ class Clipped(Threshold):
         self.bound = float(bound)
 
     def threshold(self, x0):
-        return x0.clip(-self.bound, self.bound)
+        return clip(x0, -self.bound, self.bound)
 
 
 class DynamicallyThresholded(Threshold):
@@ -94,7 +94,6 @@ class DynamicallyThresholded(Threshold):
         self.quantile, self.sample_max_value = float(quantile), sample_max_value
 
     def threshold(self, x0):
-        xp = xp_of(x0)
-        s = xp.quantile(abs(x0).reshape(len(x0), -1), self.quantile, axis=1)  # (B, ...) -> (B,)
-        s = per_sample(s.clip(1.0, self.sample_max_value), x0)  # (B, 1, ..., 1)
-        return xp.clip(x0, -s, s) / s
+        s = quantile(absolute(x0).reshape(len(x0), -1), self.quantile)  # (B, ...) -> (B,)
+        s = per_sample(clip(s, 1.0, self.sample_max_value), x0)  # (B, 1, ..., 1)
+        return clip(x0, -s, s) / s

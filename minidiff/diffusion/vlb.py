@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import xp_of
+from ..complex_step import clip, maximum
 from ..rng import as_rng
 from .posterior import Posterior
 
@@ -35,13 +36,13 @@ def discretized_gaussian(x, mean, log_scale, levels=256):
     function, so the masses sum to 1). Mass below 1e-12 counts as 1e-12.
     """
     xp, half = xp_of(x), 1.0 / (levels - 1)
-    flip = (1 - 2 * (x > mean)).astype(x.dtype)  # mirrored to the lower tail, where small masses do not cancel
+    flip = (1 - 2 * (x > mean.real)).astype(x.dtype)  # mirrored to the lower tail, where small masses do not cancel
     inverse, away, side = _exp(xp, -log_scale), flip * (x - mean), flip * x
     z_high, z_low = (away + half) * inverse, (away - half) * inverse
     (cdf_high, slope_high), (cdf_low, slope_low) = _cdf(xp, z_high), _cdf(xp, z_low)
     cdf_high, slope_high = xp.where(side > 1 - half, 1.0, cdf_high), xp.where(side > 1 - half, 0.0, slope_high)
     cdf_low, slope_low = xp.where(side < half - 1, 0.0, cdf_low), xp.where(side < half - 1, 0.0, slope_low)
-    mass = xp.maximum(cdf_high - cdf_low, 1e-12)
+    mass = maximum(cdf_high - cdf_low, 1e-12)
     inside = (cdf_high - cdf_low > 1e-12) / mass
     by_mean = inside * (slope_low - slope_high) * inverse * flip
     by_log_scale = inside * (slope_low * z_low - slope_high * z_high)
@@ -51,7 +52,7 @@ def discretized_gaussian(x, mean, log_scale, levels=256):
 def _cdf(xp, z):
     """The normal distribution function and its slope. Page 1977, "Approximations to the cumulative normal function"."""
     c = 2.0 * math.sqrt(2.0 / math.pi)
-    e = xp.exp(xp.minimum(c * (z + 0.044715 * z * z * z), 80.0))
+    e = xp.exp(clip(c * (z + 0.044715 * z * z * z), None, 80.0))
     cdf = e / (1.0 + e)  # = (1 + tanh) / 2 of half the exponent, exact in the lower tail
     return cdf, cdf / (1.0 + e) * c * (1.0 + 3 * 0.044715 * z * z)
 

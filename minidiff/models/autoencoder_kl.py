@@ -8,6 +8,7 @@ from functools import partial
 
 from .. import ops
 from ..backend import xp_of
+from ..complex_step import clip
 from ..nn import Conv2d, Layer, chain, no_grad
 from ..rng import as_rng
 from .autoencoder_parts import Decoder, Encoder, check_image
@@ -106,4 +107,4 @@ def _split(moments):
     """mean, log-variance held to [-30, 20], and where it needed no holding."""
     L = moments.shape[-1] // 2
     logvar = moments[..., L:]
-    return moments[..., :L], logvar.clip(-30.0, 20.0), ((logvar > -30.0) & (logvar < 20.0)).astype(moments.dtype)
+    return moments[..., :L], clip(logvar, -30.0, 20.0), ((logvar > -30.0) & (logvar < 20.0)).astype(moments.dtype)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import is_complex
 from ..nn import Embedding, Layer, Linear, chain
 from ..ops.named import activation
 
@@ -10,7 +11,8 @@ from ..ops.named import activation
 def batch_of_times(t, x):
     """t as an array (B,) beside x (B, ...), whatever it came as: a number for the whole batch, or one for each."""
     if getattr(t, "ndim", 0) == 0:
-        return xp_of(x).full((x.shape[0],), t, dtype=np.int64 if isinstance(t, (int, np.integer)) else np.float64)
+        kind = np.int64 if isinstance(t, (int, np.integer)) else np.complex128 if is_complex(t) else np.float64
+        return xp_of(x).full((x.shape[0],), t, dtype=kind)
     if t.shape != (x.shape[0],):
         raise ValueError(f"t has shape {tuple(t.shape)}, expected a number or ({x.shape[0]},) to fit x {tuple(x.shape)}")
     return t

@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import ops
 from ..backend import Constant, xp_of
+from ..complex_step import cast
 from ..nn import Embedding, Layer
 from ..rng import as_rng
 
@@ -41,7 +42,7 @@ class FourierFeatures(Layer):
 
     def forward(self, t, dtype):
         xp = xp_of(t)
-        log_t = xp.log(t.astype(dtype))
+        log_t = xp.log(cast(t, dtype))
         angle = log_t[:, None] * (self._table.beside(t, dtype)[None, :] * (2.0 * math.pi))  # (B, width)
         return xp.concatenate([xp.sin(angle), xp.cos(angle)], axis=1), lambda dy: None
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import cast
 from . import check
 from .dispatch import has_fast_version
 
@@ -53,7 +54,7 @@ def timestep_embedding(
         raise ValueError(f"timestep_embedding: dim is {dim}, too small for downscale_freq_shift={downscale_freq_shift}")
     xp = xp_of(t)
     exponent = xp.arange(half, dtype=dtype) * (-math.log(max_period) / (half - downscale_freq_shift))
-    angle = t.astype(dtype)[:, None] * xp.exp(exponent)[None, :]  # (B, half)
+    angle = cast(t, dtype)[:, None] * xp.exp(exponent)[None, :]  # (B, half)
     if scale != 1:
         angle = angle * scale
     parts = [xp.cos(angle), xp.sin(angle)] if flip_sin_to_cos else [xp.sin(angle), xp.cos(angle)]

@@ -6,6 +6,7 @@ Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; arrays are cha
 
 import functools
 
+from ...complex_step import cast
 from ...nn import Conv2d, GroupNorm, Layer, chain
 from ...ops.conv2d import crop_image, pad_image
 from ...rng import as_rng
@@ -137,7 +138,7 @@ class UNet(Layer):
         pads, centred = self.pads(x), config["center_input_sample"]
         y, back_trunk = self.trunk(pad_image(2 * x - 1 if centred else x, pads), temb)
         y = crop_image(y, pads)
-        scale = 1.0 / t.astype(x.dtype)[:, None, None, None] if config["time_embedding_type"] == "fourier" else None
+        scale = 1.0 / cast(t, x.dtype)[:, None, None, None] if config["time_embedding_type"] == "fourier" else None
 
         def back(dy):
             dimage, dtemb = back_trunk(pad_image(dy if scale is None else dy * scale, pads))

@@ -7,6 +7,7 @@ import math
 
 from ... import ops
 from ...backend import xp_of
+from ...complex_step import clip
 from ...finite import checked
 
 LARGEST_SCALE = math.log(100)  # the paper holds the temperature above 0.01, for stability
@@ -18,7 +19,7 @@ def contrastive_loss(images, texts, log_scale):
     images, texts (B, D) unit vectors, pair by pair; log_scale (1,)   ->   a 0-d array, back(dloss=1) -> one gradient each
     """
     xp, B = xp_of(images, texts), len(images)
-    held = log_scale.clip(None, LARGEST_SCALE)
+    held = clip(log_scale, None, LARGEST_SCALE)
     scale, inside = xp.exp(held), (log_scale <= LARGEST_SCALE).astype(images.dtype)
     products, back_products = ops.linear(images, xp.ascontiguousarray(texts.T))  # (B, B)
     own = xp.arange(B)
