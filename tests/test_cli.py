@@ -179,7 +179,8 @@ def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
     def wrong(pick, randn):
         return lambda x: (x * x, lambda dy: dy * x), [randn(3, 2)]
 
-    monkeypatch.setattr(selfcheck, "LAYERS", [])
+    for kind in ("LAYERS", "MODELS", "PARTS", "LOSSES", "GUIDANCE"):
+        monkeypatch.setattr(selfcheck, kind, [])
     monkeypatch.setattr(selfcheck, "OPS", [selfcheck.ops.silu, selfcheck.ops.linear])
     assert main(["gradcheck", "--seeds", "1"]) == 0
     assert "silu" in capsys.readouterr().out

@@ -1,7 +1,8 @@
-"""Check the backward pass of every op and layer against the slope of its forward pass.
+"""Check every backward pass of the library against the slope of its forward pass: ops, layers, models, losses, guidance.
 
-Every row is the largest relative error in float64 over all arguments and parameters of some random cases. The slope comes from
-a complex step, exact to rounding, through the plain references; the gradient from the versions that run here.
+Every row is the largest relative error in float64 over all arguments and parameters of some random cases, of one case for
+whole models. The slope comes from a complex step, exact to rounding, through the plain references; the gradient from the
+versions that run here.
 """
 
 from .. import selfcheck
@@ -18,15 +19,15 @@ def run(arguments):
     if arguments.seeds < 1 or not arguments.tolerance > 0:
         raise ValueError(f"--seeds, --tolerance: got {arguments.seeds}, {arguments.tolerance}, expected both above 0")
     failures, checked = [], 0
-    print(f"{'':6} {'':40} {'largest error':>13}  gradients")
+    print(f"{'':8} {'':40} {'largest error':>13}  gradients")
     for kind, name, result, n in selfcheck.table(arguments.seeds, arguments.tolerance):
         checked += n
         if isinstance(result, AssertionError):
             failures.append((name, result))
-            print(f"{kind:6} {name:40} {'WRONG':>13}  {n}", flush=True)
+            print(f"{kind:8} {name:40} {'WRONG':>13}  {n}", flush=True)
         else:
-            print(f"{kind:6} {name:40} {result:13.1e}  {n}", flush=True)
+            print(f"{kind:8} {name:40} {result:13.1e}  {n}", flush=True)
     for name, failure in failures:
         print(f"\n{name}: {failure}")
-    print(f"\n{checked} gradients checked, {len(failures)} of the ops and layers wrong")
+    print(f"\n{checked} gradients checked, {len(failures)} of the cases wrong")
     return 1 if failures else 0

@@ -1,4 +1,4 @@
-"""Every op and every layer, each with a random case to check its gradients on: what `minidiff gradcheck` prints.
+"""Everything with a backward pass, each with a random case to check its gradients on: what `minidiff gradcheck` prints.
 
 A case is a function of (pick, randn): `pick(low, high)` chooses a size, both ends included, and `randn(*shape)` draws a
 float64 array. It returns (f, arrays) for `gradcheck.check`, or (layer, arrays) for `gradcheck.check_layer`.
@@ -10,11 +10,14 @@ import numpy as np
 from ..gradcheck import check, check_layer
 from ..nn import Layer
 from ..rng import Rng
-from . import imported_layers, layers, models
+from . import imported_layers, layers, model_parts, models
+from .guidance import GUIDANCE
+from .losses import LOSSES
 from .ops import OPS
 
 LAYERS = [*layers.LAYERS, *models.SMALL, *imported_layers.LAYERS]
-MODELS = models.MODELS  # too large for a loop over shapes: the tests check them, `table` does not
+MODELS = models.MODELS  # too large for a loop over shapes
+PARTS = model_parts.PARTS
 
 
 def run(case, pick, randn, tolerance=None, method="complex"):
@@ -38,12 +41,13 @@ def run_seed(case, seed, tolerance=None, method="complex"):
 
 
 def table(seeds=3, tolerance=None):
-    """Every op and layer on `seeds` random cases.   yields (kind, name, largest error or the failure, gradients checked)"""
-    for kind, cases in (("op", OPS), ("layer", LAYERS)):
+    """Every case on `seeds` random sizes, whole models on one.   yields (kind, name, largest error or failure, gradients)"""
+    kinds = {"op": OPS, "layer": LAYERS, "model": MODELS, "part": PARTS, "loss": LOSSES, "denoiser": GUIDANCE}
+    for kind, cases in kinds.items():
         for case in cases:
             worst, checked = 0.0, 0
             try:
-                for seed in range(seeds):
+                for seed in range(1 if kind == "model" else seeds):
                     error, n = run_seed(case, seed, tolerance)
                     worst, checked = max(worst, error), checked + n
             except AssertionError as failure:

@@ -56,5 +56,12 @@ def ResnetBlockCondNorm2D(pick, randn):
     return stirred(block, randn), [x, randn(x.shape[0], d)]
 
 
+def OneResnet(pick, randn):
+    d = pick(1, 3)
+    x = image(pick, randn, 4)
+    middle = models.unet.blocks.OneResnet(4, d, groups=2, rng=1)
+    return stirred(middle, randn), [x, randn(x.shape[0], d)]
+
+
 LAYERS = [RMSNorm, GEGLU, FeedForward, BasicTransformerBlock, BasicTransformerBlock_with_causal_mask, Transformer2DModel,
-          ResnetBlock2D_that_resamples, ResnetBlockCondNorm2D]  # fmt: skip
+          ResnetBlock2D_that_resamples, ResnetBlockCondNorm2D, OneResnet]  # fmt: skip

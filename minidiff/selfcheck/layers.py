@@ -1,6 +1,8 @@
 """A gradient case for every layer and block that the models trained here use."""
 
 from .. import models, nn
+from ..backend import xp_of
+from ..rng import Rng
 from .inputs import classes, image, stirred
 
 
@@ -61,5 +63,33 @@ def TimestepEmbedding(pick, randn):
     return models.conditioning.TimestepEmbedding(i, pick(1, 4), rng=1), [randn(pick(2, 4), i)]
 
 
+def SiLU(pick, randn):
+    return nn.SiLU(), [randn(pick(2, 3), pick(1, 5)) * 3]
+
+
+def GELU(pick, randn):
+    return nn.GELU(), [randn(pick(2, 3), pick(1, 5)) * 2]
+
+
+def Sequential(pick, randn):
+    i, o = pick(1, 4), pick(1, 4)
+    return nn.Sequential(nn.Linear(i, o, rng=1), nn.SiLU(), nn.Linear(o, 2, rng=2)), [randn(pick(2, 3), i)]
+
+
+class _Training(nn.Layer):
+    """A layer in training, with the same random numbers in every call."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x):
+        with nn.training(Rng(3, xp=xp_of(x))):
+            return self.layer(x)
+
+
+def Dropout(pick, randn):
+    return _Training(nn.Dropout(pick(0, 9) / 10)), [randn(pick(2, 4), pick(2, 6))]
+
+
 LAYERS = [Linear, Conv2d, GroupNorm, LayerNorm, Embedding, Attention, SpatialAttention, ResnetBlock2D, Downsample2D,
-          Upsample2D, TimestepEmbedding]  # fmt: skip
+          Upsample2D, TimestepEmbedding, SiLU, GELU, Sequential, Dropout]  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import models, nn, ops
+from ..models import denoising_autoencoder
 from . import text_models
 from .inputs import classes, stirred
 
@@ -25,6 +26,14 @@ def UNet(pick, randn):
                       resnet_time_scale_shift=("default", "scale_shift")[pick(0, 1)], rng=1)  # fmt: skip
     x = randn(b, 2 * pick(1, 2) + 1, pick(3, 4), 2)
     return net, [x, np.array([3, 981]), classes(b, 3)]
+
+
+def UNet_without_middle(pick, randn):
+    """Its times are looked up in a learned table."""
+    net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(4,), layers_per_block=1, norm_num_groups=2,
+                      attention_head_dim=2, down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), rng=1,
+                      mid_block_type=None, time_embedding_type="learned", num_train_timesteps=5)  # fmt: skip
+    return stirred(net, randn), [randn(2, 3, 2, 1), np.array([0, 4])]
 
 
 def NCSNpp(pick, randn):
@@ -114,6 +123,16 @@ def CLIP(pick, randn):
     return stirred(_Joined(models.CLIP(_text_encoder(), image, rng=1)), randn), [randn(2, 8, 8, 1), _IDS]
 
 
+def ImageEncoder(pick, randn):
+    net = models.ImageEncoder(4, 2, (4,), features=pick(1, 3), norm_num_groups=2, rng=1)
+    return stirred(net, randn), [randn(2, 4, 4, 2)]
+
+
+def DenoisingAutoencoder(pick, randn):
+    net = denoising_autoencoder.DenoisingAutoencoder(pick(1, 2), width=2, groups=1, rng=1)
+    return stirred(net, randn), [randn(2, 4, 2, net.config["channels"])]
+
+
 SMALL = [Classifier, MLP, UNet]
-MODELS = [NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel,
-          CLIP, *text_models.MODELS]  # fmt: skip
+MODELS = [UNet_without_middle, NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, ImageEncoder, DenoisingAutoencoder,
+          CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel, CLIP, *text_models.MODELS]  # fmt: skip

@@ -9,4 +9,4 @@ from minidiff import selfcheck
 @pytest.mark.parametrize("case", selfcheck.MODELS, ids=lambda case: case.__name__)
 def test_gradients(case):
     _worst, checked = selfcheck.run_seed(case, 5, tolerance=1e-12)
-    assert checked > 20
+    assert checked > 6
