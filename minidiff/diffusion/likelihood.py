@@ -4,8 +4,10 @@ Divide x_t by alpha(t): with y = x_t / alpha and s = sigma / alpha every process
 
     dy / ds = eps(x_t, t)        d log p(y) / ds = -div_y eps = -alpha tr( d eps / d x_t )
 
-Song et al. 2021 (arXiv:2011.13456), appendix D. Integrated in u = log s, where the paths bend evenly. The trace takes our
-own backward passes: one for each dimension (exact), or a few with random signs (Skilling and Hutchinson).
+Song et al. 2021 (arXiv:2011.13456), appendix D. Integrated in u = log s, where the paths bend evenly. The trace is a sum of
+v . J v, J = d eps / d x_t: over all unit vectors v (exact), or over a few of random signs (Skilling and Hutchinson). Each
+takes a vector-Jacobian product, which is a backward pass, or a Jacobian-vector product, which is a forward pass in complex
+numbers; v . J v is the same number either way.
 """
 
 import math
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import xp_of
+from ..complex_step import jvp
 from ..rng import as_rng
 from .ode import rk45
 
@@ -33,12 +36,16 @@ class Likelihood(NamedTuple):
 
 
 def ode_log_likelihood(
-    denoiser, x, cond=None, divergence="exact", probes=1, rng=None, rtol=1e-5, atol=1e-5, steps=None, t_min=None, log_prior=None
-):
+    denoiser, x, cond=None, divergence="exact", probes=1, rng=None, rtol=1e-5, atol=1e-5, steps=None, t_min=None,
+    log_prior=None, jacobian="vjp",
+):  # fmt: skip
     """log p(x), in nats, of a sample at the lowest noise level.   x (B, ...)   ->   Likelihood
 
-    denoiser     over a model with a backward pass (a Layer), real-valued t; a guided one too
-    divergence   "exact": one backward pass for each of the D dimensions; "hutchinson": `probes` of them, unbiased
+    denoiser     over a model with a backward pass (a Layer), real-valued t; a guided one too. With "jvp" any denoiser
+    divergence   "exact": one product with each of the D unit vectors; "hutchinson": with `probes` random ones, unbiased
+    jacobian     "vjp": vector-Jacobian products, by the model's backward pass
+                 "jvp": Jacobian-vector products by complex steps (`gradcheck.jvp`), through the plain ops; no backward pass is
+                 needed, so the model may be any analytic function, and the denoiser clipped, thresholded or rescaled
     rtol, atol   tolerance of the adaptive solver; steps: that many steps of classical Runge-Kutta instead, even in log s
     t_min        where x is taken to be: the schedule's lowest t unless given
 
@@ -50,6 +57,8 @@ def ode_log_likelihood(
     """
     if divergence not in ("exact", "hutchinson"):
         raise ValueError(f"divergence: got {divergence!r}, expected 'exact' or 'hutchinson'")
+    if jacobian not in ("vjp", "jvp"):
+        raise ValueError(f"jacobian: got {jacobian!r}, expected 'vjp' or 'jvp'")
     if probes < 1 or (steps is not None and steps < 1):
         raise ValueError(f"probes, steps: got {probes}, {steps}, expected at least 1")
     schedule, xp, B = denoiser.schedule, xp_of(x), len(x)
@@ -67,9 +76,9 @@ def ode_log_likelihood(
         calls += 1
         t = _inside(schedule.t_of_log_snr(-2 * u), low, high)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        eps, back = denoiser.eps_back(alpha * state[:, :D].reshape(shape), t, cond)
+        eps, product = with_jacobian(denoiser, alpha * state[:, :D].reshape(shape), t, cond, jacobian)
         probed = unit_vectors(x) if signs is None else signs
-        trace = sum((v * back(v)).reshape(B, D).sum(axis=1) for v in probed)  # v . (d eps / d x) v, summed
+        trace = sum((v * product(v)).reshape(B, D).sum(axis=1) for v in probed)  # v . (d eps / d x) v, summed
         trace = trace if signs is None else trace / probes
         # dy/du = s eps and d log p(y)/du = -s alpha tr, where s = sigma / alpha
         return xp.concatenate([(sigma / alpha) * eps.reshape(B, D), (-sigma * trace)[:, None]], axis=1)  # (B, D + 1)
@@ -89,6 +98,20 @@ def ode_log_likelihood(
     if bad:
         raise FloatingPointError(f"log_p: {bad} of {B} values are NaN or infinite; check x and the model for NaN")
     return Likelihood(log_p, latent, calls)
+
+
+def with_jacobian(denoiser, x, t, cond=None, jacobian="vjp"):
+    """eps, and a function that multiplies a vector by J = d eps / d x.   x, v (B, ...)
+
+    jacobian   "vjp": product(v) is J^T v, by the backward pass; "jvp": J v, by a complex step
+    """
+    if jacobian == "vjp":
+        return denoiser.eps_back(x, t, cond)
+
+    def eps(x):
+        return denoiser(x, t, cond)[1]
+
+    return eps(x), lambda v: jvp(eps, [x], [v])[1]
 
 
 def _log_normal(x, std):

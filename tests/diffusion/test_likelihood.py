@@ -16,8 +16,11 @@ from minidiff.diffusion import (
     cfg,
     clip_x0,
     dequantize,
+    dynamic_threshold,
     ode_log_likelihood,
 )
+from minidiff.diffusion.likelihood import unit_vectors, with_jacobian
+from minidiff.models import MLP, UNet
 from minidiff.rng import Rng
 
 A = np.array([[[0.5, 0.1], [0.0, 0.3]], [[0.3, -0.2], [0.1, 0.4]], [[0.6, 0.0], [0.3, 0.2]]])
@@ -160,6 +163,72 @@ def test_of_a_condition_and_of_a_guided_denoiser():
     np.testing.assert_allclose(guided.log_p, found.log_p, atol=1e-9)
 
 
+def _agree(denoiser, x, **options):
+    """log p by the two products, which agree to rounding.   ->   log p"""
+    by_back, by_step = (ode_log_likelihood(denoiser, x, steps=6, jacobian=way, **options) for way in ("vjp", "jvp"))
+    np.testing.assert_allclose(by_step.log_p, by_back.log_p, rtol=1e-12)
+    np.testing.assert_allclose(by_step.latent, by_back.latent, rtol=1e-12, atol=1e-13)
+    assert by_step.calls == by_back.calls
+    return by_step.log_p
+
+
+@pytest.mark.parametrize("process", [VP(), SubVP(), VE(0.002, 50), EDM(), Schedule.cosine(1000)], ids=repr)
+def test_jacobian_vector_products_agree_with_backward_passes(process):
+    _agree(MIXTURE.denoiser(process), X)
+    _agree(cfg(MIXTURE.denoiser(process), 1, 0.5), X)
+    _agree(MIXTURE.denoiser(process), X, divergence="hutchinson", probes=2, rng=3)
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x0", "v", "score"])
+def test_jacobian_vector_products_through_a_network(predicts):
+    net = UNet(in_channels=1, out_channels=1, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2,
+               attention_head_dim=4, num_class_embeds=3, rng=0).astype(np.float64)  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((2, 4, 4, 1))
+    denoiser = Denoiser(net, Schedule.linear(50), predicts)
+    assert np.isfinite(_agree(denoiser, x, cond=np.array([0, 2]), divergence="hutchinson", rng=0)).all()
+
+
+def test_jacobian_vector_products_with_edm_preconditioning():
+    net = MLP(2, width=8, depth=1, rng=0).astype(np.float64)
+    _agree(EDMDenoiser(net, sigma_data=1.0), X)
+
+
+def test_the_two_products_are_transposes_of_each_other():
+    """<u, J v> = <J^T u, v> for any u and v, not only for the u = v of a trace."""
+    denoiser = MIXTURE.denoiser(VP())
+    u, v = np.random.default_rng(0).standard_normal((2, *X.shape))
+    (eps, times), (also, transposed) = (with_jacobian(denoiser, X, 0.3, jacobian=way) for way in ("jvp", "vjp"))
+    assert np.array_equal(eps, also)
+    assert (u * times(v)).sum() == pytest.approx((transposed(u) * v).sum(), rel=1e-13)
+
+
+def test_jacobian_vector_products_need_no_backward_pass():
+    """A plain function has none, and neither has a clipped, thresholded or rescaled denoiser."""
+    process = VP()
+    truth = ode_log_likelihood(MIXTURE.denoiser(process), X, steps=6).log_p
+    wide = lambda d: clip_x0(d, 50.0, rederive=True)  # noqa: E731  (which changes nothing here)
+    for denoiser in (Denoiser(MIXTURE.model(process).predict, process), wide(MIXTURE.denoiser(process))):
+        with pytest.raises(TypeError, match="backward pass"):
+            ode_log_likelihood(denoiser, X, steps=6)
+        np.testing.assert_allclose(ode_log_likelihood(denoiser, X, steps=6, jacobian="jvp").log_p, truth, rtol=1e-12)
+    held = [
+        dynamic_threshold(MIXTURE.denoiser(process), 0.6, rederive=True),
+        cfg(MIXTURE.denoiser(process), 1, 1.0, rescale=0.7),
+    ]
+    for denoiser in held:
+        _, times = with_jacobian(denoiser, X, 0.3, jacobian="jvp")
+        for v in unit_vectors(X):
+            up, down = (denoiser(X + h * v, 0.3)[1] for h in (1e-6, -1e-6))
+            np.testing.assert_allclose(times(v), (up - down) / 2e-6, rtol=1e-6, atol=1e-8)
+
+
+def test_jacobian_vector_products_in_float32():
+    x = X.astype(np.float32)
+    found = ode_log_likelihood(MIXTURE.denoiser(VP()), x, steps=6, jacobian="jvp").log_p
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, ode_log_likelihood(MIXTURE.denoiser(VP()), X, steps=6).log_p, rtol=1e-4)
+
+
 def test_a_net_s_parameter_gradients_are_left_at_zero(tiny_net):
     net = tiny_net(2, 2)
     found = ode_log_likelihood(Denoiser(net, Schedule.linear(50)), X, steps=5)
@@ -206,6 +275,7 @@ def test_bad_input():
     denoiser = MIXTURE.denoiser(VP())
     for options, match in (
         (dict(divergence="exakt"), "divergence: got 'exakt'"),
+        (dict(jacobian="jpv"), "jacobian: got 'jpv', expected 'vjp' or 'jvp'"),
         (dict(probes=0), "probes, steps: got 0, None"),
         (dict(steps=0), "probes, steps: got 1, 0"),
     ):
