@@ -7,7 +7,8 @@ be 1e-100: its square vanishes beside 1, and the quotient is exact to rounding. 
 to estimate derivatives of real functions"; Martins, Sturdza and Alonso 2003.
 
 Where a function of the library has no complex derivative, its slope is defined by the real part: see `maximum`, `absolute`,
-`quantile` and `ops.activation.erf`. Every `x > 0` and every index is a matter of the real part too.
+`quantile` and `ops.activation.erf`. Every `x > 0` and every index is a matter of the real part too: NumPy orders complex
+numbers by it, and looks at the imaginary part only where two real parts are equal.
 """
 
 import contextlib

@@ -10,6 +10,7 @@ from minidiff import complex_step, gradcheck, nn, ops, selfcheck
 from minidiff.complex_step import jvp
 from minidiff.models import MLP, UNet
 from minidiff.models.time_features import LearnedTimes
+from minidiff.models.vq_model import VectorQuantizer
 from minidiff.ops.activation import EDGE, FAR, erf, held
 from minidiff.rng import Rng
 from minidiff.settings import is_complex_step
@@ -99,6 +100,29 @@ def test_maximum_absolute_and_clip_keep_nan_and_do_what_numpy_does_for_real_arra
         assert np.array_equal(ours(x.astype(complex)).real, numpys(x), equal_nan=True)
 
 
+def test_absolute_and_clip_have_a_slope_at_their_corners():
+    x = np.array([-2.0, -1.0, 0.0, 1.0, 3.0])
+    assert along(complex_step.absolute, x).tolist() == [-1, -1, -1, 1, 1]
+    assert along(lambda x: complex_step.clip(x, -1.0, 1.0), x).tolist() == [0, 0, 1, 0, 0]
+    assert along(lambda x: complex_step.clip(x, None, 1.0), x).tolist() == [1, 1, 1, 0, 0]
+    assert along(lambda x: complex_step.clip(x, -1.0, None), x).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_what_is_held_at_a_bound_moves_with_the_bound():
+    x, low = np.array([-1.0, 0.5, 2.0]), np.array([0.0, 0.5, 1.0])
+    v, vlow = np.array([10.0, 20.0, 30.0]), np.array([1.0, 2.0, 3.0])
+    assert jvp(complex_step.maximum, [x, low], [v, vlow])[1].tolist() == pytest.approx([1.0, 2.0, 30.0], rel=1e-15)
+    high = low + 1.0
+    slope = jvp(lambda x, high: complex_step.clip(x, None, high), [x, high], [v, vlow])[1]
+    assert slope.tolist() == pytest.approx([10.0, 20.0, 3.0], rel=1e-15)
+
+
+def test_a_comparison_goes_by_the_real_part():
+    x, v = np.array([-2.0, -1e-30, 1e-30, 3.0]), np.array([1.0, 5.0, -5.0, -1.0])
+    for f in (lambda x: np.where(x > 0, x * x, -x), lambda x: np.where(x.real > 0, x * x, -x)):
+        np.testing.assert_allclose(jvp(f, [x], [v])[1], np.where(x > 0, 2 * x * v, -v), rtol=1e-15)
+
+
 def test_a_tie_of_a_maximum_is_no_derivative_of_softmax():
     x = np.array([[1.0, 1.0, 0.0]])
     v = np.array([[1.0, -2.0, 0.5]])
@@ -125,6 +149,30 @@ def test_dropout_with_a_mask_drawn_again_each_time():
     y, dy = jvp(lambda x: ops.dropout(x, 0.4, Rng(3)), [x], [v])
     keep = ops.dropout(np.ones((4, 5)), 0.4, Rng(3))[0]
     assert np.array_equal(y, x * keep) and np.allclose(dy, v * keep, rtol=1e-15)
+
+
+@pytest.mark.parametrize("op", [lambda x: ops.upsample_nearest(x, 2), lambda x: ops.resize_nearest(x, 5, 2)])
+def test_nearest_indices_carry_the_tangent_along(op):
+    x, v = randn(2, 3, 4, 2), randn(2, 3, 4, 2, seed=1)
+    np.testing.assert_allclose(jvp(op, [x], [v])[1], op(v)[0], rtol=1e-15)
+
+
+def test_the_nearest_row_of_a_codebook_moves_with_the_codebook_alone():
+    """Which row it is does not change within an infinitesimal step, so nothing comes from z."""
+    quantizer = VectorQuantizer(5, 3, rng=0).astype(np.float64)
+    z, v, rows = randn(2, 4, 3), randn(2, 4, 3, seed=1), randn(5, 3, seed=2)
+    slope = jvp(quantizer, [z], [v], {"embedding.weight": rows})[1]
+    np.testing.assert_allclose(slope, rows[quantizer.nearest(z)], rtol=1e-15)
+    with pytest.raises(TypeError, match="y does not depend on what moves"):
+        jvp(quantizer, [z], [v])
+
+
+def test_a_constant_shift_leaves_no_trace_in_cross_entropy():
+    x, v, labels = randn(3, 4), randn(3, 4, seed=1), np.array([0, 3, 1])
+    x[0, :2] = x[0].max() + 1  # a tie of the largest logits
+    p = ops.softmax(x)[0]
+    right = ((p * v).sum(axis=1) - v[np.arange(3), labels]).mean()
+    assert jvp(lambda x: ops.cross_entropy(x, labels), [x], [v])[1] == pytest.approx(right, rel=1e-14)
 
 
 def test_a_time_in_complex_numbers_looks_up_the_row_of_its_real_part():
