@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minidiff import gradcheck, nn, ops
+from minidiff.diffusion import Schedule
 from minidiff.gradcheck import GradientError, check, check_layer
 from minidiff.rng import Rng
 
@@ -223,6 +224,31 @@ def test_a_user_s_layer_that_takes_no_complex_numbers_works_unchanged():
     errors = check_layer(Filled(), randn(4, 3))
     assert {name: e.method for name, e in errors.items()} == {0: "difference", "weight": "difference"}
     assert max(errors.values()) < 1e-8 and "complex" in errors["weight"].why.lower()
+
+
+def test_a_user_s_layer_of_numpy_s_functions_takes_the_complex_step_unchanged():
+    class Faded(nn.Layer):
+        """y = alpha(t) tanh(x w), and whatever else the layer owns is copied with it."""
+
+        def __init__(self):
+            self.weight, self.schedule = nn.Param(randn(3, 2)), Schedule.linear(10)
+
+        def forward(self, x, t):
+            w, alpha = self.weight, self.schedule.alpha(t)[:, None]
+            h = np.tanh(x @ w.value)
+
+            def back(dy):
+                dz = dy * alpha * (1 - h * h)
+                w.grad += x.T @ dz
+                return dz @ w.value.T
+
+            return alpha * h, back
+
+    layer, t = Faded(), np.array([0, 3, 5, 9])
+    layer(randn(4, 3), t)
+    errors = check_layer(layer, randn(4, 3), t)
+    assert {name: e.method for name, e in errors.items()} == {0: "complex", "weight": "complex"}
+    assert max(errors.values()) < 1e-14 and layer.weight.value.dtype == np.float64
 
 
 def test_a_parameter_wrong_by_a_millionth_of_a_percent_is_found_by_name():

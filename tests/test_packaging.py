@@ -37,21 +37,29 @@ def test_no_bare_cupy():
 def fresh_import():
     code = """
 import json, sys, threading, time
+before = {m.partition(".")[0] for m in sys.modules}
 import numpy
 start = time.perf_counter()
 import minidiff
 seconds = time.perf_counter() - start
 names = dir(minidiff)
 import minidiff.nn, minidiff.ops, minidiff.models, minidiff.diffusion, minidiff.samplers, minidiff.training, minidiff.data
-import minidiff.gradcheck, minidiff.metrics, minidiff.viz
+import minidiff.gradcheck, minidiff.metrics, minidiff.selfcheck, minidiff.viz
+minidiff.selfcheck.run_seed(minidiff.selfcheck.ops.group_norm, 0)
+others = {m.partition(".")[0] for m in sys.modules} - before - set(sys.stdlib_module_names)
 heavy = [m for m in ("matplotlib", "cupy", "tqdm", "pooch", "PIL", "safetensors", "torch", "scipy") if m in sys.modules]
-print(json.dumps({"seconds": seconds, "names": names, "heavy": heavy, "threads": threading.active_count()}))
+found = {"seconds": seconds, "names": names, "heavy": heavy, "others": sorted(others), "threads": threading.active_count()}
+print(json.dumps(found))
 """
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def test_import_is_light(fresh_import):
     assert fresh_import["heavy"] == [] and fresh_import["threads"] == 1
+
+
+def test_gradients_are_checked_with_numpy_alone(fresh_import):
+    assert fresh_import["others"] == ["minidiff", "numpy"]
 
 
 def test_dir_lists_the_public_names_before_their_first_use(fresh_import):

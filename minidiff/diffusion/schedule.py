@@ -43,6 +43,9 @@ class Schedule:
             object.__setattr__(self, field, array)
         object.__setattr__(self, "_tables", {})
 
+    def __reduce__(self):  # copied and pickled without the tables, which lie on devices
+        return type(self), (self.betas, self.name)
+
     @property
     def T(self):
         """How many steps."""

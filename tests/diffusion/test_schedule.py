@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -140,3 +142,12 @@ def test_arrays_are_frozen():
 def test_bad_input(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_a_schedule_in_use_is_copied_and_pickled():
+    """Its tables are kept by array library, and a module cannot be pickled."""
+    schedule = Schedule.linear(50)
+    schedule.alpha(np.array([3, 4]))
+    for other in (copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
+        assert np.array_equal(other.alpha_bar, schedule.alpha_bar) and repr(other) == repr(schedule)
+        assert np.array_equal(other.sigma(np.array([3, 4])), schedule.sigma(np.array([3, 4])))
