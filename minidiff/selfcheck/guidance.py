@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import diffusion, models
 from ..backend import xp_of
+from ..diffusion import likelihood
 from .inputs import classes, stirred
 
 SCHEDULES = (diffusion.Schedule.cosine(20), diffusion.VP())
@@ -97,5 +98,13 @@ def MixtureModel(pick, randn):
     return lambda x: model(x, t), [x]
 
 
+def with_jacobian(pick, randn):
+    """Of a mixture, whose Jacobian is symmetric: either of its products carries a gradient back."""
+    schedule, jacobian = SCHEDULES[pick(0, 1)], ("vjp", "jvp")[pick(0, 1)]
+    mixture, x = _mixture(pick, randn)
+    denoiser, t = mixture.denoiser(schedule), (1, 0.3)[schedule is SCHEDULES[1]]
+    return lambda x: likelihood.with_jacobian(denoiser, x, t, None, jacobian), [x]
+
+
 GUIDANCE = [Denoiser, EDMDenoiser, cfg, classifier_gradient, GaussianMixture_score, GaussianMixture_hessian,
-            MixtureModel]  # fmt: skip
+            MixtureModel, with_jacobian]  # fmt: skip
