@@ -5,6 +5,7 @@ A function, and a class that a room exports, must be called by a case itself. A 
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -48,7 +49,10 @@ EXCEPTIONS = {
     "studies.predictions.FlatMLP": "the same",
     "training.parallel.data_parallel.DataParallel": "worker processes: tests/training/parallel has the undivided gradients",
 }
-STEPS = {"attend_to", "down", "embed", "norm_act", "run_with_back", "time", "trunk", "up"}  # of a forward pass: run in a case
+STEPS = {  # of a forward pass: they need to run in a case
+    "attend_to", "down", "norm_act", "run_with_back", "up", "NCSNpp.trunk", "ResnetBlock2D.time", "UNet.embed", "UNet.trunk",
+    "UNet2DConditionModel.embed",
+}  # fmt: skip
 
 
 # ---- what there is --------------------------------------------------------------------------------------------------------
@@ -104,7 +108,7 @@ def differentiable():
                 found[name] = public
             for method, body in methods.items():
                 if not method.startswith("_") and method not in WHOLE and (goes_back(body) or f"{name}.{method}" in ALSO):
-                    found[f"{name}.{method}"] = public and method not in STEPS
+                    found[f"{name}.{method}"] = public and f"{node.name}.{method}" not in STEPS
     return found
 
 
@@ -117,19 +121,25 @@ FOUND = differentiable()
 
 def name_of(frame):
     """The name that FOUND has, or would have, for what runs in this frame of the package."""
-    file, name = Path(frame.f_code.co_filename), frame.f_code.co_qualname
-    if name.rpartition(".")[2] in WHOLE:
+    if frame.f_code.co_name in WHOLE:
         kind = type(frame.f_locals.get("self"))  # a subclass may have taken over its base's forward
         return f"{kind.__module__.removeprefix('minidiff.')}.{kind.__qualname__}"
-    return ".".join((*file.relative_to(PACKAGE).with_suffix("").parts, name))
+    return name_of_code(frame.f_code)
+
+
+@functools.cache
+def name_of_code(code):
+    return ".".join((*Path(code.co_filename).relative_to(PACKAGE).with_suffix("").parts, code.co_qualname))
 
 
 def above(frame):
-    """The names of the frames of the package that called this one."""
+    """The names of what called this frame; a `back` goes by the name of the function that made it."""
     names = set()
     while (frame := frame.f_back) and frame.f_code is not called.__code__:
         if frame.f_code.co_filename.startswith(str(PACKAGE)):
-            names.add(name_of(frame))
+            name, inside, _ = name_of(frame).partition(".<locals>")
+            owner, _, method = name.rpartition(".")
+            names.add(owner if inside and method in WHOLE else name)
     return names
 
 

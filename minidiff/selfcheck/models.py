@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .. import models, nn, ops
+from .. import models, nn
+from ..backend import xp_of
 from ..models import denoising_autoencoder
 from . import text_models
 from .inputs import classes, stirred
@@ -94,13 +95,14 @@ class _Joined(nn.Layer):
         self.layer = layer
 
     def forward(self, *arrays):
-        answers, back_layer = self.layer(*arrays)
-        y, back_concat = ops.concat([a.reshape(len(a), -1) for a in answers])
+        (first, second), back_layer = self.layer(*arrays)
+        flat = [answer.reshape(len(answer), -1) for answer in (first, second)]
+        n = flat[0].shape[1]
 
         def back(dy):
-            return back_layer(*(d.reshape(a.shape) for d, a in zip(back_concat(dy), answers, strict=True)))
+            return back_layer(dy[:, :n].reshape(first.shape), dy[:, n:].reshape(second.shape))
 
-        return y, back
+        return xp_of(first).concatenate(flat, axis=1), back
 
 
 _IDS = np.array([[1, 5, 3, 2, 0], [1, 7, 7, 8, 2]])
