@@ -179,11 +179,18 @@ def test_gradcheck_prints_a_table_and_fails_on_a_wrong_op(monkeypatch, capsys):
     def wrong(pick, randn):
         return lambda x: (x * x, lambda dy: dy * x), [randn(3, 2)]
 
-    for kind in ("LAYERS", "MODELS", "PARTS", "LOSSES", "GUIDANCE"):
-        monkeypatch.setattr(selfcheck, kind, [])
-    monkeypatch.setattr(selfcheck, "OPS", [selfcheck.ops.silu, selfcheck.ops.linear])
-    assert main(["gradcheck", "--seeds", "1"]) == 0
-    assert "silu" in capsys.readouterr().out
+    few = {"OPS": [selfcheck.ops.silu], "LAYERS": [selfcheck.layers.Linear], "MODELS": [selfcheck.models.ImageEncoder],
+           "PARTS": [selfcheck.model_parts.unit_vectors], "LOSSES": [selfcheck.losses.pick_rows],
+           "GUIDANCE": [selfcheck.guidance.cfg]}  # fmt: skip
+    for cases, listed in few.items():
+        monkeypatch.setattr(selfcheck, cases, listed)
+    assert main(["gradcheck", "--seeds", "2"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-2]]
+    assert [row[:2] for row in rows] == [
+        ["op", "silu"], ["layer", "Linear"], ["model", "ImageEncoder"], ["part", "unit_vectors"], ["loss", "pick_rows"],
+        ["denoiser", "cfg"],
+    ]  # fmt: skip
+    assert all(float(row[2]) < 1e-12 for row in rows) and [row[3] for row in rows] == ["2", "6", "7", "2", "2", "2"]
     monkeypatch.setattr(selfcheck, "OPS", [wrong])
     assert main(["gradcheck", "--seeds", "1"]) == 1
     assert "WRONG" in capsys.readouterr().out
