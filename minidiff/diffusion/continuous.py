@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from ..backend import xp_of
-from ..complex_step import absolute, cast, maximum
+from ..complex_step import absolute, cast, is_complex, maximum
 from .schedule import per_sample
 
 
@@ -59,7 +59,7 @@ class Process:
 
     def _answer(self, formula, t):
         if np.ndim(t) == 0:
-            return formula(np, cast(np.asarray(t), np.float64)[()]).item()
+            return formula(np, np.complex128(t) if is_complex(t) else np.float64(t)).item()
         return formula(xp_of(t), cast(t, np.float64))
 
     def __repr__(self):

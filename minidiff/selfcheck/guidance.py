@@ -99,7 +99,7 @@ def MixtureModel(pick, randn):
 
 
 def with_jacobian(pick, randn):
-    """Of a mixture, whose Jacobian is symmetric: either of its products carries a gradient back."""
+    """Either product of a mixture's Jacobian, which is symmetric, carries a gradient back."""
     schedule, jacobian = SCHEDULES[pick(0, 1)], ("vjp", "jvp")[pick(0, 1)]
     mixture, x = _mixture(pick, randn)
     denoiser, t = mixture.denoiser(schedule), (1, 0.3)[schedule is SCHEDULES[1]]

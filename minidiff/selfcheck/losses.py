@@ -45,7 +45,7 @@ class _Net(nn.Layer):
 
 
 class _ShareNet(nn.Layer):
-    """A net of twice the channels whose prediction is fixed: only the variance is learned."""
+    """A network of twice the channels whose prediction is fixed: only the variance is learned."""
 
     def __init__(self, features):
         self.share = nn.Linear(features, features, rng=1)
