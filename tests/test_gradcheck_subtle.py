@@ -8,9 +8,13 @@ import math
 import numpy as np
 import pytest
 
+from minidiff import ops
+from minidiff.cpu import winograd
 from minidiff.gradcheck import GradientError, check
+from minidiff.models.clip import unit_vectors
 from minidiff.ops.activation import erf
 from minidiff.rng import Rng
+from minidiff.settings import plain
 
 
 def randn(*shape, seed=0):
@@ -135,6 +139,37 @@ def test_a_subtle_bug_passes_a_difference_and_fails_a_complex_step(f, x, count):
     with pytest.raises(GradientError, match=r"relative error \S+ along a random direction, above 1e-12"):
         check(lambda x: f(x, True), x)
     count("planted")
+
+
+# The same bugs in the package itself: tests/zoo/mistakes.toml injects them, and these inputs would hide them from a difference
+OPS = {
+    "rms_norm": (ops.rms_norm, 2 + randn(4, 6), randn(6, seed=1)),
+    "layer_norm": (ops.layer_norm, randn(2, 20000), randn(20000, seed=1), randn(20000, seed=2)),
+    "gelu": (ops.gelu, randn(4, 6)),
+    "softmax": (ops.softmax, randn(4, 6)),
+    "attention": (ops.attention, randn(2, 4, 3), randn(2, 4, 3, seed=1), randn(2, 4, 3, seed=2)),
+    "gelu_tanh": (ops.gelu_tanh, randn(4, 6)),
+    "avg_pool": (lambda x: ops.avg_pool(x, 3), randn(2, 6, 6, 2)),
+    "cross_entropy": (lambda x: ops.cross_entropy(x, np.array([0, 3, 5, 1])), randn(4, 6)),
+    "unit_vectors": (unit_vectors, randn(4, 6)),
+    "linear": (ops.linear, randn(4, 6), randn(6, 5, seed=1)),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_an_op_passes_a_complex_step(name):
+    f, *arrays = OPS[name]
+    with plain():
+        errors = check(f, *arrays)
+    assert all(e.method == "complex" and e < 1e-12 for e in errors.values()), errors
+
+
+def test_a_fast_version_is_held_to_the_slope_of_the_reference():
+    """Wrong constants of Winograd's are wrong both ways: a difference of the fast forward agrees with its backward."""
+    x, w = randn(4, 16, 16, 32), randn(3, 3, 32, 32, seed=1)
+    assert winograd.pays(4, 16, 16, *w.shape, 1)
+    errors = check(lambda x, w: ops.conv2d(x, w, padding=1), x, w, method="complex")
+    assert max(errors.values()) < 1e-12
 
 
 if __name__ == "__main__":
