@@ -339,6 +339,123 @@ assert with_ones < 1e-6 and with_random > 0.01
 # formula gives 0 too. A random `dy` has no such blind spot.
 
 # %% [markdown]
+# ## Why can a difference not see a mistake below $10^{-8}$?
+#
+# A float64 keeps about 16 digits. So $f(x + h)$ and $f(x - h)$ each carry a rounding error of about $\varepsilon\,|f|$, with
+# $\varepsilon = 2 \cdot 10^{-16}$. The subtraction keeps that error, and the division by $2h$ magnifies it. The formula itself
+# is off by another amount, which grows with $h$:
+#
+# $$\text{error} \;\approx\; \frac{\varepsilon\,|f|}{h} + \frac{h^2}{6}\,|f'''|.$$
+#
+# If $f$, $f'$ and $f'''$ are all about 1, the sum is smallest near $h = \varepsilon^{1/3} \approx 10^{-5}$. There it is about
+# $\varepsilon^{2/3} \approx 10^{-11}$; a one-sided slope reaches $\sqrt\varepsilon \approx 10^{-8}$ at best. A function that
+# bends more quickly has its best $h$ elsewhere, and a checker does not know where.
+#
+# A function that takes complex numbers offers another way. Step along the **imaginary** axis, and write down the Taylor series:
+#
+# $$f(x + i h) = f(x) + i h\,f'(x) - \frac{h^2}{2} f''(x) - \dots \qquad\Longrightarrow\qquad
+# f'(x) = \frac{\operatorname{Im} f(x + i h)}{h} + O(h^2).$$
+#
+# The value is the real part and the slope is the imaginary part. Nothing is subtracted to tell them apart, so $h$ may be as
+# small as we like. With $h = 10^{-100}$ the error $O(h^2)$ is far below the last digit. This is the **complex step**. Let us
+# measure both ways on $e^{\sin x}$ again, and on a wave that is 300 times as quick.
+
+# %%
+def gentle(x):
+    return np.exp(np.sin(x))
+
+
+def quick(x):
+    return np.exp(np.sin(300 * x))
+
+
+h = 10.0 ** np.arange(-20, -1.9, 0.25)
+usual = np.argmin(np.abs(h - 1e-5))
+figure = viz.new_figure(6.4, 3.8, "tight")
+axes = figure.add_subplot()
+for g, true, style in [(gentle, np.cos(0.3) * gentle(0.3), "-"), (quick, 300 * np.cos(300 * 0.3) * quick(0.3), "--")]:
+    difference = np.abs((g(0.3 + h) - g(0.3 - h)) / (2 * h) / true - 1)
+    step = np.abs(g(0.3 + 1j * h).imag / h / true - 1)
+    axes.loglog(h, np.maximum(difference, 1e-17), style, color=viz.COLOURS[0], label=f"two-sided difference, {g.__name__}")
+    axes.loglog(h, np.maximum(step, 1e-17), style, color=viz.COLOURS[1], label=f"complex step, {g.__name__}")
+    print(f"{g.__name__:6}   difference {difference.min():.0e} at its best h, {difference[usual]:.0e} at h = 1e-5;   "
+          f"complex step at most {step[h < 1e-12].max():.0e} for every h below 1e-12")  # fmt: skip
+    assert step[h < 1e-12].max() < 1e-15 < difference.min()
+assert difference[usual] > 1e-8  # the quick one
+axes.axvline(1e-5, color="grey", linestyle=":", linewidth=1)
+axes.set(xlabel="h", ylabel="relative error of the slope", title="A difference needs the right h, a complex step a small one",
+         ylim=(3e-18, 3))  # fmt: skip
+axes.legend(frameon=False, fontsize=8, loc="center left")
+figure
+
+# %% [markdown]
+# On the right both errors are the term in $h^2$, and the lines lie on each other. On the left the error of a difference rises
+# again, so it is a V, and the tip of the V moves with the function. The error of a complex step stays flat at the last digit.
+# (Errors of 0 are drawn at $10^{-17}$.)
+#
+# Now the check with it: the same `dy`, the same direction $r$, the slope from one forward pass in complex numbers. Here are
+# two right functions, and a SiLU that saves time: its backward pass computes in float32.
+
+# %%
+def exact_check(f, x):
+    """`check`, with the slope from a complex step."""
+    rng, h = np.random.default_rng(123), 1e-100
+    y, back = f(x)
+    dy = rng.standard_normal(y.shape)
+    r = rng.standard_normal(x.shape)
+    r /= np.linalg.norm(r)
+    by_back = (back(dy) * r).sum()
+    by_step = (dy * f(x + 1j * h * r)[0].imag).sum() / h
+    return abs(by_back - by_step) / (abs(by_back) + abs(by_step) + 1e-5)
+
+
+def wave(x):
+    return np.sin(300 * x), lambda dy: dy * 300 * np.cos(300 * x)
+
+
+def hasty_silu(x):
+    s = 1 / (1 + np.exp(-x))
+
+    def back(dy):
+        z, short = x.astype(np.float32), s.astype(np.float32)  # half the bytes, and half the digits
+        return dy * (short + z * short * (1 - short))
+
+    return x * s, back
+
+
+numbers = np.random.default_rng(24).standard_normal((4, 3))
+errors = {f.__name__: (check(f, numbers), exact_check(f, numbers)) for f in (silu, wave, hasty_silu)}
+for name, (by_difference, by_step) in errors.items():
+    print(f"{name:10} by a difference {by_difference:.0e}     by a complex step {by_step:.0e}")
+assert errors["hasty_silu"][0] < errors["wave"][0] < 1e-6  # by a difference the wrong function looks better than a right one
+assert max(errors["silu"][1], errors["wave"][1]) < 1e-14 and errors["hasty_silu"][1] > 1e-10
+
+# %% [markdown]
+# The difference gives the wrong function a smaller error than the right wave, so no tolerance tells them apart. The complex
+# step does: a right backward pass agrees with it to the last digits. `gradcheck.check` works like
+# this. It fails above $10^{-12}$, where a difference has to let $10^{-6}$ pass.
+#
+# ### What a complex step needs
+#
+# The Taylor series has to hold along the imaginary axis: $f$ must be **analytic**. Sums, products, quotients, powers, `exp`,
+# `log`, `sin`, `tanh` and matrix products are. NumPy's `abs` is not. The absolute value of a complex number is its length, a
+# real number, and the slope is lost without an error. Whatever asks "how large?", an absolute value, a maximum, a comparison,
+# has to ask the **real part**.
+
+# %%
+def absolute(x):
+    return np.where(x.real > 0, x, -x)
+
+
+pair = np.array([-2.0, 3.0]) + 1e-100j
+print("slopes of |x| at -2 and 3:   np.abs", np.abs(pair).imag / 1e-100, "  by the real part", absolute(pair).imag / 1e-100)
+assert list(absolute(pair).imag / 1e-100) == [-1, 1]
+
+# %% [markdown]
+# Where your function cannot take complex numbers, `gradcheck.check` falls back to a difference and reports it: each error
+# knows its `.method`. The page [The complex step](../docs/guide/complex_step.md) has the details.
+
+# %% [markdown]
 # ## Training a network with it
 #
 # Two moons: points in the plane, of two kinds. The network $2 \to 24 \to 24 \to 1$ puts out one number $z$ for each point,
@@ -505,3 +622,19 @@ rng = np.random.default_rng(40)
 if gated(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))) is not None:
     gradcheck.check(gated, rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), rng.standard_normal((3, 5)))
     print("exercise 4: right")
+
+# %% [markdown]
+# **Exercise 5.** Divide each row of $x$ by its length, $y = x / \ell$ with $\ell = \sqrt{\sum_j x_j^2}$, so that a complex
+# step can check it.
+# Hint: `np.linalg.norm` takes absolute values; write the root and the sum yourself. Every $x_j$ of a row acts on its length,
+# so $dx = (dy - y \sum_j dy_j y_j) / \ell$.
+
+# %%
+def unit_rows(x):
+    ...  # return y, back
+
+
+rng = np.random.default_rng(42)
+if unit_rows(np.ones((1, 1))) is not None:
+    gradcheck.check(unit_rows, rng.standard_normal((4, 3)), method="complex")
+    print("exercise 5: right")

@@ -9,6 +9,7 @@ WITHOUT = {  # what an answer may not call
     "tanh": ["slope", "minidiff.ops.*"],
     "squared_matrix": ["minidiff.ops.*"],
     "gated": ["minidiff.ops.*"],
+    "unit_rows": ["minidiff.models.clip.unit_vectors"],
 }
 
 # ---- 1
@@ -181,3 +182,49 @@ def check_leaves_the_inputs_alone():
     for name, now, before, a, b in zip(("x", "w", "v"), (x, w, v), kept, first, second, strict=True):
         grading.same(now, before, name, {"it was written into": now})
         grading.same(b, a, f"d{name} of a second call of back")
+
+
+# ---- 5
+
+
+def unit_rows(x):
+    length = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+    y = x / length
+
+    def back(dy):
+        return (dy - y * (dy * y).sum(axis=-1, keepdims=True)) / length
+
+    return y, back
+
+
+def check_length_and_direction():
+    """y, and the gradient of each row"""
+    x, dy = np.array([[3.0, 4.0, 0.0], [1.0, -2.0, 2.0]]), np.array([[1.0, -2.0, 0.5], [0.3, 2.0, -1.0]])
+    y, back = grading.parts(unit_rows(x), "y", "back")
+    length = np.array([[5.0], [3.0]])
+    right = x / length
+    grading.same(y, right, "y", {
+        "divided by the length of all rows together: each row is by itself, axis=-1": x / np.sqrt(34),
+        "the root is missing: this is divided by the squared length": x / length**2,
+        "divided by the sum of absolute values; the length is the root of the sum of squares": x / np.array([[7.0], [5.0]]),
+    })
+    grading.same(back(dy), (dy - right * (dy * right).sum(axis=-1, keepdims=True)) / length, "dx", {
+        "the length is taken for a constant, but it depends on every x of its row": dy / length,
+        "the division by the length is missing": dy - right * (dy * right).sum(axis=-1, keepdims=True),
+        "x stands for y in the sum: the row of length 1 is y": (dy - right * (dy * x).sum(axis=-1, keepdims=True)) / length,
+    })
+
+
+def check_complex_step():
+    """y of complex numbers: its imaginary part is the slope"""
+    x, v = np.array([[3.0, 4.0, 0.0]]), np.array([[1.0, -1.0, 2.0]])
+    y, _ = grading.parts(unit_rows(x + 1e-100j * v), "y", "back")
+    grading.same(np.imag(y) / 1e-100, np.array([[28.0, -21.0, 50.0]]) / 125, "the slope by a complex step", {
+        "no slope at all: a real part, a cast or an absolute value took the imaginary part away": 0 * v,
+        "the slope of the length is lost: `np.linalg.norm`, `abs` and `conj` are not analytic, (x * x).sum() is": v / 5,
+    })
+
+
+def check_no_eps_in_one_pass_alone():
+    """forward and backward divide by the same length, to twelve digits"""
+    gradcheck.check(unit_rows, np.array([[3.0, 4.0, 0.0], [1e-3, -2e-3, 2e-3]]), method="complex")
