@@ -177,4 +177,5 @@ if __name__ == "__main__":
     for f, x in SUBTLE:
         found = [check(lambda x: f(x, True), x, method=m, tolerance=1)[0] for m in ("difference", "complex")]  # noqa: B023
         right = check(lambda x: f(x, False), x)[0]  # noqa: B023
-        print(f"| `{f.__name__}`: {f.__doc__} | {found[0]:.0e} | {found[1]:.0e} | {right:.0e} |")
+        what = f.__doc__.replace("|", "\\|")
+        print(f"| `{f.__name__}`: {what} | {found[0]:.0e} | {found[1]:.0e} | {right:.0e} |")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minidiff import selfcheck
 from minidiff.samplers import SAMPLERS, convergence
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,19 @@ def test_the_other_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in BLOCKS[1:]:
         exec(block, {})
+
+
+def test_the_output_of_gradcheck_is_what_it_prints():
+    """The same cases and counts. An error is a matter of the last digit, which another BLAS rounds in another way."""
+    rows = re.findall(r"^(op|layer) +(\w+) +(\S+) +(\d+)$", README, re.M)
+    cases = {("op", case.__name__): case for case in selfcheck.OPS}
+    cases |= {("layer", case.__name__): case for case in selfcheck.LAYERS}
+    assert len(rows) >= 5 and {(kind, name) for kind, name, _, _ in rows} <= set(cases)
+    for kind, name, shown, counted in rows:
+        assert float(shown) < 1e-13
+        if name != "UNet":  # its seeds take seconds: tests/ops/test_gradients.py
+            found = [selfcheck.run_seed(cases[kind, name], seed) for seed in range(3)]
+            assert sum(n for _, n in found) == int(counted) and max(error for error, _ in found) < 1e-13
 
 
 def test_length_commands_and_links():

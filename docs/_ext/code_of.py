@@ -1,7 +1,7 @@
 """Code and checks of the package on the pages, read from where they are.
 
 {code-of} minidiff.ops.linear ...   the source of functions, classes or methods as it stands in the package, and where
-{checks-of} linear ...              what the gradient checker says of these ops or layers, which planted mistakes lie in
+{checks-of} linear ...              what the gradient checker says of these ops or layers, which injected bugs lie in
                                     their files, and which tests call them
 """
 
@@ -15,7 +15,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from tables import checked, table
 
-from minidiff import nn, ops, selfcheck
+from minidiff import nn, ops
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ class ChecksOf(SphinxDirective):
         lines = table(["`minidiff gradcheck`", "largest relative error", "gradients"], gradients(self.arguments))
         if not any(gradients(self.arguments)):
             lines = ["No array argument is differentiated, so `gradcheck` has nothing to ask."]
-        for title, found in (("Mistakes planted here, each of which a test must catch", mistakes(self.arguments)),
+        for title, found in (("Bugs injected here, each of which a test must find", mistakes(self.arguments)),
                              ("Tests that call it", callers(self.arguments))):  # fmt: skip
             lines += ["", f"{title}: {'; '.join(found)}."] if found else []
         return self.parse_text_to_nodes("\n".join(lines))
@@ -68,15 +68,14 @@ class ChecksOf(SphinxDirective):
 def gradients(names):
     """Rows of the checker's cases for these ops or layers; a case is named after its op, with words behind."""
     public = {*ops.__all__, *nn.__all__}
-    for case in selfcheck.OPS + selfcheck.LAYERS:
-        own = max((n for n in public | set(names) if f"{case.__name__}_".startswith(f"{n}_")), key=len, default="")
+    for case, error, n in checked():
+        own = max((name for name in public | set(names) if f"{case}_".startswith(f"{name}_")), key=len, default="")
         if own in names:
-            error, n = checked(case)
-            yield f"`{case.__name__}`", f"{error:.1e}", n
+            yield f"`{case}`", f"{error:.1e}", n
 
 
 def mistakes(names):
-    """Names of the planted mistakes whose line lies in the source of one of these ops."""
+    """Names of the injected bugs whose line lies in the source of one of these ops."""
     listed = tomllib.loads((ROOT / "tests" / "zoo" / "mistakes.toml").read_text(encoding="utf-8"))["mistake"]
     found = []
     for name in names:
