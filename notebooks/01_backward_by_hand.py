@@ -357,8 +357,8 @@ assert with_ones < 1e-6 and with_random > 0.01
 # f'(x) = \frac{\operatorname{Im} f(x + i h)}{h} + O(h^2).$$
 #
 # The value is the real part and the slope is the imaginary part. Nothing is subtracted to tell them apart, so $h$ may be as
-# small as we like. With $h = 10^{-100}$ the error $O(h^2)$ is far below the last digit. This is the **complex step**. Let us
-# measure both ways on $e^{\sin x}$ again, and on a wave that is 300 times as quick.
+# small as we like. With $h = 10^{-100}$ the error $O(h^2)$ is far below the last digit. This is the **complex step** (Squire
+# and Trapp, 1998). Let us measure both ways on $e^{\sin x}$ again, and on a wave that is 300 times as quick.
 
 # %%
 def gentle(x):
@@ -432,8 +432,8 @@ assert max(errors["silu"][1], errors["wave"][1]) < 1e-14 and errors["hasty_silu"
 
 # %% [markdown]
 # The difference gives the wrong function a smaller error than the right wave, so no tolerance tells them apart. The complex
-# step does: a right backward pass agrees with it to the last digits. `gradcheck.check` works like
-# this. It fails above $10^{-12}$, where a difference has to let $10^{-6}$ pass.
+# step does: a right backward pass agrees with it to the last digits. `gradcheck.check` works like this. It fails above
+# $10^{-12}$, where a difference has to let $10^{-6}$ pass.
 #
 # ### What a complex step needs
 #

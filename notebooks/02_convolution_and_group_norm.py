@@ -11,8 +11,7 @@
 #
 # **What you should know already.** A function here returns its answer *and* the function that carries the gradient back:
 # `y, back = f(x)`, `dx = back(dy)`, where `dx` stands for $\partial L/\partial x$, the derivative of the loss, and has $x$'s
-# shape. `gradcheck.check` compares `back` with the slope of `f`, measured by moving its input a little. Chapter 1 builds
-# both.
+# shape. `gradcheck.check` compares `back` with the exact slope of `f` along a random direction. Chapter 1 builds both.
 
 # %%
 import os
@@ -74,7 +73,7 @@ def gather(x):
     """What each pixel sees.   (B, H, W, C)   ->   (B, H, W, 3, 3, C)"""
     B, H, W, C = x.shape
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    seen = np.zeros((B, H, W, 3, 3, C))
+    seen = np.zeros((B, H, W, 3, 3, C), x.dtype)
     for u in range(3):
         for v in range(3):
             seen[:, :, :, u, v] = padded[:, u : u + H, v : v + W]
