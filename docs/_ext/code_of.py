@@ -56,7 +56,7 @@ class ChecksOf(SphinxDirective):
     required_arguments, optional_arguments = 1, 20
 
     def run(self):
-        lines = table(["`minidiff gradcheck`", "largest relative error", "gradients"], gradients(self.arguments))
+        lines = table(["`minidiff gradcheck --seeds 1`", "largest relative error", "gradients"], gradients(self.arguments))
         if not any(gradients(self.arguments)):
             lines = ["No array argument is differentiated, so `gradcheck` has nothing to ask."]
         for title, found in (("Bugs injected here, each of which a test must find", mistakes(self.arguments)),

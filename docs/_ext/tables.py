@@ -64,10 +64,10 @@ def chapters():
 
 @cache
 def checked():
-    """[(name, largest error, gradients)] of every case of the gradient checker, as `minidiff gradcheck` prints them."""
+    """[(name, error, gradients)] of every case of the gradient checker, as `minidiff gradcheck --seeds 1` prints them."""
     from minidiff import selfcheck
 
-    rows = [row[1:] for row in selfcheck.table()]
+    rows = [row[1:] for row in selfcheck.table(seeds=1)]
     failures = [str(error) for _, error, _ in rows if isinstance(error, AssertionError)]
     if failures:
         raise AssertionError("\n".join(failures))
