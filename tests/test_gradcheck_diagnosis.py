@@ -164,3 +164,59 @@ def test_a_torch_tensor_is_named_with_the_way_to_numpy():
 
 def test_the_diagnoses_of_wrong_gradients_are_where_they_were():
     assert gradcheck.diagnose(-np.ones(3), np.ones(3), np.ones(3)) == ["a sign: the gradient is exactly the negative"]
+
+
+# ---- how y and x are connected --------------------------------------------------------------------------------------------
+
+
+def test_the_slope_of_an_entry_by_entry_function_is_quoted():
+    """tanh with 1 - x^2 for 1 - y^2: by the closed form the slope is 1 - tanh(x)^2."""
+    x = np.array([[0.5, -2.0]])
+    text = message(lambda x: (np.tanh(x), lambda dy: dy * (1 - x**2)), x)
+    assert (
+        "y[0, 1] depends on argument 0[0, 1] alone. At argument 0 = -2, y = -0.964028 the slope is 0.0706508, "
+        "and back multiplies dy by -3" in text
+    )
+    assert "softmax" not in text
+
+
+def test_cross_terms_that_are_missing_are_named():
+    """Of a row of 4, all 4 inputs move each output of a softmax; the diagonal alone is y (1 - y)."""
+
+    def softmax(x):
+        y = ops.softmax(x)[0]
+        return y, lambda dy: dy * y.real * (1 - y.real)
+
+    text = message(softmax, randn(3, 4))
+    assert (
+        "y[0, 0] depends on 4 entries of argument 0, and back carries its gradient to 1 of them, not to argument 0[0, 1]"
+        in text
+    )
+
+
+def test_entries_that_get_too_much_are_named():
+    def rows(x):
+        y = x * x
+        return y, lambda dy: (2 * x * dy + dy.sum(axis=0)).real
+
+    assert "y[0, 0] does not depend on argument 0[1, 0], and back carries its gradient there" in message(rows, randn(3, 4))
+
+
+def test_by_differences_too():
+    text = message(lambda x: (abs(x.real) ** 1.5 * np.sign(x.real), lambda dy: dy * (1 - x**2)), randn(2, 3) + 3)
+    assert "alone. At argument 0 = " in text and "the formula of the slope" in text
+
+
+def test_wrong_factors_are_quoted():
+    """x x has the gradient dy x' + x' dy; without the transposes it reaches the same entries."""
+    x = randn(3, 3)
+    text = message(lambda x: (x @ x, lambda dy: dy @ x + x @ dy), x)
+    assert "back reaches the right entries with wrong factors. From y[" in text
+
+
+def test_a_constant_factor_close_to_1_is_shown_with_its_digits():
+    assert "a constant factor of 1.00002" in message(lambda x: (x * x, lambda dy: 2.00004 * x.real * dy), randn(3, 4))
+
+
+def test_a_dy_that_is_not_used_is_named():
+    assert "back(0) is not 0" in message(lambda x: (np.tanh(x), lambda dy: 1 - np.tanh(x) ** 2), randn(3, 4))

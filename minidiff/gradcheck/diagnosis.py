@@ -1,13 +1,18 @@
 """What a wrong gradient usually means, from the gradient, the right one and x; and whether the slope exists at all."""
 
+from functools import partial
+
 import numpy as np
 
 from ..backend import to_numpy, xp_of
 from .calls import inner, same, typical_size
+from .coupling import coupling
 from .numerical import exact_grad, numerical_grad
 
+NO_PATTERN = "no simple pattern: a missing term (mean, variance, cross-talk of a softmax), or a missing sum over the batch"
 
-def explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned, r, exact=None):
+
+def explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assigned, r, exact=None, pull=None):
     """The message of a GradientError: how far off, where most, and its usual cause.   Arguments: see `identity.compare`"""
     digits = 9 if exact is None else 15
     lines = [
@@ -31,7 +36,11 @@ def explain(at, x, grad, dy, name, h, error, tolerance, by_back, by_slope, assig
         if assigned is not None and near(assigned, true):
             lines.append("  usual cause: the gradient is assigned (p.grad = g), it must be added (p.grad += g)")
         else:
-            lines += [f"  usual cause: {cause}" for cause in diagnose(grad, true, x, dy.shape[0] if dy.ndim else 1)]
+            causes = diagnose(grad, true, x, dy.shape[0] if dy.ndim else 1)
+            if causes == [NO_PATTERN] and pull is not None:
+                slope = partial(numerical_grad, at, x, h=h) if exact is None else partial(exact_grad, exact, x)
+                causes = [coupling(slope, pull, x, to_numpy(once), name) or NO_PATTERN]
+            lines += [f"  usual cause: {cause}" for cause in causes]
     return "\n".join(lines)
 
 
@@ -58,8 +67,9 @@ def diagnose(grad, true, x, batch=None):
             known += [(n**0.5, f"sqrt({n})"), (n**-0.5, f"1/sqrt({n})"), (n, f"{n}"), (1 / n, f"1/{n}")]
         words = [w for value, w in known if abs(abs(factor) - value) < 1e-5 * value]
         if words:
-            return [f"a constant factor: the gradient is {' or '.join(words)} times the right one; look at each term's scale"]
-        return [f"a constant factor of {factor:.6g}: a scale of forward is missing in backward, or twice"]
+            words = " or ".join(dict.fromkeys(words))
+            return [f"a constant factor: the gradient is {words} times the right one; look at each term's scale"]
+        return [f"a constant factor of {factor:.9g}: a scale of forward is missing in backward, or twice"]
     gap = grad - true
     if x.ndim >= 2 and x.shape[-1] == x.shape[-2] and near(grad, np.swapaxes(true, -1, -2)):
         return ["a transpose: the gradient's last two axes are swapped"]
@@ -79,7 +89,7 @@ def diagnose(grad, true, x, batch=None):
     share = wrong.mean()
     if share < 0.5:
         return [f"only {wrong.sum()} of {wrong.size} entries are wrong: an edge, an index, or a term for some entries"]
-    return ["no simple pattern: a missing term (mean, variance, cross-talk of a softmax), or a missing sum over the batch"]
+    return [NO_PATTERN]
 
 
 def _groupings(x):

@@ -98,8 +98,11 @@ def check_arguments(f, arrays, options, seed):
         def at(value, i=i):
             return forward(f, *[value if j == i else a for j, a in enumerate(arrays)])
 
+        def pull(dy, i=i):
+            return as_list(back(dy), len(checked))[checked.index(i)]
+
         exact = None if why else lambda r, i=i: along({i: r})
-        errors[i] = compare(at, x, kept, dy, names[i], options, _direction(rng, x), exact, why, y)
+        errors[i] = compare(at, x, kept, dy, names[i], options, _direction(rng, x), exact, why, y, pull=pull)
     return errors
 
 
@@ -176,10 +179,11 @@ def _why_difference(along, moved, points, y, options, seed):
     return ""
 
 
-def compare(at, x, grad, dy, name, options, r, exact, why, y, slope=None, assigned=None):
+def compare(at, x, grad, dy, name, options, r, exact, why, y, slope=None, assigned=None, pull=None):
     """Relative error of sum(grad * r) against the slope along the random unit direction r; raises if too large.
 
     at(x) -> y     exact(r) -> the slope by a complex step; None where there is none, for the reason `why`
+    pull(dy) -> back's gradient of x, for the diagnosis; None for a Param
     slope  exact(r), where it is known already
     """
     if x.size == 0:
@@ -188,7 +192,7 @@ def compare(at, x, grad, dy, name, options, r, exact, why, y, slope=None, assign
     if exact is None:
         (error, by_slope), tolerance = _difference_error(at, x, grad, dy, options, r), options.allowed("difference")
         if not error <= tolerance:  # a NaN is not
-            text = explain(at, x, grad, dy, name, options.h, error, tolerance, by_back, by_slope, assigned, r)
+            text = explain(at, x, grad, dy, name, options.h, error, tolerance, by_back, by_slope, assigned, r, pull=pull)
             raise GradientError(text)
         return Error(error, "difference", why)
     by_slope, tolerance = inner(dy, exact(r) if slope is None else slope), options.allowed("complex")
@@ -201,7 +205,9 @@ def compare(at, x, grad, dy, name, options, r, exact, why, y, slope=None, assign
         if by_difference <= TOLERANCE["difference"]:
             why = "not analytic (abs, conj, var): the complex step gives another slope than a difference"
             return Error(by_difference, "difference", why)
-    raise GradientError(explain(at, x, grad, dy, name, options.h, error, tolerance, by_back, by_slope, assigned, r, exact))
+    raise GradientError(
+        explain(at, x, grad, dy, name, options.h, error, tolerance, by_back, by_slope, assigned, r, exact, pull)
+    )
 
 
 def _difference_error(at, x, grad, dy, options, r):
