@@ -9,6 +9,8 @@ longer there or there twice, a test that does not exist or that fails on healthy
 """
 
 import argparse
+import contextlib
+import json
 import os
 import queue
 import re
@@ -25,6 +27,7 @@ from typing import NamedTuple
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 LIMIT = 300  # seconds for one mistake: a mutant that hangs counts as not killed
+OPTIONS = ("-q", "--no-header", "--tb=no", "-rfE", "--assert=plain", "-p", "no:cacheprovider")
 
 
 class Mistake(NamedTuple):
@@ -50,6 +53,14 @@ class Copy:
         for name in ("minidiff", "tests"):
             shutil.copytree(ROOT / name, self.folder / name, ignore=ignore)
         shutil.copy(ROOT / "pyproject.toml", self.folder)
+        environment = {
+            **os.environ, "PYTHONPATH": str(self.folder), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # those of other packages take longer to load than most of the tests to run
+        }  # fmt: skip
+        self.warm = subprocess.Popen(
+            [sys.executable, HERE / "warm_pytest.py", str(LIMIT)],
+            cwd=self.folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def write(self, name, text):
         self.clock += 2  # Python compiles a file anew when its time of writing, in seconds, has changed
@@ -57,15 +68,18 @@ class Copy:
         os.utime(self.folder / name, (self.clock, self.clock))
 
     def pytest(self, tests, *options):
-        """(exit code, output) of these tests on the copy as it is."""
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-rfE", "-p", "no:cacheprovider",
-                   *options, *tests]  # fmt: skip
-        try:
-            done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            return None, f"not done after {LIMIT} seconds"
-        return done.returncode, done.stdout + done.stderr
+        """(exit code, output) of these tests on the copy as it is; -14, that of SIGALRM, where they are not done in time."""
+        output = self.folder / "output.txt"
+        request = {"arguments": [*OPTIONS, *options, *tests], "output": str(output)}
+        self.warm.stdin.write(json.dumps(request) + "\n")
+        self.warm.stdin.flush()
+        return int(self.warm.stdout.readline()), output.read_text(encoding="utf-8")
+
+    def close(self):
+        """End the process that runs the tests."""
+        self.warm.stdin.close()
+        self.warm.stdout.close()
+        self.warm.wait()
 
     def kill(self, mistake):
         """The name of the first test that fails with the mistake in place. Raises SystemError when none does."""
@@ -94,16 +108,10 @@ def planted(text, mistake):
 def run(mistakes=MISTAKES, jobs=1, say=print):
     """Plant them one by one.   -> {name: the test that killed it, or None}"""
     start, killers = time.perf_counter(), {}
-    with tempfile.TemporaryDirectory(prefix="minidiff-zoo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="minidiff-zoo-") as folder, contextlib.ExitStack() as closing:
         copies = queue.Queue()
         for i in range(jobs):
-            copies.put(Copy(Path(folder) / str(i)))
-        first = copies.get()
-        code, output = first.pytest(sorted({test for mistake in mistakes for test in mistake.tests}))
-        copies.put(first)
-        if code != 0:
-            raise SystemError(f"the tests do not pass on healthy code:\n{output.strip()[-2000:]}")
-        say(f"{len(mistakes)} mistakes; their tests pass on healthy code ({time.perf_counter() - start:.0f} s)")
+            copies.put(closing.enter_context(contextlib.closing(Copy(Path(folder) / str(i)))))
 
         def one(mistake):
             copy = copies.get()
@@ -118,6 +126,10 @@ def run(mistakes=MISTAKES, jobs=1, say=print):
             for mistake, (killer, why) in zip(mistakes, pool.map(one, mistakes), strict=True):
                 killers[mistake.name] = killer
                 say(f"{'killed' if killer else 'ALIVE '}  {mistake.name:52} {killer or why}")
+        killed_by = sorted({killer for killer in killers.values() if killer})
+        code, output = copies.get().pytest(killed_by) if killed_by else (0, "")
+        if code != 0:
+            raise SystemError(f"the tests that killed do not pass on healthy code:\n{output.strip()[-2000:]}")
     dead = sum(killer is not None for killer in killers.values())
     say(f"{dead} of {len(mistakes)} mistakes killed, in {time.perf_counter() - start:.0f} seconds")
     return killers

@@ -26,7 +26,7 @@ def test_a_line_that_is_gone_or_there_twice_is_said(old, found):
 
 @pytest.mark.slow
 def test_every_mistake_is_killed(count):
-    killers = run(jobs=2)
+    killers = run()
     alive = [name for name, killer in killers.items() if killer is None]
     assert not alive, alive
     count("planted", len(killers))
