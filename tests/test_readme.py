@@ -19,8 +19,9 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 def test_the_quickstart_draws_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 15
-    space = {}
-    exec(BLOCKS[0], space)
+    space, short = {}, BLOCKS[0].replace("steps=300", "steps=60")  # after 60 the loss is at 0.45 of where it began
+    exec(short, space)
+    assert short != BLOCKS[0]
     assert (tmp_path / "digits.png").read_bytes()[:4] == b"\x89PNG"
     assert space["trainer"].history.loss[-1] < 0.6 * space["trainer"].history.loss[0]
 
