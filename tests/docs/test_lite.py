@@ -1,4 +1,4 @@
-"""In a browser: a pure wheel, no thread, and the chapters of the JupyterLite site run with NumPy, matplotlib and Pillow."""
+"""In a browser: a pure wheel, no thread, nothing but NumPy, matplotlib and Pillow. tests/notebooks runs the chapters so."""
 
 import json
 import os
@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BARE = ROOT / "tests" / "notebooks" / "bare_python.py"
-CHAPTERS = [path for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py")) if int(path.name[:2]) <= 10]
 FAST = {"MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "scripts")))}
 
 
@@ -19,15 +18,6 @@ def run(folder, *words):
     return subprocess.run(
         [sys.executable, *map(str, words)], cwd=folder, env={**os.environ, **FAST}, capture_output=True, text=True, timeout=300
     )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_runs_without_threads_and_with_nothing_else_installed(chapter, tmp_path):
-    solutions = ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py"
-    done = run(tmp_path, BARE, chapter, solutions)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "exercise 1: right" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["tqdm", "safetensors", "pooch", "threadpoolctl"])

@@ -1,6 +1,7 @@
-"""Runs a chapter as a browser would have to:   PYTHONPATH=scripts python bare_python.py SOURCE SOLUTIONS
+"""Runs a chapter as a browser would have to:   PYTHONPATH=scripts python bare_python.py SOURCE [SOLUTIONS]
 
 Nothing but the standard library, NumPy, matplotlib and Pillow can be imported, and no thread can be started.
+`run_twice.py` does the rest.
 """
 
 import importlib.abc
@@ -40,6 +41,6 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, Blocked())
     threading.Thread.start = no_thread
     sys.platform = "emscripten"  # what Pyodide says
-    import run_chapter
+    import run_twice
 
-    run_chapter.run(*sys.argv[1:])
+    sys.exit(run_twice.run(*sys.argv[1:]))

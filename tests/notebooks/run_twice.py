@@ -1,8 +1,12 @@
-"""Runs a chapter as a reader does who runs cells again:   PYTHONPATH=scripts python run_twice.py SOURCE SOLUTIONS
+"""Runs a chapter as a reader does who runs cells again:   PYTHONPATH=scripts python run_twice.py SOURCE [SOLUTIONS]
 
+A function that is left to the reader, its body nothing but `...`, is replaced by the one of that name in the file SOLUTIONS.
 Each code cell runs twice in a row. At the end of a section its cells run once more, from the last to the first. Whatever a
 cell prints, and the text or number on its last line, has to be the same each time. Cells that read a clock are held to the
-same words; their digits may differ. Prints what differs and exits with 1, or prints how many cells were compared.
+same words; their digits may differ.
+
+Prints what the cells print the first time, then what differs, and exits with 1; or how many cells were compared, and the CPU
+time that the first time took, which is what the chapter takes where nothing runs again.
 """
 
 import ast
@@ -35,8 +39,15 @@ def run_cell(text, name, names, solved):
     if isinstance(value, (str, int, float, np.generic, np.ndarray)):
         print(repr(value), file=printed)
     elif hasattr(value, "_repr_png_"):
-        print(f"picture {hash(value._repr_png_())}", file=printed)
+        png = value._repr_png_()
+        assert len(png) > 1000
+        print(f"picture {hash(png)}", file=printed)
     return printed.getvalue()
+
+
+def cpu_seconds():
+    """CPU time of this process and of those it has waited for."""
+    return sum(os.times()[:4])
 
 
 def without_digits(text):
@@ -44,14 +55,14 @@ def without_digits(text):
     return re.sub(r"\s+", " ", re.sub(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", "#", "\n".join(kept)))
 
 
-def run(path, solutions):
-    answers = ast.parse(Path(solutions).read_text(encoding="utf-8")).body
+def run(path, solutions=None):
+    answers = ast.parse(Path(solutions).read_text(encoding="utf-8")).body if solutions else []
     solved = {node.name: node for node in answers if isinstance(node, ast.FunctionDef)}
     names, first, section, wrong = {"__name__": "__main__"}, {}, [], []
-    compared = {"exactly": 0, "without digits": 0}
+    compared, used = {"exactly": 0, "without digits": 0}, [cpu_seconds()]  # imports, then each cell
 
     def once(number, text, when):
-        name = f"{Path(path).name}, cell {number}"
+        name, start = f"{Path(path).name}, cell {number}", cpu_seconds()
         try:
             printed = run_cell(text, name, names, solved)
         except Exception:
@@ -59,6 +70,9 @@ def run(path, solutions):
                 raise
             wrong.append(f"{name}: fails {when}\n{traceback.format_exc(limit=-2)}")
             return
+        if when == "the first time":
+            used.append(cpu_seconds() - start)
+            print(printed)
         before, timed = first.setdefault(number, printed), any(clock in text for clock in CLOCKS)
         same = without_digits(before) == without_digits(printed) if timed else before == printed
         if not same:
@@ -82,7 +96,8 @@ def run(path, solutions):
         once(number, text, "the second time")
         section.append((number, text))
     again()
-    print("\n".join(wrong) or f"the same: {compared['exactly']} exactly, {compared['without digits']} without digits")
+    same = f"the same: {compared['exactly']} exactly, {compared['without digits']} without digits, {sum(used):.2f} s"
+    print("\n".join(wrong) or same)
     return bool(wrong)
 
 

@@ -1,20 +1,14 @@
-"""Every chapter: the source and the notebook beside it agree, nothing broken is stored, and the code runs."""
+"""Every chapter: the source and the notebook beside it agree, and nothing broken is stored. test_twice runs them."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
-import run_chapter
+from course import cells
 
 ROOT = Path(__file__).parent.parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-RUNNER = Path(__file__).parent / "run_chapter.py"
-SECONDS = 20  # of one core's work, for a chapter in fast mode
 
 
 @pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
@@ -33,7 +27,7 @@ def test_there_are_chapters_and_no_notebook_without_a_source():
 
 def test_source_and_notebook_hold_the_same_cells(chapter):
     stored = [(cell["cell_type"], "".join(cell["source"]).strip("\n")) for cell in notebook_of(chapter)["cells"]]
-    written = run_chapter.cells(chapter.read_text(encoding="utf-8"))
+    written = cells(chapter.read_text(encoding="utf-8"))
     assert stored == written, f"run:  python scripts/build_notebooks.py {chapter.stem}"
 
 
@@ -69,24 +63,3 @@ def test_notebook_has_pictures_and_asserts_and_exercises(chapter):
     text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
     assert 3 <= text.count("**Exercise ") <= 6
     assert text.count("Hint:") >= text.count("**Exercise ")
-
-
-def test_chapter_runs_in_fast_mode_and_its_exercises_can_be_solved(chapter, tmp_path):
-    """In a process and a folder of its own, the reader's part done by notebooks/exercises/NN.py.
-
-    CPU time is what is held to the limit: the machine may be busy with other tests.
-    """
-    path = os.pathsep.join(map(str, (ROOT, ROOT / "scripts")))
-    environment = {**os.environ, "MINIDIFF_FAST": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1", "PYTHONPATH": path}
-    solutions = chapter.parent / "exercises" / f"{chapter.stem[:2]}.py"
-    before, start = os.times(), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, str(RUNNER), str(chapter), str(solutions)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    after, wall = os.times(), time.perf_counter() - start
-    assert done.returncode == 0, done.stderr[-3000:]
-    exercises = chapter.read_text(encoding="utf-8").count("**Exercise ")
-    assert [f"exercise {n}: right" in done.stdout for n in range(1, exercises + 1)] == [True] * exercises
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    assert (used or wall) < SECONDS  # some systems do not count the time of children
