@@ -30,9 +30,13 @@ class TwoBlobs:
         towards = ((A - B) * alpha / v).astype(x.dtype)
         offset = np.log(SHARE / (1 - SHARE)) - 0.5 * alpha**2 / v * (A @ A - B @ B)
         share = 1 / (1 + np.exp(-(x @ towards + x.dtype.type(offset))))
-        centre = B.astype(x.dtype) + share[:, None] * (A - B).astype(x.dtype)
-        x0 = centre + alpha * STD**2 / v * (x - alpha * centre)
-        return x0, (x - alpha * x0) / sigma
+        pull = alpha * STD**2 / v  # x0 = centre + pull (x - alpha centre), eps = sigma / v (x - alpha centre)
+        x0, eps = pull * x, sigma / v * x
+        for axis, (a, b) in enumerate(zip(A.tolist(), B.tolist(), strict=True)):  # by axis: (N, 1) times (2,) is slow
+            centre = b + (a - b) * share
+            x0[:, axis] += (sigma**2 / v) * centre
+            eps[:, axis] -= (sigma * alpha / v) * centre
+        return x0, eps
 
 
 def z_scores(x):
