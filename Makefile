@@ -1,16 +1,27 @@
-# Everything runs in a virtual environment of its own, made on first use:  make demo | make test | make lint
+# Everything runs in a virtual environment of its own, made on first use:  make demo | make test | make quick | make lint
 VENV ?= .venv
 PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
+.PHONY: demo test quick lint notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
 
 test: $(VENV)/.ready-test lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Under a minute on two cores, for whoever edits a file: gradients of ops, layers and models, schedules, losses, samplers
+# against closed forms, the order of rooms. Left out: what is marked slow, and these few that take seconds each
+QUICK := tests/ops tests/nn tests/models/test_gradients_of_models.py tests/diffusion tests/samplers tests/test_walls.py \
+  tests/test_gradcheck.py tests/test_complex_step.py
+SECONDS_EACH := tests/samplers/test_editing.py::test_repaint_draws_from_the_conditional_and_the_mask_alone_does_not \
+  tests/samplers/test_oracle_runs.py::test_variance_that_ddpm_generates \
+  tests/diffusion/test_continuous.py::test_the_reverse_equation_carries_noise_to_data \
+  tests/diffusion/test_likelihood.py::test_more_probes_less_noise
+quick: $(VENV)/.ready-test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(addprefix --deselect ,$(SECONDS_EACH)) $(QUICK)
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .

@@ -29,17 +29,28 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"ch{number:02}: the points of chapter {number}'s exercises (needs --answers)")
 
 
-LONGEST = (
-    "tests/zoo/test_zoo.py",
-    "tests/assignments/test_nbgrader.py",
-    "tests/test_readme.py",
-    "tests/interop/test_schedulers.py",
-)
+CHAPTER = "tests/notebooks/test_twice.py::test_chapter_runs_and_its_cells_print_the_same_when_they_run_again"
+LONGEST = (  # first parts of names; what begins alike shares a fixture, or takes half a minute by itself
+    "tests/zoo/test_zoo.py", "tests/assignments/test_nbgrader.py",
+    "tests/interop/test_schedulers.py", f"{CHAPTER}[0",
+    f"{CHAPTER}[1", "tests/studies/test_studies.py",
+    "tests/samplers/test_mixture.py", "tests/docs/test_site.py",
+    "tests/recipes/test_system.py", "tests/test_fuzz.py",
+)  # fmt: skip
 
 
-def pytest_collection_modifyitems(items):
-    """The longest files first: at the end of a run one core would wait for them."""
-    items.sort(key=lambda item: next((i for i, file in enumerate(LONGEST) if item.nodeid.startswith(file)), len(LONGEST)))
+def pytest_collection_modifyitems(config, items):
+    """Each worker begins with its share of the longest: at the end of a run one core would wait for them. `--dist worksteal`
+    gives the first part of the tests to the first worker, the next part to the next."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    groups = {name: [item for item in items if item.nodeid.startswith(name)] for name in LONGEST}
+    rest = [item for item in items if not item.nodeid.startswith(LONGEST)]
+    size, items[:] = len(items) // workers, []
+    for i in range(workers):
+        items += [item for name in LONGEST[i::workers] for item in groups[name]]
+        short = size * (i + 1) - len(items) if i < workers - 1 else len(rest)
+        items += rest[: max(0, short)]
+        rest = rest[max(0, short) :]
 
 
 @pytest.fixture(autouse=True)
