@@ -293,7 +293,7 @@ def train(without, steps):
 
 rng = np.random.default_rng(17)
 held_out, held_out_labels = data.load("digits", split="test")
-steps = 120 if FAST else 600
+steps = 40 if FAST else 600
 results = {}
 for without in ("", "mean", "deviation"):
     p, losses = train(without, steps)
