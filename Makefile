@@ -4,7 +4,7 @@ PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
 
-.PHONY: demo test quick lint notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
+.PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -26,6 +26,13 @@ quick: $(VENV)/.ready-test
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Mutation testing: a seeded sample of 400 one-token changes, each against its room's tests; without ROOM, all five rooms.
+# Stopped, it resumes;  make mutants ROOM=ops MUTANTS="--jobs 2 --again"
+SAMPLE ?= 400
+SEED ?= 17
+mutants: $(VENV)/.ready-mutants
+	$(BIN)/python scripts/mutants.py $(ROOM) --sample $(SAMPLE) --seed $(SEED) $(MUTANTS)
 
 # notebooks/NN_name.py -> NN_name.ipynb, executed;  make notebooks CH=03 makes one
 notebooks: $(VENV)/.ready-notebooks
@@ -77,6 +84,10 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.ready-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-mutants: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,mutants]'
+	@touch $@ $(VENV)/.ready $(VENV)/.ready-test
 
 $(VENV)/.ready-notebooks: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'

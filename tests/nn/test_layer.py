@@ -133,3 +133,113 @@ def test_initial_weights_are_torchs_defaults():
     assert abs(nn.Embedding(200, 50, rng=0).weight.value.std() - 1) < 0.02
     assert (nn.GroupNorm(2, 4).weight.value == 1).all() and (nn.LayerNorm(4).bias.value == 0).all()
     assert not np.array_equal(nn.Linear(4, 4).weight.value, nn.Linear(4, 4).weight.value)  # no seed: different each time
+
+
+def test_a_new_value_starts_without_a_gradient_and_the_same_one_keeps_it():
+    p = nn.Param(np.ones(2, np.float32))
+    p.grad += 3
+    p.value += 1  # in place, which ends in an assignment of the same array
+    np.testing.assert_array_equal(p.grad, 3)
+    p.value = np.ones(2, np.float32)
+    np.testing.assert_array_equal(p.grad, 0)
+
+
+def test_a_gradient_may_be_given_taken_away_and_must_fit():
+    p = nn.Param(np.ones(2, np.float32), np.full(2, 5, np.float32))
+    np.testing.assert_array_equal(p.grad, 5)
+    p.grad = None
+    np.testing.assert_array_equal(p.grad, 0)
+    given = np.full(2, 7, np.float32)
+    p.grad = given
+    assert p.grad is given
+    for wrong in (np.ones(3, np.float32), np.ones(2, np.float64)):
+        with pytest.raises(ValueError, match=r"grad: got .*, expected \(2,\) float32"):
+            p.grad = wrong
+
+
+def test_an_arena_takes_over_the_gradient_that_was_there():
+    for grad, expected in ((None, 0), (np.full(2, 4, np.float32), 4)):
+        p, values, grads = nn.Param(np.ones(2, np.float32), grad), np.zeros(2, np.float32), np.full(2, 9, np.float32)
+        p.share(values, grads)
+        np.testing.assert_array_equal(grads, expected)
+        assert p.grad is grads and p.value is values
+
+
+def test_a_replaced_value_comes_back_and_the_gradient_stays():
+    p = nn.Param(np.ones(2, np.float32), np.full(2, 4, np.float32))
+    before = p.value
+    with pytest.raises(KeyError), p.replaced(np.zeros(2)):
+        assert p.value.dtype == np.float64 and not p.value.any()
+        raise KeyError
+    assert p.value is before
+    np.testing.assert_array_equal(p.grad, 4)
+
+
+def test_a_copy_has_its_own_value_and_gradient():
+    p = nn.Param(np.ones(2, np.float32), np.full(2, 4, np.float32))
+    for made in (copy.deepcopy(p), copy.deepcopy(nn.Param(np.ones(2, np.float32)))):
+        made.value += 1
+        made.grad += 1
+    np.testing.assert_array_equal(p.value, 1)
+    np.testing.assert_array_equal(p.grad, 4)
+    np.testing.assert_array_equal(copy.deepcopy(p).grad, 4)
+
+
+def test_size_counts_numbers_and_dtype_and_device_follow_the_parameters():
+    layer = nn.Sequential(nn.Conv2d(2, 3, (1, 4), rng=0), None, nn.Linear(3, 5, bias=False, rng=1))
+    assert layer.size() == 2 * 3 * 4 + 3 + 15
+    assert layer.astype(np.float64) is layer and {p.value.dtype for p in layer.parameters().values()} == {np.dtype("float64")}
+    assert layer.device == "cpu" and layer.to("cpu") is layer
+
+
+def test_initial_weights_fill_their_interval():
+    """Uniform in +-1 / sqrt(fan_in), torch's default, biases too."""
+    for layer, fan_in in ((nn.Linear(25, 400, rng=0), 25), (nn.Conv2d(4, 100, (2, 3), rng=0), 24)):
+        for value in (layer.weight.value, layer.bias.value):
+            bound = 1 / np.sqrt(fan_in)
+            assert 0.9 * bound < value.max() <= bound and -bound <= value.min() < -0.9 * bound
+            assert value.dtype == np.float32
+
+
+def test_options_of_layers_that_do_not_fit():
+    for p in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="expected a probability"):
+            nn.Dropout(p)
+    with pytest.raises(ValueError, match="groups is 3, expected a divisor of the 4"):
+        nn.GroupNorm(3, 4)
+    with pytest.raises(ValueError, match="heads is 3, expected a divisor of the 4"):
+        nn.Attention(4, heads=3)
+    assert nn.Attention(4, heads=3, head_dim=2, rng=0).to_q.weight.shape == (4, 6)
+    with nn.training(Rng(0)):
+        x = np.ones(3)
+        assert nn.Dropout(0.0)(x)[0] is x
+
+
+def test_large_attention_goes_in_slices_with_the_same_result():
+    layer, x = nn.Attention(6, heads=2, rng=0).astype(np.float64), Rng(1).standard_normal((2, 5, 6), dtype=np.float64)
+    whole, back = layer(x)
+    for most in (2 * 2 * 5 * 5, 2 * 2 * 5 * 2 + 1, 1):  # all at once, two rows at a time, one
+        layer.max_scores = most
+        y, back_slices = layer(x)
+        np.testing.assert_allclose(y, whole, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(back_slices(x), back(x), rtol=1e-12, atol=1e-14)
+
+
+def test_causal_mask_and_the_parts_of_a_block_that_share_the_context():
+    np.testing.assert_array_equal(nn.causal_mask(4), np.tril(np.ones((4, 4), bool)))
+    block = nn.BasicTransformerBlock(4, 1, 4, context_features=3, double_self_attention=True, rng=0)
+    assert block.attn2.to_k.weight.shape[0] == 4  # the second attention is over the tokens too
+    block = nn.BasicTransformerBlock(4, 1, 4, context_features=3, only_cross_attention=True, rng=0)
+    assert block.attn1.to_k.weight.shape[0] == block.attn2.to_k.weight.shape[0] == 3
+    with pytest.raises(ValueError, match="looks at a context"):
+        block(np.ones((1, 2, 4), np.float32))
+
+
+def test_rescaled_spatial_attention_is_the_plain_one_divided():
+    plain = nn.SpatialAttention(4, groups=2, rng=0).astype(np.float64)
+    half = nn.SpatialAttention(4, groups=2, rescale=2.0, rng=0).astype(np.float64)
+    x = Rng(1).standard_normal((1, 2, 3, 4), dtype=np.float64)
+    (y, back), (y2, back2) = plain(x), half(x)
+    np.testing.assert_allclose(y2, y / 2, rtol=1e-12)
+    np.testing.assert_allclose(back2(x), back(x) / 2, rtol=1e-12)
+    assert plain.group_norm.eps == 1e-5 and nn.LayerNorm(4).eps == 1e-5 and nn.RMSNorm(4).eps == 1e-6
