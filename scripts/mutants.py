@@ -41,14 +41,17 @@ EQUIVALENT = ROOT / "tests" / "mutants" / "equivalent.toml"
 
 # The tests of a room: its folder, and what of the other folders is written for it.
 ROOMS = {
-    # the checker's own tests run on ops; on the emulator of CuPy the plain ops run without a fast version in their way
-    "ops": ["tests/ops", "tests/nn", "tests/test_complex_step.py", "tests/test_gradcheck.py", "tests/strict/test_gradients.py"],
+    # the checker's own tests run on ops; on the emulator of CuPy the plain ops run without a fast version in their way;
+    # the oracles contain torch's values for attention, norms and timestep embeddings
+    "ops": ["tests/ops", "tests/nn", "tests/oracles", "tests/test_complex_step.py", "tests/test_gradcheck.py",
+            "tests/strict/test_gradients.py"],
     # test_gradients.py checks layers beside ops; the oracles are torch's values for attention and transformer blocks
     "nn": ["tests/nn", "tests/ops/test_gradients.py", "tests/oracles", "tests/models/test_gradients_of_options.py"],
-    # same_numbers compares the schedule's and the losses' values with NumPy's on the emulator
-    "diffusion": ["tests/diffusion", "tests/strict/test_same_numbers.py"],
-    "samplers": ["tests/samplers", "tests/strict/test_same_numbers.py"],
-    "training": ["tests/training", "tests/strict/test_on_strict_cupy.py"],
+    # the rest of tests/strict and tests/gpu compares the code on the emulators with itself; named are the files that belong to
+    # the parts of a room which run only there
+    "diffusion": ["tests/diffusion"],
+    "samplers": ["tests/samplers", "tests/strict/test_on_strict_cupy.py", "tests/gpu/test_sampling_step.py"],
+    "training": ["tests/training", "tests/strict/test_on_strict_cupy.py", "tests/gpu/test_training_step.py"],
 }
 
 BITS = {"RShift", "LShift", "BitOr", "BitAnd", "BitXor", "Invert"}

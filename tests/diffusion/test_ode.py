@@ -66,3 +66,43 @@ def test_failures_say_so():
         last(rk45(lambda t, y: y * np.nan, np.ones(1), 0.0, 1.0, first_step=0.1))
     with pytest.raises(ValueError, match="rtol, atol: got 0, 0"):
         last(rk45(lambda t, y: y, np.ones(1), 0.0, 1.0, 0, 0))
+
+
+# The accepted times of scipy 1.17.1, solve_ivp(f, (t0, t1), y0, rtol=rtol, atol=atol).t[1:], printed with ten digits
+SCIPY = {
+    "growth": (lambda t, y: -y * t, [1.0, 2.0], 3.0, 1e-6, 1e-6, [
+        2.98157405, 2.891406389, 2.795866893, 2.698504055, 2.599043934, 2.496960674, 2.391677482, 2.282554198, 2.168854145,
+        2.049696488, 1.923985301, 1.790297387, 1.646691703, 1.490354822, 1.316852929, 1.118212499, 0.875795988, 0.5567557769,
+        0.2466498365, 0.0]),
+    "rejected steps": (
+        lambda t, y: np.array([y[1], -y[0] * (1 + 40 * math.exp(-20 * (t - 2) ** 2))]), [1.0, 0.0], 0.0, 1e-4, 1e-5, [
+        0.04266807006, 0.4693487707, 1.033425236, 1.459405988, 1.614039647, 1.768673306, 1.879226286, 1.988356893, 2.087780418,
+        2.183564094, 2.282512858, 2.430921943, 2.620031686, 2.908670076, 3.437356863, 4.0]),
+    "from rest": (lambda t, y: np.array([math.sin(3 * t), y[0]]), [0.0, 0.0], 0.0, 1e-3, 1e-4, [
+        0.0001, 0.0011, 0.0111, 0.1111, 0.609764415, 1.277107454, 2.0]),
+    "steep": (lambda t, y: -50 * (y - math.cos(t)), [0.0], 0.0, 1e-3, 1e-3, [
+        0.0001, 0.0011, 0.0111, 0.03071164054, 0.05260577236, 0.07943259284, 0.1124108959, 0.1545174072, 0.2099264617,
+        0.2796345144, 0.3419390447, 0.4042435751, 0.468560726, 0.5]),
+    "a line": (lambda t, y: np.ones(1), [1.0], 0.0, 1e-3, 1e-4, [0.1019244876, 1.121169364, 5.0]),
+    "no movement": (lambda t, y: np.zeros(1), [1.0], 0.0, 1e-3, 1e-4, [
+        1e-06, 1.1e-05, 0.000111, 0.001111, 0.011111, 0.111111, 1.111111, 5.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_the_steps_of_scipy(name, outside):
+    """Every weight of the pair, the length of the first step and the rule for the next ones enter these times."""
+    f, y0, t0, rtol, atol, times = SCIPY[name]
+    run = list(rk45(f, np.array(y0), t0, times[-1], rtol, atol))
+    outside([t for t, _ in run], times, atol=2e-9)
+
+
+def test_the_pair_satisfies_its_order_conditions():
+    """Each stage stands at the sum of its weights; the fifth order integrates t^k for k < 5, and the fourth for k < 4."""
+    from minidiff.diffusion.ode import _A, _C, _E
+
+    for c, row in zip(_C, _A, strict=True):
+        assert sum(row) == pytest.approx(c, abs=1e-15)
+    for k in range(5):
+        assert sum(b * c**k for b, c in zip(_A[-1], _C, strict=False)) == pytest.approx(1 / (k + 1), abs=1e-15)
+        assert (abs(sum(e * c**k for e, c in zip(_E, _C, strict=True))) < 1e-15) == (k < 4)
