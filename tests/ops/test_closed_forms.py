@@ -168,3 +168,32 @@ def test_patches_stand_in_the_order_rows_columns_channels():
         np.testing.assert_array_equal(y[:, i, j].reshape(2, 2, 2, 3)[:, u, v], x[:, 2 * i + u, 2 * j + v])
     np.testing.assert_array_equal(ops.depth_to_space(y)[0], x)
     np.testing.assert_array_equal(ops.depth_to_space(ops.space_to_depth(x, 1)[0], 1)[0], x)
+
+
+AXES = {  # op, good arguments, the argument to change; it gets one axis more and one fewer
+    "conv2d: x": (ops.conv2d, (randn(2, 3, 3, 2), randn(1, 1, 2, 2)), 0),
+    "conv2d: w": (ops.conv2d, (randn(2, 3, 3, 2), randn(1, 1, 2, 2)), 1),
+    "linear: w": (ops.linear, (randn(2, 2), randn(2, 2)), 1),
+    "attention: q": (ops.attention, (randn(2, 2, 2),) * 3, 0),
+    "attention: k": (ops.attention, (randn(2, 2, 2),) * 3, 1),
+    "attention: v": (ops.attention, (randn(2, 2, 2),) * 3, 2),
+    "embedding: table": (ops.embedding, (randn(3, 2), np.array([1])), 0),
+    "timestep_embedding: t": (lambda t: ops.timestep_embedding(t, 8), (np.array([1.0, 2.0]),), 0),
+    "upsample_nearest: x": (ops.upsample_nearest, (randn(2, 2, 2, 2),), 0),
+    "avg_pool: x": (ops.avg_pool, (randn(2, 2, 2, 2),), 0),
+    "resize_nearest: x": (lambda x: ops.resize_nearest(x, 2, 2), (randn(2, 2, 2, 2),), 0),
+    "space_to_depth: x": (ops.space_to_depth, (randn(2, 2, 2, 4),), 0),
+    "fir_downsample: x": (ops.fir_downsample, (randn(2, 2, 2, 2),), 0),
+    "group_norm: gamma": (lambda x, gamma, beta: ops.group_norm(x, gamma, beta, 1), (randn(2, 2), randn(2), randn(2)), 1),
+    "layer_norm: beta": (ops.layer_norm, (randn(2, 2), randn(2), randn(2)), 2),
+    "cross_entropy: labels": (ops.cross_entropy, (randn(2, 2), np.array([0, 1])), 1),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_axis_too_many_or_too_few_is_named(name):
+    op, good, place = AXES[name]
+    op(*good)
+    for wrong in (good[place][None].copy(), good[place][0]):
+        with pytest.raises(ValueError, match=f"{name} has shape"):
+            op(*good[:place], wrong, *good[place + 1 :])
