@@ -197,3 +197,33 @@ def test_an_axis_too_many_or_too_few_is_named(name):
     for wrong in (good[place][None].copy(), good[place][0]):
         with pytest.raises(ValueError, match=f"{name} has shape"):
             op(*good[:place], wrong, *good[place + 1 :])
+
+
+def qkv(heads):
+    return ops.attention(randn(2, 2, 4), randn(2, 2, 4), randn(2, 2, 4), heads)
+
+
+NUMBERS = {  # a call with the number, those that it takes, those that it does not
+    "heads": (qkv, (1, 2, 4), (0, -1, -2, 3, 2.0, None)),
+    "stride": (lambda n: ops.conv2d(randn(1, 3, 3, 1), randn(1, 1, 1, 1), None, n), (1, 2, 5), (0, -1, 1.0)),
+    "groups": (lambda n: ops.group_norm(randn(2, 4), randn(4), randn(4), n), (1, 2, 4), (0, -2, 3, 2.0)),
+    "factor": (lambda n: ops.upsample_nearest(randn(1, 2, 2, 1), n), (1, 3), (0, -1, 2.0)),
+    "size": (lambda n: ops.avg_pool(randn(1, 4, 4, 1), n), (1, 2, 4), (0, -1, 2.0)),
+    "size of a patch": (lambda n: ops.space_to_depth(randn(1, 4, 4, 1), n), (1, 2, 4), (0, -1, 2.0)),
+    "rows": (lambda n: ops.sliced_attention(*[randn(1, 3, 2)] * 3, rows=n), (1, 2, 9), (0, -1)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_an_op_does_not_take_is_named(name):
+    call, good, bad = NUMBERS[name]
+    for number in good:
+        call(number)
+    for number in bad:
+        with pytest.raises(ValueError, match=f"{name.split()[0]} is {number}, expected a"):
+            call(number)
+
+
+def test_values_of_a_width_that_heads_does_not_divide():
+    with pytest.raises(ValueError, match="heads is 2, expected a divisor of the 4 features of q and 3 of v"):
+        ops.attention(randn(2, 2, 4), randn(2, 2, 4), randn(2, 2, 3), 2)
