@@ -112,7 +112,7 @@ class Recorder:
     """A pytest plugin that tells coverage which test runs, and takes each test's CPU time."""
 
     def __init__(self, cover):
-        self.cover, self.seconds, self.failed = cover, {}, []
+        self.cover, self.seconds = cover, {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
@@ -124,10 +124,6 @@ class Recorder:
             self.seconds[item.nodeid] = sum(os.times()[:4]) - start
             self.cover.switch_context("")
 
-    def pytest_runtest_logreport(self, report):
-        if report.failed:
-            self.failed.append(report.nodeid)
-
 
 def record(folder, package, tests, out):
     """Run all tests on healthy code and write to `out` their CPU times and which of them reach which line of `package`.
@@ -137,12 +133,12 @@ def record(folder, package, tests, out):
     cover = coverage.Coverage(data_file=None, source=[str(folder / package)], config_file=False)
     recorder = Recorder(cover)
     cover.start()
-    code = pytest.main([o for o in OPTIONS if o != "-x"] + tests, plugins=[recorder])
+    code = pytest.main([*OPTIONS, *tests], plugins=[recorder])
     cover.stop()
     data, lines = cover.get_data(), {}
     for file in data.measured_files():
         lines[str(Path(file).relative_to(folder))] = data.contexts_by_lineno(file)
-    out.write_text(json.dumps({"seconds": recorder.seconds, "failed": recorder.failed, "lines": lines}))
+    out.write_text(json.dumps({"seconds": recorder.seconds, "lines": lines}))
     return code
 
 

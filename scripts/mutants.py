@@ -43,8 +43,14 @@ EQUIVALENT = ROOT / "tests" / "mutants" / "equivalent.toml"
 ROOMS = {
     # the checker's own tests run on ops; on the emulator of CuPy the plain ops run without a fast version in their way;
     # the oracles contain torch's values for attention, norms and timestep embeddings
-    "ops": ["tests/ops", "tests/nn", "tests/oracles", "tests/test_complex_step.py", "tests/test_gradcheck.py",
-            "tests/strict/test_gradients.py"],
+    "ops": [
+        "tests/ops",
+        "tests/nn",
+        "tests/oracles",
+        "tests/test_complex_step.py",
+        "tests/test_gradcheck.py",
+        "tests/strict/test_gradients.py",
+    ],
     # test_gradients.py checks layers beside ops; the oracles are torch's values for attention and transformer blocks
     "nn": ["tests/nn", "tests/ops/test_gradients.py", "tests/oracles", "tests/models/test_gradients_of_options.py"],
     # the rest of tests/strict and tests/gpu compares the code on the emulators with itself; named are the files that belong to
@@ -138,6 +144,20 @@ def draw(rooms, n, seed):
     return sample
 
 
+def limit_of(reach, tests):
+    """CPU seconds that a mutant gets: on healthy code these tests take less than a third of them."""
+    return 10 + 3 * sum(reach["seconds"][test] for test in tests)
+
+
+def healthy(copy, log, limit, work):
+    """Run tests on code without a mutant; exits with their output unless they pass."""
+    codes = []
+    pid = runs.fork(copy, log, limit, work)
+    runs.watch({pid: (time.monotonic() + 3600,)}, lambda pid, code: codes.append(code))
+    if codes != [0]:
+        sys.exit(f"pytest ended with {codes[0]} on healthy code:\n{log.read_text()[-3000:]}")
+
+
 def recorded(room, session):
     """Which test of the room reaches which line: read from the session, or recorded where package or tests have changed."""
     tests, digest = [test for test in ROOMS[room] if (ROOT / test).exists()], hashlib.sha256()
@@ -147,14 +167,12 @@ def recorded(room, session):
     out = session / f"reach_{room}_{digest.hexdigest()[:16]}.json"
     if not out.exists():
         with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            copy, log = runs.Copy(ROOT, folder).folder, session / f"reach_{room}.log"
-            print(f"{room}: its tests run once on healthy code", flush=True)
-            part = out.with_suffix(".part")
-            pid = runs.fork(copy, log, None, lambda: runs.record(copy, f"minidiff/{room}", tests, part))
-            runs.watch({pid: (time.monotonic() + 3600,)}, lambda pid, code: None)
-            failed = json.loads(part.read_text())["failed"] if part.exists() else [log.read_text()[-2000:]]
-            if failed:
-                sys.exit(f"{room}: fail on healthy code:\n" + "\n".join(failed))
+            copy, log, part = runs.Copy(ROOT, folder).folder, session / f"reach_{room}.log", out.with_suffix(".part")
+            print(f"{room}: its tests run twice on healthy code, in their order and the fastest first", flush=True)
+            healthy(copy, log, None, lambda: runs.record(copy, f"minidiff/{room}", tests, part))
+            reach = json.loads(part.read_text())
+            order = sorted(reach["seconds"], key=reach["seconds"].get)
+            healthy(copy, log, limit_of(reach, order), lambda: runs.run_chosen(order))
             part.rename(out)
     return json.loads(out.read_text())
 
@@ -204,7 +222,7 @@ def execute(db, work, reaches, jobs):
                     continue
                 copy, log = free.pop()
                 copy.write(spec.module_path, text)
-                limit = 10 + 3 * sum(reaches[room]["seconds"][test] for test in tests)
+                limit = limit_of(reaches[room], tests)
                 pid = runs.fork(copy.folder, log, limit, lambda tests=tests: runs.run_chosen(tests))
                 running[pid] = time.monotonic() + 4 * limit + 30, item, copy, log, diff, start
             if running:
