@@ -159,9 +159,10 @@ def rows_of(source, row):
 
 
 def tests_of(reach, file, source, row):
-    """The tests that a mutant in `row` of `file` is given, those that can tell first, the fastest of these before others.
+    """The tests that a mutant in `row` of `file` is given: those that reach it, the fastest first.
 
     A row that runs on import (a default, a decorator, a constant) may matter to any test of the room, so all run in the end.
+    A row that none reaches may run in a worker process, where nothing is recorded: the tests that reach its file run.
     """
     lines, seconds = reach["lines"].get(file, {}), reach["seconds"]
     first, last, whole = rows_of(source, row)
@@ -169,9 +170,11 @@ def tests_of(reach, file, source, row):
     def among(start, stop):
         return {test for r in range(start, stop + 1) for test in lines.get(str(r), ())}
 
-    groups = [among(first, last)]
+    groups, of_file = [among(first, last)], {test for tests in lines.values() for test in tests}
     if "" in groups[0] or whole != (first, last):
-        groups = [among(*whole), {test for tests in lines.values() for test in tests}, set(seconds)]
+        groups = [among(*whole), of_file, set(seconds)]
+    elif not groups[0]:
+        groups = [of_file]
     order = collections.OrderedDict()
     for group in groups:
         for test in sorted(group & seconds.keys(), key=seconds.get):

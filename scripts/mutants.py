@@ -217,7 +217,7 @@ def execute(db, work, reaches, jobs):
                 diff = "\n".join(change(healthy, text))
                 tests = runs.tests_of(reaches[room], str(spec.module_path), healthy, spec.start_pos[0])
                 if not tests:
-                    result = WorkResult(WorkerOutcome.NO_TEST, "survived: no test reaches it", TestOutcome.SURVIVED, diff)
+                    result = WorkResult(WorkerOutcome.NO_TEST, "survived: no test reaches its file", TestOutcome.SURVIVED, diff)
                     store(item, result, start)
                     continue
                 copy, log = free.pop()

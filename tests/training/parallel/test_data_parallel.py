@@ -212,6 +212,26 @@ def test_each_process_keeps_to_cores_of_its_own(shared):
     assert cores[0].any() and cores[3].any() and not (cores[0] & cores[3]).any()
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_only_cores_of_this_process_are_shared_out(shared):
+    """A process that was pinned to one core, by taskset say, must not spread over the others."""
+
+    class Where(Layer):
+        def __init__(self):
+            self.linear = Linear(1, 1, rng=0)
+
+        def forward(self, x):
+            return np.array([sorted(os.sched_getaffinity(0))] * len(x)), lambda dy: dy
+
+    before = os.sched_getaffinity(0)
+    only = max(before)
+    try:
+        os.sched_setaffinity(0, {only})
+        assert (shared(Where())(np.zeros((4, 1), np.float32))[0] == [[only]] * 4).all()
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def test_backward_twice_and_in_any_order(shared):
     model, x = shared(unet()), draw(1, 6, *SHAPE)
     (y1, back1), (_, back2) = model(x, 3), model(2 * x, 8)
