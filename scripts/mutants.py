@@ -78,14 +78,13 @@ def operators():
 
 def meaningless(node):
     """Whether a token stands where a change of it has no meaning."""
-    child = node
+    child, node = node, node.parent
     while node is not None:
-        if node.type in ("annassign", "tfpdef", "fstring", "raise_stmt", "parameters", "lambdef", "param"):
-            if node.type in ("fstring", "annassign", "tfpdef", "raise_stmt"):
-                return not (node.type == "annassign" and child is node.children[-1] and len(node.children) > 2)
-            if child.type == "operator" and node.type != "param":
-                return True
-        if node.type == "funcdef" and node.annotation is child:
+        if node.type in ("fstring", "raise_stmt", "tfpdef"):  # tfpdef: an argument with its annotation
+            return True
+        if node.type in ("parameters", "lambdef") and child.type == "operator":
+            return True
+        if (node.type == "annassign" and child is node.children[1]) or (node.type == "funcdef" and child is node.annotation):
             return True
         child, node = node, node.parent
     return False
