@@ -5,9 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from minidiff.diffusion import EDM, VE, VP, CascadeLoss, EDMLoss, Schedule, SimpleLoss, noise_std
+from minidiff.diffusion import (
+    EDM,
+    VE,
+    VP,
+    CascadeLoss,
+    Denoiser,
+    EDMLoss,
+    GaussianMixture,
+    Schedule,
+    SimpleLoss,
+    clip_x0,
+    dynamic_threshold,
+    noise_std,
+)
 from minidiff.diffusion.continuous import SubVP
 from minidiff.diffusion.sigmas import beta_quantile, beta_sigmas, exponential_sigmas, karras_sigmas
+from minidiff.diffusion.thresholding import rederived
 from minidiff.diffusion.timesteps import ByLoss, LogNormal, Uniform
 
 S = Schedule.linear(10)
@@ -128,3 +142,33 @@ def test_only_sampling_by_loss_waits_for_the_losses():
     assert ByLoss.waits and not getattr(Uniform, "waits", False) and not getattr(LogNormal, "waits", False)
     assert ByLoss(S).losses.shape == (10, 10)  # a history of ten, as in the paper's code
     assert ByLoss(S).uniform_share == 0.001
+
+
+def test_a_schedule_of_one_step_has_times_too():
+    one = Schedule.linear(1)
+    for t in (0, 0.0, np.array([0, 0]), np.array([0.0])):
+        np.testing.assert_allclose(one.log_snr(t), np.log(one.alpha_bar[0] / (1 - one.alpha_bar[0])) + 0 * t, rtol=1e-12)
+        np.testing.assert_allclose(one.alpha(t) ** 2 + one.sigma(t) ** 2, 1, rtol=1e-12)
+
+
+def test_real_times_up_to_both_ends():
+    t = np.array([0.0, 0.25, 8.5, 9.0])
+    curve = np.log(S.alpha_bar / (1 - S.alpha_bar))
+    np.testing.assert_allclose(S.log_snr(t), np.interp(t, np.arange(10), curve), rtol=1e-12)
+    for wrong in (-0.1, 9.1, -1, 10):
+        for given in (wrong, np.array([wrong]), np.array([0 * wrong, wrong])):
+            with pytest.raises(ValueError, match="t: got"):
+                S.alpha(given)
+
+
+def test_the_null_condition_of_a_mixture_has_the_shape_of_the_labels():
+    model = GaussianMixture([[0.0], [1.0]], stds=1.0).denoiser(S).model
+    assert type(model.null_cond(1)) is int and model.null_cond(1) == -1
+    np.testing.assert_array_equal(model.null_cond(np.array([0, 1, 1])), [-1, -1, -1])
+
+
+def test_rederived_reaches_through_thresholds_and_leaves_others_alone():
+    plain = Denoiser(lambda x, t, c: 3 * x, S, "x0")
+    assert rederived(plain) is plain and clip_x0(plain).rederive is False and dynamic_threshold(plain).rederive is False
+    twice = rederived(clip_x0(dynamic_threshold(plain), 0.5))
+    assert twice.rederive and twice.denoiser.rederive and twice.denoiser.denoiser is plain and twice.bound == 0.5

@@ -6,8 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from minidiff.samplers.dpm_solver import phi2, phi3
+from minidiff.samplers.dpm_solver import _slopes, phi2, phi3
 from minidiff.samplers.plms import ADAMS_BASHFORTH
+from minidiff.samplers.point import Point
 from minidiff.samplers.unipc import _weights
 
 STEPS = [sign * k for k in (1e-9, 1e-5, 3e-3, 9e-3, 0.0099999, 0.0100001, 0.02, 0.3, 1.0, 4.0) for sign in (1, -1)]
@@ -56,3 +57,16 @@ def test_unipc_weights_of_one_slope_and_of_one_from_pure_noise():
     assert _weights([-0.3], 0.4, 0.4) == [0.5]
     with_noise, without = _weights([-0.5, -math.inf, 1.0], 0.4, 0.4), _weights([-0.5, 1.0], 0.4, 0.4)
     assert with_noise == [without[0], 0.0, without[1]]
+
+
+@pytest.mark.parametrize("places", ((0.0, 1 / 3, 2 / 3, 1.0), (0.0, 0.2, 0.7, 1.0)))
+def test_singlestep_slopes_of_a_parabola_are_its_derivatives(places):
+    """With two slopes "heun" takes D' and D'' of the parabola through three predictions, "midpoint" the longer chord."""
+    h, (a, b, c) = 0.8, (0.5, -2.0, 3.0)
+    points = [Point(None, math.exp(0.1 + h * s), 1.0) for s in places]
+    outputs = [a + b * s + c * s * s for s in places[:-1]]
+    np.testing.assert_allclose(_slopes(outputs, points, "heun"), [b, 2 * c], rtol=1e-12)
+    np.testing.assert_allclose(_slopes(outputs, points, "midpoint"), [b + c * places[2]], rtol=1e-12)
+    for solver in ("heun", "midpoint"):
+        short = _slopes(outputs[:2], [points[0], points[1], points[3]], solver)
+        np.testing.assert_allclose(short, [b + c * places[1]], rtol=1e-12)
