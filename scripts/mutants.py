@@ -21,6 +21,7 @@ Docstrings, comments, `__all__` and version strings contain no token that cosmic
 
 import argparse
 import difflib
+import functools
 import hashlib
 import json
 import sys
@@ -90,10 +91,15 @@ def meaningless(node):
     return False
 
 
+@functools.cache
+def source(file):
+    """The text of a file when it was read first: an edit during a run does not change the mutants."""
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
 def population(file, seed):
-    """All mutants of a file, each with its place in the draw.   -> [(rank, name, occurrence, node)]"""
-    source = (ROOT / file).read_text(encoding="utf-8")
-    nodes, rows, found, seen = list(ast_nodes(get_ast(source))), source.splitlines(), [], {}
+    """All mutants of a file, each with its place in the draw.   -> [(rank, MutationSpec)]"""
+    nodes, rows, found, seen = list(ast_nodes(get_ast(source(file)))), source(file).splitlines(), [], {}
     for name, operator in operators().items():
         places = ((node, place) for node in nodes for place in operator.mutation_positions(node))
         for occurrence, (node, (start, stop)) in enumerate(places):
@@ -107,7 +113,7 @@ def population(file, seed):
 
 def mutated(spec):
     """(healthy, mutated) text of a file, or None in place of the second where it does not compile or is the same."""
-    healthy = (ROOT / spec.module_path).read_text(encoding="utf-8")
+    healthy = source(str(spec.module_path))
     text = mutate_code(healthy, plugins.get_operator(spec.operator_name)(), spec.occurrence)
     try:
         compile(text, str(spec.module_path), "exec")
@@ -186,7 +192,9 @@ def judge(code, log):
         return WorkResult(WorkerOutcome.NORMAL, "survived", TestOutcome.SURVIVED)
     if code == 70:
         return WorkResult(WorkerOutcome.EXCEPTION, text[-1000:], TestOutcome.INCOMPETENT)
-    return WorkResult(WorkerOutcome.NORMAL, by[0] if by else f"killed on collection (pytest ended with {code})", TestOutcome.KILLED)
+    return WorkResult(
+        WorkerOutcome.NORMAL, by[0] if by else f"killed on collection (pytest ended with {code})", TestOutcome.KILLED
+    )
 
 
 def execute(db, work, reaches, jobs):

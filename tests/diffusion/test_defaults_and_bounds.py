@@ -17,6 +17,7 @@ from minidiff.diffusion import (
     SimpleLoss,
     clip_x0,
     dynamic_threshold,
+    estimate_t,
     noise_std,
 )
 from minidiff.diffusion.continuous import SubVP
@@ -172,3 +173,15 @@ def test_rederived_reaches_through_thresholds_and_leaves_others_alone():
     assert rederived(plain) is plain and clip_x0(plain).rederive is False and dynamic_threshold(plain).rederive is False
     twice = rederived(clip_x0(dynamic_threshold(plain), 0.5))
     assert twice.rederive and twice.denoiser.rederive and twice.denoiser.denoiser is plain and twice.bound == 0.5
+
+
+@pytest.mark.parametrize("probes", (1, 2, 5))
+@pytest.mark.parametrize("scaled", (True, False))
+def test_probes_are_averaged(probes, scaled):
+    """On one round Gaussian the Jacobian is a multiple of 1, and a probe of signs gives its trace exactly, as "exact" does."""
+    denoiser = GaussianMixture([[0.2, -0.1, 0.4]], stds=0.5).denoiser(Schedule.linear(200))
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    exact = estimate_t(denoiser, x, scaled=scaled, levels=16, divergence="exact")
+    found = estimate_t(denoiser, x, scaled=scaled, levels=16, probes=probes, rng=0)
+    np.testing.assert_allclose(found, exact, rtol=1e-9)
+    assert len(set(exact.round(3))) > 1
