@@ -171,7 +171,7 @@ def test_patches_stand_in_the_order_rows_columns_channels():
 
 
 AXES = {  # op, good arguments, the argument to change; it gets one axis more and one fewer
-    "conv2d: x": (ops.conv2d, (randn(2, 3, 3, 2), randn(1, 1, 2, 2)), 0),
+    "conv2d: x": (ops.conv2d, (randn(2, 3, 2, 2), randn(1, 1, 2, 2)), 0),  # of five axes the fourth fits too
     "conv2d: w": (ops.conv2d, (randn(2, 3, 3, 2), randn(1, 1, 2, 2)), 1),
     "linear: w": (ops.linear, (randn(2, 2), randn(2, 2)), 1),
     "attention: q": (ops.attention, (randn(2, 2, 2),) * 3, 0),
