@@ -192,9 +192,8 @@ def judge(code, log):
         return WorkResult(WorkerOutcome.NORMAL, "survived", TestOutcome.SURVIVED)
     if code == 70:
         return WorkResult(WorkerOutcome.EXCEPTION, text[-1000:], TestOutcome.INCOMPETENT)
-    return WorkResult(
-        WorkerOutcome.NORMAL, by[0] if by else f"killed on collection (pytest ended with {code})", TestOutcome.KILLED
-    )
+    how = by[0] if by else f"killed before a test could: pytest ended with {code}"
+    return WorkResult(WorkerOutcome.NORMAL, how, TestOutcome.KILLED)
 
 
 def execute(db, work, reaches, jobs):
