@@ -54,11 +54,16 @@ ROOMS = {
     ],
     # test_gradients.py checks layers beside ops; the oracles are torch's values for attention and transformer blocks
     "nn": ["tests/nn", "tests/ops/test_gradients.py", "tests/oracles", "tests/models/test_gradients_of_options.py"],
-    # the rest of tests/strict and tests/gpu compares the code on the emulators with itself; named are the files that belong to
-    # the parts of a room which run only there
-    "diffusion": ["tests/diffusion"],
+    # every_gradient checks losses and denoisers; the rest of tests/strict and tests/gpu compares the code on the emulators with
+    # itself, so of those only the files are here that belong to the parts of a room which run only there
+    "diffusion": ["tests/diffusion", "tests/test_every_gradient.py"],
     "samplers": ["tests/samplers", "tests/strict/test_on_strict_cupy.py", "tests/gpu/test_sampling_step.py"],
-    "training": ["tests/training", "tests/strict/test_on_strict_cupy.py", "tests/gpu/test_training_step.py"],
+    "training": [
+        "tests/training",
+        "tests/test_every_gradient.py",
+        "tests/strict/test_on_strict_cupy.py",
+        "tests/gpu/test_training_step.py",
+    ],
 }
 
 BITS = {"RShift", "LShift", "BitOr", "BitAnd", "BitXor", "Invert"}

@@ -106,3 +106,17 @@ def test_the_pair_satisfies_its_order_conditions():
     for k in range(5):
         assert sum(b * c**k for b, c in zip(_A[-1], _C, strict=False)) == pytest.approx(1 / (k + 1), abs=1e-15)
         assert (abs(sum(e * c**k for e, c in zip(_E, _C, strict=True))) < 1e-15) == (k < 4)
+
+
+@pytest.mark.parametrize("t0, t1", ((0.0, 1.0), (2.0, 0.5)))
+def test_the_classical_method_of_a_likelihood(t0, t1):
+    """On y' = y a step multiplies by the first five terms of e^h; it ends at the next of evenly spaced times."""
+    from minidiff.diffusion.likelihood import _rk4
+
+    h = (t1 - t0) / 4
+    times, values = zip(*_rk4(lambda t, y: y, np.array([2.0]), t0, t1, 4), strict=True)
+    np.testing.assert_allclose(times, np.linspace(t0, t1, 5)[1:], rtol=1e-12)
+    growth = 1 + h + h**2 / 2 + h**3 / 6 + h**4 / 24
+    np.testing.assert_allclose(np.ravel(values), 2 * growth ** np.arange(1, 5), rtol=1e-12)
+    *_, (_, y) = _rk4(lambda t, y: 4 * t**3 + 0 * y, np.array([t0**4]), t0, t1, 4)
+    assert y[0] == pytest.approx(t1**4, rel=1e-12)  # Simpson's rule is exact for cubics

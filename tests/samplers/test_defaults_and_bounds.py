@@ -139,3 +139,21 @@ def test_times_that_do_not_descend(steps):
 def test_noise_levels_that_do_not_descend(sigmas):
     with pytest.raises(ValueError, match="expected at least two noise levels, descending, none negative"):
         samplers.ddim(Denoiser(lambda x, t, c: x, S), X, sigmas=sigmas)
+
+
+def test_probability_flow_takes_one_step_or_more_as_its_most():
+    for most in (None, 1, 2):
+        samplers.probability_flow(Seen(), X, most)
+    with pytest.raises(ValueError, match="steps: got 0, expected at least 1, or None"):
+        samplers.probability_flow(Seen(), X, 0)
+
+
+@pytest.mark.parametrize("options, total", (({"steps": 4}, 4), ({"steps": 4, "start": 1}, 3), ({"steps": [9, 5, 2]}, 3),
+                                            ({"sigmas": [0.4, 0.2, 0.1]}, 2), ({}, 20)))  # fmt: skip
+def test_a_bar_has_as_many_steps_as_the_run(options, total, monkeypatch):
+    from minidiff.samplers import run as module
+
+    shown = []
+    monkeypatch.setattr(module, "show", lambda run, total, label: (shown.append((total, label)), run)[1])
+    steps = list(walk("ddim", Seen(), X, progress=True, **options))
+    assert shown == [(total, "ddim")] and len(steps) == total

@@ -1,5 +1,6 @@
 """Training's defaults, and values at the bound of what is allowed."""
 
+import contextlib
 import hashlib
 import math
 import types
@@ -13,6 +14,7 @@ from minidiff.rng import Rng
 from minidiff.training import History, NotFinite, progressive_distillation
 from minidiff.training.arguments import check_numbers
 from minidiff.training.device_step import has_kernels
+from minidiff.training.losses import AutoencoderLoss
 from minidiff.training.losses.contrastive import LARGEST_SCALE, contrastive_loss
 from minidiff.training.resume import settings_of_objective
 
@@ -87,3 +89,34 @@ def test_a_bad_gradient_is_named_while_it_is_there(trainer):
     for step, message in ((2, f"the gradient of {name}"), (3, f"the gradient of {name}"), (1, "the norm of the gradients")):
         with pytest.raises(NotFinite, match=message):
             t._check(step, 1.0, math.nan)
+
+
+def test_the_weight_of_the_latents_is_not_negative():
+    assert AutoencoderLoss().kl_weight == 1e-4
+    for weight in (0, 0.5, 2.0):
+        assert AutoencoderLoss(weight).kl_weight == weight
+    with pytest.raises(ValueError, match=r"kl_weight: got -0\.1"):
+        AutoencoderLoss(-0.1)
+
+
+@pytest.mark.parametrize("every, times", ((1, 7), (3, 2), (9, 0)))
+def test_a_bar_shows_the_loss_when_the_trainer_has_looked(trainer, monkeypatch, every, times):
+    from minidiff.training import trainer as module
+
+    shown = []
+
+    class Bar(contextlib.nullcontext):
+        def __enter__(self):
+            return self
+
+        def __iter__(self):
+            return iter(self.enter_result)
+
+        def set_postfix(self, **what):
+            shown.append(what)
+
+    monkeypatch.setattr(module, "progress_bar", lambda steps, *_, **__: Bar(steps))
+    run = trainer()
+    run._look_every = every
+    run.run(7)
+    assert len(shown) == times and run.done == 7
