@@ -265,3 +265,19 @@ def test_bad_input():
 
     with pytest.raises(TypeError, match="needs a Schedule of whole steps"):
         VLBLoss(VP())
+
+
+@pytest.mark.parametrize("weight, T", ((0.001, 20), (0.3, 20), (0.1, 25)))
+def test_the_variance_learns_from_the_weighted_bound(tiny_net, weight, T):
+    """Equation 16: the gradient by the variance is weight times that of the bound, for weights that are no whole numbers."""
+    schedule, net, received = Schedule.linear(T, 0.05, 0.3), tiny_net(2, 4), []
+
+    def spy(x, t, cond=None):
+        y, back = net(x, t, cond)
+        return y, lambda dy: received.append(dy) or back(dy)
+
+    for objective in (HybridLoss(schedule, vlb_weight=weight), VLBLoss(schedule)):
+        objective(spy, GREY, np.random.default_rng(0))[1]()
+    hybrid, vlb = received
+    np.testing.assert_allclose(hybrid[..., 2:], weight * vlb[..., 2:], rtol=1e-12)
+    assert abs(hybrid[..., 2:]).max() > 0
