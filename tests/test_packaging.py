@@ -86,3 +86,9 @@ def test_pre_commit_runs_the_ruff_of_the_project():
     wanted = next(line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("ruff"))
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert hooks.count(f'additional_dependencies: ["{wanted}"]') == hooks.count("- id: ") == 2
+
+
+def test_an_editable_install_needs_the_root_of_the_repository_alone():
+    """`make demo` installs with -e. Hatchling refuses that where files of a wheel are renamed, unless it is told the folder."""
+    build = pytest.importorskip("hatchling.builders.wheel", reason="the extra `lite` is not installed")
+    assert build.WheelBuilder(str(ROOT)).config.dev_mode_dirs == ["."]
