@@ -10,6 +10,7 @@ import builtins
 import json
 import struct
 import types
+import weakref
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class Peer:
         self.methods = READ + COMPUTE if trusting else READ  # that a Remote of the other side's objects has here
         self.exported, self.arrays, self.sent = {}, {}, {}
         self.keys, self.classes, self.side = {}, {}, "tests" if not trusting else "answer"
+        self.made, self.gone = 0, []  # arrays that went over; keys of those that nobody here holds any more
 
     # ---- talking ---------------------------------------------------------------------------------------------------------
 
@@ -111,8 +113,10 @@ class Peer:
     def send(self, what, payload):
         buffers = []
         payload = [self.pack(value, buffers, 0) for value in payload]
-        changed = [self.update(key, buffers) for key in self.arrays if self.is_changed(key)]
-        head = json.dumps([what, payload, changed, [len(b) for b in buffers]]).encode()
+        held = {key: reference() for key, reference in list(self.arrays.items())}  # none of them ends meanwhile
+        changed = [self.update(key, buffers) for key, array in held.items() if array is not None and self.is_changed(key)]
+        gone, self.gone = self.gone, []
+        head = json.dumps([what, payload, changed, gone, [len(b) for b in buffers]]).encode()
         if len(head) + sum(map(len, buffers)) > LIMIT:
             raise ValueError(f"a value of more than {LIMIT >> 20} MB")
         try:
@@ -124,12 +128,15 @@ class Peer:
         (size,) = struct.unpack("<Q", self.read(8))
         if size > LIMIT:
             raise Ended(f"a message of more than {LIMIT >> 20} MB")
-        what, payload, changed, sizes = json.loads(self.read(size))
+        what, payload, changed, gone, sizes = json.loads(self.read(size))
         if sum(sizes) > LIMIT:
             raise Ended(f"a message of more than {LIMIT >> 20} MB")
         buffers = [self.read(n) for n in sizes]
+        for key in gone:
+            self.forget(key)
         for key, writeable, number in changed:
-            self.write(key, buffers[number], writeable)
+            if key in self.arrays:
+                self.write(key, buffers[number], writeable)
         return what, [self.unpack(value, buffers) for value in payload]
 
     def read(self, count):
@@ -248,19 +255,34 @@ class Peer:
     def pack_array(self, array, buffers):
         key = self.keys.get(id(array))
         if key is None:
-            key = self.keys[id(array)] = f"{self.side}-{len(self.arrays)}"
-            self.arrays[key] = array
+            key, self.made = f"{self.side}-{self.made}", self.made + 1
+            self.hold(key, array)
         return ["array", array.dtype.str, list(array.shape), *self.update(key, buffers)]
+
+    def hold(self, key, array):
+        """Follow an array for as long as somebody here holds it."""
+        number = id(array)
+        self.keys[number] = key
+        self.arrays[key] = weakref.ref(array, lambda _: (self.forget(key, number), self.gone.append(key)))
+
+    def forget(self, key, number=None):
+        """One of the two sides holds an array no more: it goes over anew if it goes over again."""
+        reference = self.arrays.pop(key, None)
+        self.sent.pop(key, None)
+        if reference is not None and number is None:
+            number = id(reference())
+        if self.keys.get(number) == key:
+            del self.keys[number]
 
     def update(self, key, buffers):
         """What the other side needs to make its copy of an array equal to this side's."""
-        array = self.arrays[key]
+        array = self.arrays[key]()
         content, writeable = self.sent[key] = array.tobytes(), bool(array.flags.writeable)
         buffers.append(content)
         return [key, writeable, len(buffers) - 1]
 
     def is_changed(self, key):
-        array = self.arrays[key]
+        array = self.arrays[key]()
         content, writeable = self.sent[key]
         return array.flags.writeable != writeable or (writeable and array.tobytes() != content)
 
@@ -270,13 +292,15 @@ class Peer:
             if dtype.kind not in "biufcU":
                 raise TypeError(f"an array of {dtype}")
             array = np.frombuffer(buffers[number], dtype).reshape(shape).copy()
-            self.arrays[key], self.keys[id(array)], self.sent[key] = array, key, (buffers[number], True)
+            self.hold(key, array)
+            self.sent[key] = buffers[number], True
+        array = self.arrays[key]()
         self.write(key, buffers[number], writeable)
-        return self.arrays[key]
+        return array
 
     def write(self, key, content, writeable):
         """Take over what the other side has in an array. The answer cannot write into an array that is read-only here."""
-        array = self.arrays[key]
+        array = self.arrays[key]()
         mine = key.startswith(self.side)
         if array.tobytes() != content:
             if not mine:
