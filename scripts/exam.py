@@ -99,7 +99,7 @@ def _run(text):
 
 
 def _locals(source):
-    """The names that a function assigns, in their order; its arguments keep theirs, for the formula has them."""
+    """The names that a function assigns, in their order. Arguments are left out: the formula names them."""
     tree = ast.parse(source)
     arguments = {a.arg for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for a in node.args.args}
     stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]

@@ -1,6 +1,6 @@
 """The functions of an examination paper: right sources with sizes and constants drawn for one student, and bugs to inject.
 
-Each `make_...(draw)` returns a Function. Its text is what the student is told, its source is right, and each of its bugs is
+Each `make_...(draw)` returns a Function. Its text is the formula for the student, its source is right, and each of its bugs is
 one change of that source. `draw` is a random.Random of one student.
 """
 

@@ -45,7 +45,7 @@ class Peer:
         self.methods = READ + COMPUTE if trusting else READ  # that a Remote of the other side's objects has here
         self.exported, self.arrays, self.sent = {}, {}, {}
         self.keys, self.classes, self.side = {}, {}, "tests" if not trusting else "answer"
-        self.made, self.gone = 0, []  # arrays that went over; keys of those that nobody here holds any more
+        self.made, self.gone = 0, []  # arrays that went over; keys of those that this side has freed
 
     # ---- talking ---------------------------------------------------------------------------------------------------------
 
@@ -260,13 +260,13 @@ class Peer:
         return ["array", array.dtype.str, list(array.shape), *self.update(key, buffers)]
 
     def hold(self, key, array):
-        """Follow an array for as long as somebody here holds it."""
+        """Keep an array equal on both sides for as long as code on this side refers to it."""
         number = id(array)
         self.keys[number] = key
         self.arrays[key] = weakref.ref(array, lambda _: (self.forget(key, number), self.gone.append(key)))
 
     def forget(self, key, number=None):
-        """One of the two sides holds an array no more: it goes over anew if it goes over again."""
+        """Stop following an array, because one of the two sides has freed it. Sent again, it gets a new key."""
         reference = self.arrays.pop(key, None)
         self.sent.pop(key, None)
         if reference is not None and number is None:

@@ -1,6 +1,6 @@
 """The gradients of every kernel against the slope of the plain reference, by a complex step in float64.
 
-Kernels work in float32, so <J^T dy, v> is theirs to float32 and <dy, J v> the reference's to float64.
+Kernels work in float32, so <J^T dy, v> has their float32 precision, and <dy, J v> the reference's float64 precision.
 """
 
 import numpy as np

@@ -33,7 +33,7 @@ def run(chapter, solutions, folder, runner=RUNNER):
 @pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_runs_and_its_cells_print_the_same_when_they_run_again(chapter, tmp_path):
-    """In a process and a folder of its own, the reader's part done by notebooks/exercises/NN.py."""
+    """Each chapter runs in a new process and folder, the reader's part done by notebooks/exercises/NN.py."""
     in_browser = chapter.with_suffix(".ipynb") in build_lite.chapters()
     solutions = ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py"
     done = run(chapter, solutions, tmp_path, BARE if in_browser else RUNNER)
