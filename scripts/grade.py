@@ -12,6 +12,8 @@ Linux, macOS or WSL.
 
 import argparse
 import csv
+import io
+import itertools
 import os
 import re
 import subprocess
@@ -22,6 +24,8 @@ from pathlib import Path
 
 import course
 from grader import cells, lockdown, pipes
+
+from minidiff.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = ROOT / "scripts" / "grader" / "worker.py"
@@ -146,18 +150,13 @@ def grade_all(files, chapter_of, csv_file=None, seconds=SECONDS):
     """Grade files, print what came out and write the table.   chapter_of: path -> course.Chapter"""
     if not lockdown.landlock_version():
         print("This system cannot lock an answer's process in: answers can read your files. Grade in a container.")
-    rows, grader = [], None
+    rows = []
     try:
-        for path in files:
-            chapter = chapter_of(path)
-            if grader is None or grader.chapter is not chapter:
-                if grader is not None:
-                    grader.__exit__()
-                grader = Grader(chapter, seconds).__enter__()
-            rows += hand_in(grader, path)
+        for chapter, paths in itertools.groupby(files, key=chapter_of):  # a chapter runs once for all of its files in a row
+            with Grader(chapter, seconds) as grader:
+                for path in paths:
+                    rows += hand_in(grader, path)
     finally:
-        if grader is not None:
-            grader.__exit__()
         if csv_file:
             write_table(csv_file, rows)
 
@@ -183,11 +182,10 @@ def hand_in(grader, path):
 
 
 def write_table(path, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["student", "file", "chapter", "exercise", "points", "of"], *rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = path.with_name(path.name + ".part")
-    with made.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["student", "file", "chapter", "exercise", "points", "of"], *rows])
-    os.replace(made, path)
+    write_whole(path, [text.getvalue().encode()])
 
 
 if __name__ == "__main__":

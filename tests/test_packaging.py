@@ -89,6 +89,6 @@ def test_pre_commit_runs_the_ruff_of_the_project():
 
 
 def test_an_editable_install_needs_the_root_of_the_repository_alone():
-    """`make demo` installs with -e. Hatchling refuses that where files of a wheel are renamed, unless it is told the folder."""
+    """`make demo` installs with -e. Hatchling rejects that where a wheel renames files, unless `dev-mode-dirs` is set."""
     build = pytest.importorskip("hatchling.builders.wheel", reason="the extra `lite` is not installed")
     assert build.WheelBuilder(str(ROOT)).config.dev_mode_dirs == ["."]

@@ -45,7 +45,8 @@ def of_the_student(texts, chapter):
     A cell of the chapter with changes is left out too, as nbgrader puts it back. An exercise's cell is the student's.
     """
     given = {_bare(text): exercise for kind, text, exercise in chapter.cells if kind == "code"}
-    left = [text for text, exercise in given.items() if exercise is None and text not in {_bare(text) for text in texts}]
+    unchanged = {_bare(text) for text in texts}
+    left = [text for text, exercise in given.items() if exercise is None and text not in unchanged]
     found = []
     for text in texts:
         bare = _bare(text)
