@@ -1,5 +1,6 @@
 """Tests that teach: is this answer right, and if not, which mistake is it probably?
 
+    answered(f, *args)                  whether there is an answer yet: f returns something
     same(got, right, what, mistakes)    an answer equals the right one, or WrongAnswer names the likeliest mistake
     parts(got, "y", "back")             an answer of several parts has just those, or WrongAnswer says what it is instead
     guarded(f, without=[...])           f, which only reads the arrays that it is given, and does without these functions
@@ -11,7 +12,12 @@ import numpy as np
 
 from .guarded import WrongAnswer, guarded
 
-__all__ = ["WrongAnswer", "diagnose", "guarded", "parts", "same"]
+__all__ = ["WrongAnswer", "answered", "diagnose", "guarded", "parts", "same"]
+
+
+def answered(f, *args):
+    """Whether f(*args) returns something. f may not write into args: it raises WrongAnswer, and the arrays stay as they are."""
+    return guarded(f)(*args) is not None
 
 
 def same(got, right, what="the answer", mistakes=None, rtol=1e-6, atol=1e-9):

@@ -58,7 +58,7 @@ def _without(part, name, names):
 @contextlib.contextmanager
 def _read_only(values, name):
     try:
-        with read_only(values):
+        with read_only(list(_within(values))):
             yield
     except ValueError as error:
         if "read-only" not in str(error):
@@ -66,6 +66,15 @@ def _read_only(values, name):
         wrong = WrongAnswer(f"{name} writes into an array that it is given; it should make a new one")
         wrong.line = getattr(error, "line", "")
         raise wrong from error
+
+
+def _within(values):
+    """What lists, tuples and dicts hold, at any depth."""
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            yield from _within(value.values() if isinstance(value, dict) else value)
+        else:
+            yield value
 
 
 @contextlib.contextmanager

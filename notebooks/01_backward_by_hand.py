@@ -16,7 +16,7 @@ import os
 
 import numpy as np
 
-from minidiff import gradcheck, grading, nn, ops, viz
+from minidiff import gradcheck, grading, mistakes, nn, ops, viz
 from minidiff.data import toys
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
@@ -562,10 +562,20 @@ gradcheck.check_layer(net, points[:5])
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** Write `tanh(x)` with its backward pass.
-# Hint: the slope of tanh is $1 - \tanh^2 x$, and you already have $\tanh x$: it is `y`.
+#
+# <details><summary>Hint</summary>
+#
+# The slope of tanh can be written with tanh itself, so `back` needs nothing but `y`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Write $\tanh = (e^{2x} - 1) / (e^{2x} + 1)$ and take the derivative of the quotient. Then look for $\tanh^2$ in it. `np.tanh`
+# may be used; it is right for large numbers too.
+# </details>
 
 # %%
 def tanh(x):
@@ -573,14 +583,23 @@ def tanh(x):
 
 
 rng = np.random.default_rng(34)
-if tanh(np.zeros(1)) is not None:
+if grading.answered(tanh, np.zeros(1)):
+    mistakes.find(tanh, "01.tanh")
     gradcheck.check(tanh, rng.standard_normal((4, 3)))
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** Repair the softmax above.
-# Hint: every $y_i$ depends on every $x_j$ of its row. The term that was a plain mean is `(dy * y).sum(axis=-1,
-# keepdims=True)`.
+#
+# <details><summary>Hint</summary>
+#
+# Every $y_i$ depends on every $x_j$ of its row. In which place does the backward pass above treat all entries of a row alike?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\partial y_i / \partial x_j = y_i (\delta_{ij} - y_j)$. Multiply by $dy_i$ and sum over $i$: the second term is a sum of the
+# $dy_i$, each with a weight.
+# </details>
 
 # %%
 def softmax(x):
@@ -588,14 +607,23 @@ def softmax(x):
 
 
 rng = np.random.default_rng(36)
-if softmax(np.zeros((1, 2))) is not None:
+if grading.answered(softmax, np.zeros((1, 2))):
+    mistakes.find(softmax, "01.softmax")
     gradcheck.check(softmax, rng.standard_normal((4, 3)))
-    grading.same(softmax(rows)[0], ops.softmax(rows)[0], "y")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** $y = x \cdot x$, a matrix times *itself* (for square $x$). How many terms has $dx$?
-# Hint: for $y = a\,b$ the two gradients are $da = dy\,b^T$ and $db = a^T dy$. Here $a$ and $b$ are the same matrix.
+#
+# <details><summary>Hint</summary>
+#
+# For $y = a\,b$ you know both gradients from the linear layer. Here $a$ and $b$ are the same matrix.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# An array that is used twice receives a gradient from each use, and the two add up. Write $da$ and $db$ of $y = a\,b$ first.
+# Mind which factor is transposed, and on which side it stands.
+# </details>
 
 # %%
 def squared_matrix(x):
@@ -603,15 +631,24 @@ def squared_matrix(x):
 
 
 rng = np.random.default_rng(38)
-if squared_matrix(np.eye(2)) is not None:
+if grading.answered(squared_matrix, np.eye(2)):
+    mistakes.find(squared_matrix, "01.squared_matrix")
     gradcheck.check(squared_matrix, rng.standard_normal((4, 4)))
     print("exercise 3: right")
 
 # %% [markdown]
 # **Exercise 4.** A gated layer: $y = (x\,w)\cdot\text{silu}(x\,v)$, entry by entry. Its cousins are in every modern text
 # encoder. Return `dx, dw, dv`.
-# Hint: name the two factors, $p = x w$ and $q = \text{silu}(x v)$. Then $dp = dy \cdot q$ and $dq = dy \cdot p$, and $x$ is
-# used twice.
+#
+# <details><summary>Hint</summary>
+#
+# Name the two factors, $p = x w$ and $q = \text{silu}(x v)$, and find $dp$ and $dq$ first.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $dp$ is `dy` times the other factor, and so is $dq$. From $dq$ the way leads back through silu, then through $x v$. As $x$ is
+# used twice, $dx$ has two terms.
+# </details>
 
 # %%
 def gated(x, w, v):
@@ -619,15 +656,25 @@ def gated(x, w, v):
 
 
 rng = np.random.default_rng(40)
-if gated(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))) is not None:
+if grading.answered(gated, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))):
+    mistakes.find(gated, "01.gated")
     gradcheck.check(gated, rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), rng.standard_normal((3, 5)))
     print("exercise 4: right")
 
 # %% [markdown]
 # **Exercise 5.** Divide each row of $x$ by its length, $y = x / \ell$ with $\ell = \sqrt{\sum_j x_j^2}$, so that a complex
 # step can check it.
-# Hint: `np.linalg.norm` takes absolute values; write the root and the sum yourself. Every $x_j$ of a row acts on its length,
-# so $dx = (dy - y \sum_j dy_j y_j) / \ell$.
+#
+# <details><summary>Hint</summary>
+#
+# `np.linalg.norm` takes absolute values, which no complex step passes through. And $\ell$ is no constant: every $x_j$ of a row
+# acts on it.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\partial \ell / \partial x_j = x_j / \ell = y_j$. With the rule for a quotient, $dx$ is `dy` less its part along $y$, and
+# all of it divided by the length.
+# </details>
 
 # %%
 def unit_rows(x):
@@ -635,6 +682,89 @@ def unit_rows(x):
 
 
 rng = np.random.default_rng(42)
-if unit_rows(np.ones((1, 1))) is not None:
+if grading.answered(unit_rows, np.ones((1, 1))):
+    mistakes.find(unit_rows, "01.unit_rows")
     gradcheck.check(unit_rows, rng.standard_normal((4, 3)), method="complex")
     print("exercise 5: right")
+
+# %% [markdown]
+# ### Build it: a layer, its network, its training
+#
+# Now the real thing, in three steps. Each can pass without the others: later steps may call the chapter's `linear` and `silu`.
+#
+# **Exercise 6.** A linear layer that takes any number of axes in front: $x$ is $(\dots, I)$ and $y$ is $(\dots, O)$. Text
+# models need it, with one vector for each word of each text. Write it without the chapter's `linear`; `back(dy)` returns
+# `dx, dw, db`.
+#
+# <details><summary>Hint</summary>
+#
+# The same $w$ serves every row, wherever the row stands. So $dw$ and $db$ are sums over **all** axes in front.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `x.reshape(-1, I)` makes one long list of rows out of any number of axes. In this form $dw$ and $db$ are those of the chapter;
+# `dx` needs no reshape.
+# </details>
+
+# %%
+def linear_layer(x, w, b):
+    ...  # x (..., I)   w (I, O)   b (O,)   -> y (..., O), back
+
+
+rng = np.random.default_rng(44)
+if grading.answered(linear_layer, np.ones((1, 1, 1)), np.ones((1, 1)), np.ones(1)):
+    mistakes.find(linear_layer, "01.linear_layer")
+    gradcheck.check(linear_layer, rng.standard_normal((2, 3, 4)), rng.standard_normal((4, 5)), rng.standard_normal(5))
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** A network with any number of layers, silu between them and none after the last. Return the loss, the mean of
+# $(y - \text{target})^2$ over all entries, and its gradients: a list of `(dw, db)`, one for each `(w, b)` in `params`. Write it
+# without the chapter's `network`.
+#
+# <details><summary>Hint</summary>
+#
+# Go forward once and put each `back` into a list. The loss hands the first gradient to the last layer.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The derivative of the mean by $y$ is $2 (y - \text{target}) / N$, with $N$ the number of entries. Carry it through the list of
+# backs in reverse. Insert each `(dw, db)` at the front.
+# </details>
+
+# %%
+def loss_and_gradients(params, x, target):
+    ...  # params [(w, b), ...]   x (B, I)   target (B, O)   -> loss, [(dw, db), ...]
+
+
+if grading.answered(loss_and_gradients, [(np.ones((1, 1)), np.ones(1))], np.ones((1, 1)), np.ones((1, 1))):
+    mistakes.find(loss_and_gradients, "01.loss_and_gradients")
+    print("exercise 7: right")
+
+# %% [markdown]
+# **Exercise 8.** The training loop. Each step draws `rows = rng.integers(len(x), size=batch)`, computes loss and gradients of
+# these rows, and moves every parameter a step of `lr` downhill. Return the last parameters and the list of losses. The arrays
+# in `params` must stay as they are: make new ones.
+#
+# <details><summary>Hint</summary>
+#
+# The loop above has all the parts; it uses all points in each step, and here a step sees only its rows, of `x` and of `target`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `w -= lr * dw` would write into the array that the caller still holds; `w - lr * dw` makes a new one. The loss of a step is
+# that of the parameters before they move.
+# </details>
+
+# %%
+def train(loss_and_gradients, params, x, target, steps, lr, batch, rng):
+    ...  # -> params, losses
+
+
+one, ones = [(np.ones((1, 1)), np.ones(1))], np.ones((1, 1))
+if grading.answered(train, lambda *_: (0.0, one), one, ones, ones, 1, 0.1, 1, np.random.default_rng(0)):
+    mistakes.find(train, "01.train")
+    print("exercise 8: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/01.py](../docs/answers/01.py), with the hidden tests of a teacher who grades.

@@ -1,7 +1,7 @@
 """What a chapter asks of its readers: its exercises, their visible tests, their answers, their hidden tests.
 
 A chapter's source, notebooks/NN_name.py, has each exercise's text, its stub (a function with the body `...`) and the visible
-tests below it. notebooks/exercises/NN.py has the rest: a function of the stub's name, which is the answer, and after it
+tests below it. docs/answers/NN.py has the rest: a function of the stub's name, which is the answer, and after it
 functions `check_...`, its hidden tests. The visible tests are one point, and each hidden test is one. `WITHOUT` lists by
 exercise what an answer may not call, because it does the exercise's work.
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from minidiff.chapters import cells
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
+NOTEBOOKS, ANSWERS = ROOT / "notebooks", ROOT / "docs" / "answers"
 VISIBLE = "visible"
 
 
@@ -62,7 +62,7 @@ def is_left_to_the_reader(node):
 
 def numbers():
     """The chapters with exercises: ["01", "02", ...]"""
-    found = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[0-9][0-9].py"))
+    found = sorted(path.stem for path in ANSWERS.glob("[0-9][0-9].py"))
     return [number for number in found if any(NOTEBOOKS.glob(f"{number}_*.py"))]
 
 
@@ -77,7 +77,7 @@ def chapter(number):
         made.cells.append((kind, text, exercise))
         if exercise:
             made.exercises[exercise.name] = exercise
-    _add_answers(made, NOTEBOOKS / "exercises" / f"{number}.py")
+    _add_answers(made, ANSWERS / f"{number}.py")
     return made
 
 
@@ -114,7 +114,7 @@ def _exercise(text, number):
 
 
 def _add_answers(made, path):
-    """The answers and hidden tests of notebooks/exercises/NN.py: a function check_... belongs to the answer before it."""
+    """The answers and hidden tests of docs/answers/NN.py: a function check_... belongs to the answer before it."""
     text = path.read_text(encoding="utf-8")
     nodes, imports, last = ast.parse(text).body, [], None
     for node in nodes:

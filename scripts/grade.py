@@ -41,7 +41,11 @@ class Grader:
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.folder.cleanup()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -54,7 +58,7 @@ class Grader:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), str(course.NOTEBOOKS)],
+            [sys.executable, str(WORKER), str(course.ANSWERS)],
             cwd=self.folder.name, env={**os.environ, **quiet, **one_thread, "PYTHONPATH": path}, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0,
         )  # fmt: skip

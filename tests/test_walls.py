@@ -19,7 +19,7 @@ ORDER = """
     nn samplers
     models
     grading training
-    metrics runs selfcheck
+    metrics mistakes runs selfcheck
     recipes
     interop
     studies
@@ -44,6 +44,7 @@ DYNAMIC = {
     "backend.py": "`fast_version`, the one way from ops and rng up to cpu and gpu; the first call imports the room",
     "rng.py": "a generator that was sent to another process finds its array library there",
     "guarded.py": "functions that an exercise takes away, by the names that its list gives",
+    "mistakes/__init__.py": "the chapter of an exercise, by its number",
     "recipes/registry.py": "the recipes of this folder",
     "studies/__init__.py": "the studies of this folder",
 }

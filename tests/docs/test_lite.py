@@ -74,7 +74,7 @@ def test_the_wheel_is_pure_python(build_lite, tmp_path):
     assert wheel.name.endswith("-py3-none-any.whl") and wheel.stat().st_size < 10e6
     chapters = [name for name in held if name.startswith("minidiff/course/")]
     assert len(chapters) == len(list((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))) and not any(
-        "exercises" in name for name in held
+        "answers" in name for name in held
     )
     assert {"minidiff/__init__.py", "minidiff/data/digits.npz"} <= set(held)
     assert not [name for name in held if name.startswith(("tests", "notebooks", "docs"))]

@@ -33,9 +33,9 @@ def run(chapter, solutions, folder, runner=RUNNER):
 @pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_runs_and_its_cells_print_the_same_when_they_run_again(chapter, tmp_path):
-    """Each chapter runs in a new process and folder, the reader's part done by notebooks/exercises/NN.py."""
+    """Each chapter runs in a new process and folder, the reader's part done by docs/answers/NN.py."""
     in_browser = chapter.with_suffix(".ipynb") in build_lite.chapters()
-    solutions = ROOT / "notebooks" / "exercises" / f"{chapter.stem[:2]}.py"
+    solutions = ROOT / "docs" / "answers" / f"{chapter.stem[:2]}.py"
     done = run(chapter, solutions, tmp_path, BARE if in_browser else RUNNER)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-3000:]
     exercises = chapter.read_text(encoding="utf-8").count("**Exercise ")
