@@ -5,12 +5,15 @@
 It holds the chapters that need nothing beyond NumPy and matplotlib. Serve the folder with any web server:
     python -m http.server --directory build/lite
 
-Python itself, NumPy and matplotlib are Pyodide's. The browser fetches them from jsDelivr, unless --pyodide names a full
-distribution (pyodide-VERSION.tar.bz2 of Pyodide's releases), which then becomes part of the site.
+Python itself, NumPy and matplotlib are Pyodide's. With a full distribution (pyodide-VERSION.tar.bz2 of Pyodide's releases) in
+build/, or named by --pyodide, they become part of the site, which then needs no other host. Without one the browser fetches
+them from jsDelivr; where it cannot, the page says so.
 """
 
 import argparse
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,10 +57,33 @@ def copy_chapters(folder):
         (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
 
 
+def pyodide_archive():
+    """A full Pyodide distribution that lies in build/, or None."""
+    return max((ROOT / "build").glob("pyodide-[0-9]*.tar.bz2"), default=None)
+
+
+def add_message(site, kernel):
+    """Let every page say so where it cannot load Python.   kernel: the folder of the kernel's extension"""
+    settings = json.loads((site / "jupyter-lite.json").read_text(encoding="utf-8"))["jupyter-config-data"]
+    plugin = settings.get("litePluginSettings", {}).get("@jupyterlite/pyodide-kernel-extension:kernel", {})
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in kernel.glob("static/*.js"))
+    python = plugin.get("pyodideUrl") or re.search(r"https://[\w./-]+/pyodide\.m?js", scripts)[0]
+    text = (ROOT / "scripts" / "lite_message.js").read_text(encoding="utf-8")
+    (site / "message.js").write_text(text.replace("{{python}}", python), encoding="utf-8")
+    for page in site.rglob("index.html"):
+        html, root = page.read_text(encoding="utf-8"), os.path.relpath(site, page.parent)
+        script = f'<script defer src="{root}/message.js"></script>\n</head>'
+        page.write_text(html.replace("</head>", script, 1), encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "lite", help="where the site goes")
-    parser.add_argument("--pyodide", metavar="ARCHIVE", help="a full Pyodide distribution to be part of the site")
+    parser.add_argument(
+        "--pyodide",
+        metavar="ARCHIVE",
+        help="a full Pyodide distribution to be part of the site (default: build/pyodide-*.tar.bz2, if there)",
+    )
     arguments = parser.parse_args()
     work = arguments.out.with_name(arguments.out.name + "-work")
     wheel = build_wheel(work / "wheel")
@@ -67,11 +93,17 @@ def main():
     # the kernel alone, and not whatever else of Jupyter's is installed beside it
     kernel = Path(sys.prefix, "share", "jupyter", "labextensions", "@jupyterlite", "pyodide-kernel-extension")
     options += ["--ignore-sys-prefix", f"--LiteBuildConfig.federated_extensions={kernel}"]
-    if arguments.pyodide:
-        options += ["--pyodide", arguments.pyodide]
+    archive = arguments.pyodide or pyodide_archive()
+    if archive:
+        options += ["--pyodide", archive]
     command = [sys.executable, "-m", "jupyterlite_core", "build", *map(str, options), "--no-sourcemaps"]
     subprocess.run(command, check=True, cwd=work)
-    print(f"{arguments.out}: {len(chapters())} chapters, {wheel.name}")
+    add_message(arguments.out, kernel)
+    where = archive or "jsDelivr, which readers need to reach"
+    print(f"{arguments.out}: {len(chapters())} chapters, {wheel.name}; Python from {where}")
+    print(
+        f"Serve it:  {Path(sys.executable).name} -m http.server --directory {arguments.out}    and open http://127.0.0.1:8000"
+    )
 
 
 if __name__ == "__main__":

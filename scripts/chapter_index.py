@@ -48,7 +48,7 @@ def shrink(png):
 
 
 def rows():
-    lines = ["| | chapter | asks | minutes |", "|---|---|---|---|"]
+    lines = ["| | chapter | asks | minutes to run |", "|---|---|---|---|"]
     for entry in chapters():
         number, path = entry["number"], entry["path"]
         picture = f'<img src="docs/images/chapters/{number}.png" width="150" alt="">'

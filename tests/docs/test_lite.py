@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -93,3 +94,19 @@ def test_the_site_holds_the_wheel_and_the_chapters(build_lite, tmp_path):
     listed = json.loads((site / "pypi" / "all.json").read_text(encoding="utf-8"))
     (release,) = listed["minidiff"]["releases"].values()
     assert (site / "pypi" / release[0]["filename"]).is_file()
+    message = (site / "message.js").read_text(encoding="utf-8")
+    assert 'new URL("https://cdn.jsdelivr.net/pyodide/v' in message and "{{" not in message
+    for page in ("index.html", "lab/index.html", "notebooks/index.html"):
+        (script,) = re.findall(r'src="([^"]*message\.js)"', (site / page).read_text(encoding="utf-8"))
+        assert (site / page).parent.joinpath(script).resolve() == site / "message.js"
+    assert f"http.server --directory {site}" in done.stdout and "jsDelivr, which readers need to reach" in done.stdout
+
+
+def test_a_pyodide_distribution_in_build_is_found(build_lite, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_lite, "ROOT", tmp_path)
+    assert build_lite.pyodide_archive() is None
+    archive = tmp_path / "build" / "pyodide-314.0.6.tar.bz2"
+    archive.parent.mkdir()
+    for name in (archive.name, "pyodide-core-314.0.6.tar.bz2"):
+        (archive.parent / name).touch()
+    assert build_lite.pyodide_archive() == archive
