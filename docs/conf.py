@@ -33,6 +33,7 @@ html_theme = "sphinx_book_theme"
 html_title = "minidiff"
 html_static_path = ["_static"]
 html_css_files = ["minidiff.css"]
+html_js_files = ["search_text.js"]
 html_context = {"default_mode": "auto"}
 html_show_sphinx = False
 html_copy_source = False
