@@ -101,8 +101,9 @@ def _exercise(text, number):
     graded = list(lines)
     for node in tree.body:  # `if f(x) is not None:` runs the tests when there is an answer; graded, there has to be one
         if isinstance(node, ast.If) and not node.orelse:
-            asked = f'assert {ast.unparse(node.test)}, "exercise {number}: {stub.name} returns nothing yet"'
+            words = f'raise WrongAnswer("exercise {number}: {stub.name} returns nothing yet")'
             start = node.body[0].lineno - 1
+            asked = f"if not ({ast.unparse(node.test)}):\n    from minidiff.grading import WrongAnswer\n\n    {words}"
             graded[node.lineno - 1 : start] = [asked] + [None] * (start - node.lineno)
             for i in range(start, node.end_lineno):
                 graded[i] = graded[i].removeprefix("    ")
