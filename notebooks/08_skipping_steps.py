@@ -207,7 +207,7 @@ figure
 
 # %%
 digits, _ = data.load("digits")
-world = GaussianMixture(digits[: 200 if FAST else None], stds=0.05)
+world = GaussianMixture(digits[: 60 if FAST else None], stds=0.05)
 knows = world.denoiser(schedule)
 noise = Rng(3).standard_normal((8, 8, 8, 1), dtype="float64")
 rows = [ddpm(knows, noise, every_step(), Rng(4))]
