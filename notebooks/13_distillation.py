@@ -315,7 +315,7 @@ assert off(at_once) < off(teacher_makes[1])
 digits, labels = data.load("digits")
 unet = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
                    num_class_embeds=11, null_class=10, rng=0)  # fmt: skip
-train(unet, SimpleLoss(schedule, "v"), digits, 4 if FAST else 450, labels, lr=3e-3, batch_size=64)
+train(unet, SimpleLoss(schedule, "v"), digits, 4 if FAST else 450, labels, lr=3e-3, batch_size=16 if FAST else 64)
 expert = Denoiser(unet, schedule, "v")
 
 asked, start = np.repeat(np.arange(10), 1 if FAST else 10), None

@@ -76,7 +76,8 @@ x, y = rng.standard_normal((100_000, 2)) * [1.0, 3.0], rng.standard_normal((100_
 print(f"two known bell curves: {frechet(x, y):.3f}, by hand {0.5**2 + (3 - 2) ** 2:.3f}")
 assert abs(frechet(x, y) - 1.25) < 0.03
 
-judge = metrics.train_classifier(digits, labels, epochs=1 if FAST else 8)
+read = slice(400 if FAST else None)
+judge = metrics.train_classifier(digits[read], labels[read], epochs=1 if FAST else 8)
 real = metrics.features(judge, digits)
 assert np.isclose(frechet(real, metrics.features(judge, unseen)),
                   metrics.frechet_distance(real, metrics.features(judge, unseen)), rtol=1e-3)  # fmt: skip
