@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 CUDA ?= 12
 BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE =# tests start hundreds of processes: what one has compiled, the others load
 
 .PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
 
