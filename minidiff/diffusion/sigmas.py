@@ -5,6 +5,7 @@ here are float64, descending, and without the final 0: a sampler adds what it en
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,7 +34,12 @@ def beta_sigmas(sigma_min, sigma_max, steps, a=0.6, b=0.6):
     Lee et al. 2024 (arXiv:2407.12173), who place times so; laid over sigma here, as diffusers does.
     """
     _check(sigma_min, sigma_max, steps)
-    return sigma_min + (sigma_max - sigma_min) * beta_quantile(np.linspace(1.0, 0.0, steps), a, b)
+    return sigma_min + (sigma_max - sigma_min) * _beta_ramp(steps, a, b)
+
+
+@lru_cache(maxsize=64)  # a sampler's steps are the same in every run, and the bisection takes longer than some of them
+def _beta_ramp(steps, a, b):
+    return beta_quantile(np.linspace(1.0, 0.0, steps), a, b)
 
 
 def beta_quantile(p, a, b):
