@@ -26,7 +26,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=recipes.NAMES)
     parser.add_argument("run", help="the folder of `minidiff train --recipe`")
-    parser.add_argument("--prompts", type=int, default=500, help="of one thing, seen and held out (default: 500)")
+    parser.add_argument("--prompts", type=int, default=500, help="of one object, seen pair and held out (default: 500)")
     parser.add_argument("--others", type=int, default=100, help="of relations, and of counts (default: 100)")
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 3], help="guidance weights to measure")
     parser.add_argument("--machine", default="", help="a sentence on where the seconds were measured")
@@ -72,13 +72,13 @@ def obeyed(recipe, parts, arguments):
     """How many prompts hold exactly, by guidance weight: the checker's count."""
     system, n, m = recipes.System(recipe, parts), arguments.prompts, arguments.others
     sets = {
-        "one thing, seen": recipes.test_prompts(n, False, SINGLE, seed=101),
-        "one thing, held out": recipes.test_prompts(n, True, SINGLE, seed=102),
-        "two things and a relation, seen": recipes.test_prompts(m, False, ("relation",), seed=103),
-        "two things and a relation, held out": recipes.test_prompts(m, True, ("relation",), seed=104),
-        "two or three alike, seen": recipes.test_prompts(m, False, ("count",), seed=105),
+        "one object, seen pair": recipes.test_prompts(n, False, SINGLE, seed=101),
+        "one object, held-out pair": recipes.test_prompts(n, True, SINGLE, seed=102),
+        "two objects and a relation, seen pairs": recipes.test_prompts(m, False, ("relation",), seed=103),
+        "two objects and a relation, held-out pairs": recipes.test_prompts(m, True, ("relation",), seed=104),
+        "two or three equal objects, seen pair": recipes.test_prompts(m, False, ("count",), seed=105),
     }
-    lines = ["Prompts obeyed exactly, as the checker reads the pictures, by guidance weight w (one picture each, seed 1):", "",
+    lines = ["Share of prompts satisfied exactly, according to the checker, by guidance weight w (one image per prompt, seed 1):", "",
              "| prompts | number | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
              "|---|--:|" + "--:|" * len(arguments.weights)]  # fmt: skip
     for name, prompts in sets.items():
@@ -89,8 +89,8 @@ def obeyed(recipe, parts, arguments):
 
 
 def of_clip(parts):
-    """How often a caption finds its own picture among 256, and the other way round."""
-    lines = ["A caption finds its own picture among 256, and a picture its own caption:", ""]
+    """Top-1 retrieval among 256, caption to image and image to caption."""
+    lines = ["Top-1 retrieval among 256: caption to image, and image to caption:", ""]
     for split in ("train", "test"):
         images, captions = captioned_shapes(256, 32, Rng(77), split)
         a, (_, b) = parts["clip"].embed_images(images), parts["clip"].embed_texts(tokenizer.encode(captions))
@@ -104,19 +104,19 @@ def of_language(parts):
     """Cross-entropy of hidden words on captions that were not trained on."""
     ids = recipes.find("language").stages[0].batch(Rng(77), 2000, {})[0]
     loss, _ = MaskedWordLoss(tokenizer.MASK)(parts["language"], ids, Rng(78))
-    return [f"Cross-entropy of the hidden words of 2,000 new captions: {float(loss):.3f} (a guess among all words: "
+    return [f"Cross-entropy for the hidden words of 2,000 new captions: {float(loss):.3f} (uniform over all words: "
             f"{np.log(len(tokenizer.WORDS)):.3f})."]  # fmt: skip
 
 
 def of_autoencoder(parts):
-    """How many pictures the checker still reads right after going through the latents."""
-    lines = ["Of 1,000 new pictures, through the latents and back:", ""]
+    """Share of images that still satisfy their captions after reconstruction."""
+    lines = ["Reconstruction of 1,000 new images:", ""]
     for split in ("train", "test"):
         images, captions = captioned_shapes(1000, 32, Rng(77), split)
         back = parts["autoencoder"].from_latent(parts["autoencoder"].to_latent(images))
         held, error = checker.check(back, captions).mean(), ((back - images) ** 2).mean()
         what = "seen" if split == "train" else "held-out"
-        lines.append(f"- {what} combinations: {held:.1%} still as their captions say, mean squared error {error:.2e}")
+        lines.append(f"- {what} combinations: {held:.1%} still satisfy their captions, mean squared error {error:.2e}")
     return lines
 
 

@@ -1,7 +1,7 @@
-"""Recipes: text-to-image systems trained from nothing, stage by stage, and the small nets of that kind that ship along.
+"""Recipes: text-to-image systems trained from scratch, stage by stage, and the small trained models that ship with minidiff.
 
-parts = recipes.train("stable_diffusion", "runs/sd")         what `minidiff train --recipe stable_diffusion` does
-system = recipes.load("stable_diffusion")                    the shipped one; folder="runs/sd": your own
+parts = recipes.train("stable_diffusion", "runs/sd")         same as `minidiff train --recipe stable_diffusion`
+system = recipes.load("stable_diffusion")                    the shipped models; folder="runs/sd": those of that run
 images = system.draw(["a small red circle on the left"])
 """
 

@@ -1,4 +1,4 @@
-"""Recipe `autoencoder`: pictures of 32 x 32 x 3 to latents of 8 x 8 x 4 and back, for latent diffusion."""
+"""Recipe `autoencoder`: maps images of 32 x 32 x 3 to latents of 8 x 8 x 4 and back, for latent diffusion."""
 
 import math
 
@@ -16,7 +16,7 @@ SIZE = 32
 
 
 class FoldedAutoencoder(AutoencoderKL):
-    """An AutoencoderKL whose pixels are blocks of 2 x 2 pixels: at full size, convolutions would take most of the time."""
+    """An AutoencoderKL on blocks of 2 x 2 pixels; convolutions at full size would take most of the time."""
 
     def encode(self, x):
         folded, back_fold = ops.space_to_depth(x)  # (B, H / 2, W / 2, 4 C)
@@ -38,7 +38,7 @@ class FoldedAutoencoder(AutoencoderKL):
 
 
 class AutoencoderStage(Stage):
-    """A small KL autoencoder; afterwards its latents are scaled to unit variance."""
+    """A small KL autoencoder; its latents are scaled to unit variance after training."""
 
     name = "autoencoder"
     steps = 1600
@@ -51,9 +51,13 @@ class AutoencoderStage(Stage):
             mid_block_add_attention=False, sample_size=SIZE, scaling_factor=1.0, rng=rng,
         )  # fmt: skip
         for param in model.parameters().values():
-            if param.value.ndim == 4:  # from PyTorch's default to He et al. 2015 (arXiv:1502.01852): colours are learned sooner
+            if (
+                param.value.ndim == 4
+            ):  # from PyTorch's default to He et al. 2015 (arXiv:1502.01852): the model learns colours sooner
                 param.value *= math.sqrt(6)
-        model.quant_conv.bias.value[4:] = -6  # the log-variance: noise of variance 1 would drown what is to be learned
+        model.quant_conv.bias.value[
+            4:
+        ] = -6  # the log-variance; noise of variance 1 would hide the signal at the start of training
         return model
 
     def objective(self, parts):
@@ -73,9 +77,9 @@ class AutoencoderStage(Stage):
 
 
 def pairs(images, others):
-    """Rows of 8 of one batch, each above the same 8 of the other.   (16, H, W, C) each   ->   a list of 32"""
+    """Rows of 8 images of one batch, each above the same 8 of the other.   (16, H, W, C) each   ->   a list of 32"""
     rows = [batch[start : start + 8] for start in (0, 8) for batch in (images, others)]
     return [image for row in rows for image in row]
 
 
-RECIPE = Recipe("autoencoder", "pictures to small latents and back", (AutoencoderStage(),), minutes=1.5)
+RECIPE = Recipe("autoencoder", "maps images to small latents and back", (AutoencoderStage(),), minutes=1.5)

@@ -10,7 +10,7 @@ FEATURES, SIZE = 64, 32
 
 
 class ClipStage(CaptionedStage):
-    """Pictures and captions that belong together find each other in a batch."""
+    """Contrastive training: match each image with its caption in the batch."""
 
     name = "clip"
     kinds = KINDS
@@ -25,4 +25,4 @@ class ClipStage(CaptionedStage):
         return ContrastiveLoss()
 
 
-RECIPE = Recipe("clip", "a text and an image encoder that agree on what a picture shows", (ClipStage(),), minutes=4.0)
+RECIPE = Recipe("clip", "a text encoder and an image encoder with a shared embedding space", (ClipStage(),), minutes=4.0)

@@ -1,4 +1,4 @@
-"""Recipe `dalle2`: from a text to the vector of a picture, and from that vector to the picture.
+"""Recipe `dalle2`: a prior from text to image embedding, and a decoder from image embedding to image.
 
 Ramesh et al. 2022 (arXiv:2204.06125), in miniature.
 """
@@ -15,12 +15,12 @@ from .imagen import BLOCKS, QUANTILE
 from .stage import LOOK, PRACTISED, CaptionedStage, Recipe, Stage
 
 SCHEDULE = Schedule.cosine(1000)
-SCALE = math.sqrt(FEATURES)  # a unit vector's components are small; times this they have variance 1, as diffusion likes it
+SCALE = math.sqrt(FEATURES)  # scales the small components of a unit vector to variance 1, as diffusion expects
 PRIOR_STEPS, STEPS, GUIDANCE = 16, 16, 1.0
 
 
 class PriorStage(CaptionedStage):
-    """Vectors of pictures out of noise, told of their captions."""
+    """The prior: denoises image embeddings conditioned on the caption."""
 
     name = "prior"
     steps = 3000
@@ -37,7 +37,7 @@ class PriorStage(CaptionedStage):
 
 
 class DecoderStage(Stage):
-    """Pictures out of noise, told of their vectors; it sees no caption. It predicts x0, as the upsampler of `imagen` does."""
+    """The decoder: denoises images conditioned on their embedding, without the caption. Predicts x0, as in `imagen`."""
 
     name = "decoder"
     steps = 8000
@@ -61,42 +61,42 @@ class DecoderStage(Stage):
 
 
 def encode_images(parts, images):
-    """The vectors of pictures (n, FEATURES), of about unit variance."""
+    """Image embeddings (n, FEATURES), of about unit variance."""
     return parts["clip"].embed_images(images) * SCALE
 
 
 def encode_text(parts, texts):
-    """What the prior is told of texts: features of each token, which of them are there, and the vector of the whole."""
+    """The conditioning of the prior: token features, token mask, and the text embedding."""
     return encode_ids(parts, tokenizer.encode(texts))
 
 
 def encode_ids(parts, ids):
-    """`encode_text` of the texts' numbers (n, tokens)."""
+    """`encode_text` of token ids (n, tokens)."""
     features, vectors = parts["clip"].embed_texts(ids)
     return TextCondition(features, xp_of(features).asarray(ids) != tokenizer.PAD, vectors * SCALE)
 
 
 def imagine(parts, prompts, guidance, rng, steps=None, progress=False):
-    """The prior: vectors that pictures of these prompts could have.   ->   float32 (n, FEATURES)"""
+    """Sample image embeddings for these prompts from the prior.   ->   float32 (n, FEATURES)"""
     denoiser = cfg(Denoiser(parts["prior"], SCHEDULE, "x0"), encode_text(parts, prompts), guidance)
     return sample("dpmpp_2m", denoiser, (len(prompts), FEATURES), steps=steps or PRIOR_STEPS, rng=rng, progress=progress)
 
 
 def decode(parts, vectors, guidance, rng, steps=None, progress=False):
-    """The decoder: pictures with these vectors.   ->   float32 (n, 32, 32, 3)"""
+    """Sample images for these embeddings from the decoder.   ->   float32 (n, 32, 32, 3)"""
     denoiser = dynamic_threshold(cfg(Denoiser(parts["decoder"], SCHEDULE, "x0"), vectors, guidance), QUANTILE)
     shape = (len(vectors), SIZE, SIZE, 3)
     return sample("dpmpp_2m", denoiser, shape, steps=steps or STEPS, rng=rng, progress=progress).clip(-1, 1)
 
 
 def draw(parts, prompts, guidance, rng, steps=None, progress=False):
-    """Pictures of prompts.   ->   float32 (n, 32, 32, 3). guidance: of prior and decoder alike; steps: of the decoder"""
+    """Sample images for prompts.   ->   float32 (n, 32, 32, 3). guidance: for prior and decoder; steps: for the decoder"""
     vectors = imagine(parts, prompts, guidance, rng, progress=progress)
     return decode(parts, vectors, guidance, rng, steps, progress)
 
 
 def variations(parts, images, guidance, rng, steps=None, progress=False):
-    """Other pictures with the same vector: what the contrastive encoder keeps stays, the rest is drawn anew.
+    """Variations: other images with the same embedding, which share what the contrastive encoder keeps.
 
     images float32 in [-1, 1] (n, 32, 32, 3)   ->   likewise. Section 3.1 of the paper
     """
@@ -105,7 +105,7 @@ def variations(parts, images, guidance, rng, steps=None, progress=False):
 
 RECIPE = Recipe(
     "dalle2",
-    "a prior from texts to vectors of pictures, and a decoder from those to pictures",
+    "a prior from text to image embedding, and a decoder from image embedding to image",
     (ClipStage(), PriorStage(), DecoderStage()),
     minutes=31.0,
     draw=draw,

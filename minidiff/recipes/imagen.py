@@ -1,4 +1,4 @@
-"""Recipe `imagen`: a text encoder that never saw a picture, a small picture from its words, and a large one from the small.
+"""Recipe `imagen`: a text encoder trained on text alone, a base model for small images, and an upsampler.
 
 Saharia et al. 2022 (arXiv:2205.11487), in miniature.
 """
@@ -17,8 +17,8 @@ from .stage import LOOK, CaptionedStage, Recipe
 SMALL, SIZE = 16, 32
 SCHEDULE, PREDICTS = Schedule.cosine(1000), "v"
 STEPS, UP_STEPS, GUIDANCE = 16, 8, 1.0
-LEVEL = 100  # how far small pictures are noised before they are enlarged: a tenth of the schedule
-QUANTILE = 0.9  # of the dynamic threshold. The paper's 0.995 is for photographs; here it would grey the white paper
+LEVEL = 100  # noise added to the small images before upsampling: a tenth of the schedule
+QUANTILE = 0.9  # of the dynamic threshold. The paper's 0.995 is for photographs; here it would turn the white background grey
 BLOCKS = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     "mid_block_type": "UNetMidBlock2DCrossAttn",
@@ -31,7 +31,7 @@ BLOCKS = {
 
 
 class BaseStage(CaptionedStage):
-    """Noise out of pictures of 16 x 16, with an eye on the caption."""
+    """Denoises 16 x 16 images conditioned on the caption."""
 
     name = "base"
     size = SMALL
@@ -52,10 +52,10 @@ class BaseStage(CaptionedStage):
 
 
 class UpsamplerStage(CaptionedStage):
-    """Pictures of 32 x 32 out of noise, with an eye on the small picture, itself noised, and on the caption.
+    """Denoises 32 x 32 images conditioned on the noised small image and on the caption.
 
-    A block of 4 x 4 pixels has 48 numbers of noise, which do not fit through 32 channels; the picture does. So this net
-    predicts x0.
+    A block of 4 x 4 pixels has 48 values of noise, too many for 32 channels; the image itself has fewer degrees of freedom.
+    So this model predicts x0.
     """
 
     name = "upsampler"
@@ -79,29 +79,29 @@ class UpsamplerStage(CaptionedStage):
 
 
 def encode_text(parts, texts):
-    """What the nets are told of texts: what each token is and where (n, tokens, FEATURES), and the mean of the mixed tokens.
+    """The text conditioning: embedding and position of each token (n, tokens, FEATURES), and the mean of the mixed tokens.
 
-    The nets here look at the words, as those of `stable_diffusion` do, and for the same reason; the mean is for nets that
-    are told by adding.
+    The models here attend to the words, as those of `stable_diffusion` do, and for the same reason. The mean serves models
+    that add their conditioning.
     """
     return encode_ids(parts, tokenizer.encode(texts))
 
 
 def encode_ids(parts, ids):
-    """`encode_text` of the texts' numbers (n, tokens)."""
+    """`encode_text` of token ids (n, tokens)."""
     encoder = parts["language"].encoder
     return TextCondition(encoder.words(ids), None, encoder.predict(ids)[1])
 
 
 def draw_small(parts, prompts, guidance, rng, steps=None, progress=False):
-    """The small pictures of prompts.   ->   float32 (n, 16, 16, 3)"""
+    """Sample small images for prompts.   ->   float32 (n, 16, 16, 3)"""
     denoiser = cfg(Denoiser(parts["base"], SCHEDULE, PREDICTS), encode_text(parts, prompts), guidance)
     shape = (len(prompts), SMALL, SMALL, 3)
     return sample("dpmpp_2m", dynamic_threshold(denoiser, QUANTILE), shape, steps=steps or STEPS, rng=rng, progress=progress)
 
 
 def enlarge(parts, small, prompts, rng, steps=None, progress=False):
-    """Large pictures of small ones (n, 16, 16, 3).   ->   float32 (n, 32, 32, 3)"""
+    """Upsample small images (n, 16, 16, 3).   ->   float32 (n, 32, 32, 3)"""
     context, mask, _ = encode_text(parts, prompts)
     cond = noised_low(LowResolution(small, None, context, mask), LEVEL, SCHEDULE, rng)
     denoiser = dynamic_threshold(Denoiser(parts["upsampler"], SCHEDULE, "x0"), QUANTILE)
@@ -110,14 +110,14 @@ def enlarge(parts, small, prompts, rng, steps=None, progress=False):
 
 
 def draw(parts, prompts, guidance, rng, steps=None, progress=False):
-    """Pictures of prompts, small ones first.   ->   float32 (n, 32, 32, 3). steps: of the small ones"""
+    """Sample images for prompts: base model, then upsampler.   ->   float32 (n, 32, 32, 3). steps: for the base model"""
     small = draw_small(parts, prompts, guidance, rng, steps, progress)
     return enlarge(parts, small, prompts, rng, progress=progress)
 
 
 RECIPE = Recipe(
     "imagen",
-    "a language-only text encoder, a model of 16 x 16 pixels, and one that makes 32 x 32 of them",
+    "a text encoder trained on text alone, a 16 x 16 base model, and an upsampler to 32 x 32",
     (LanguageStage(), BaseStage(), UpsamplerStage()),
     minutes=27.0,
     draw=draw,

@@ -1,4 +1,4 @@
-"""Recipe `language`: the text encoder of Imagen, trained on captions alone; it never sees a picture."""
+"""Recipe `language`: the text encoder of Imagen, trained on captions alone, without images."""
 
 from ..data import tokenizer
 from ..data.captioned import draw_scenes
@@ -10,7 +10,7 @@ FEATURES = 64
 
 
 class LanguageStage(Stage):
-    """Hidden words are guessed from those around them."""
+    """Masked language modelling: predict hidden words from their context."""
 
     name = "language"
     steps = 800
@@ -28,4 +28,4 @@ class LanguageStage(Stage):
         return (tokenizer.encode([str(caption) for caption in captions]),)
 
 
-RECIPE = Recipe("language", "a text encoder trained to guess hidden words", (LanguageStage(),), minutes=1.0)
+RECIPE = Recipe("language", "a text encoder trained to predict hidden words", (LanguageStage(),), minutes=1.0)

@@ -1,7 +1,7 @@
-"""The nets that ship with minidiff: float16 files of the recipes' averaged weights, widened to float32 when they are opened.
+"""The trained models that ship with minidiff: averaged weights of the recipes in float16, opened as float32.
 
-minidiff/pretrained/NAME/ holds STAGE.safetensors for each stage that is NAME's own, and README.md, its card. A stage that
-several recipes have (the contrastive encoders, say) lies once, in the folder of the recipe of its own name.
+minidiff/pretrained/NAME/ contains STAGE.safetensors for each stage of the recipe NAME, and README.md, its model card.
+A stage that several recipes share, such as the contrastive encoders, is stored once, in the folder of the recipe of that name.
 """
 
 import json
@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parent.parent / "pretrained"
 
 
 def shipped(name, folder=FOLDER):
-    """The nets of a recipe, from the files that came with minidiff.   -> {stage name: net}, float32
+    """The models of a recipe, from the shipped files.   -> {stage name: model}, float32
 
-    Raises ValueError for an unknown name or a file that does not fit, FileNotFoundError where nothing was shipped.
+    Raises ValueError for an unknown name or a file that does not fit, FileNotFoundError if no file was shipped.
     """
     recipe, parts = find(name), {}
     for stage in recipe.stages:
@@ -38,13 +38,13 @@ def shipped(name, folder=FOLDER):
 
 
 def is_shipped(name, folder=FOLDER):
-    """Whether every net of a recipe came with minidiff."""
+    """Whether every model of a recipe ships with minidiff."""
     recipe = find(name)
     return all(path_of(recipe, stage, folder).exists() for stage in recipe.stages)
 
 
 def ship(recipe, parts, folder=FOLDER):
-    """Write the nets of a run as float16.   -> the paths written"""
+    """Write the models of a run as float16.   -> paths"""
     paths = []
     for stage in recipe.stages:
         path, model = path_of(recipe, stage, folder), parts[stage.name]
@@ -54,29 +54,29 @@ def ship(recipe, parts, folder=FOLDER):
 
 
 def path_of(recipe, stage, folder=FOLDER):
-    """Where a stage's weights lie."""
+    """The path of a stage's weights."""
     home = stage.name if stage.name in NAMES else recipe.name
     return Path(folder) / home / f"{stage.name}.safetensors"
 
 
 def write(path, weights, config, told):
-    """{name: array} as float16, with the model's config in the metadata. Raises ValueError for a number too large for it."""
+    """{name: array} as float16, with the model's config in the metadata. Raises ValueError outside float16's range."""
     from safetensors.numpy import save
 
-    with np.errstate(over="ignore"):  # said below, by name
+    with np.errstate(over="ignore"):  # reported below, by name
         narrow = {name: np.asarray(to_numpy(array), order="C").astype(np.float16) for name, array in weights.items()}
     lost = [name for name, array in narrow.items() if not np.isfinite(array).all()]
     if lost:
-        raise ValueError(f"weights: {', '.join(lost[:5])} hold numbers that float16 has not")
+        raise ValueError(f"weights: {', '.join(lost[:5])} contain values outside float16's range")
     write_whole(path, [save(narrow, metadata={"minidiff": json.dumps({**told, "config": config})})])
 
 
 def read(path):
-    """(weights as float32, config) of such a file."""
+    """Read such a file.   -> weights as float32, config"""
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).exists():
-        raise FileNotFoundError(f"{path} is not there: train it with `minidiff train --recipe {Path(path).parent.name}`")
+        raise FileNotFoundError(f"{path} not found; train it with `minidiff train --recipe {Path(path).parent.name}`")
     try:
         with safe_open(path, framework="np") as file:
             config = json.loads((file.metadata() or {}).get("minidiff", "{}")).get("config", {})

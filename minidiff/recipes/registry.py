@@ -1,14 +1,14 @@
-"""Recipes by name. Each is a file of this folder that holds a `RECIPE`, imported when it is asked for."""
+"""Recipes by name. Each is a file of this folder with a `RECIPE`, imported on first use."""
 
 import importlib
 
 from ..names import check_choice
 
 NAMES = ("clip", "language", "autoencoder", "stable_diffusion", "imagen", "dalle2")
-SYSTEMS = ("stable_diffusion", "imagen", "dalle2")  # those that draw what a prompt says
+SYSTEMS = ("stable_diffusion", "imagen", "dalle2")  # those that draw images from a prompt
 
 
 def find(name, among=NAMES):
-    """The Recipe of this name. Raises ValueError, with the nearest names, for one that is not there."""
+    """The Recipe of this name. Raises ValueError, with the nearest names, for an unknown one."""
     check_choice("recipe", name, among)
     return importlib.import_module(f".{name}", __package__).RECIPE

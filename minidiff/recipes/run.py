@@ -1,4 +1,4 @@
-"""Training a recipe: its stages one after another, each resumable to the bit, in one folder."""
+"""Trains a recipe: its stages one after another in one folder, each resumable bit for bit."""
 
 import functools
 from pathlib import Path
@@ -15,17 +15,17 @@ def train(
     name, folder, *, minutes=None, steps=None, seed=0, resume=False, strict=True, device="cpu", progress=True, say=print,
     **options,
 ):  # fmt: skip
-    """Train every stage of a recipe.   -> {stage name: its net, with the averaged weights}
+    """Train every stage of a recipe.   -> {stage name: model with averaged weights}
 
-    folder    gets a folder for each stage, with its checkpoint, log.csv and pictures
-    minutes   about how long the whole may take on one core (two are faster): the steps of all stages are scaled by it
-    steps     of every stage, in place of its own number
-    resume    go on with what is in the folder: a finished stage is taken as it is, an unfinished one continued
-    strict    as `Trainer.resume` takes it: False ignores that settings differ
+    folder    run folder; each stage gets a folder with its checkpoint, log.csv and samples
+    minutes   scale the steps of all stages so that training takes about this long on one core
+    steps     steps of every stage, instead of its default
+    resume    resume: a finished stage is kept, an unfinished one continues
+    strict    as `Trainer.resume` takes it: False ignores differing settings
     device    "cpu" or "cuda"; options: graph and tf32, as the Trainer takes them
-    say       called with a line of text where a stage begins and ends
+    say       called with a line of text when a stage begins and ends
 
-    Raises ValueError for an unknown name, for both minutes and steps, and for a folder that holds a run already.
+    Raises ValueError for an unknown name, for both minutes and steps, and for a folder that already contains a run.
     """
     recipe, folder = find(name), Path(folder)
     if minutes is not None and steps is not None:
@@ -35,7 +35,7 @@ def train(
             raise ValueError(f"{option}: got {value}, expected a number above 0")
     held = [stage.name for stage in recipe.stages if (folder / stage.name / FILE).exists()]
     if held and not resume:
-        raise ValueError(f"{folder} holds a run already ({', '.join(held)}): resume it, or name another folder")
+        raise ValueError(f"{folder} already contains a run ({', '.join(held)}): resume it, or use another folder")
     parts = {}
     for i, stage in enumerate(recipe.stages):
         count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))
@@ -57,7 +57,7 @@ def _tell(say, heading, trainer):
 
 
 def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device="cpu", **options):
-    """The Trainer of one stage.   parts: the nets of the stages before, on the same device"""
+    """The Trainer of one stage.   parts: the models of the earlier stages, on the same device"""
     steps = steps or stage.steps
     model = stage.model(Rng(seed, Stream.WEIGHTS), parts).to(device)
     model = DataParallel(model) if device == "cpu" else model
@@ -70,7 +70,7 @@ def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device=
 
 
 def open_parts(recipe, folder):
-    """The nets of a run of this recipe.   -> {stage name: net}. Raises FileNotFoundError for a stage that is not there."""
+    """The models of a run of this recipe.   -> {stage name: model}. Raises FileNotFoundError for a missing stage."""
     parts = {}
     for stage in recipe.stages:
         model = stage.model(Rng(0), parts)

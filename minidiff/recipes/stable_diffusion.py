@@ -1,4 +1,4 @@
-"""Recipe `stable_diffusion`: diffusion in the latents of an autoencoder, with an eye on the words of a contrastive encoder.
+"""Recipe `stable_diffusion`: latent diffusion, conditioned on the tokens of a contrastive text encoder.
 
 Rombach et al. 2022 (arXiv:2112.10752), in miniature.
 """
@@ -19,7 +19,7 @@ STEPS, GUIDANCE = 16, 1.0
 
 
 class LatentUNetStage(CaptionedStage):
-    """Noise out of latents, with an eye on the caption where they are 4 x 4: there attention costs little."""
+    """Denoises latents conditioned on the caption; cross-attention only at 4 x 4, where it is cheap."""
 
     name = "unet"
     steps = 10000
@@ -46,15 +46,15 @@ class LatentUNetStage(CaptionedStage):
 
 
 def encode_text(parts, texts):
-    """The context of texts: what each token is and where (n, tokens, FEATURES), before the tokens are mixed.
+    """The context of texts: embedding and position of each token (n, tokens, FEATURES), before self-attention mixes the tokens.
 
-    The mixed features know only the pairs of training, and a "red triangle" among them looks like some other red thing.
+    Mixed features only represent pairs from training: an unseen "red triangle" comes out close to another red object.
     """
     return parts["clip"].text.words(tokenizer.encode(texts))
 
 
 def draw(parts, prompts, guidance, rng, steps=None, progress=False):
-    """Pictures of prompts.   ->   float32 (n, 32, 32, 3)"""
+    """Sample images for prompts.   ->   float32 (n, 32, 32, 3)"""
     denoiser = cfg(Denoiser(parts["unet"], SCHEDULE, PREDICTS), encode_text(parts, prompts), guidance)
     latents = sample(
         "dpmpp_2m", denoiser, (len(prompts), *LATENT), steps=steps or STEPS, rng=rng, progress=progress, dtype=np.float32
@@ -64,7 +64,7 @@ def draw(parts, prompts, guidance, rng, steps=None, progress=False):
 
 RECIPE = Recipe(
     "stable_diffusion",
-    "diffusion in latents, with cross-attention on the words of a contrastive text encoder",
+    "latent diffusion with cross-attention on the tokens of a contrastive text encoder",
     (ClipStage(), AutoencoderStage(), LatentUNetStage()),
     minutes=28.0,
     draw=draw,

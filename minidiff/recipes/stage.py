@@ -1,4 +1,4 @@
-"""What a recipe is made of: stages, each a net that is trained on data without end, with the nets before it at hand."""
+"""The parts of a recipe: stages, each a model trained on an endless stream of generated data, given the earlier models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from ..data import captioned_shapes, tokenizer
 from ..rng import Rng, Stream
 from ..training import Trainer
 
-LOOK = (  # drawn while a system trains, and wherever systems stand side by side: seen pairs, held-out ones, two and more things
+LOOK = (  # prompts for samples during training and for comparisons: seen pairs, held-out pairs, two and more objects
     "a large red circle", "a small green square", "a blue triangle at the top left", "a yellow cross on the right",
     "a large red triangle", "a green cross in the middle", "a blue circle at the bottom", "a small yellow square",
     "a red circle above a blue square", "a large green triangle left of a small red circle", "two purple crosses",
     "three small circles",
 )  # fmt: skip
-PRACTISED = ("single", "position", "position", "relation", "relation", "count")  # the kinds of caption that ask most, twice
+PRACTISED = ("single", "position", "position", "relation", "relation", "count")  # the hardest kinds of caption, twice as often
 
 
 class Stage:
-    """One net of a recipe. Write a subclass with these, and everything else follows.
+    """One model of a recipe. A subclass defines:
 
-    name       its folder in a run, and its file among the shipped ones
+    name       its folder in a run, and its file among the shipped models
     steps      training steps of a full run
     options    of the Trainer: batch_size, lr, warmup, ema_decay, ...
-    sample     None, or a method sample(model, parts, rng) -> images, to look at while training
+    sample     None, or a method sample(model, parts, rng) -> images, to show during training
 
-    `parts` is {stage name: its finished net} of the stages before.
+    `parts` is {stage name: trained model} of the earlier stages.
     """
 
     name = ""
@@ -35,7 +35,7 @@ class Stage:
     sample = None
 
     def model(self, rng, parts):
-        """The net, its weights drawn from rng."""
+        """The model, with initial weights drawn from rng."""
         raise NotImplementedError(f"stage {self.name} has no model")
 
     def objective(self, parts):
@@ -43,23 +43,23 @@ class Stage:
         raise NotImplementedError(f"stage {self.name} has no objective")
 
     def examples(self, rng, n):
-        """n examples, a pure function of rng.   -> a tuple of arrays on the host: pictures, captions as numbers, ..."""
+        """n examples, a pure function of rng.   -> a tuple of arrays on the host: images, token ids, ..."""
         raise NotImplementedError(f"stage {self.name} has no examples")
 
     def prepare(self, parts, *examples):
-        """What the objective takes, of examples that have been brought to the nets' device.   -> x0, cond"""
+        """Turn examples on the models' device into the objective's arguments.   -> x0, cond"""
         return examples if len(examples) == 2 else (*examples, None)
 
     def batch(self, rng, n, parts):
-        """n examples as the objective takes them, on the host.   -> x0, cond"""
+        """n examples as arguments of the objective, on the host.   -> x0, cond"""
         return self.prepare(parts, *self.examples(rng, n))
 
     def finish(self, model, parts):
-        """Called once with the trained weights in the model, for what is measured afterwards and kept in model.config."""
+        """Called once after training, to measure what is stored in model.config."""
 
 
 class CaptionedStage(Stage):
-    """A Stage whose examples are images of captioned shapes and the numbers of the captions' words."""
+    """A Stage whose examples are images of shapes and the token ids of their captions."""
 
     size, kinds = 32, PRACTISED
 
@@ -70,11 +70,11 @@ class CaptionedStage(Stage):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A name, what it makes, its stages in order, and how many minutes they took on one core.
+    """Name, summary, stages in order, and their training time in minutes on one core.
 
     draw      draw(parts, prompts, guidance, rng, steps=None, progress=False) -> images (n, 32, 32, 3); None for a recipe
-              whose nets draw nothing by themselves
-    guidance  the weight with which most prompts are obeyed
+              whose models draw no images
+    guidance  the guidance weight that satisfies most prompts
     """
 
     name: str
@@ -86,7 +86,7 @@ class Recipe:
 
 
 class StageTrainer(Trainer):
-    """A Trainer that learns from new examples in every step, in place of a fixed set of images."""
+    """A Trainer that generates new examples in every step instead of using a fixed data set."""
 
     def __init__(self, stage, model, parts, **options):
         self.stage, self.parts = stage, parts

@@ -1,4 +1,4 @@
-"""A text-to-image system, ready to draw: prompts in, pictures out, and the checker's word on them."""
+"""A trained text-to-image system: draws images from prompts and checks them."""
 
 from pathlib import Path
 
@@ -13,24 +13,24 @@ from .pretrained import shipped
 from .registry import SYSTEMS, find
 from .run import open_parts
 
-BATCH = 100  # pictures drawn at a time
+BATCH = 100  # images per batch
 
 
 class System:
     """`system.draw(prompts)` -> images. Made by `load`.
 
-    recipe   its Recipe; parts: {stage name: net}, all on one device
+    recipe   its Recipe; parts: {stage name: model}, all on one device
     """
 
     def __init__(self, recipe, parts):
         self.recipe, self.parts = recipe, parts
 
     def draw(self, prompts, guidance=None, rng=None, steps=None, progress=False):
-        """A picture for each prompt.   prompts: a list of strings   ->   float32 in about [-1, 1] (n, 32, 32, 3)
+        """An image for each prompt.   prompts: a list of strings   ->   float32 in about [-1, 1] (n, 32, 32, 3)
 
-        guidance   the weight w of (1 + w) eps(c) - w eps(null); None: the recipe's own
+        guidance   the weight w of (1 + w) eps(c) - w eps(null); None: the recipe's default
         rng        None, a seed, or a generator
-        Raises ValueError for a prompt with unknown words, before anything is computed.
+        Raises ValueError for a prompt with unknown words, before any computation.
         """
         for prompt in prompts:
             parse(prompt)
@@ -43,28 +43,28 @@ class System:
 
     @property
     def device(self):
-        """Where the nets are: "cpu" or "cuda"."""
+        """The device of the models: "cpu" or "cuda"."""
         return next(iter(self.parts.values())).device
 
     def to(self, device):
-        """Move all nets to "cpu" or "cuda".   -> the system itself"""
+        """Move all models to "cpu" or "cuda".   -> self"""
         for net in self.parts.values():
             net.to(device)
         return self
 
     def obeyed(self, prompts, guidance=None, rng=None, steps=None):
-        """Draw each prompt once and read the pictures.   -> bool (n,): which prompts hold exactly"""
+        """Draw each prompt once and check the images.   -> bool (n,): which prompts are satisfied exactly"""
         return checker.check(self.draw(prompts, guidance, rng, steps), prompts)
 
 
 def load(name, folder=None, device="cpu"):
-    """The system of this name, from the files that ship with minidiff, or from a run's folder, on a device.   -> System"""
+    """Open a system by name, from the shipped files or from a run folder, on a device.   -> System"""
     recipe = find(name, SYSTEMS)
     return System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder))).to(device)
 
 
 def test_prompts(n, held_out=False, kinds=("single", "position"), seed=0):
-    """n prompts to measure with: of pairs of colour and shape that training had, or of those it never had.   -> list of str"""
+    """n prompts for evaluation, with pairs of colour and shape seen in training, or held-out ones.   -> list of str"""
     rng, found = as_rng(seed), []
     while len(found) < n:
         _, captions = draw_scenes(2 * n, rng, "test" if held_out else "train", kinds)
