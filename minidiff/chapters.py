@@ -62,12 +62,12 @@ def repository():
 
 
 def notebook(source):
-    """A chapter as a notebook that has not run.   source: path   -> dict, of nbformat 4.5"""
+    """A chapter as an unexecuted notebook.   source: path   -> dict, of nbformat 4.5"""
     return notebook_of(cells(source.read_text(encoding="utf-8")))
 
 
 def notebook_of(cells):
-    """[(kind, text)] as a notebook that has not run.   -> dict, of nbformat 4.5"""
+    """[(kind, text)] as an unexecuted notebook.   -> dict, of nbformat 4.5"""
     made = []
     for number, (kind, text) in enumerate(cells):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text.splitlines(keepends=True)}

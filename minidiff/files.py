@@ -139,7 +139,7 @@ def _is_alive(process):
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another process's
         return True
     return True
 

@@ -85,7 +85,7 @@ def diagnose(got, right, rtol=1e-6, atol=1e-9):
 
 
 def _known(right):
-    """(what a usual mistake makes of the right answer, how it is told)"""
+    """(the result of a common mistake, the sentence that names it)"""
     yield -right, "a sign: it is exactly the negative of the right answer"
     yield 2 * right, "it is twice the right answer"
     yield right / 2, "it is half the right answer"

@@ -19,8 +19,8 @@ def guarded(f, without=(), name=None):
 
     f: a function, else WrongAnswer   without: names as for `taken_away`   name: of the function, for the message
 
-    An f that writes into an array it is given, or calls what is taken away, raises WrongAnswer, which says so. What f returns
-    is guarded as well, where it is a function: the backward pass does without the same functions.
+    An f that writes into an array it is given, or calls what is taken away, raises WrongAnswer with that reason. A function
+    that f returns is guarded as well: the backward pass does without the same functions.
     """
     name = name or getattr(f, "__name__", "the answer")
     if not callable(f):

@@ -40,13 +40,13 @@ def locked(folder):
 
 
 def _take(folder):
-    """The open, locked file. One that its last holder removed in between is opened anew."""
+    """The open, locked file. If its last holder removed it meanwhile, it is opened again."""
     path = folder / NAME
     while True:
         try:
             file = open(path, "a+", encoding="ascii", errors="replace")
         except PermissionError:
-            return None  # a folder that cannot be written to fails by itself, and says so better
+            return None  # a folder that cannot be written to fails by itself, with a better message
         try:
             _lock(file)
         except OSError as error:

@@ -99,7 +99,7 @@ def report(net, samples, asked, train, held_out, held_out_labels):
 
 
 def _parts(net, images):
-    """The images in pieces, each where the net is."""
+    """The images in batches, on the model's device."""
     xp = xp_of(next(iter(net.parameters().values())).value)
     for i in range(0, len(images), BATCH):
         part = images[i : i + BATCH]

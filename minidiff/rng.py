@@ -1,8 +1,8 @@
 """Counter-based random numbers: Philox 4x32-10, the same stream on every machine and device.
 
 A block of four 32-bit words is a pure function of a 64-bit key (the seed) and a 128-bit counter
-(element // 4, call, stream, step), so there is no state to lose: the noise of training step 812 is known from the
-seed and the number 812 alone. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+(element // 4, call, stream, step), so there is no state to lose. The noise of training step 812 follows from the
+seed and the number 812. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 
 The method names are those of `numpy.random.Generator` (standard_normal, random, integers, permutation), so wherever
 the library takes an `rng`, NumPy's own generator works too. On a GPU a draw is one kernel; float64 normals are made of one.

@@ -47,7 +47,7 @@ class Run(NamedTuple):
 
 
 def preset(name):
-    """The RunConfig that suits a data set by name; pictures that are not known by name get what suits MNIST."""
+    """The default RunConfig of a data set by name; unknown image data gets the defaults of MNIST."""
     kind = "points" if data.info(name).shape == (2,) else name if name in PRESETS else "mnist"
     chosen = {section: {**values, **PRESETS[kind].get(section, {})} for section, values in SHARED.items()}
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
@@ -72,7 +72,7 @@ def build(config, device="cpu", class_names=None):
         wanted["class_names"] = class_names
     images, labels = data.load(wanted.pop("name"), **wanted)
     if "num_class_embeds" in config.model and config.model["num_class_embeds"] is None:
-        labels = None  # the net is asked to be unconditional
+        labels = None  # the model is to be unconditional
     shape, classes = images.shape[1:], None if labels is None else int(labels.max()) + 1
     config = dataclasses.replace(config, model=_complete(config.model, shape, classes, config.diffusion.learned_variance))
     _check_fit(config, shape, classes)
@@ -154,11 +154,11 @@ class Saved(NamedTuple):
 
 @about_file
 def open_run(path, weights="ema", device="cpu", processes=1):
-    """Something that samples, from a run's folder or checkpoint file.   -> Saved
+    """Open a run folder or checkpoint file for sampling.   -> Saved
 
     weights   "ema", the moving average (where there is one), or "raw", as training left them
     processes how many share the samples on a CPU; None: as many as threads are set (`training.DataParallel`)
-    Raises FileNotFoundError, or ValueError for a file that is damaged, not ours, or does not fit its own configuration.
+    Raises FileNotFoundError, or ValueError for a damaged or foreign file, or one that does not fit its configuration.
     """
     if weights not in ("ema", "raw"):
         raise ValueError(f"weights: got {weights!r}, expected 'ema' or 'raw'")

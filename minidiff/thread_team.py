@@ -2,8 +2,8 @@
 
 NumPy releases the interpreter's lock inside its loops and products, so Python threads run them side by side. Each thread
 works on a piece that fits its core's cache, with products that stay on that core. So BLAS is limited to one thread for
-the whole process, once, before the first piece: a limit around each of our own calls would cost 23 microseconds, half of
-a small op, and two threads that set and restore it would undo each other's. Which thread runs which piece changes
+the whole process, once, before the first piece. A limit around each call would cost 23 microseconds, half of a small op,
+and two threads that set and restore it would interfere. Which thread runs which piece changes
 nothing, because pieces depend on shapes alone and no two write to the same place.
 """
 
@@ -116,7 +116,7 @@ class _Job:
 
 
 def _one_thread_in_blas():
-    """A product runs on the thread that asks for it. Two BLAS threads under two of ours wait for each other instead."""
+    """A product runs on the thread that asks for it. Several BLAS threads in several pool threads would wait for each other."""
     global _blas_told
     if THREADS:
         from threadpoolctl import ThreadpoolController

@@ -37,11 +37,11 @@ def to_uint8(images):
 
 
 def image_grid(images, columns=None, gap=1, background=None):
-    """One picture of many, row by row.
+    """Tile images into one, row by row.
 
     images (N, H, W, C) or (N, H, W)   ->   uint8 (rows * (H + gap) + gap, columns * (W + gap) + gap, C)
     columns: default about as many as rows; background: grey level of the gaps and of empty places, default white, or
-    light grey where the pictures themselves are white at their edges
+    light grey where the images are white at their edges
     """
     images = _batch(images)
     n, height, width, channels = images.shape
@@ -64,7 +64,7 @@ def enlarge(image, scale):
 def save_png(images, path, columns=None, scale=None):
     """One image (H, W, C), or a grid of a batch (N, H, W, C), as a PNG of sharp square pixels. Returns the path.
 
-    scale: screen pixels a pixel; default so that the picture is about 640 wide. Written whole or not at all.
+    scale: screen pixels a pixel; default: about 640 wide in all. Written atomically.
     """
     image = to_uint8(images) if np.ndim(images) == 3 else image_grid(images, columns)
     image = enlarge(image, scale or _scale(image))
@@ -227,7 +227,7 @@ def _figure_class():
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
-        def _repr_png_(self):  # what Jupyter asks an object for when pyplot has not been set up
+        def _repr_png_(self):  # what Jupyter asks an object for without a pyplot setup
             buffer = io.BytesIO()
             self.savefig(buffer, format="png")
             return buffer.getvalue()
@@ -264,7 +264,7 @@ def _pillow(image):
 def _draw(axes, image):
     axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(color="#ced4da", linewidth=0.5)  # where a white picture ends on white paper
+    axes.spines[:].set(color="#ced4da", linewidth=0.5)  # where a white image ends on white paper
 
 
 def _style(axes, title=None, legend=False):

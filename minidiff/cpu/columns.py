@@ -1,7 +1,7 @@
-"""What the output pixels of a piece see, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory.
+"""The input patches of a piece's output pixels, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory.
 
-Channels lie last, so the KW pixels that a window sees in one row of the image are one run of memory: overlapping windows
-are a view with strides of its own, and copying that view is the whole of gathering.
+Channels are the last axis, so the KW pixels of a window in one row of the image are contiguous. Overlapping windows are a
+strided view, and gathering is one copy of that view.
 """
 
 import numpy as np

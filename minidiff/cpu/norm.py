@@ -1,7 +1,7 @@
 """Group norm, alone or with silu behind it, a few images at a time: they are read from memory once and stay in cache.
 
-Written out, y = x a + c with one a and one c for each image and channel, and dx = dz A - (x - mean) D - F likewise, so
-what is left are a handful of passes over a piece in cache. Sums over pixels are products with a row of ones, means over
+Written out, y = x a + c with one a and one c for each image and channel. Likewise dx = dz A - (x - mean) D - F. So a few
+passes over a piece in cache are enough. Sums over pixels are products with a row of ones, means over
 groups products with a small matrix.
 """
 

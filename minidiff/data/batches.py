@@ -1,4 +1,4 @@
-"""Which examples belong to a training step: a pure function of (seed, step), so that a resumed run goes on exactly."""
+"""Which examples belong to a training step: a pure function of (seed, step), so that a resumed run sees the same batches."""
 
 from functools import lru_cache
 

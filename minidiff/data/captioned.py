@@ -1,4 +1,4 @@
-"""The captioned shapes: pictures and texts without end, each batch a pure function of the random generator."""
+"""Captioned shapes: an endless stream of generated images and captions, each batch a pure function of the random generator."""
 
 import numpy as np
 
@@ -7,27 +7,27 @@ from .captions import HELD_OUT, POSITIONS, RELATIONS, Caption, Phrase
 from .shapes import COLOURS, MOST, RADIUS, SHAPES, SIZES, Scenes, render
 
 KINDS = ("single", "position", "relation", "count")
-MARGIN = 0.02  # left free along the edges of the picture
-GAP = 0.08  # least room between two things: 1.3 pixels of 16
+MARGIN = 0.02  # margin along the edges of the image
+GAP = 0.08  # smallest gap between two objects: 1.3 pixels of 16
 CLASSES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 _RANGES = ((None, 0.38), (0.45, 0.55), (0.62, None))  # of a coordinate in the first, middle and last third
 
 
 def captioned_shapes(n, size=16, rng=None, split="train", kinds=KINDS, detail=0.8):
-    """n pictures and what they show.   ->   images float32 in [-1, 1] (n, size, size, 3), captions: n strings
+    """Generate n captioned images.   ->   images float32 in [-1, 1] (n, size, size, 3), captions: n strings
 
-    rng     None, a seed, or a generator: a training step gives Rng(seed, stream, step) and can be repeated exactly
-    split   "train" keeps clear of the pairs in captions.HELD_OUT; every picture of "test" has a thing from there
-            (all its things but the second of a relation); "all" knows no difference
-    kinds   which captions, with equal chances: "single" thing, with its "position", "relation" of two, "count" of two or three
-    detail  chance that a colour is named, and that a size is
+    rng     None, a seed, or a generator: with Rng(seed, stream, step) a training step can be repeated exactly
+    split   "train" excludes the pairs in captions.HELD_OUT; every object of a "test" image is one of them (except the
+            second of a relation); "all" draws from all pairs
+    kinds   kinds of caption, equally likely: "single" object, with its "position", "relation" of two, "count" of two or three
+    detail  probability that a colour is named, and that a size is
     """
     scenes, captions = draw_scenes(n, rng, split, kinds, detail)
     return render(scenes, size), [str(caption) for caption in captions]
 
 
 def classified_shapes(n, size=16, rng=None):
-    """n pictures of one thing each, every pair of colour and shape alike often, for models that take a class.
+    """n images of one object each, all pairs of colour and shape equally often, for class-conditional models.
 
     ->   images float32 in [-1, 1] (n, size, size, 3), labels int64 (n,) into CLASSES ("red circle", ...)
     """
@@ -36,7 +36,7 @@ def classified_shapes(n, size=16, rng=None):
 
 
 def draw_scenes(n, rng=None, split="train", kinds=KINDS, detail=0.8):
-    """n scenes and a caption that holds of each, before they are drawn and written.   ->   Scenes, list of Caption"""
+    """n scenes and a true caption for each, before rendering.   ->   Scenes, list of Caption"""
     for name, value, known in (("split", split, ("train", "test", "all")), *(("kinds", kind, KINDS) for kind in kinds)):
         if value not in known:
             raise ValueError(f"{name}: got {value!r}, expected {' or '.join(map(repr, known))}")
@@ -72,26 +72,26 @@ def draw_scenes(n, rng=None, split="train", kinds=KINDS, detail=0.8):
 
 
 def _draw_pairs(n, rng, split, kind):
-    """Colour and shape of each thing, (n, MOST) each, from the pairs that the split allows."""
+    """Colour and shape of each object, (n, MOST) each, from the pairs that the split allows."""
     every = [(c, s) for c in range(len(COLOURS)) for s in range(len(SHAPES))]
     held = [(COLOURS.index(c), SHAPES.index(s)) for c, s in HELD_OUT]
     pairs = np.array({"train": [p for p in every if p not in held], "test": held, "all": every}[split])
     drawn = pairs[rng.integers(len(pairs), size=(n, MOST))]  # (n, MOST, 2)
-    if split == "test":  # the second of a relation is any thing
+    if split == "test":  # the second of a relation may be any object
         drawn[:, 1] = np.array(every)[rng.integers(len(every), size=n)]
-    drawn = np.where((kind == KINDS.index("count"))[:, None, None], drawn[:, :1], drawn)  # things that are counted are alike
+    drawn = np.where((kind == KINDS.index("count"))[:, None, None], drawn[:, :1], drawn)  # counted objects are equal
     return drawn[..., 0], drawn[..., 1]
 
 
 def _cells(kind, choice, rng):
-    """(n, 2): row and column of a single thing, 0 to 2: what the position says, random where it says nothing."""
+    """(n, 2): row and column of a single object, 0 to 2: from the caption's position, random where it has none."""
     said = np.array([[-1 if part is None else part for part in cell] for cell in POSITIONS.values()])[choice % 9]
     free = rng.integers(3, size=said.shape)
     return np.where((kind == KINDS.index("position"))[:, None] & (said >= 0), said, free)
 
 
 def _place_single(radius, cells, rng):
-    """x and y (n, MOST) of single things, in the first slot; well inside their cell."""
+    """x and y (n, MOST) of single objects, in the first slot, well inside their cell."""
     low = np.array([0 if a is None else a for a, _ in _RANGES])[cells]
     high = np.array([1 if b is None else b for _, b in _RANGES])[cells]
     edge = MARGIN + radius[:, :1]
@@ -103,12 +103,12 @@ def _place_single(radius, cells, rng):
 
 
 def _place_pair(radius, choice, rng, rows):
-    """Two things, the first above, below, left or right of the second, nearer to that axis than to the diagonal."""
+    """Two objects, the first above, below, left or right of the second, closer to that axis than to the diagonal."""
     first, second = radius[rows, 0], radius[rows, 1]
     name = choice[rows] % 4
-    swap = name % 2 == 1  # "below" and "right of" put the second thing first along the axis
+    swap = name % 2 == 1  # "below" and "right of" put the second object first along the axis
     a, b = np.where(swap, second, first), np.where(swap, first, second)
-    cuts = np.sort(rng.random((len(a), 2), np.float64), axis=1)  # where the spare room goes: before, between, after
+    cuts = np.sort(rng.random((len(a), 2), np.float64), axis=1)  # distribution of the free space: before, between, after
     spare = 1 - 2 * MARGIN - 2 * a - 2 * b - GAP
     along_a = MARGIN + a + cuts[:, 0] * spare
     apart = a + b + GAP + (cuts[:, 1] - cuts[:, 0]) * spare
@@ -124,7 +124,7 @@ def _place_pair(radius, choice, rng, rows):
 
 
 def _place_many(radius, choice, rng, rows):
-    """Up to three things in different quarters of the picture."""
+    """Up to three objects in different quarters of the image."""
     m = int(rows.sum())
     quarter = np.argsort(rng.random((m, 4), np.float64), axis=1)[:, :MOST]  # (m, MOST)
     room = 0.26 - MARGIN - np.maximum(radius[rows], RADIUS[0]) - 0.02

@@ -1,4 +1,4 @@
-"""The small language that describes pictures of shapes: written, read, and held against what is in a picture.
+"""The caption language for images of shapes: writing, parsing, and comparison with the objects of an image.
 
 caption   =  phrase  |  phrase position  |  phrase relation phrase  |  count things
 phrase    =  a [size] [colour] shape                "a small red circle", "a square"
@@ -27,9 +27,9 @@ POSITIONS = {  # phrase -> (row, column); None leaves it open
     "in the middle": (1, 1),
 }
 PLURALS = {"circle": "circles", "square": "squares", "triangle": "triangles", "cross": "crosses"}
-THIRDS = (0.415, 0.585)  # where the middle begins and ends; the pictures of the data set keep clear of both
+THIRDS = (0.415, 0.585)  # limits of the middle; objects in the data set keep away from both
 
-# Never together in the training split, so that a model can be asked for what it has not seen.
+# Pairs excluded from the training split, to test combinations a model has never seen.
 HELD_OUT = (("red", "triangle"), ("green", "cross"), ("blue", "circle"), ("yellow", "square"))
 
 _SINGULARS = {many: one for one, many in PLURALS.items()}
@@ -38,14 +38,14 @@ VOCABULARY = tuple(sorted({*COUNTS, *SIZES, *COLOURS, *SHAPES, *PLURALS.values()
 
 @dataclass(frozen=True)
 class Phrase:
-    """A kind of thing; a colour or size of None is any."""
+    """A kind of object; None as colour or size matches any."""
 
     shape: str
     colour: str | None = None
     size: str | None = None
 
     def matches(self, thing):
-        """Whether a thing (anything with shape, colour and size) is of this kind."""
+        """Whether an object (with shape, colour and size) is of this kind."""
         return self.shape == thing.shape and self.colour in (None, thing.colour) and self.size in (None, thing.size)
 
     def words(self, plural=False):
@@ -55,10 +55,10 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a caption says. str(caption) is its text and parse(text) the way back.
+    """A parsed caption. str(caption) is its text, and parse(text) the inverse.
 
-    count     1 to 3 things, all of kind `first` unless there is a `second`
-    position  one of POSITIONS, for a single thing
+    count     1 to 3 objects, all of kind `first` unless there is a `second`
+    position  one of POSITIONS, for a single object
     relation  one of RELATIONS, how `first` stands to `second`
     """
 
@@ -77,7 +77,7 @@ class Caption:
         return text
 
     def holds(self, things):
-        """Whether a picture with exactly these things is as described: no thing missing, and none too many."""
+        """Whether an image with exactly these objects satisfies the caption: none missing, none extra."""
         if self.relation:
             return len(things) == 2 and any(
                 self.first.matches(a) and self.second.matches(b) and relation(a, b) == self.relation
@@ -91,12 +91,12 @@ class Caption:
 
 
 def cell(thing):
-    """(row, column) of a thing in a 3 x 3 board: 0, 1 or 2 each, from the top left."""
+    """(row, column) of an object in a 3 x 3 grid: 0, 1 or 2 each, from the top left."""
     return tuple(sum(at > edge for edge in THIRDS) for at in (thing.y, thing.x))
 
 
 def relation(a, b):
-    """How a stands to b: one of RELATIONS, by the axis along which they are further apart."""
+    """The relation of a to b, one of RELATIONS, along the axis with the larger distance."""
     dx, dy = b.x - a.x, b.y - a.y
     if abs(dy) >= abs(dx):
         return "above" if dy > 0 else "below"
@@ -122,8 +122,8 @@ def words_of(text):
 
 
 def parse(text):
-    """The Caption that a text says.   Raises ValueError for a word outside VOCABULARY, with the vocabulary, and for
-    words in an order that the language does not have."""
+    """Parse a text into a Caption.   Raises ValueError for a word outside VOCABULARY, with the vocabulary, and for
+    an invalid word order."""
     rest = words_of(text)
     if not rest or rest[0] not in COUNTS:
         raise _unreadable(text, "it begins with 'a', 'two' or 'three'")
@@ -147,7 +147,7 @@ def parse(text):
 
 
 def true_captions(things):
-    """Every Caption that holds of a picture with these things, as a list; empty where the language has no words for it."""
+    """Every Caption that is true of an image with these objects, as a list; empty if the language cannot describe it."""
     if len(things) == 1:
         positions = [None] + [p for p in POSITIONS if Caption(Phrase(things[0].shape), position=p).holds(things)]
         return [Caption(phrase, position=p) for phrase, p in product(_phrases(things[0]), positions)]
@@ -161,17 +161,17 @@ def true_captions(things):
 
 
 def is_held_out(caption):
-    """Whether a caption names a colour and shape that the training split never shows together."""
+    """Whether a caption contains a pair of colour and shape that the training split excludes."""
     return any(p is not None and (p.colour, p.shape) in HELD_OUT for p in (caption.first, caption.second))
 
 
 def _phrases(thing):
-    """The four phrases that match a thing, the fullest first."""
+    """The four phrases that match an object, the most specific first."""
     return [Phrase(thing.shape, c, s) for s, c in product((thing.size, None), (thing.colour, None))]
 
 
 def _read_phrase(rest, text, plural=False):
-    """Take a phrase off the front of a list of words."""
+    """Parse a phrase at the front of a list of words."""
     size = rest.pop(0) if rest and rest[0] in SIZES else None
     colour = rest.pop(0) if rest and rest[0] in COLOURS else None
     nouns = _SINGULARS if plural else {shape: shape for shape in SHAPES}

@@ -1,9 +1,8 @@
-"""Reads a picture of shapes and says what is in it: the judge of the text-to-image models.
+"""Detects the objects in an image of shapes, to score text-to-image models.
 
-It knows how the things are drawn and looks for them by drawing: the template that explains most, fitted to an eighth of
-a pixel, taken out of the picture, and again in what is left. On pictures of the data set with mild noise and blur it
-makes no mistake (tests/data/test_checker.py: 10,000 of them). A picture with something in it that fits no template is
-called unclear and satisfies no caption.
+The checker knows how objects are rendered. It repeatedly finds the template that explains most of the image, fits it to an
+eighth of a pixel and subtracts it. On images of the data set with mild noise and blur it makes no mistake
+(tests/data/test_checker.py: 10,000 images). An image with content that fits no template is unclear and satisfies no caption.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ..backend import to_numpy
 from .captions import Caption, parse, true_captions
 from .shapes import BACKGROUND, COLOURS, MOST, PALETTE, RADIUS, SHAPES, SIZES, Thing, coverage
 
-SIDE = 16  # every picture is read at this many pixels
+SIDE = 16  # images are resized to this side
 HALF = 6  # a patch of 12 x 12 pixels holds the largest thing
 INK = PALETTE - BACKGROUND  # (6, 3): what a colour takes from the white
 KINDS = [(shape, size) for shape in range(len(SHAPES)) for size in range(len(SIZES))]
@@ -24,31 +23,31 @@ KINDS = [(shape, size) for shape in range(len(SHAPES)) for size in range(len(SIZ
 COARSE = tuple(np.arange(-5, 6) / 4), (0.93, 1.0, 1.07), (0.0, 0.6)
 FINE = tuple(np.arange(-2, 10) / 8), (0.94, 1.0, 1.06), (0.0, 0.35, 0.7)
 STRENGTH = (0.88, 1.08)  # how pale or how deep a template may come out
-PALENESS = (0.7, 1.2)  # and a colour, while it is still told by its hue
-FILLED = 0.5  # a thing is there if a template explains this share of its own square
-MISFIT = 0.15  # a picture is clear if each thing differs from its template by no larger share of that square,
-LEFT_OVER = 0.4  # and no 3 x 3 pixels differ by more, on average, from all that was found
+PALENESS = (0.7, 1.2)  # and a colour, as long as its hue is recognisable
+FILLED = 0.5  # an object is detected if a template explains this share of its energy
+MISFIT = 0.15  # an image is clear if each object differs from its template by at most this share of that energy,
+LEFT_OVER = 0.4  # and no 3 x 3 pixels differ by more, on average, from the detected objects
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What is in a picture: a list of Thing, and whether that is all (nothing unclear is left)."""
+    """The objects of an image: a list of Thing, and whether nothing unclear is left."""
 
     things: list
     clear: bool
 
     def satisfies(self, caption):
-        """Whether a caption (text or Caption) holds: the things it names, nothing else, and nothing unclear."""
+        """Whether the image satisfies a caption (text or Caption): exactly the named objects, and nothing unclear."""
         caption = caption if isinstance(caption, Caption) else parse(caption)
         return self.clear and caption.holds(self.things)
 
     def captions(self):
-        """Every caption that holds, as text, the fullest first; none for an unclear picture."""
+        """Every true caption as text, the most specific first; none for an unclear image."""
         return [str(caption) for caption in true_captions(self.things)] if self.clear else []
 
 
 def check(images, captions):
-    """Which pictures show what was asked.   images (N, H, W, 3) in [-1, 1], N captions   ->   bool (N,)"""
+    """Which images satisfy their captions.   images (N, H, W, 3) in [-1, 1], N captions   ->   bool (N,)"""
     captions = [caption if isinstance(caption, Caption) else parse(caption) for caption in captions]
     if len(captions) != len(images):
         raise ValueError(f"captions: got {len(captions)}, expected one for each of {len(images)} images")
@@ -56,9 +55,9 @@ def check(images, captions):
 
 
 def read(images):
-    """What is in each picture.   images: floats in [-1, 1] (N, H, W, 3), H = W, on either device   ->   N Readings
+    """Detect the objects of each image.   images: floats in [-1, 1] (N, H, W, 3), H = W, on either device   ->   N Readings
 
-    About 1 to 2 ms a picture. Raises ValueError for another shape or type.
+    Takes about 1 to 2 ms per image. Raises ValueError for another shape or type.
     """
     images = to_numpy(images)
     if images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] != images.shape[2] or images.dtype.kind != "f":
@@ -135,7 +134,7 @@ class Fit(NamedTuple):
     centre: np.ndarray  # (n, 2) y, x in pixels
     cover: np.ndarray  # (n, 16, 16)
     explained: np.ndarray  # (n,) what the template explains and
-    misfit: np.ndarray  # (n,) what it gets wrong, as shares of its own square
+    misfit: np.ndarray  # (n,) the remaining error, as shares of its energy
 
 
 def _fit(ink, colour, start, grid):

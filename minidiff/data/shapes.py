@@ -1,6 +1,6 @@
-"""Pictures of coloured shapes on white, drawn by arithmetic: the pictures of the text-to-image data set.
+"""Renders coloured shapes on white, the images of the text-to-image data set.
 
-A scene is up to three things. Lengths are in picture widths: x runs right and y down from the top left corner, 0 to 1.
+A scene has up to three objects. Lengths are fractions of the image width; x runs right and y down from the top left corner.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BACKGROUND = np.ones(3, dtype=np.float32)
 
 
 class Thing(NamedTuple):
-    """One thing in a picture; shape, colour and size are words, x and y its centre."""
+    """One object in an image; shape, colour and size are words, x and y its centre."""
 
     shape: str
     colour: str
@@ -31,7 +31,7 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenes:
-    """N scenes as arrays (N, MOST). shape, colour, size are indices into SHAPES, COLOURS, SIZES; shape -1 is no thing."""
+    """N scenes as arrays (N, MOST). shape, colour, size are indices into SHAPES, COLOURS, SIZES; shape -1 is no object."""
 
     shape: np.ndarray
     colour: np.ndarray
@@ -51,7 +51,7 @@ class Scenes:
 
 
 def scene(*things):
-    """One scene of Things by hand, as Scenes of length 1."""
+    """One scene of Things, as Scenes of length 1."""
     if not 1 <= len(things) <= MOST:
         raise ValueError(f"things: got {len(things)}, expected 1 to {MOST}")
     words = {"shape": SHAPES, "colour": COLOURS, "size": SIZES}
@@ -67,8 +67,8 @@ def scene(*things):
 def render(scenes, size=16, subrows=8):
     """Draw scenes.   ->   float32 in [-1, 1] (N, size, size, 3)
 
-    Edges are anti-aliased: each pixel shows how much of it a thing covers, exact along a row and averaged over
-    `subrows` lines across it. Raises ValueError for a size below 8, in which a small thing has no shape left.
+    Edges are anti-aliased: each pixel shows the share that an object covers, exact along a row and averaged over
+    `subrows` lines across it. Raises ValueError for a size below 8, where a small object has no recognisable shape.
     """
     if not isinstance(size, (int, np.integer)) or size < 8:
         raise ValueError(f"size: got {size!r}, expected a whole number of pixels, at least 8")
@@ -85,7 +85,9 @@ def render(scenes, size=16, subrows=8):
 
 
 def coverage(shape, x, y, radius, size, subrows=8):
-    """How much of each pixel a thing covers, 0 to 1.   four arrays (n,), shape -1 covers nothing   ->   float32 (n, size, size)
+    """The share of each pixel that an object covers, 0 to 1.
+
+    four arrays (n,), shape -1 covers nothing   ->   float32 (n, size, size)
 
     On any horizontal line each of the shapes is one span, x - w to x + w, so the covered part of a pixel is the overlap
     of two intervals.

@@ -1,4 +1,4 @@
-"""An own handle on cuBLAS: CuPy refuses its own inside the capture of a CUDA graph, the library itself does not.
+"""A separate cuBLAS handle: CuPy raises for its handle during CUDA graph capture, although cuBLAS supports it.
 
 One function is enough, cublasGemmStridedBatchedEx. cuBLAS counts rows the other way (columns lie side by side), so a
 product of our arrays, C = A B, is handed over as C^T = B^T A^T: the same memory, the factors exchanged.
@@ -10,7 +10,7 @@ import numpy as np
 
 FLOAT32, COMPUTE, COMPUTE_TF32, DEFAULT_ALGORITHM = 0, 68, 77, -1  # CUDA_R_32F, CUBLAS_COMPUTE_32F[_FAST_TF32]
 PLAIN, TRANSPOSED = 0, 1
-WORKSPACE = 32 << 20  # bytes; what NVIDIA advises for Hopper. Without one of its own, cuBLAS would allocate in capture
+WORKSPACE = 32 << 20  # bytes; NVIDIA's advice for Hopper. Without this workspace cuBLAS would allocate during capture
 
 _int, _long, _pointer = ctypes.c_int, ctypes.c_longlong, ctypes.c_void_p
 _MATRIX = [_pointer, _int, _int, _long]  # address, type, leading dimension, stride from one of the batch to the next

@@ -8,7 +8,7 @@ _now = threading.local()
 
 @contextlib.contextmanager
 def using(blas):
-    """Inside, products of this thread go through `blas` (a gpu.cublas.Cublas), because CuPy refuses its own in capture."""
+    """Inside, products of this thread go through `blas` (a gpu.cublas.Cublas), because CuPy's handle raises during capture."""
     before, _now.blas = handle(), blas
     try:
         yield blas

@@ -25,14 +25,14 @@ def machine(xp, tf32):
 
 
 class Recorded:
-    """A step on the device, as a CUDA graph: run as it is WARM_UPS times, then recorded, and replayed ever after.
+    """A step on the device, as a CUDA graph: run WARM_UPS times, then captured, then replayed.
 
     step    a function without arguments, the same work every time; what it returns lies in the same arrays from the
             recording on, with new contents
-    graph   False runs it as it is every time, launch by launch: the same kernels on the same stream, hence the same bits
+    graph   False launches the kernels one by one every time: the same kernels on the same stream, hence the same bits
     tf32    factors of matrix products rounded to 10 bits, as PyTorch's convolutions are by default
 
-    Every call is one real step. A step that cannot be recorded goes on launch by launch, with one warning that says why.
+    Every call is one real step. A step that cannot be captured runs launch by launch, with one warning that gives the reason.
     The memory pool is private: what is freed while recording would otherwise be handed to others, over whose data a
     replay would then write.
     """
@@ -65,7 +65,7 @@ class Recorded:
         except (NotImplementedError, RuntimeError) as error:
             self.recordable = False
             reason = str(error).strip().partition("\n")[0]
-            warnings.warn(f"this step cannot be a CUDA graph and goes on launch by launch: {reason}", stacklevel=3)
+            warnings.warn(f"this step cannot be captured as a CUDA graph and runs launch by launch: {reason}", stacklevel=3)
 
     @contextlib.contextmanager
     def _here(self):

@@ -9,9 +9,9 @@ The idea: pick a random dy and a random unit direction r, one for each argument.
 
     sum(dx * r)      and      sum(dy * slope of y along r)
 
-are the same derivative, the first by your backward pass, the second by forward passes. dy is random because
-dy = 1 hides bugs: the sum of a normalised row is constant, so its gradient is 0 however wrong the backward is.
-A check proves that backward fits forward, no more: forward itself needs numbers from outside.
+are the same derivative, the first by your backward pass, the second by forward passes. dy is random because dy = 1 hides
+bugs: the sum of a normalised row is constant, so its gradient is 0 however wrong the backward pass is.
+A check proves that backward fits forward, no more: forward needs reference values.
 
 The slope comes from one forward pass in complex numbers where f takes them: y(x + i h r).imag / h, exact to rounding. The two
 numbers then agree to about 1e-15. Elsewhere it is (y(x + h r) - y(x - h r)) / 2 h, a difference, which loses digits.

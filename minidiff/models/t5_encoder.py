@@ -1,7 +1,7 @@
-"""The encoder of T5, which Imagen and its kin read their prompts with.
+"""The encoder of T5, the text encoder of Imagen.
 
-Raffel et al. 2020 (arXiv:1910.10683), section 2.1: where a token stands is told by a learned bias on the attention scores,
-norms have no mean and no shift, attention scores are not divided, maps have no bias. Option names are those of transformers'
+Raffel et al. 2020 (arXiv:1910.10683), section 2.1: token positions enter as a learned bias on the attention scores, norms
+have no mean and no shift, attention scores are not scaled, linear maps have no bias. Option names are those of transformers'
 T5EncoderModel; parameter names those of its files.
 """
 

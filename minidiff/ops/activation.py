@@ -1,8 +1,8 @@
 """Functions applied to each number, and softmax, applied to each row.
 
 At large |x| each of these functions is its own limit: x or 0, with slope 1 or 0. Formulas such as x s (1 - s) reach it as
-infinity times 0, so slopes are computed at x held to +-EDGE, beyond which they no longer change in any dtype, and a factor
-that goes to 0 multiplies x held above -FAR.
+infinity times 0. So slopes are computed at x clipped to +-EDGE, beyond which they no longer change in any dtype. Where a
+factor goes to 0, it multiplies x clipped at -FAR.
 """
 
 import functools

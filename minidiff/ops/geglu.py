@@ -1,4 +1,4 @@
-"""A gate beside the value: half of the features say how much of the other half goes on."""
+"""GEGLU: half of the features gate the other half."""
 
 from ..backend import xp_of
 from . import check

@@ -49,7 +49,7 @@ def measure(samplers=None, steps=STEPS):
     """Errors on the Gaussian problem.   -> Convergence of one sampler, or a list of them
 
     samplers   a name, a function that is called as in `error`, or a list of these; None: every deterministic sampler
-               with steps of its own to choose
+               with a free number of steps
     steps      the numbers of steps to try, ascending; the grid is uniform in log sigma from 80 to 0.002
     """
     if samplers is None:

@@ -1,8 +1,8 @@
 """The variance that a sampler generates on Gaussian data, exactly: no sampling, no network.
 
-For data N(0, s^2) the best denoiser is linear, so a whole run is linear in its start and in each draw of noise. A batch
-in which sample k is fed nothing but a 1, as the start (k = 0) or as draw k, comes out as the weights of the run; the
-variance of its result is the sum of their squares.
+For data N(0, s^2) the optimal denoiser is linear, so a sampling run is linear in its start and in each draw of noise. In a
+batch, sample k receives a single 1: as the start (k = 0) or as draw k. The outputs are the weights of the run, and the
+variance of a sample is the sum of their squares.
 """
 
 import numpy as np

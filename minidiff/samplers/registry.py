@@ -25,13 +25,13 @@ STEPPING = {
 class Sampler:
     """One row of the list.
 
-    name            what `sample` and the command line call it
+    name            its name in `sample` and on the command line
     function        function(denoiser, x, steps=, ...) -> generator of Step
-    order           order of convergence in the number of steps, on a smooth problem; None where there is none to speak of
-    deterministic   no noise is added on the way
-    calls           evaluations of the network a step
-    steps           how many steps it takes unless told otherwise; None: all T of them
-    paper           where it comes from
+    order           order of convergence in the number of steps, on a smooth problem; None where it has no clear order
+    deterministic   adds no noise
+    calls           network evaluations per step
+    steps           default number of steps; None: all T
+    paper           source
     """
 
     name: str
@@ -70,7 +70,7 @@ def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None
     All arguments are checked when it is called, and its samples are watched for NaN.
 
     fixed           options that are part of the name, such as the order of "dpmpp_3s"
-    steps           how many, unless the caller says; None: all T. A function with `steps` of its own chooses its steps
+    steps           default number; None: all T. A function with a parameter `steps` chooses its steps
                     itself, and its trajectory has two: the ends
     default, uses   see `Trajectory`; uses may also name the own option that says which prediction it is
     check           check(trajectory, **own options) raises ValueError for options that do not go together

@@ -1,4 +1,4 @@
-"""UniPC: predict the next sample; then, when the network has been asked there anyway, correct it before going on."""
+"""UniPC: predict the next sample, evaluate the network there, and correct the sample before the next step."""
 
 import math
 

@@ -1,8 +1,8 @@
 """One flat array of values and one of gradients, of which every parameter is a view.
 
 An optimizer, an average of weights, clipping and a copy of everything are then loops over a few flat pieces instead of
-hundreds of small arrays. On a CPU the pieces are about 128 k numbers, so that the temporaries of an update stay in the
-cache, and threads share them; on a GPU they are large, so that a step is a handful of kernel launches.
+hundreds of small arrays. On a CPU, threads share pieces of about 128 k numbers, small enough for an update's temporaries
+to stay in the cache. On a GPU the pieces are large, so that a step takes a handful of kernel launches.
 """
 
 import weakref

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file that holds a whole training run, and says so if a single byte of it has changed.
+"""Checkpoints: one safetensors file with a whole training run; loading detects any changed byte.
 
 Tensors, under the parameters' own names (`down_blocks.0.resnets.0.conv1.weight`, ...):
 
@@ -8,10 +8,17 @@ Tensors, under the parameters' own names (`down_blocks.0.resnets.0.conv1.weight`
     adamw.v/NAME      ... and of its square
     objective/NAME    what the loss itself has learned, if anything (time steps drawn by their loss)
 
-Metadata, under the one key "minidiff", as JSON: sha256 of the file (taken with these 64 digits as zeros), step, random
-(seed and step: all there is to a counter-based generator), counts (updates of optimizer and EMA), config (whatever the
-caller passed), tensors (name: [dtype, shape]). One key, because the format does not fix the order of several, and two
-equal runs should leave two equal files. Nothing is ever unpickled.
+Metadata is JSON under one key, "minidiff":
+
+    sha256    of the file, computed with these 64 digits as zeros
+    step      training steps done
+    random    seed and step, the whole state of a counter-based generator
+    counts    updates of optimizer and EMA
+    config    whatever the caller passed
+    tensors   name: [dtype, shape]
+
+There is one key because the format does not fix the order of several, and equal runs should write equal files. Nothing is
+ever unpickled.
 """
 
 import hashlib

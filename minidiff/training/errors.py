@@ -4,8 +4,8 @@
 class NotFinite(FloatingPointError):
     """A number of training step `step` (counted from 1) is NaN or infinite; `tensor` names the first one that is.
 
-    It is raised before that step touches the weights (on a GPU, where looking at every step would slow it down, up to a
-    few steps later), and no checkpoint is written from such a state: the last one saved is good.
+    On a CPU it is raised before that step changes the weights. On a GPU, where a check of every step would be slow, it may come
+    a few steps later. No checkpoint is written from such a state, so the last one is valid.
     """
 
     def __init__(self, step, tensor, value=None):

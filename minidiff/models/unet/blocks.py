@@ -1,7 +1,7 @@
 """The stages of the U-Net, with the structure and the parameter names of diffusers' UNet2DModel.
 
-Each forward takes x (B, H, W, C) and what every block of the stage reads beside it: the time's vector temb (B, D), and in
-text-to-image models the context (B, M, E), with mask= for what of it to look at. back gives dx and a gradient for each.
+Each forward takes x (B, H, W, C) and the inputs that all blocks of the stage share: the time embedding temb (B, D), and in
+text-to-image models the context (B, M, E) with its mask. back returns dx and a gradient for each of them.
 """
 
 from ... import ops
@@ -73,7 +73,7 @@ class DownBlock2D(_Stage):
                 if self.resizes_with_time:
                     dy, dbeside[0] = dy
             for back_i in reversed(backs):
-                dy, *dbeside_i = back_i(dy + dskips.pop())  # each image went on and up: two terms
+                dy, *dbeside_i = back_i(dy + dskips.pop())  # each image was used twice: two terms
                 dbeside = added(dbeside, dbeside_i)
             return dy, *dbeside
 

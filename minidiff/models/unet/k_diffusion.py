@@ -48,7 +48,7 @@ class AdaGroupNorm(Layer):
 
     def forward(self, x, temb):
         C, xp = x.shape[-1], xp_of(x)
-        one, zero = xp.ones(C, x.dtype), xp.zeros(C, x.dtype)  # a norm without weights of its own
+        one, zero = xp.ones(C, x.dtype), xp.zeros(C, x.dtype)  # a norm without parameters
         normed, back_norm = ops.group_norm(x, one, zero, self.groups, self.eps)
         h, back_linear = self.linear(temb)
         scale, shift = h[:, None, None, :C], h[:, None, None, C:]

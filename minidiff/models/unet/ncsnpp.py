@@ -185,7 +185,7 @@ class SkipUpBlock2D(_SkipStage):
             (dy, dimage), dskips, dtemb = dboth, [], 0
             if self.resnet_up is not None:
                 dy, dtemb = back_up(dy)
-                dy = dy + back_part(dimage)  # x went on up and into the image
+                dy = dy + back_part(dimage)  # x was used by the next stage and by the image
             dy = back_attention(dy)
             for back_cat, back_resnet in reversed(backs):
                 dcat, dtemb_i = back_resnet(dy)
