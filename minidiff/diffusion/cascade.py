@@ -1,6 +1,6 @@
-"""Small pictures first, then large ones: how the second model of a cascade learns to forgive the first its mistakes.
+"""Noise conditioning augmentation: makes the upsampler of a cascade robust to errors of the base model.
 
-Noise conditioning augmentation: Ho et al. 2021 (arXiv:2106.15282); Imagen (arXiv:2205.11487), section 2.4.
+Ho et al. 2021 (arXiv:2106.15282); Imagen (arXiv:2205.11487), section 2.4.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from .losses import SimpleLoss
 
 
 def noised_low(cond, level, schedule, rng):
-    """The condition with its small pictures noised to these steps, and told so.
+    """The condition with its small images noised to these timesteps, and with the timesteps.
 
     cond    a NamedTuple with fields `low` (B, ...) and `level`, such as models.LowResolution
     level   a step, or (B,) steps, of `schedule`; 0 is nearly clean
@@ -22,10 +22,10 @@ def noised_low(cond, level, schedule, rng):
 
 
 class CascadeLoss(SimpleLoss):
-    """SimpleLoss of a model that is told of a small picture: each is noised to a random step first, and the model told which.
+    """SimpleLoss of an upsampler: noises each small image to a random timestep and passes that timestep to the model.
 
-    highest   share of the schedule up to which the small pictures are noised in training
-    The other arguments are SimpleLoss's; the schedule noises both pictures.
+    highest   largest noise of the small images in training, as a fraction of the schedule
+    The other arguments are SimpleLoss's; the schedule noises both images.
     """
 
     def __init__(self, schedule, predicts="eps", highest=0.6, **options):

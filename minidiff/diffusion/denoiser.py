@@ -1,9 +1,9 @@
-"""What a network predicts, and what that says about the clean picture and the noise.
+"""Prediction types, and the clean image and the noise from each.
 
-Four names for one thing, at a known t:
+At a known t these four are equivalent:
 
     eps      the noise that was added
-    x0       the clean picture
+    x0       the clean image
     v        alpha eps - sigma x0                    Salimans and Ho 2022 (arXiv:2202.00512)
     score    gradient of log p(x_t) = -eps / sigma   Song et al. 2021 (arXiv:2011.13456)
 """
@@ -21,7 +21,7 @@ def to_x0_eps(output, xt, alpha, sigma, predicts):
     """(x0, eps) from a network's output.   output, xt (B, ...)   alpha, sigma: floats or (B, 1, ..., 1)."""
     check_predicts(predicts)
     if predicts in ("eps", "score") and np.ndim(alpha) == 0 and alpha == 0:
-        raise ValueError(f"alpha(t) is 0: {predicts} says nothing of x0 in pure noise; use a model that predicts v or x0")
+        raise ValueError(f"alpha(t) is 0: {predicts} does not determine x0 in pure noise; use a model that predicts v or x0")
     if predicts == "eps":
         return (xt - sigma * output) / alpha, output
     if predicts == "x0":
@@ -49,9 +49,9 @@ class Denoiser:
     model      a Layer (its `predict` is called), or any function (x, t, cond) -> array of x's shape
     schedule   anything with alpha(t) and sigma(t): a Schedule, or a process from `continuous`
     predicts   "eps", "x0", "v" or "score"
-    learned_variance   the model puts out 2 C channels, the second half saying where between its two bounds the
-                       variance of a DDPM step lies. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1
-    time_scale the model is told time_scale t. 1 tells it t as it came; a process whose t ends at 1 needs about 1000
+    learned_variance   the model outputs 2 C channels; the second half places the variance of a DDPM step between its
+                       two bounds. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1
+    time_scale the time input of the model is time_scale t. The default 1 passes t; a process with t up to 1 needs about 1000
                where the model's time embedding expects steps (Song et al. 2021, their code, have 999)
     x (B, ...)   t scalar, or (B,)   cond None or whatever the model takes
     """
@@ -119,7 +119,7 @@ def eps_slopes(alpha, sigma, predicts):
 
 
 def model_time(t, time_scale):
-    """What the model is told the time is: t itself, untouched, where the scale is 1."""
+    """The time input of the model: t itself if the scale is 1."""
     return t if time_scale == 1 else t * time_scale
 
 

@@ -1,8 +1,8 @@
-"""EDM's preconditioning: whatever the noise level, the network sees and gives numbers of size about 1.
+"""EDM preconditioning: inputs and outputs of the network have variance about 1 at every noise level.
 
     D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)        Karras et al. 2022 (arXiv:2206.00364), equation 7, table 1
 
-F is the network, D the clean picture. It works on every process once x_t is divided by alpha(t); sigma is then
+F is the network, D the clean image. It works on every process once x_t is divided by alpha(t); sigma is then
 sigma(t) / alpha(t).
 """
 
@@ -30,7 +30,7 @@ def c_in(sigma, sigma_data=0.5):
 
 
 def c_noise(sigma):
-    """What the network is told the time is: log(sigma) / 4."""
+    """The time input of the network: log(sigma) / 4."""
     if np.ndim(sigma) == 0:
         return np.log(sigma).item() / 4
     return xp_of(sigma).log(sigma) / 4

@@ -57,7 +57,7 @@ class Guided(Wrapper):
     def predict(self, x, t, cond=None):
         """(x0, eps, variance share); the share, where the model learned one, is the conditional model's."""
         if cond is not None:
-            raise ValueError("cond: this denoiser is guided to a condition of its own: call it, and samplers, without one")
+            raise ValueError("cond: this guided denoiser already has a condition; call it, and samplers, without cond")
         inside = self.interval is None or self.interval[0] <= t <= self.interval[1]
         w = self.weight if inside else 0.0
         if np.ndim(w) == 0 and w == 0:
@@ -139,7 +139,7 @@ class ClassifierGuided(Wrapper):
 
 
 def classifier_gradient(classifier, labels):
-    """The function (x, t) -> gradient of log p(label | x) by x, from a classifier of ours.
+    """The function (x, t) -> gradient of log p(label | x) by x, from a classifier.
 
     classifier   a Layer: classifier(x, t) -> (logits (B, K), back), back(dlogits) -> dx
     labels       (B,) whole numbers

@@ -1,4 +1,4 @@
-"""How likely a picture is: the probability-flow ODE carries its density to the prior's, which is known.
+"""The likelihood of an image by the probability flow ODE, which maps its density to that of the prior.
 
 Divide x_t by alpha(t): with y = x_t / alpha and s = sigma / alpha every process has the same flow,
 
@@ -23,11 +23,11 @@ from .ode import rk45
 
 
 class Likelihood(NamedTuple):
-    """What `ode_log_likelihood` found.
+    """The result of `ode_log_likelihood`.
 
     log_p    nats, (B,)
-    latent   where the flow ended, x at t_max (B, ...): the picture's own noise
-    calls    how often the network was asked
+    latent   end of the flow, x at t_max (B, ...): the image encoded as noise
+    calls    number of network calls
     """
 
     log_p: Any

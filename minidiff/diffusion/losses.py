@@ -19,14 +19,14 @@ from .weighting import check_finite, check_weighting, weight
 
 
 class Objective:
-    """What the losses share. A subclass writes `compare`, and `denoiser` if sampling needs another one.
+    """Base class of the losses. A subclass defines `compare`, and `denoiser` if sampling needs another one.
 
     schedule      a Schedule or a process from `continuous`
-    predicts      what the model puts out: "eps", "x0", "v" or "score"
-    cond_dropout  how often a sample's condition is replaced by the null condition, which guidance needs
+    predicts      prediction type: "eps", "x0", "v" or "score"
+    cond_dropout  probability of replacing a sample's condition by the null condition, for guidance
     t_sampler     "uniform", "stratified", "loss", or a t sampler from `timesteps`
     real_t        draw real-valued t from a Schedule too (a process always has them)
-    time_scale    the model is told time_scale t: see `Denoiser`
+    time_scale    factor of the model's time input: see `Denoiser`
     """
 
     def __init__(self, schedule, predicts="eps", cond_dropout=0.1, t_sampler="uniform", real_t=False, time_scale=1.0):
@@ -43,7 +43,7 @@ class Objective:
         """
         xp = xp_of(x0)
         if x0.dtype.kind != "f":
-            raise TypeError(f"x0: got dtype {x0.dtype}, expected floats (pictures scaled to [-1, 1])")
+            raise TypeError(f"x0: got dtype {x0.dtype}, expected floats (images scaled to [-1, 1])")
         t, importance = self.t_sampler(rng, len(x0))
         t, eps = xp.asarray(t), xp.asarray(rng.standard_normal(x0.shape, dtype=x0.dtype))
         cond = drop_conditions(model, cond, self.cond_dropout, rng, len(x0), xp)

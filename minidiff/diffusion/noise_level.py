@@ -1,8 +1,8 @@
-"""Given a noisy picture from anywhere: which t does it look like?
+"""Estimates the timestep t of a noisy image.
 
-Two answers. `noise_std` looks at the picture alone: whatever it shows, neighbouring pixels agree more than noise does.
-`estimate_t` asks a denoiser for the likelihood of each noise level and takes the most likely one; it knows what such
-pictures look like, so it is right where the picture is as rough as the noise.
+`noise_std` uses the image alone: neighbouring pixels of an image are more similar than those of noise. `estimate_t` takes the
+noise level with the highest likelihood under a denoiser, which knows the image distribution, so it is also right for images
+with as much fine texture as noise.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from .sigmas import t_of_sigma
 
 
 def noise_std(x):
-    """Standard deviation of the white noise in pictures, from the pictures alone.   x (B, H, W, C)   ->   (B,)
+    """Standard deviation of the white noise in images, from the images alone.   x (B, H, W, C)   ->   (B,)
 
-    The diagonal detail (a - b - c + d) / 2 of every 2 x 2 block keeps white noise as it is and loses all that is straight
-    or smooth; its median size is 0.6745 of the noise's standard deviation, and a median does not mind the few blocks with
-    corners in them. Donoho and Johnstone 1994, "Ideal spatial adaptation by wavelet shrinkage", section 4.2.
+    The diagonal detail (a - b - c + d) / 2 of every 2 x 2 block keeps white noise and removes all that is straight or
+    smooth. Its median absolute value is 0.6745 of the noise's standard deviation, and a few blocks with corners hardly change
+    a median. Donoho and Johnstone 1994, "Ideal spatial adaptation by wavelet shrinkage", section 4.2.
     """
     if x.ndim != 4 or x.shape[1] < 2 or x.shape[2] < 2:
-        raise ValueError(f"x: got shape {x.shape}, expected pictures (B, H, W, C) of at least 2 x 2 pixels")
+        raise ValueError(f"x: got shape {x.shape}, expected images (B, H, W, C) of at least 2 x 2 pixels")
     H, W = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     a, b, c, d = (x[:, i:H:2, j:W:2] for i in (0, 1) for j in (0, 1))
     detail = abs(a - b - c + d).reshape(len(x), -1) / 2
@@ -28,10 +28,10 @@ def noise_std(x):
 
 
 def t_of_noise_std(schedule, std, scaled=True):
-    """The real-valued t of a picture with noise of this standard deviation.   std (B,) or a number
+    """The real-valued t of an image with noise of this standard deviation.   std (B,) or a number
 
-    scaled   True: the picture is x_t = alpha x0 + sigma eps, so sigma(t) is std
-             False: it is x0 + std eps, nobody having shrunk x0, so sigma(t) / alpha(t) is std; alpha(t) x is then an x_t
+    scaled   True: the image is x_t = alpha x0 + sigma eps, so sigma(t) is std
+             False: it is x0 + std eps, with x0 unscaled, so sigma(t) / alpha(t) is std; alpha(t) x is then an x_t
     Levels outside the schedule give its first or last t.
     """
     if not scaled:
@@ -43,18 +43,18 @@ def t_of_noise_std(schedule, std, scaled=True):
 
 
 def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutchinson", probes=1, rng=None):
-    """The most likely real-valued t of each picture, by a denoiser.   x (B, ...)   ->   float64 (B,)
+    """The most likely real-valued t of each image under a denoiser.   x (B, ...)   ->   float64 (B,)
 
     With u = log(sigma / alpha), the density of a fixed x changes with the noise level as
 
         d log p_u(x) / du = |eps|^2 - sigma div eps - (D - eps . x / sigma) d log alpha / du
 
-    (the heat equation; eps is the denoiser's at that level). Summed over u this is log p up to a constant; its highest
-    point is the answer. sigma div eps counts the dimensions in which the denoiser need not guess. "unit" takes that to be
-    all D, so it asks at which t the predicted noise has unit variance: no backward pass, and right where little noise
-    cannot hide in the picture's own roughness; below that it answers the lowest t.
+    (the heat equation; eps is the denoiser's at that level). Summed over u this is log p up to a constant, and t is its
+    maximum. sigma div eps counts the dimensions that the denoiser determines. "unit" assumes all D of them, so it finds the t
+    at which the predicted noise has unit variance. It needs no backward pass and is right where the noise exceeds the image's
+    fine texture; below that it returns the lowest t.
 
-    scaled       as in `t_of_noise_std`: False when nobody has shrunk the picture, and then there is no d log alpha / du
+    scaled       as in `t_of_noise_std`: False for an unscaled image, without the term d log alpha / du
     levels       noise levels tried, evenly in u: one network call each
     divergence   "hutchinson" (with `probes`) or "exact", through the model's backward pass (a Layer's); or "unit"
     """
@@ -83,7 +83,7 @@ def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutch
 
 
 def _slope(denoiser, x, t, cond, scaled, divergence, signs):
-    """d log p / du of each picture at this t.   ->   (B,)"""
+    """d log p / du of each image at this t.   ->   (B,)"""
     schedule, B, D = denoiser.schedule, len(x), x.size // len(x)
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     xt = x if scaled else alpha * x

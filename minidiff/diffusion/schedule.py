@@ -1,4 +1,4 @@
-"""The noise schedule: how much of the picture is left at each step. Fixed in advance; the network never predicts it.
+"""The noise schedule: how much signal is left at each timestep. It is fixed in advance and not predicted by the network.
 
     x_t = alpha(t) x0 + sigma(t) eps,   alpha(t)**2 = alpha_bar[t],   sigma(t)**2 = 1 - alpha_bar[t]
 
@@ -106,8 +106,8 @@ class Schedule:
     def rescale_zero_terminal_snr(self):
         """This schedule shifted and stretched until its last step is pure noise.
 
-        Lin et al. 2024 (arXiv:2305.08891), algorithm 1. alpha_bar[0] stays, alpha_bar[T - 1] becomes 0. There eps says nothing
-        of x0: train and sample with v or x0.
+        Lin et al. 2024 (arXiv:2305.08891), algorithm 1. alpha_bar[0] stays, alpha_bar[T - 1] becomes 0. There eps does not
+        determine x0: train and sample with v or x0.
         """
         if self.T < 2:
             raise ValueError("T: got 1; one step cannot be both the nearly clean first and the pure noise last")

@@ -21,10 +21,10 @@ def clip_x0(denoiser, bound=1.0, rederive=False):
 
 
 def dynamic_threshold(denoiser, quantile=0.995, sample_max_value=None, rederive=False):
-    """A denoiser whose x0 is held, picture by picture, to [-s, s] and divided by s. Imagen (arXiv:2205.11487), section 2.3.
+    """A denoiser whose x0 is clipped, image by image, to [-s, s] and divided by s. Imagen (arXiv:2205.11487), section 2.3.
 
-    s is the quantile of |x0| over all pixels and channels of one picture, at least 1: where nothing is saturated
-    nothing changes. sample_max_value is the most that s may be (None: no limit; diffusers' default is 1, plain clipping).
+    s is the quantile of |x0| over all pixels and channels of one image, at least 1, so unsaturated images do
+    not change. sample_max_value is the upper limit of s (None: no limit; diffusers' default is 1, plain clipping).
     """
     return DynamicallyThresholded(denoiser, quantile, sample_max_value, rederive)
 

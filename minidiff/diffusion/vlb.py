@@ -1,6 +1,6 @@
 """The variational bound on -log p(x0), term by term, in bits a dimension.
 
-    L_T      KL( q(x_T | x0)  ||  N(0, I) )                      what is left of the picture in the noise; no parameters
+    L_T      KL( q(x_T | x0)  ||  N(0, I) )                      signal left in the last step; no parameters
     L_{t-1}  KL( q(x_{t-1} | x_t, x0)  ||  p(x_{t-1} | x_t) )    one for every t from T - 1 to 1
     L_0      -log p(x0 | x_1)                                    a Gaussian, cut into one bin a grey level
 

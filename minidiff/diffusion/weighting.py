@@ -7,8 +7,8 @@ the network predicts. At one x_t the errors differ only by a factor:
     v error   = (alpha^2 + sigma^2) / sigma   x0 error
     score error = alpha / sigma^2   x0 error
 
-Where the SNR is 0 (zero terminal SNR) or infinite (sigma = 0) the two factors may be 0 and infinite; the weight is then
-the limit of their product, which is why each weighting is written down for x0 and for eps.
+Where the SNR is 0 (zero terminal SNR) or infinite (sigma = 0) the two factors may be 0 and infinite. The weight is then the
+limit of their product, so each weighting is defined for x0 and for eps.
 """
 
 import numpy as np

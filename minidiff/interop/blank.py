@@ -1,7 +1,7 @@
-"""Building a net whose weights are about to be loaded: its initial numbers are never drawn, and take no memory.
+"""Builds a model whose weights are about to be loaded, without drawing or storing initial values.
 
-The layers draw theirs through `rng.random` and `rng.standard_normal`, then scale, turn and copy. `Blank` answers with an
-array that has the asked shape and refuses to become numbers: whatever is done to it, it stays one zero seen many times.
+Layers draw initial values through `rng.random` and `rng.standard_normal`, then scale, transpose and copy them. `Blank`
+returns an array of the requested shape without memory: every operation on it gives one broadcast zero again.
 """
 
 import numpy as np

@@ -1,10 +1,10 @@
-"""Other people's checkpoints, and ours for them: the folders of Hugging Face diffusers and transformers.
+"""Opens and writes model folders of Hugging Face diffusers and transformers.
 
     model = load("folder/unet")                               any model of `kinds.KINDS`, or a whole Pipeline
     pipeline = from_pretrained("google/ddpm-cifar10-32")      the same, by a path or by a name on the hub
     images = sample("folder", n=4, sampler="dpmpp_2m", steps=20, prompt="a cat", rng=0)
-    print(describe("folder"))                                 what lies in a folder, without reading the numbers
-    export("runs/digits", "folder")                           a run of ours, for diffusers
+    print(describe("folder"))                                 the parts of a folder, without reading weights
+    export("runs/digits", "folder")                           a minidiff run, for diffusers
 
 Weights are read from safetensors, of any float width, and never from pickles.
 """

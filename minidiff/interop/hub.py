@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-WANTED = ["*.json", "*.safetensors", "*.txt"]  # no pickles: they would be refused anyway
+WANTED = ["*.json", "*.safetensors", "*.txt"]  # no pickles: loading rejects them
 
 
 def folder_of(path_or_hub_id, variant=None):

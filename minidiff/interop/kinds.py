@@ -1,7 +1,7 @@
-"""The model classes that can be opened and saved: which of ours each is, and every option that its config.json may hold.
+"""The model classes that can be opened and saved, with the minidiff class and every config.json option of each.
 
-An option that is missing has the other library's default, not ours. One that our class does not take must stand at the
-value that changes nothing; at another value it is an error that names it. Nothing is passed over in silence.
+A missing option takes the other library's default. An option that the minidiff class does not have must be at the value that
+changes nothing; any other value raises an error that names it. No option is ignored silently.
 """
 
 import inspect
@@ -19,14 +19,14 @@ from .option_types import check_types
 class Kind:
     """One class of the other library.
 
-    name      as config.json says it: "_class_name" in diffusers, "architectures" in transformers
-    model     our class; its constructor takes the options under the same names
+    name      its name in config.json: "_class_name" in diffusers, "architectures" in transformers
+    model     the minidiff class, whose constructor has the same option names
     weights   stem of the weight file
     defaults  {option: default there} for all options that library knows
     silent    options that change no number of a forward or backward pass
     ignore    tensors in files that are no parameters
-    prefix    of tensor names, which some files have and some have not
-    buffers   {tensor name: option}: fixed numbers that lie among the tensors there and in `config` here
+    prefix    of tensor names, present in some files
+    buffers   {tensor name: option}: constants stored as tensors there and in `config` here
     aliases   {parameter: other names for it in files}
     """
 
@@ -71,7 +71,7 @@ class Kind:
         return own
 
     def configuration(self, model):
-        """What config.json holds for a model of ours: every option, and what only we know under "_minidiff"."""
+        """The config.json of a minidiff model: every option, and minidiff's extra settings under "_minidiff"."""
         own = {k: v for k, v in model.config.items() if k not in self.defaults and k not in self.buffers.values()}
         config = self.defaults | {k: v for k, v in model.config.items() if k in self.defaults}
         own = {name: value for name, value in own.items() if value is not None}
@@ -168,7 +168,7 @@ def kind_of_config(config, where="config.json"):
 
 
 def kind_of_model(model):
-    """The Kind of a model of ours. Raises TypeError for one that no other library has."""
+    """The Kind of a minidiff model. Raises TypeError for one that no other library has."""
     for kind in KINDS.values():
         if type(model) in (kind.model, *getattr(kind.model, "families", ())):
             return kind

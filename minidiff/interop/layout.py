@@ -1,10 +1,10 @@
-"""Whose axis is where: PyTorch's layout of a weight and ours, told by the type of the layer that owns it.
+"""Converts weights between PyTorch's layout and minidiff's, by the type of the layer.
 
     Linear.weight    (O, I)          <->   (I, O)
     Conv2d.weight    (O, C, KH, KW)  <->   (KH, KW, C, O)
     everything else  as it is
 
-Never by shape: a square matrix would tell nothing, and an embedding (V, D) is a table, not a linear map.
+The shape alone would be ambiguous: a matrix may be square, and an embedding (V, D) is a table, not a linear map.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ class Slot:
         return tuple(shape[axis] for axis in self.to_torch) if self.to_torch else tuple(shape)
 
     def ours(self, array):
-        """An array in PyTorch's layout as a contiguous one in ours."""
+        """Convert an array from PyTorch's layout to a contiguous one in minidiff's."""
         return np.array(array.transpose(self.to_ours) if self.to_ours else array, order="C")
 
     def torch(self, array):

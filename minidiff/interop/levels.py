@@ -20,9 +20,9 @@ WHOLE_STEPS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")  # these take 
 
 @dataclass(frozen=True)
 class Levels:
-    """One run's levels.
+    """The noise levels of one sampling run.
 
-    told   what the model is told the time is, (n,), the noisiest step first
+    told   time input of the model, (n,), the noisiest step first
     s      sigma / alpha at each step, (n,), strictly descending
     last   sigma / alpha where the run ends; 0 is a finished image
     unit   standard deviation of the noise that the run starts from

@@ -19,12 +19,12 @@ SHARD = 5_000_000_000  # bytes in one file, above which weights are written as s
 
 
 def load_model(folder, variant=None, frugal=False):
-    """The model of a folder, its weights in float32.   -> a Layer of ours, with `config`
+    """Open the model of a folder, with weights in float32.   -> Layer, with `config`
 
     variant   "fp16": weights from files of that variant; None: the plain ones, or the only variant there is
     frugal    leave the weights in their files and widen each when its layer runs: for sampling in little memory
     Raises FileNotFoundError; ValueError that names an unsupported option, or lists tensors that are missing, unexpected
-    or of another shape; and refuses pickle files, saying why.
+    or of another shape, or that rejects a pickle file.
     """
     folder = Path(folder)
     config = read_json(folder / "config.json")
@@ -107,8 +107,8 @@ def _weight_file(folder, stem, variant):
     pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
     if pickles:
         raise ValueError(
-            f"{folder} holds its weights as {pickles[0]}, a pickle file. Reading one runs whatever code its author put into "
-            f"it, so it is refused; expected {candidates[0]}. Most models on the hub have both: fetch that one, or convert "
+            f"{folder} stores its weights in {pickles[0]}, a pickle file. Loading a pickle can run arbitrary code, so it is "
+            f"rejected; expected {candidates[0]}. Most models on the hub have both: fetch that one, or convert "
             "the folder once with the library that wrote it: save_pretrained(folder, safe_serialization=True)"
         )
     raise FileNotFoundError(f"{folder} has no {candidates[0]}; it holds {', '.join(names) or 'nothing'}")

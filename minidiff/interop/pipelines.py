@@ -1,4 +1,4 @@
-"""Whole pipelines as folders: a net, how to sample it, and where there are some, an autoencoder and a text encoder.
+"""Pipelines from folders: a model, its sampling settings, and an optional autoencoder and text encoder.
 
     pipeline = load_pipeline(folder)
     images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", prompt="a cat", guidance=6.5, rng=0)     # (4, H, W, 3)
@@ -32,7 +32,7 @@ LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
 class _Default(int):
-    """A default that can be told from the same number given by the caller, by `is`."""
+    """A default that `is` distinguishes from an equal number given by the caller."""
 
 
 STEPS = _Default(50)
@@ -43,11 +43,11 @@ class Pipeline:
     """The parts of a pipeline.
 
     unet           UNet or UNet2DConditionModel
-    sampling       how the folder says to sample
-    vae            AutoencoderKL or VQModel, for nets that work on latents
-    text_encoder, tokenizer    for nets that are told a text
+    sampling       sampling settings of the folder
+    vae            AutoencoderKL or VQModel, for latent models
+    text_encoder, tokenizer    for text-to-image models
     name           the class in model_index.json
-    left_out       parts of the folder that are not run here
+    left_out       parts of the folder that minidiff does not run
     """
 
     unet: Any
@@ -60,15 +60,15 @@ class Pipeline:
 
     @property
     def factor(self):
-        """How many pixels a side of the net's grid stands for."""
+        """Pixels per latent position, along a side."""
         return 1 if self.vae is None else 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
     def shape(self, n, height=None, width=None):
-        """(n, h, w, C) of what the net works on; height and width in pixels, by default what it was made for."""
+        """The shape (n, h, w, C) of the model's input; height and width in pixels, by default those of training."""
         size = self.unet.config["sample_size"]
         size = size if isinstance(size, (tuple, list)) else (size, size)
         if size[0] is None and not (height and width):
-            raise ValueError("height, width: this folder does not say what size its net was made for; pass both")
+            raise ValueError("height, width: the folder does not give the model's image size; pass both")
         wanted = (height or size[0] * self.factor, width or size[1] * self.factor)
         if any(side % self.factor for side in wanted):
             raise ValueError(f"height, width: got {wanted}, expected multiples of {self.factor}")
@@ -96,14 +96,14 @@ class Pipeline:
         return (self.unet if self.vae is None else self.vae).config["in_channels"]
 
     def to(self, device):
-        """Move every net to "cpu" or "cuda"; pictures are then made there. Returns the pipeline itself."""
+        """Move every model to "cpu" or "cuda", where images are then made. Returns self."""
         for net in (self.unet, self.vae, self.text_encoder):
             if net is not None:
                 net.to(device)
         return self
 
     def encode(self, prompts):
-        """Texts as the net is told them.   a string or a list   ->   (B, tokens, E)"""
+        """Encode texts for the model.   a string or a list   ->   (B, tokens, E)"""
         if self.text_encoder is None:
             raise ValueError("prompt: this pipeline has no text encoder")
         return self.text_encoder.predict(self.tokenizer(prompts)[0])
@@ -129,20 +129,20 @@ class Pipeline:
         mask=None,
         **options,
     ):
-        """Pictures from noise.   -> (n, H, W, C), in [-1, 1] where the net stays there
+        """Sample images.   -> (n, H, W, C), nominally in [-1, 1]
 
-        steps      by default 50, at most the schedule's T; None: as many as the sampler takes by itself
-        sampler    one of `minidiff.samplers`, with the settings of that library's own class; None: what the folder says
-        prompt     a text, or a list of n; negative likewise: what to guide away from
+        steps      by default 50, at most the schedule's T; None: the sampler's default
+        sampler    one of `minidiff.samplers`, with the settings of the diffusers class; None: the folder's scheduler
+        prompt     a text, or a list of n; negative: the negative prompt, likewise
         guidance   w of eps = (1 + w) eps(prompt) - w eps(negative); None: 6.5 for texts, 0 otherwise
-        cond       in place of a prompt: classes (n,) or an encoded text (n, tokens, E)
-        x          noise to start from, (n, h, w, C); rng draws it otherwise, and whatever the sampler needs
+        cond       instead of a prompt: class labels (n,) or an encoded text (n, tokens, E)
+        x          noise to start from, (n, h, w, C); by default rng draws it; rng also serves the sampler
         rescale    see `diffusion.cfg`
-        latent     return the net's own latents, undecoded
+        latent     return latents without decoding
         image      start from images: floats in [-1, 1], (H, W, 3) for all n, or (n, H, W, 3), sides multiples of `factor`
-        strength   share of the steps that are taken from there, above 0, at most 1; None: 0.8, with a mask 1.0
-        mask       (H, W) or (n, H, W), 0 to 1: paint where it is at least 0.5, keep the image elsewhere. (`samplers.inpaint`
-                   counts the other way: its mask is 1 where the image is known.)
+        strength   fraction of the steps to run, above 0, at most 1; None: 0.8, or 1.0 with a mask
+        mask       (H, W) or (n, H, W), 0 to 1: regenerate where it is at least 0.5, keep the rest. (`samplers.inpaint`
+                   has the opposite convention: its mask is 1 where the image is known.)
         options    further ones of the sampler, such as eta= for ddim
         """
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
@@ -179,14 +179,14 @@ class Pipeline:
         return start if latent or self.vae is None else self.vae.from_latent(start)
 
     def conditions(self, n, prompt, negative, cond):
-        """(cond, null) for n pictures; null None where nothing is to be guided away from."""
+        """(cond, null) for n images; null is None without guidance."""
         if prompt is not None and cond is not None:
             raise ValueError("prompt, cond: got both, expected one")
         if prompt is None:
             return cond, None
         texts = [[given] * n if isinstance(given, str) else list(given) for given in (prompt, negative or "")]
         if any(len(each) != n for each in texts):
-            raise ValueError(f"prompt, negative: got {len(texts[0])} and {len(texts[1])} texts for {n} pictures")
+            raise ValueError(f"prompt, negative: got {len(texts[0])} and {len(texts[1])} texts for {n} images")
         return self.encode(texts[0]), None if negative is None else self.encode(texts[1])
 
 

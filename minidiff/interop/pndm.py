@@ -1,9 +1,8 @@
-"""PNDM from the middle of a run, as diffusers' image-to-image pipelines walk it.
+"""PNDM from the middle of a run, as in diffusers' image-to-image pipelines.
 
-Without Runge-Kutta steps PNDM visits its second time twice, and its scheduler decides by a count of calls which visit that
-is. A run that starts on the way starts the count there: the first step is taken twice, wherever it is, and the sample is
-then one time ahead of what the network is told. `samplers.plms(start=...)` does not do this; here it is done so that an
-opened folder gives the same image.
+Without Runge-Kutta steps PNDM visits its second timestep twice; diffusers' scheduler tracks this by counting calls. A run that
+starts in the middle starts the count there, so its first step is taken twice, and the sample is then one timestep ahead of the
+model's time input. `samplers.plms(start=...)` does not do this. This file does, so that an opened folder gives the same image.
 """
 
 from ..diffusion.denoiser import from_x0_eps, to_x0_eps

@@ -10,8 +10,8 @@ images = pipeline(batch_size=4, num_inference_steps={steps}).images
 """
 
 CLASSES = """
-Its net is told a class, and no unconditional pipeline passes one on: `{name}` alone ends in
-"class_labels should be provided". The loop takes a few lines:
+The model is class-conditional, and unconditional pipelines do not pass class labels: `{name}` alone fails with
+"class_labels should be provided". This loop samples it:
 
 ```python
 import torch
@@ -45,7 +45,7 @@ Class {null} means "no class", which classifier-free guidance needs. With a guid
 def readme(folder, name, scheduler, shape, T, classes=None, null=None, class_names=None):
     """The text, as markdown.
 
-    name, scheduler   classes of diffusers;   shape (H, W, C);   classes: how many, None for an unconditional net
+    name, scheduler   classes of diffusers;   shape (H, W, C);   classes: number of classes, None for an unconditional model
     """
     H, W, C = shape
     steps = T if scheduler == "DDPMScheduler" else min(50, T)

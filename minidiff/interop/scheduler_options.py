@@ -1,4 +1,4 @@
-"""The options of diffusers' schedulers, class by class, and what each becomes among ours."""
+"""The options of diffusers' schedulers, class by class, and the equivalent minidiff options."""
 
 import math
 
@@ -42,7 +42,7 @@ _OLD = ("predict_epsilon", "tensor_format", "timestep_values")  # of the first v
 SIGMA_SPACE = ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler")
 _ALL = {option: value for options in DEFAULTS.values() for option, value in options.items()}
 SHARED = frozenset(option for options in DEFAULTS.values() for option in options)
-# Options that choose noise levels, the first that is set counts, and the spacing of ours that does the same.
+# Options that choose noise levels, in order of precedence, and the equivalent minidiff spacing.
 RULES = {"use_karras_sigmas": "karras", "use_lu_lambdas": "lu", "use_exponential_sigmas": "exponential",
          "use_beta_sigmas": "beta"}  # fmt: skip
 _CHOOSE_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
@@ -101,7 +101,7 @@ def check_options(config, where):
 
 
 def options_for(name, full, predicts, where):
-    """(sampler, options) of ours for a class of theirs."""
+    """The minidiff (sampler, options) for a diffusers class."""
     spacing, offset = full.get("timestep_spacing", "linspace"), full.get("steps_offset", 0)
     if spacing not in ("leading", "linspace", "trailing"):
         raise ValueError(f"{where}: timestep_spacing is {spacing!r}, expected leading, linspace or trailing")

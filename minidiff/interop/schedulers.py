@@ -1,8 +1,7 @@
-"""Scheduler configurations of diffusers: what schedule a net was trained on, and how that library would sample it.
+"""Scheduler configurations of diffusers: the training schedule of a model, and how diffusers would sample it.
 
-A scheduler there is three things in one: the noise schedule, what the net predicts, and a sampler with its settings. Here
-they come apart again: `Sampling` holds a Schedule, "eps", "v" or "x0", and the name and options of one of our samplers,
-chosen so that a run from the same noise gives the same picture.
+A diffusers scheduler combines a noise schedule, a prediction type and a sampler. `Sampling` separates them: a Schedule; "eps",
+"v" or "x0"; and the name and options of a minidiff sampler, chosen so that the same noise gives the same image.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,17 +22,17 @@ STEPPING = ("spacing", "offset", "skip_last", "whole", "rho", "sigmas", "final",
 
 @dataclass
 class Sampling:
-    """How to sample a net: `at(steps)`, then `denoiser(model)`, `first(noise)` and `last(x)`.
+    """The sampling settings of a model: `at(steps)`, then `denoiser(model)`, `first(noise)` and `last(x)`.
 
-    schedule, predicts   what the net was trained on
-    sampler, options     one of `samplers.SAMPLERS` and what it is called with
-    config               the configuration that this came from, for another sampler's sake
+    schedule, predicts   schedule and prediction type of training
+    sampler, options     one of `samplers.SAMPLERS` and its options
+    config               the original configuration, needed to switch samplers
     threshold            (quantile, largest) of dynamic thresholding, or None
     clip                 bound of the predicted x0, or None
-    learned_variance     the net puts out twice the channels
-    told                 the time that the model gets, by whole t of the schedule; None: t itself
+    learned_variance     the model outputs twice the channels
+    told                 time input of the model for each integer t; None: t itself
     unit                 standard deviation of the first noise
-    end                  what the last sample is multiplied by
+    end                  factor for the last sample
     """
 
     schedule: Any
@@ -95,10 +94,10 @@ class Sampling:
         return x if self.end == 1 else x * self.end
 
     def change(self, sampler):
-        """The same net under another of our samplers, with the settings that diffusers' own class would take over.
+        """The same model with another sampler, with the settings that the diffusers class would take over.
 
-        That is what `from_config` does there: options that the configuration states and the class knows are kept, all
-        others take the class's defaults. What the sampler's name says (order, algorithm) comes first.
+        This matches `from_config`: options in the configuration that the class knows are kept, all others take the class's
+        defaults. The sampler's name has precedence for order and algorithm.
         """
         name, forced = SAMPLER_OF.get(sampler, (None, {}))
         full = check_options(self.config, "scheduler_config.json")[1] if self.config else {}
@@ -144,7 +143,7 @@ def schedule_from_config(full, where):
 
 
 def scheduler_config(schedule, predicts="eps", clip=1.0, name="DDIMScheduler"):
-    """scheduler_config.json for a schedule of ours, as that library reads it. Raises ValueError for predicts="score"."""
+    """The scheduler_config.json for a minidiff schedule. Raises ValueError for predicts="score"."""
     prediction = {ours: theirs for theirs, ours in PREDICTS.items()}.get(predicts)
     if prediction is None:
         raise ValueError(f"predicts: got {predicts!r}, which no scheduler of diffusers knows; expected one of eps, v, x0")

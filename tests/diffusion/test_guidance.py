@@ -135,7 +135,7 @@ def test_guidance_without_a_null_condition_is_an_error_before_any_call():
     with pytest.raises(ValueError, match="no 'no condition'"):
         cfg(Denoiser(lambda x, t, c: calls.append(1), S), 1, 2.0)
     assert not calls
-    with pytest.raises(ValueError, match="guided to a condition of its own"):
+    with pytest.raises(ValueError, match="this guided denoiser already has a condition"):
         cfg(Denoiser(Counting(), S), 1.0, 2.0)(X, 5, 2)
 
 

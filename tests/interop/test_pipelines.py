@@ -193,7 +193,7 @@ def test_stable_diffusion_frugally_and_by_default(torch, quiet, stable_diffusion
         assert part in text
     with pytest.raises(ValueError, match="multiples of 2"):
         interop.sample(folder, prompt="a cat", height=17, width=16)
-    with pytest.raises(ValueError, match="got 1 and 2 texts for 2 pictures"):
+    with pytest.raises(ValueError, match="got 1 and 2 texts for 2 images"):
         interop.sample(folder, 2, prompt=["a cat"])
 
 
