@@ -218,7 +218,9 @@ def test_an_option_at_a_value_that_is_not_supported_is_named(option, value, tmp_
 def test_pickle_is_refused_with_the_reason(tmp_path):
     save_model(MODELS["unet"](0), tmp_path)
     (tmp_path / "diffusion_pytorch_model.safetensors").rename(tmp_path / "diffusion_pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"diffusion_pytorch_model.bin, a pickle file. Loading a pickle can run arbitrary code"):
+    with pytest.raises(
+        ValueError, match=r"diffusion_pytorch_model.bin, a pickle file. Loading a pickle can run arbitrary code"
+    ):
         load_model(tmp_path)
 
 
