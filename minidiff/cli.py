@@ -1,4 +1,4 @@
-"""The command line: `minidiff train`, `sample`, `info`, `gradcheck`, `demo`. Each command is a file in `commands`."""
+"""The command line interface. Each command is a file in `commands`."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ COMMANDS = (demo, course, train, sample, samplers, study, info, profile, gradche
 
 
 def main(argv=None):
-    """Run a command.   -> exit code: 0 done, 1 something went wrong while working, 2 the request itself was wrong
+    """Run a command.   -> exit code: 0 success, 1 the work failed, 2 the request was invalid
 
-    Messages go to stderr, one line where one will do. MINIDIFF_TRACEBACK=1 shows where an error came from.
+    Errors go to stderr, in one line where possible. MINIDIFF_TRACEBACK=1 shows the traceback.
     """
     with outputs() as (stdout, _):
         code = _run(argv)
@@ -29,9 +29,9 @@ def main(argv=None):
 def _run(argv):
     arguments = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)  # in a log file too, a line appears when it is said
+        sys.stdout.reconfigure(line_buffering=True)  # so that a log file receives each line at once
     try:
-        module_of(getattr(arguments, "device", "cpu"))  # a GPU that is not there is said before anything is read
+        module_of(getattr(arguments, "device", "cpu"))  # a missing GPU fails before any file is read
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         before = quit_on_interrupt()
@@ -39,7 +39,7 @@ def _run(argv):
         if before is not None:
             signal.signal(signal.SIGINT, before)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away: `minidiff samplers | head`
+    except BrokenPipeError:  # the reader closed the pipe: `minidiff samplers | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -50,13 +50,13 @@ def _run(argv):
 
 
 def _told(error):
-    """The message of an exception; of a kind that carries no message for users, with its name and the way to more."""
+    """The message of an exception, with its type where the message alone is not meant for users."""
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, RuntimeError, ArithmeticError, MemoryError)) and str(
         error
     ):
         return str(error)
     told = f": {error}" if str(error) else ""
-    return f"{type(error).__name__}{told} (MINIDIFF_TRACEBACK=1 shows where)"
+    return f"{type(error).__name__}{told} (MINIDIFF_TRACEBACK=1 shows the traceback)"
 
 
 def _parser():

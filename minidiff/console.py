@@ -1,6 +1,6 @@
-"""What the command owes its terminal: output that cannot be written, letters that cannot be encoded, Ctrl-C at any moment.
+"""Terminal handling: output that cannot be written, characters that cannot be encoded, Ctrl-C at any moment.
 
-Imports nothing of minidiff, so that it holds from the first line on, while the rest is still being imported.
+Imports nothing from minidiff, so that it works while the rest is still being imported.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class Output:
-    """A text stream that never ends the command: where writing fails, the rest is discarded and `failed` is the OSError.
+    """A text stream whose write errors do not end the command: the rest is discarded and `failed` is the OSError.
 
-    A training run is worth more than its messages. A closed pipe still raises BrokenPipeError: nobody is reading.
+    A training run is worth more than its messages. A closed pipe still raises BrokenPipeError.
     """
 
     def __init__(self, stream):
         self.stream, self.failed = stream, None
-        if hasattr(stream, "reconfigure"):  # a letter the console lacks is written as \\u4e2d, and does not raise
+        if hasattr(stream, "reconfigure"):  # a character the console lacks is written as \\u4e2d instead of raising
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text):
@@ -42,7 +42,7 @@ class Output:
 
     def _discard(self, error):
         self.failed = self.failed or error
-        with contextlib.suppress(OSError, ValueError):  # what Python still holds in its buffer goes there too
+        with contextlib.suppress(OSError, ValueError):  # discards what is left in Python's buffer as well
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def __getattr__(self, name):
@@ -65,9 +65,9 @@ def outputs():
 
 
 def quit_on_interrupt():
-    """From here on Ctrl-C ends the process at once, with exit code 130 and no traceback; does nothing outside the main thread.
+    """Let Ctrl-C end the process at once, with exit code 130 and no traceback; no effect outside the main thread.
 
-    For the time before and after the work, in which there is nothing to clean up. -> the handler that was there, or None
+    For use before and after the work, when there is nothing to clean up. -> the previous handler, or None
     """
     if threading.current_thread() is not threading.main_thread():
         return None

@@ -118,7 +118,7 @@ def test_resume_goes_on(run, tmp_path, capsys):
     folder = tmp_path / "r"
     assert main(["train", "--steps", "2", "--out", str(folder), *SMALL]) == 0
     assert main(["train", "--steps", "4", "--out", str(folder), "--resume", "--no-progress"]) == 0
-    assert "going on" in capsys.readouterr().out
+    assert "resuming" in capsys.readouterr().out
     assert len((folder / "log.csv").read_text().splitlines()) == 5
 
 

@@ -428,7 +428,7 @@ def test_what_cannot_be_resumed_says_what_to_do(tmp_path, capsys):
     assert main(["import", str(tmp_path / "there"), "--out", run]) == 0
     assert main(["train", "--out", run, "--resume"]) == 2 and f"--from {run}" in capsys.readouterr().err
     assert main(["train", "--from", run, "--out", str(tmp_path / "f")]) == 2
-    assert "was imported and names no data" in capsys.readouterr().err
+    assert "was imported and has no data setting" in capsys.readouterr().err
     checkpoint.save(tmp_path / "recipe" / "checkpoint.safetensors", net, config={"run": {"recipe": "clip", "stage": "clip"}})
     for command in (["sample", str(tmp_path / "recipe")], ["train", "--from", str(tmp_path / "recipe"), "--data", "digits"],
                     ["export", str(tmp_path / "recipe"), str(tmp_path / "e")]):  # fmt: skip

@@ -1,1 +1,1 @@
-"""One file a command: its help (the file's docstring), its arguments, and what it does."""
+"""One file per command: its help (the file's docstring), its arguments, and its implementation."""

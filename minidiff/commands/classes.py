@@ -1,13 +1,13 @@
-"""The classes of a run as a person names them."""
+"""Class labels by name or number."""
 
 from ..names import did_you_mean
 
 
 def class_number(text, classes, names=None):
-    """The label that --class stands for: a class's name, or its number where no class has that name.
+    """The label that --class selects: by class name, else by number.
 
-    classes   how many there are, None where that is not known
-    names     in the order of the labels, as the run kept them, or None
+    classes   number of classes, None if unknown
+    names     class names in the order of the labels, as stored in the run, or None
     """
     names = known_names(classes, names)
     alike = [name for name in names if name.casefold() == text.casefold()]
@@ -20,7 +20,7 @@ def class_number(text, classes, names=None):
     if number is not None and (classes is None or 0 <= number < classes):
         return number
     if classes is None:
-        raise ValueError(f"--class: got {text!r}, expected the number of a class: this model does not name its classes")
+        raise ValueError(f"--class: got {text!r}, expected the number of a class: the class names of this model are unknown")
     expected = f"a class from 0 to {classes - 1}"
     if names and names != [str(k) for k in range(classes)]:
         hint = did_you_mean(text, names, 1)
@@ -41,7 +41,7 @@ def class_title(number, names):
 
 
 def classes_line(classes, names):
-    """What `info` says of the classes: "none", "10", or "3: 0 ape, 1 newt, 2 zebra"."""
+    """The classes as `info` prints them: "none", "10", or "3: 0 ape, 1 newt, 2 zebra"."""
     names = known_names(classes, names)
     if not names or names == [str(k) for k in range(len(names))]:
         return str(classes or "none")

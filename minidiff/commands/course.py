@@ -1,11 +1,11 @@
 """Copy the course's notebooks into a folder, or list them.
 
 examples:
-  minidiff course --list                the chapters and what they are about
-  minidiff course diffusion             all of them, into the folder diffusion
-  minidiff course diffusion 01 03       two of them
+  minidiff course --list                list the chapters
+  minidiff course diffusion             copy all chapters into the folder diffusion
+  minidiff course diffusion 01 03       copy two chapters
 
-A notebook that is already there is kept as it is. To work in them: pip install jupyter, then jupyter lab FOLDER.
+Existing notebooks are not overwritten. To work in them: pip install jupyter, then jupyter lab FOLDER.
 """
 
 import json
@@ -17,9 +17,9 @@ from ..names import check_choice
 
 
 def add_arguments(parser):
-    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="where the notebooks go; created if missing")
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="output folder; created if missing")
     parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="such as 03 (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the chapters and copy nothing")
+    parser.add_argument("--list", action="store_true", help="list the chapters without copying")
 
 
 def run(arguments):
@@ -28,7 +28,7 @@ def run(arguments):
         print("\n".join(chapters.title(source) for source in sources.values()))
         return
     if arguments.folder is None:
-        raise ValueError("FOLDER: expected a folder for the notebooks; --list shows what there is")
+        raise ValueError("FOLDER: expected a folder for the notebooks; use --list to see the chapters")
     for number in arguments.chapters:
         check_choice("CHAPTER", number, sources)
     folder, kept = Path(arguments.folder), []

@@ -1,6 +1,6 @@
-"""Train a digit generator on the real 8 x 8 digits, sample it, measure it: about two minutes on two cores.
+"""Train on the real 8 x 8 digits, sample and measure: about two minutes on two cores.
 
-Leaves samples.png, denoising.gif, loss.png, metrics.json and a checkpoint in runs/demo.
+Writes samples.png, denoising.gif, loss.png, metrics.json and a checkpoint into runs/demo.
 """
 
 import json
@@ -19,14 +19,14 @@ from ..samplers import ddim, sample
 from . import device
 from .train import make_trainer
 
-GUIDANCE, STEPS = 0.2, 20  # of the samples that are shown and measured
+GUIDANCE, STEPS = 0.2, 20  # for the samples shown and measured
 
 
 def add_arguments(parser):
-    parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="where to (default: runs/demo)")
+    parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="output folder (default: runs/demo)")
     parser.add_argument("--steps", type=int, default=1000, metavar="N", help="training steps (default: 1000)")
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="how many samples to measure (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="number of samples to measure (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, data order and noise (default: 0)")
     device.add_arguments(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -43,7 +43,7 @@ def run(arguments):
     trainer.run(progress=not arguments.no_progress)
     trainer.history.plot(path=out / "loss.png")
 
-    print("2/4  sampling: 100 digits from noise, and a film of it")
+    print("2/4  sampling 100 digits from noise, with an animation")
     with trainer.ema.applied():
         denoiser, shape = made.objective.denoiser(trainer.model), made.images.shape[1:]
         asked = xp.asarray(np.repeat(np.arange(10), 10))
@@ -53,12 +53,12 @@ def run(arguments):
         viz.save_png(film[-1], out / "samples.png", columns=10)
         viz.save_gif(film, out / "denoising.gif", columns=10)
 
-        print(f"3/4  {arguments.samples:,} more samples, to measure")
+        print(f"3/4  sampling {arguments.samples:,} more digits to measure")
         asked = xp.asarray(np.arange(arguments.samples) % 10)
         samples = sample("ddim", cfg(denoiser, asked, GUIDANCE), (arguments.samples, *shape), steps=STEPS,
                          rng=Rng(arguments.seed, Stream.DEMO_MEASURED, xp=xp), device=arguments.device, **options)  # fmt: skip
 
-    print("4/4  training a classifier on the real digits, and asking it about the samples")
+    print("4/4  training a classifier on the real digits and scoring the samples with it")
     held_out, held_out_labels = data.load("digits", split="test")
     judge = metrics.train_classifier(made.images, made.labels)
     figures = metrics.report(judge, samples, asked, made.images, held_out, held_out_labels)
@@ -72,11 +72,11 @@ def run(arguments):
 def _closing(out, f):
     return f"""
 Done in {f["seconds"]:.0f} seconds. In {out}:
-  samples.png             ten rows, one a class
-  denoising.gif           the same digits on their way out of the noise
-  loss.png                what training did
-  checkpoint.safetensors  the run: weights, average, optimizer, configuration
-  metrics.json            of {f["samples"]:,} samples, {f["class_accuracy"]:.1%} show the digit that was asked for;
+  samples.png             ten rows, one per class
+  denoising.gif           the same digits, from noise to image
+  loss.png                training loss by step
+  checkpoint.safetensors  weights, moving average, optimizer state, configuration
+  metrics.json            of {f["samples"]:,} samples, {f["class_accuracy"]:.1%} show the requested digit;
                           Frechet distance to held-out digits {f["frechet_distance"]:.2f} (real training digits: {
         f["frechet_distance_train_to_held_out"]:.2f});
                           distance to the nearest training digit {f["nearest_neighbour_samples_to_train"]:.3f} (held-out ones: {

@@ -1,4 +1,4 @@
-"""Report what is installed, which device would be used, BLAS, threads and caches: the start of a bug report.
+"""Report installed packages, device, BLAS, threads and caches, for a bug report.
 
 examples:
   minidiff doctor

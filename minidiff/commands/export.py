@@ -1,4 +1,4 @@
-"""Write a run as a folder that diffusers opens: config.json, safetensors, a DDIM scheduler, and a README with code.
+"""Export a run as a diffusers folder: config.json, safetensors, a DDIM scheduler, and a README with code.
 
 example:
   minidiff export runs/digits digits-for-diffusers
@@ -13,12 +13,19 @@ from .sample import bound
 
 
 def add_arguments(parser):
-    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a checkpoint file")
-    parser.add_argument("folder", metavar="FOLDER", help="where to; made if it is not there")
-    parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
-    parser.add_argument("--clip", metavar="BOUND|none", default="run", help="hold the predicted x0 to [-BOUND, BOUND] while "
-                        "sampling there (default: the run's diffusion.clip)")  # fmt: skip
-    parser.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="how to store (default: float32)")
+    parser.add_argument("run_folder", metavar="RUN", help="run folder or checkpoint file")
+    parser.add_argument("folder", metavar="FOLDER", help="output folder; created if missing")
+    parser.add_argument(
+        "--weights",
+        default="ema",
+        choices=("ema", "raw"),
+        help="ema: averaged weights; raw: weights of the last step (default: ema)",
+    )
+    parser.add_argument("--clip", metavar="BOUND|none", default="run", help="clip the predicted x0 to [-BOUND, BOUND] when "
+                        "diffusers samples (default: diffusion.clip of the run)")  # fmt: skip
+    parser.add_argument(
+        "--dtype", default="float32", choices=("float32", "float16"), help="dtype of the weights (default: float32)"
+    )
 
 
 def run(arguments):
@@ -26,4 +33,4 @@ def run(arguments):
     if clip == "dynamic" or (isinstance(clip, float) and not 0 < clip < math.inf):
         raise ValueError(f"--clip: got {arguments.clip!r}, expected a positive number or 'none'")
     export(arguments.run_folder, arguments.folder, weights=arguments.weights, clip=clip, dtype=arguments.dtype)
-    print(f"{arguments.folder}: how diffusers samples it is in {Path(arguments.folder) / 'README.md'}")
+    print(f"{arguments.folder}: {Path(arguments.folder) / 'README.md'} shows how to sample it with diffusers")

@@ -1,17 +1,17 @@
 """Check every backward pass of the library against the slope of its forward pass: ops, layers, models, losses, guidance.
 
-Every row is the largest relative error in float64 over all arguments and parameters of some random cases, of one case for
-whole models. The slope comes from a complex step, exact to rounding, through the plain references; the gradient from the
-versions that run here.
+Each row is the largest relative error in float64 over all arguments and parameters, for several random cases (one case for
+a whole model). A complex step through the plain reference gives the slope, exact to rounding. The gradient comes from the
+version that runs on this machine.
 """
 
 from .. import selfcheck
 
 
 def add_arguments(parser):
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="random cases for each (default: 3)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="random cases per row (default: 3)")
     parser.add_argument(
-        "--tolerance", type=float, default=1e-12, metavar="X", help="largest error that passes (default: 1e-12)"
+        "--tolerance", type=float, default=1e-12, metavar="X", help="largest relative error that passes (default: 1e-12)"
     )
 
 

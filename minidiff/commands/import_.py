@@ -1,10 +1,11 @@
-"""Look into somebody else's model folder (diffusers, transformers), and make a run of ours of it where that is possible.
+"""Inspect a diffusers or transformers model folder, and convert it to a minidiff run where possible.
 
 examples:
-  minidiff import ddpm-cifar10-32                 what the folder holds, part by part
-  minidiff import ddpm-cifar10-32 --out runs/cars    also as a run: sample it, train on with `minidiff train --from`
+  minidiff import ddpm-cifar10-32                 list the parts of the folder
+  minidiff import ddpm-cifar10-32 --out runs/cars    and convert it, to sample or to fine-tune with `minidiff train --from`
 
-Pipelines with a text encoder or an autoencoder stay folders: `minidiff sample --pretrained FOLDER --prompt "..."`.
+Pipelines with a text encoder or an autoencoder are not converted; sample them with
+`minidiff sample --pretrained FOLDER --prompt "..."`.
 """
 
 from pathlib import Path
@@ -18,20 +19,20 @@ from ..training.trainer import FILE
 
 def add_arguments(parser):
     parser.add_argument("folder", metavar="FOLDER", help="a folder, or a name on the hub (extra `hub`)")
-    parser.add_argument("--out", metavar="RUN", help="write a run of ours into this folder")
+    parser.add_argument("--out", metavar="RUN", help="write a minidiff run into this folder")
 
 
 def run(arguments):
     folder = folder_of(arguments.folder)
     print(describe(folder))
-    found = from_pretrained(folder)  # every tensor is read and fitted, so what cannot be opened is said here
+    found = from_pretrained(folder)  # reads and fits every tensor, so an unsupported part fails here
     if arguments.out is None:
-        print("all of it opens here")
+        print("every part can be opened")
         return
     model, kept = from_pipeline(found)
     out = Path(arguments.out) / FILE
     with locked(arguments.out):
         if out.exists():
-            raise ValueError(f"--out: {arguments.out} holds a checkpoint already; name another folder")
+            raise ValueError(f"--out: {arguments.out} already contains a checkpoint; use another folder")
         checkpoint.save(out, model, config={"run": kept})
     print(f"{out}\nnext: minidiff sample {arguments.out}")

@@ -1,4 +1,4 @@
-"""Say what a checkpoint holds: step, model, configuration, tensors."""
+"""Show the contents of a checkpoint: step, model, configuration, tensors."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from .settings import short
 
 
 def add_arguments(parser):
-    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a checkpoint file")
-    parser.add_argument("--tensors", action="store_true", help="list every tensor with its shape")
+    parser.add_argument("run_folder", metavar="RUN", help="run folder or checkpoint file")
+    parser.add_argument("--tensors", action="store_true", help="also list every tensor with its shape")
 
 
 def run(arguments):
@@ -37,7 +37,7 @@ def run(arguments):
 
 
 def _kept(config, file):
-    """What the run wrote into its checkpoint, {} for a checkpoint without a run. Raises ValueError for wrong types."""
+    """The run settings in a checkpoint, {} if it has none. Raises ValueError for wrong types."""
     kept = read_field(config, "run", dict, file, {})
     for name, kind in {"shape": list, "classes": int, **dict.fromkeys(("data", "model", "diffusion", "train"), dict)}.items():
         if name in kept and read_field(kept, name, kind, file) is None and kind is dict:

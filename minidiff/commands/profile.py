@@ -1,14 +1,14 @@
-"""Where the time of a training step and of a sampling step goes, by op, forward and backward.
+"""Profile a training step and a sampling step by op, forward and backward.
 
 examples:
   minidiff profile                           the U-Net of the digits, batch 64
-  minidiff profile --threads 1               on one thread
-  minidiff profile --plain                   with the plain references of all ops: what the fast versions are worth
+  minidiff profile --threads 1               with one thread
+  minidiff profile --plain                   the plain references of all ops, to compare with
   minidiff profile --set model.block_out_channels=[64,128] --batch-size 16
 
-A row is the time from entering an op to leaving it, work on other threads included. "elsewhere" is what happens between
-ops: adding skips and gradients, drawing noise, and Python itself. Measuring costs a little; both totals are printed.
-All of it is in one process; `minidiff train` shares a batch among several, each with such a profile of its own rows.
+Each row is the wall time inside one op, including work on other threads. "elsewhere" is the time between ops: adding skips
+and gradients, drawing noise, and Python itself. Profiling has a small overhead, so totals are printed with and without it.
+This command uses one process. `minidiff train` splits a batch among worker processes, each of which runs the same ops.
 """
 
 from contextlib import nullcontext
@@ -21,13 +21,15 @@ from ..training import Trainer
 
 
 def add_arguments(parser):
-    parser.add_argument("--data", default="digits", metavar="NAME", help="data set, and with it the net (default: digits)")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples a step (default: 64)")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps to take the mean of (default: 20)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads (default: as many as cores)")
+    parser.add_argument(
+        "--data", default="digits", metavar="NAME", help="data set, which also selects the model (default: digits)"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples per step (default: 64)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps to average over (default: 20)")
+    parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: one per core)")
     parser.add_argument("--plain", action="store_true", help="run the plain reference of every op")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
-                        help="any key of the configuration, such as model.dropout=0.1; may be given often")  # fmt: skip
+                        help="any configuration key, such as model.dropout=0.1; may be repeated")  # fmt: skip
 
 
 def run(arguments):

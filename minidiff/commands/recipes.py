@@ -1,4 +1,4 @@
-"""What `minidiff train --recipe` and `minidiff sample --prompt` do."""
+"""Implements `minidiff train --recipe` and `minidiff sample --prompt`."""
 
 import time
 from pathlib import Path
@@ -34,8 +34,8 @@ def train_recipe(arguments):
 def sample_prompt(arguments):
     """`minidiff sample [RUN] --prompt TEXT`"""
     prompt = " ".join(arguments.prompt.split())
-    parse(prompt)  # before anything is opened
-    refuse(arguments, SAMPLE_FLAGS, "a text-to-image system of ours", {"class_": "class"})
+    parse(prompt)  # an invalid caption fails before a model is opened
+    refuse(arguments, SAMPLE_FLAGS, "--prompt without --pretrained", {"class_": "class"})
     n = 1 if arguments.count is None else arguments.count
     if n < 1:
         raise ValueError(f"--count: got {n}, expected at least 1")
@@ -54,14 +54,14 @@ def sample_prompt(arguments):
 
 
 def describe(thing):
-    """A thing in words, with its place."""
+    """One object in words, with its position."""
     return (
         f"{thing.size} {thing.colour} {thing.shape} at {100 * thing.x:.0f} % from the left, {100 * thing.y:.0f} % from the top"
     )
 
 
 def refuse(arguments, flags, what, names):
-    """Raises ValueError for flags that were given and mean nothing here."""
+    """Raise ValueError for flags that cannot be combined with `what`."""
     for flag in flags:
         if getattr(arguments, flag, None):
-            raise ValueError(f"--{names.get(flag, flag).replace('_', '-')}: means nothing with {what}")
+            raise ValueError(f"--{names.get(flag, flag).replace('_', '-')}: cannot be combined with {what}")

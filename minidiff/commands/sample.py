@@ -1,14 +1,14 @@
-"""Sample from a run, and save the pictures as a PNG or a film as a GIF.
+"""Sample from a trained model and save the images as a PNG, or the denoising as an animated GIF.
 
 examples:
-  minidiff sample runs/digits                                 ten rows, one a class
+  minidiff sample runs/digits                                 ten rows, one per class
   minidiff sample runs/digits --class 7 --count 16 --guidance 2
-  minidiff sample runs/photos --class cat                     a class by its name
+  minidiff sample runs/photos --class cat                     a class by name
   minidiff sample runs/digits --sampler dpmpp_2m --steps 10 --out seven.png
-  minidiff sample runs/digits --out film.gif                  the way from noise to picture
-  minidiff sample --prompt "a large green triangle left of a small red circle" --guidance 3      a net that ships with minidiff
+  minidiff sample runs/digits --out film.gif                  the denoising as an animation
+  minidiff sample --prompt "a large green triangle left of a small red circle" --guidance 3    a model that ships with minidiff
   minidiff sample --prompt "two blue squares" --system imagen -n 4
-  minidiff sample --pretrained FOLDER --sampler dpmpp_2m --steps 20 --prompt "a cat"      somebody else's model
+  minidiff sample --pretrained FOLDER --sampler dpmpp_2m --steps 20 --prompt "a cat"      a pretrained diffusers model
   minidiff sample --pretrained FOLDER --prompt "a cat" --image photo.jpg --strength 0.6      image-to-image
   minidiff sample --pretrained FOLDER --prompt "a cat" --image photo.jpg --mask hole.png     inpainting
 """
@@ -32,43 +32,56 @@ from .recipes import sample_prompt
 
 
 def add_arguments(parser):
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a run's folder, or a checkpoint file")
-    parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="in place of RUN: a diffusers folder, or a name on the hub")
-    parser.add_argument("--prompt", metavar="TEXT", help="what to draw, for a text-to-image model")
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="run folder or checkpoint file")
+    parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="instead of RUN: a diffusers folder, or a name on the hub")
+    parser.add_argument("--prompt", metavar="TEXT", help="caption of the image, for a text-to-image model")
     parser.add_argument("--system", default="stable_diffusion", choices=("stable_diffusion", "imagen", "dalle2"),
-                        help="which of ours draws it; with RUN, the recipe RUN is of (default: stable_diffusion)")  # fmt: skip
-    parser.add_argument("--negative", default="", metavar="TEXT", help="what to guide away from (default: nothing)")
+                        help="system to use; with RUN, the recipe that trained it (default: stable_diffusion)")  # fmt: skip
+    parser.add_argument("--negative", default="", metavar="TEXT", help="negative prompt, to guide away from (default: none)")
     parser.add_argument("--image", metavar="FILE",
                         help="with --pretrained: start from this PNG or JPEG file, resized to multiples of 8")  # fmt: skip
     parser.add_argument("--strength", type=float, metavar="X",
-                        help="with --image: share of the steps to take, up to 1 (default: 0.8, with --mask 1)")  # fmt: skip
-    parser.add_argument("--mask", metavar="FILE", help="with --image: paint where this image is white, keep where it is black")
-    parser.add_argument("--frugal", action="store_true", help="a large pretrained model: weights stay on disk until needed")
-    parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or what FOLDER says)")
-    parser.add_argument("--steps", type=int, metavar="N", help="steps to take (default: the sampler's own)")
-    parser.add_argument("--eta", type=float, metavar="X", help="share of DDPM's noise that ddim adds, from 0 to 1")
+                        help="with --image: fraction of the steps to run, up to 1 (default: 0.8; 1 with --mask)")  # fmt: skip
     parser.add_argument(
-        "--spacing", metavar="NAME", help="which steps: leading, linspace, trailing, quadratic, karras, exponential"
+        "--mask", metavar="FILE", help="with --image: regenerate the white pixels of this image, keep the black ones"
+    )
+    parser.add_argument("--frugal", action="store_true", help="memory-map the weights of a large pretrained model")
+    parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or the scheduler of FOLDER)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (default: depends on the sampler)")
+    parser.add_argument("--eta", type=float, metavar="X", help="noise of ddim, from 0 (none) to 1 (as DDPM)")
+    parser.add_argument(
+        "--spacing",
+        metavar="NAME",
+        help="how timesteps are spaced: leading, linspace, trailing, quadratic, karras, exponential",
     )
     parser.add_argument(
         "--clip",
         metavar="BOUND|dynamic|none",
-        help="hold the predicted x0 to [-BOUND, BOUND], or to its own quantile (default: the run's diffusion.clip)",
+        help="clip the predicted x0 to [-BOUND, BOUND], or to a quantile of it (default: diffusion.clip of the run)",
     )
-    parser.add_argument("--class", dest="class_", metavar="NAME|K", help="the class to sample, by its name or its number: "
-                        "`minidiff info RUN` lists them (default: all, a row each)")  # fmt: skip
+    parser.add_argument("--class", dest="class_", metavar="NAME|K", help="class label, by name or number: "
+                        "`minidiff info RUN` lists them (default: all, one row each)")  # fmt: skip
     parser.add_argument("--guidance", type=float, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
     parser.add_argument(
-        "-n", "--count", type=int, metavar="N", help="how many samples (default: 10 a class, at most 100, or 64)"
+        "-n",
+        "--count",
+        type=int,
+        metavar="N",
+        help="number of samples (default: 10 per class, at most 100; 64 without classes)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: 0)")
-    parser.add_argument("--weights", default="ema", choices=("ema", "raw"), help="averaged weights, or the last (default: ema)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument(
+        "--weights",
+        default="ema",
+        choices=("ema", "raw"),
+        help="ema: averaged weights; raw: weights of the last step (default: ema)",
+    )
     device.add_arguments(parser)
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="a .png, or a .gif for a film (default: samples.png in the run's folder, or samples-2.png where that exists)",
+        help="a .png, or a .gif for an animation (default: samples.png in the run folder, or samples-2.png if that exists)",
     )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -82,7 +95,7 @@ def run(arguments):
     if (arguments.run_folder is None) == (arguments.pretrained is None):
         raise ValueError("RUN, --pretrained: expected one of the two")
     if arguments.sampler is not None:
-        find(arguments.sampler)  # an unknown name is said before any file is read
+        find(arguments.sampler)  # an unknown name fails before any file is read
     if arguments.pretrained is not None:
         return run_pretrained(arguments)
     row, options = find(arguments.sampler or "ddim"), _options(arguments)
@@ -116,14 +129,14 @@ def run(arguments):
 
 
 def run_pretrained(arguments):
-    """Sample a folder of diffusers."""
+    """Sample from a diffusers folder."""
     out = Path(arguments.out or free_name("samples.png"))
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out: got {out}, expected a name that ends in .png for a pretrained model")
     for name in ("image", "mask"):
         given = getattr(arguments, name)
         if given is not None and not Path(given).is_file():
-            raise FileNotFoundError(f"--{name}: there is no file {given}")
+            raise FileNotFoundError(f"--{name}: file {given} not found")
     n = _count(arguments, 1)
     cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, None))
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
@@ -137,7 +150,7 @@ def run_pretrained(arguments):
 
 
 def _image(arguments, pipeline):
-    """image, strength and mask, as far as they were given."""
+    """Those of image, strength and mask that were given."""
     if arguments.image is None:
         return {}
     image = read_image(arguments.image, pipeline.factor, channels=pipeline.image_channels)
@@ -146,7 +159,7 @@ def _image(arguments, pipeline):
 
 
 def _shown(arguments, kept, n):
-    """Which classes the samples are of, for the line that says where they are."""
+    """The classes of the samples, for the last line of output."""
     classes, names = kept["classes"], known_names(kept["classes"], kept.get("class_names"))
     if arguments.class_ is not None:
         return f", class {class_title(class_number(arguments.class_, classes, names), names)}"
@@ -156,7 +169,7 @@ def _shown(arguments, kept, n):
 
 
 def _who(arguments, kept):
-    """How many samples, and the class of each (None where the model has no classes)."""
+    """The number of samples and the class label of each, None for an unconditional model."""
     classes = kept["classes"]
     if classes is None:
         if arguments.class_ is not None or arguments.guidance:
@@ -176,17 +189,17 @@ def _count(arguments, default):
 
 
 def _options(arguments):
-    """The sampler's own options, as far as they were given."""
+    """The sampler's options that were given."""
     options = {key: getattr(arguments, key) for key in ("steps", "eta", "spacing") if getattr(arguments, key) is not None}
     if arguments.clip is not None:
         options["clip"] = bound(arguments.clip)
     if "eta" in options and arguments.sampler not in (None, "ddim"):
-        raise ValueError(f"--eta: belongs to ddim, not to {arguments.sampler}")
+        raise ValueError(f"--eta: only valid with --sampler ddim, got {arguments.sampler}")
     return options
 
 
 def bound(text):
-    """What --clip means: a number, "dynamic", or None for "none"."""
+    """The value of --clip: a number, "dynamic", or None for "none"."""
     if text in ("dynamic", "none"):
         return None if text == "none" else text
     try:

@@ -1,4 +1,4 @@
-"""List the samplers: order, whether they add noise, evaluations a step, paper."""
+"""List the samplers: order, stochastic or not, evaluations per step, paper."""
 
 from ..samplers import table
 

@@ -1,4 +1,4 @@
-"""From flags, a TOML file and another run's settings to the configuration of a run of `minidiff train`."""
+"""Builds the configuration of `minidiff train` from flags, a TOML file and the settings of another run."""
 
 import dataclasses
 import inspect
@@ -16,15 +16,15 @@ SHORT = {  # flag -> key of the configuration
     "T": "diffusion.T", "predicts": "diffusion.predicts", "size": "data.size", "root": "data.root",
 }  # fmt: skip
 ALLOW = "add --allow-change"
-FREE = ("train.steps", "train.checkpoint_every", "train.sample_every", "data.root", "diffusion.clip")  # may change any time
+FREE = ("train.steps", "train.checkpoint_every", "train.sample_every", "data.root", "diffusion.clip")  # may change at any time
 
 
 def configuration(arguments, resumed=None, given=None):
-    """The RunConfig that flags, --config and --set amount to, over what another run kept.   -> RunConfig, [what changed]
+    """The RunConfig from flags, --config and --set, on top of another run's settings.   -> RunConfig, [changes]
 
-    resumed   what the run to continue kept: all of it holds
-    given     what the run of --from kept: its model and its objective hold
-    Raises SettingsDiffer where an option contradicts what holds, unless --allow-change is given.
+    resumed   settings of the run to resume; all of them are fixed
+    given     settings of the run of --from; its model and objective are fixed
+    Raises SettingsDiffer where an option contradicts a fixed setting, unless --allow-change is given.
     """
     tables = _tables(arguments.config)
     if resumed:
@@ -34,9 +34,9 @@ def configuration(arguments, resumed=None, given=None):
         base, fixed = preset(data_name(arguments, given)), ()
     if given:
         theirs = config_of(given, arguments.start_from)
-        if data_name(arguments, None, None) is None:  # the data are that run's, however it read them
+        if data_name(arguments, None, None) is None:  # use that run's data, with its settings
             base = dataclasses.replace(base, data=theirs.data)
-        model = {key: value for key, value in theirs.model.items() if key != "sample_size"}  # that follows from the data
+        model = {key: value for key, value in theirs.model.items() if key != "sample_size"}  # sample_size follows from the data
         base = dataclasses.replace(base, model=model, diffusion=theirs.diffusion)
         fixed = ("model", "diffusion")
     config = _laid_over(base, tables)
@@ -51,10 +51,10 @@ def configuration(arguments, resumed=None, given=None):
 
 
 def data_name(arguments, given=None, default="digits"):
-    """The data set that is asked for: by --set data.name, else by --data, else in --config, else that of --from.
+    """The requested data set: from --set data.name, else --data, else --config, else the run of --from.
 
-    given     what the run of --from kept; default: where none of these names one
-    Raises ValueError for a run of --from that was imported: it has no data.
+    given     settings of the run of --from; default: used if none of these names one
+    Raises ValueError for an imported run of --from, which has no data.
     """
     named = [text for text in arguments.assignments if text.partition("=")[0].strip() == "data.name"]
     if named:
@@ -63,18 +63,18 @@ def data_name(arguments, given=None, default="digits"):
     if name is not None or given is None:
         return name or default
     if "data" not in given:
-        raise ValueError(f"--data: got none, expected what to train on; {arguments.start_from} was imported and names no data")
+        raise ValueError(f"--data: got none, expected a data set; {arguments.start_from} was imported and has no data setting")
     return given["data"]["name"]
 
 
 def folder_name(name):
-    """What a run on this data set is called, in `runs`."""
+    """The name of the run folder in `runs` for this data set."""
     path = Path(name).expanduser()
     return path.name or path.resolve().name or "data"
 
 
 def _tables(path):
-    """The tables of a TOML file, every key and value of which has been checked; {} without one."""
+    """The tables of a TOML file, after validation; {} without a file."""
     if path is None:
         return {}
     RunConfig.from_toml(path)
@@ -87,7 +87,7 @@ def _laid_over(base, tables):
 
 
 def _assignments(arguments, name):
-    """Flags and --set as assignments.   name: the data set so far; another way to write its folder changes nothing"""
+    """Flags and --set as assignments.   name: the data set so far; another spelling of its folder is no change"""
     flags = {key: getattr(arguments, flag) for flag, key in SHORT.items()}
     given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     if arguments.data and not _same_place(arguments.data, name):
@@ -100,13 +100,13 @@ def _sets(arguments, key):
 
 
 def _same_place(a, b):
-    """Whether two names of data mean the same: the names, or the folders."""
+    """Whether two data names refer to the same name or folder."""
     a_path, b_path = Path(a).expanduser(), Path(b).expanduser()
     return a == b or (a_path.is_dir() and b_path.is_dir() and a_path.resolve() == b_path.resolve())
 
 
 def _differences(base, config, sections):
-    """(key, before, after) of every setting in these sections that is not what it was."""
+    """(key, before, after) of every changed setting in these sections."""
     before, after, found = base.to_dict(), config.to_dict(), []
     for section in sections:
         for key in after[section]:
@@ -117,13 +117,13 @@ def _differences(base, config, sections):
 
 
 def _default(base, section, key):
-    """What an option of the model is that is not written down."""
+    """The default of a model option that is not in the configuration."""
     model = MODELS.get(base.model.get("name"))
     parameter = inspect.signature(model).parameters.get(key) if section == "model" and model else None
     return None if parameter is None else parameter.default
 
 
 def short(value):
-    """A setting as text; of a long list its beginning."""
+    """A setting as text; a long list is cut."""
     text = str(value)
     return f"{text[:40]}... ({len(value):,} of them)" if isinstance(value, (list, tuple)) and len(value) > 20 else text

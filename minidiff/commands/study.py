@@ -1,13 +1,13 @@
-"""Run a study: a question that everybody asks, put to the test; without a name, list them.
+"""Run a study, which answers a common question by measurement; without a name, list the studies.
 
 examples:
-  minidiff study                              what there is
+  minidiff study                              list the studies
   minidiff study orders                       error against steps, for every deterministic sampler
-  minidiff study samplers --run runs/digits   on a model of yours, trained with: minidiff train --data digits
-  minidiff study T --quick                    the same code in seconds; its numbers mean nothing
+  minidiff study samplers --run runs/digits   with your model, trained by: minidiff train --data digits
+  minidiff study T --quick                    the same code in seconds, without meaningful numbers
 
-A study leaves NAME.csv, NAME.png and sometimes further pictures. Those that look at a trained digits model train one the
-first time (some minutes) and keep it in runs/studies/digits.
+Writes NAME.csv, NAME.png and, for some studies, further figures. Studies of a trained digits model train one on first
+use (a few minutes) and cache it in runs/studies/digits.
 """
 
 from pathlib import Path
@@ -17,14 +17,16 @@ from ..studies.table import line
 
 
 def add_arguments(parser):
-    parser.add_argument("name", nargs="?", metavar="NAME", help="which study; none: list them")
-    parser.add_argument("--out", default=str(HOME), metavar="FOLDER", help=f"where tables and pictures go (default: {HOME})")
-    parser.add_argument("--quick", action="store_true", help="tiny nets, few samples: seconds, and numbers that mean nothing")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="measurements for each error bar (default: 3)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the study (default: list all)")
     parser.add_argument(
-        "--run", dest="run_folder", metavar="RUN", help="a run on the digits to look at (default: one of its own)"
+        "--out", default=str(HOME), metavar="FOLDER", help=f"output folder for tables and figures (default: {HOME})"
     )
-    parser.add_argument("--redraw", action="store_true", help="only draw the picture again, from the table in --out")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny models and few samples: runs in seconds, numbers without meaning"
+    )
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds for each error bar (default: 3)")
+    parser.add_argument("--run", dest="run_folder", metavar="RUN", help="digits run to examine (default: trains one)")
+    parser.add_argument("--redraw", action="store_true", help="redraw the figure from the table in --out")
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
 
 

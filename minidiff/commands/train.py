@@ -1,18 +1,18 @@
-"""Train a model on a data set, from nothing or from where a run was stopped.
+"""Train a model on a data set, from scratch or from an existing checkpoint.
 
 examples:
   minidiff train --data digits                          the 8 x 8 digits that ship with minidiff
-  minidiff train --data mnist --steps 5000              28 x 28, downloaded once and kept
-  minidiff train --data ~/mnist-files                   a folder of idx files, or of PNG and JPEG pictures
+  minidiff train --data mnist --steps 5000              28 x 28, downloaded once
+  minidiff train --data ~/mnist-files                   a folder of idx files, or of PNG and JPEG images
   minidiff train --data photos --size 32 --out runs/photos
-  minidiff train --out runs/digits --resume             go on where a run was stopped, to the bit
-  minidiff train --out runs/digits --resume --lr 1e-4 --allow-change      with another learning rate from here
-  minidiff train --from runs/digits --data photos       begin with the model, weights, schedule and loss of that run
+  minidiff train --out runs/digits --resume             resume an interrupted run, bit for bit
+  minidiff train --out runs/digits --resume --lr 1e-4 --allow-change      and change its learning rate
+  minidiff train --from runs/digits --data photos       start from the model, weights, schedule and loss of that run
   minidiff train --data digits --set model.dropout=0.1 --set train.lr=3e-4
-  minidiff train --recipe stable_diffusion --minutes 5   a text-to-image system of several nets, shorter than in full
+  minidiff train --recipe stable_diffusion --minutes 5   a text-to-image system of several models, scaled down to 5 minutes
 
-A run leaves in its folder: checkpoint.safetensors, log.csv, loss.png, and samples_STEP.png every so often.
-`minidiff sample RUN` then samples from it.
+Writes checkpoint.safetensors, log.csv and loss.png into the run folder, and samples_STEP.png at intervals.
+Sample from it with `minidiff sample RUN`.
 """
 
 from pathlib import Path
@@ -27,40 +27,44 @@ from . import device
 from .recipes import train_recipe
 from .settings import ALLOW, configuration, data_name, folder_name
 
-SHEET = 80  # pictures on a sheet of samples at most, eight a class where there are ten
+SHEET = 80  # images on a sheet of samples at most: eight per class of ten
 
 
 def add_arguments(parser):
     what = parser.add_argument_group("what to train")
     what.add_argument("--data", metavar="NAME|FOLDER", help="digits, mnist, fashion-mnist, cifar10, moons, swiss_roll, "
-                      "checkerboard, gaussians, or a folder of idx files or pictures (default: digits)")  # fmt: skip
-    what.add_argument("--size", type=int, metavar="N", help="resize the pictures of a folder to N x N")
-    what.add_argument("--root", metavar="FOLDER", help="where downloads are kept (default: $MINIDIFF_DATA or the user's cache)")
+                      "checkerboard, gaussians, or a folder of idx files or images (default: digits)")  # fmt: skip
+    what.add_argument("--size", type=int, metavar="N", help="resize the images of a folder to N x N")
+    what.add_argument("--root", metavar="FOLDER", help="download cache (default: $MINIDIFF_DATA or the user's cache)")
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
-    what.add_argument("--recipe", metavar="NAME", help="a text-to-image system or a part of one, from nothing: clip, language, "
-                      "autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
-    what.add_argument("--from", dest="start_from", metavar="RUN", help="begin with the model, weights, schedule and loss of "
-                      "another run (fine-tuning), such as one that `minidiff import` made; unused with --resume")  # fmt: skip
+    what.add_argument("--recipe", metavar="NAME", help="train a text-to-image system or a part of one from scratch: "
+                      "clip, language, autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
+    what.add_argument("--from", dest="start_from", metavar="RUN", help="start from the model, weights, schedule and loss "
+                      "of another run (fine-tuning), such as one from `minidiff import`; ignored with --resume")  # fmt: skip
     how = parser.add_argument_group("how")
-    how.add_argument("--steps", type=int, metavar="N", help="training steps (of a recipe: of each of its stages)")
-    how.add_argument("--minutes", type=float, metavar="M", help="of a recipe: scale its steps to about M minutes on two cores")
-    how.add_argument("--batch-size", type=int, metavar="N", help="examples a step")
-    how.add_argument("--lr", type=float, metavar="X", help="highest learning rate of AdamW")
+    how.add_argument("--steps", type=int, metavar="N", help="training steps (for a recipe: of each stage)")
+    how.add_argument(
+        "--minutes", type=float, metavar="M", help="with --recipe: scale its steps to about M minutes on two cores"
+    )
+    how.add_argument("--batch-size", type=int, metavar="N", help="examples per step")
+    how.add_argument("--lr", type=float, metavar="X", help="peak learning rate of AdamW")
     how.add_argument("--schedule", metavar="NAME", help="noise schedule: linear, scaled_linear, quadratic, cosine, sigmoid")
-    how.add_argument("--T", type=int, metavar="N", help="steps of the noise schedule")
-    how.add_argument("--predicts", metavar="NAME", help="what the net predicts: eps, x0, v or score")
-    how.add_argument("--seed", type=int, metavar="N", help="of weights, data order, noise and dropout (default: 0)")
+    how.add_argument("--T", type=int, metavar="N", help="number of timesteps of the noise schedule")
+    how.add_argument("--predicts", metavar="NAME", help="prediction target of the model: eps, x0, v or score")
+    how.add_argument("--seed", type=int, metavar="N", help="seed of weights, data order, noise and dropout (default: 0)")
     device.add_arguments(how)
     how.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
-                     help="any key of the configuration, such as model.dropout=0.1; may be given often")  # fmt: skip
-    where = parser.add_argument_group("where to, and what on the way")
-    where.add_argument("--out", metavar="FOLDER", help="the run's folder (default: runs/NAME)")
-    where.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    where.add_argument("--allow-change", action="store_true", help="with --resume or --from: let the options given replace "
+                     help="any configuration key, such as model.dropout=0.1; may be repeated")  # fmt: skip
+    where = parser.add_argument_group("output")
+    where.add_argument("--out", metavar="FOLDER", help="run folder (default: runs/NAME)")
+    where.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
+    where.add_argument("--allow-change", action="store_true", help="with --resume or --from: let these options replace "
                        "settings of that run, and print each change")  # fmt: skip
-    where.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds a checkpoint")
-    where.add_argument("--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (one is always kept)")
-    where.add_argument("--sample-every", type=int, metavar="N", help="steps between pictures of samples")
+    where.add_argument("--overwrite", action="store_true", help="discard the existing checkpoint and start over")
+    where.add_argument(
+        "--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (each replaces the one before)"
+    )
+    where.add_argument("--sample-every", type=int, metavar="N", help="steps between sheets of samples")
     where.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -75,7 +79,7 @@ def run(arguments):
 
 def _train(arguments):
     if arguments.minutes is not None:
-        raise ValueError("--minutes: belongs to --recipe; say --steps")
+        raise ValueError("--minutes: only valid with --recipe; use --steps")
     given = open_run(arguments.start_from) if arguments.start_from and not arguments.resume else None
     name = data_name(arguments, given and given.kept)
     folder = Path(arguments.out or Path("runs") / folder_name(name))
@@ -95,7 +99,7 @@ def _train_in(folder, arguments, given):
         d = made.config.diffusion
         print(f"starting from {arguments.start_from}: predicts {d.predicts}, {made.objective.schedule}")
     if found:
-        print(f"going on with {folder} at step {found.step}")
+        print(f"resuming {folder} at step {found.step}")
     for change in changes:
         print(f"changed: {change}")
     trainer = make_trainer(made, folder, **device.options(arguments))
@@ -110,7 +114,7 @@ def _train_in(folder, arguments, given):
 
 
 def make_trainer(made, folder, **more):
-    """The Trainer of a run, with pictures of samples every so often."""
+    """The Trainer of a run, which draws a sheet of samples at intervals."""
     options = {key: value for key, value in vars(made.config.train).items()}
     picture = sample_all_classes(made) if len(made.images.shape) == 4 else None
     if picture is None:
@@ -121,9 +125,9 @@ def make_trainer(made, folder, **more):
 
 
 def sample_all_classes(made, each=8, steps=20):
-    """A function of the trainer: `each` samples of every class by DDIM, or 64 where there are no classes.
+    """A function that maps the trainer to samples by DDIM: `each` per class, or 64 without classes.
 
-    At most SHEET in all: of many classes fewer samples each, then one each of the first ones. At most T steps.
+    With many classes there are fewer samples per class, at most SHEET in all. Takes at most T steps.
     """
     classes, steps = made.kept["classes"], min(steps, made.objective.schedule.T)
     each = max(1, min(each, SHEET // (classes or 1)))
@@ -146,11 +150,11 @@ def _checkpoint(folder, arguments):
     if arguments.resume:
         found = checkpoint.load(file)
         if not found.m:
-            raise ValueError(f"{file} holds no optimizer moments: nothing to resume; train on from its weights with "
+            raise ValueError(f"{file} contains no optimizer moments and cannot be resumed; fine-tune its weights with "
                              f"--from {folder} and another --out")  # fmt: skip
         return found
     if file.exists() and not arguments.overwrite:
         raise ValueError(
-            f"--out: {folder} holds a checkpoint; add --resume to go on, --overwrite to start anew, or name another"
+            f"--out: {folder} contains a checkpoint; use --resume to continue it, --overwrite to start over, or another folder"
         )
     return None

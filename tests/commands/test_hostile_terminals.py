@@ -41,10 +41,10 @@ def test_what_cannot_be_written_is_dropped_once_and_the_first_reason_kept():
 
 
 @pytest.mark.parametrize("error, line", [
-    (KeyError("x"), "KeyError: 'x' (MINIDIFF_TRACEBACK=1 shows where)"),
-    (AttributeError("no attribute"), "AttributeError: no attribute (MINIDIFF_TRACEBACK=1 shows where)"),
-    (AssertionError(), "AssertionError (MINIDIFF_TRACEBACK=1 shows where)"), (MemoryError(), "MemoryError (MINIDIFF"),
-    (EOFError("ends"), "EOFError: ends (MINIDIFF_TRACEBACK=1 shows where)"), (ValueError("x: got 1"), "x: got 1"),
+    (KeyError("x"), "KeyError: 'x' (MINIDIFF_TRACEBACK=1 shows the traceback)"),
+    (AttributeError("no attribute"), "AttributeError: no attribute (MINIDIFF_TRACEBACK=1 shows the traceback)"),
+    (AssertionError(), "AssertionError (MINIDIFF_TRACEBACK=1 shows the traceback)"), (MemoryError(), "MemoryError (MINIDIFF"),
+    (EOFError("ends"), "EOFError: ends (MINIDIFF_TRACEBACK=1 shows the traceback)"), (ValueError("x: got 1"), "x: got 1"),
 ])  # fmt: skip
 def test_any_exception_is_one_line(error, line, monkeypatch, capsys):
     def run(arguments):

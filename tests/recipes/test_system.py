@@ -77,7 +77,7 @@ def test_sample_by_command(tmp_path, capsys):
     assert main([*command, str(tmp_path / "b.png")]) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert main(["sample", "--prompt", "a small red circle", "--class", "1"]) == 2
-    assert "--class: means nothing" in capsys.readouterr().err
+    assert "--class: cannot be combined with --prompt without --pretrained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["clip", "autoencoder", "stable_diffusion"])
