@@ -78,7 +78,7 @@ def obeyed(recipe, parts, arguments):
         "two objects and a relation, held-out pairs": recipes.test_prompts(m, True, ("relation",), seed=104),
         "two or three equal objects, seen pair": recipes.test_prompts(m, False, ("count",), seed=105),
     }
-    lines = ["Share of prompts satisfied exactly, according to the checker, by guidance weight w (one image per prompt, seed 1):",
+    lines = ["Share of prompts satisfied exactly, according to the checker, by guidance weight w (one image each, seed 1):",
              "",
              "| prompts | number | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
              "|---|--:|" + "--:|" * len(arguments.weights)]  # fmt: skip
