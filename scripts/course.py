@@ -117,9 +117,9 @@ def _exercise(text, number):
 def _add_answers(made, path):
     """The answers and hidden tests of docs/answers/NN.py: a function check_... belongs to the answer before it."""
     text = path.read_text(encoding="utf-8")
-    nodes, imports, last = ast.parse(text).body, [], None
+    nodes, lines, imports, last = ast.parse(text).body, text.splitlines(), [], None
     for node in nodes:
-        source = ast.get_source_segment(text, node)
+        source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             imports.append(source)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "WITHOUT":
