@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import sys
+import traceback
 
 from .gradcheck.calls import MessageAlone, read_only
 
@@ -32,7 +33,11 @@ def guarded(f, without=(), name=None):
 
     @functools.wraps(f, assigned=("__name__", "__doc__"), updated=())
     def reading(*args, **options):
-        with _read_only([*args, *options.values()], name), taken_away(name, without, getattr(f, "__globals__", None)):
+        with (
+            _read_only([*args, *options.values()], name),
+            taken_away(name, without, getattr(f, "__globals__", None)),
+            _sentence_first(name),
+        ):
             got = f(*args, **options)
         if without and isinstance(got, tuple):
             return tuple(_without(part, name, without) for part in got)
@@ -49,7 +54,7 @@ def _without(part, name, names):
 
     @functools.wraps(part)
     def carried_back(*args, **options):
-        with taken_away(name, names, part.__globals__):
+        with taken_away(name, names, part.__globals__), _sentence_first(f"{name}: {part.__name__}"):
             return part(*args, **options)
 
     return carried_back
@@ -66,6 +71,20 @@ def _read_only(values, name):
         wrong = WrongAnswer(f"{name} writes into an array that it is given; it should make a new one")
         wrong.line = getattr(error, "line", "")
         raise wrong from error
+
+
+@contextlib.contextmanager
+def _sentence_first(name):
+    """In Jupyter an exception of the answer is shown as one sentence, then the lines of the answer; its type stays."""
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "_render_traceback_"):
+            frames = traceback.extract_tb(error.__traceback__)
+            inner = max(number for number, frame in enumerate(frames) if frame.filename == __file__)
+            sentence = f"{name} raises {type(error).__name__}: {error}"
+            error._render_traceback_ = lambda: [sentence, "", *traceback.format_list(frames[inner + 1 :])]
+        raise
 
 
 def _within(values):

@@ -126,6 +126,26 @@ def test_a_guarded_answer_raises_what_it_raises_and_is_a_function():
             grading.guarded(thing, name="tanh")
 
 
+def test_what_an_answer_raises_is_shown_as_a_sentence_and_the_lines_of_the_answer():
+    """As Jupyter shows it: no frame of the tests, none of the library."""
+
+    def mine(x):
+        def back(dy):
+            return dy + (1, 2)  # noqa: RUF005  (NumPy cannot add these shapes)
+
+        return np.tnh(x) if x.ndim == 1 else x, back
+
+    f = grading.guarded(mine, ["minidiff.ops.silu"])
+    with pytest.raises(AttributeError) as caught:
+        f(np.ones(2))
+    first, _, *frames = caught.value._render_traceback_()
+    assert first == "mine raises AttributeError: module 'numpy' has no attribute 'tnh'"
+    assert len(frames) >= 1 and "in mine" in frames[0] and __file__ in frames[0] and "guarded.py" not in "".join(frames)
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        f(np.ones((2, 1)))[1](np.ones(3))
+    assert caught.value._render_traceback_()[0].startswith("mine: back raises ValueError: operands could not be broadcast")
+
+
 def test_a_guarded_answer_does_without_what_would_answer_for_it():
     x, schedule = np.ones((2, 3)), Schedule.linear(10)
     without = ["minidiff.ops.softmax", "minidiff.diffusion.Schedule.log_snr"]

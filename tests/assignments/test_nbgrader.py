@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import html
 import os
 import re
 import subprocess
@@ -39,6 +40,12 @@ def stub(notebook):
 def mistake(notebook):
     right(notebook)
     fill(notebook, "softmax", CHAPTER.exercises["softmax"].answer.replace("(dy * y).sum", "dy.mean"))
+
+
+def slip(notebook):
+    """A name that NumPy does not have."""
+    right(notebook)
+    fill(notebook, "tanh", "def tanh(x):\n    return np.tnh(x), None")
 
 
 def deleted_tests(notebook):
@@ -85,6 +92,7 @@ STUDENTS = {  # what each handed in -> points
     right: ALL,
     stub: 0,
     mistake: SOFTMAX_WRONG,
+    slip: ALL - POINTS["tanh"],
     deleted_tests: SOFTMAX_WRONG,
     edited_tests: SOFTMAX_WRONG,
     deleted_answer: 0,
@@ -159,12 +167,23 @@ def test_everyone_gets_the_points_they_should(graded, count):
     count("handed_in", len(scores))
 
 
-def test_feedback_says_what_is_wrong(graded):
-    _, html = graded
-    assert sorted(html) == sorted(student.__name__ for student in STUDENTS if student is not deleted_answer)
-    assert "a plain mean of dy" in html["mistake"] and "a plain mean of dy" in html["deleted_tests"]
-    assert "softmax returns nothing yet" in html["stub"]
-    assert "KeyboardInterrupt" in html["endless"] or "Timeout" in html["endless"]
+def errors(page):
+    """What a student reads below each cell that failed, tags taken away."""
+    found = re.findall(r"output_error.*?<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for text in found]
+
+
+def test_feedback_says_what_is_wrong_in_the_first_line(graded):
+    _, pages = graded
+    assert sorted(pages) == sorted(student.__name__ for student in STUDENTS if student is not deleted_answer)
+    assert "a plain mean of dy" in pages["mistake"] and "a plain mean of dy" in pages["deleted_tests"]
+    assert "softmax returns nothing yet" in pages["stub"]
+    shown = {student: errors(page) for student, page in pages.items()}
+    assert all(text.startswith("WrongAnswer: ") for text in shown["mistake"]) and len(shown["mistake"]) == 2
+    assert all(text.startswith("WrongAnswer: ") for text in shown["stub"]) and len(shown["stub"]) == ALL
+    assert shown["slip"][0].startswith("tanh raises AttributeError: module 'numpy' has no attribute 'tnh'\n")
+    assert "guarded.py" not in shown["slip"][0] and "return np.tnh(x), None" in shown["slip"][0]
+    assert "KeyboardInterrupt" in pages["endless"] or "Timeout" in pages["endless"]
 
 
 def test_the_walk_through_is_what_was_run(nbgrader, graded):
