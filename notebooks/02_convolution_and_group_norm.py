@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, ops, viz
+from minidiff import data, gradcheck, grading, mistakes, ops, viz
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
 rng = np.random.default_rng(0)
@@ -345,10 +345,20 @@ for ours, theirs, arrays in [
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** A $1 \times 1$ convolution looks at one pixel at a time. Write it, forward and backward, without `gather`.
-# Hint: it is the linear layer applied to every pixel: `x.reshape(-1, C) @ w`.
+#
+# <details><summary>Hint</summary>
+#
+# Every pixel goes through the same linear layer. Where a pixel stands does not matter.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Make a table with one row for each pixel, `x.reshape(-1, C)`, and you have chapter 1's linear layer. Give $y$ and $dx$ the
+# image's shape again. $w$ and $b$ serve every pixel, so their gradients are sums over all rows.
+# </details>
 
 # %%
 def conv1x1(x, w, b):
@@ -356,16 +366,24 @@ def conv1x1(x, w, b):
 
 
 rng = np.random.default_rng(24)
-if conv1x1(np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(1)) is not None:
-    arrays = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((5, 6)), rng.standard_normal(6)
-    gradcheck.check(conv1x1, *arrays)
-    grading.same(conv1x1(*arrays)[0], ops.conv2d(arrays[0], arrays[1].reshape(1, 1, 5, 6), arrays[2])[0], "y")
+if grading.answered(conv1x1, np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(1)):
+    mistakes.find(conv1x1, "02.conv1x1")
+    gradcheck.check(conv1x1, rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((5, 6)), rng.standard_normal(6))
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Make a picture twice as large by repeating each pixel, `y = x.repeat(2, axis=1).repeat(2, axis=2)`. Write
+# **Exercise 2.** Make an image twice as large by repeating each pixel, `y = x.repeat(2, axis=1).repeat(2, axis=2)`. Write
 # the way back.
-# Hint: each pixel was copied to four places. `dy.reshape(B, H, 2, W, 2, C)` puts the four side by side.
+#
+# <details><summary>Hint</summary>
+#
+# Each pixel was copied to four places. What is the gradient of a value that is used four times?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Bring the four copies next to each other: split the axis of length $2H$ into $H$ and 2, and the axis of length $2W$ into $W$
+# and 2. In `reshape` each 2 stands right behind the axis that it doubled.
+# </details>
 
 # %%
 def upsample(x):
@@ -373,17 +391,24 @@ def upsample(x):
 
 
 rng = np.random.default_rng(26)
-if upsample(np.zeros((1, 1, 1, 1))) is not None:
-    x = rng.standard_normal((2, 3, 4, 5))
-    gradcheck.check(upsample, x)
-    grading.same(upsample(x)[0], ops.upsample_nearest(x)[0], "y")
+if grading.answered(upsample, np.zeros((1, 1, 1, 1))):
+    mistakes.find(upsample, "02.upsample")
+    gradcheck.check(upsample, rng.standard_normal((2, 3, 4, 5)))
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** LayerNorm normalises each row of features by itself: $x$ is $(N, D)$, mean and deviation are taken over $D$.
-# Write it with its three terms.
-# Hint: it is GroupNorm with another set of numbers to average over: `.mean(axis=-1, keepdims=True)`. Mind the $\epsilon$,
-# 1e-5.
+# Write it with its three terms, and with $\epsilon$ = 1e-5.
+#
+# <details><summary>Hint</summary>
+#
+# It is GroupNorm with another set of numbers to average over. In which line of `group_norm` does that set stand?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Take `.mean(axis=-1, keepdims=True)` wherever the chapter has a group's mean, in the backward pass too. $\gamma$ and $\beta$
+# serve every row, so their gradients are sums over the rows.
+# </details>
 
 # %%
 def layer_norm(x, gamma, beta):
@@ -391,16 +416,24 @@ def layer_norm(x, gamma, beta):
 
 
 rng = np.random.default_rng(28)
-if layer_norm(np.zeros((1, 2)), np.zeros(2), np.zeros(2)) is not None:
-    arrays = rng.standard_normal((4, 7)), rng.standard_normal(7), rng.standard_normal(7)
-    gradcheck.check(layer_norm, *arrays)
-    grading.same(layer_norm(*arrays)[0], ops.layer_norm(*arrays)[0], "y")
+if grading.answered(layer_norm, np.zeros((1, 2)), np.zeros(2), np.zeros(2)):
+    mistakes.find(layer_norm, "02.layer_norm")
+    gradcheck.check(layer_norm, rng.standard_normal((4, 7)), rng.standard_normal(7), rng.standard_normal(7))
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** The picture's gradient in `conv` can be written as a convolution too, of `dy`, with the window turned by half
+# **Exercise 4.** The image's gradient in `conv` can be written as a convolution too, of `dy`, with the window turned by half
 # a circle and its two channel axes swapped. Write that window.
-# Hint: `w[::-1, ::-1]` turns it, `np.swapaxes` swaps.
+#
+# <details><summary>Hint</summary>
+#
+# Half a circle turns rows round and columns round. A slice with a negative step turns one axis round.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Turn the first two axes, `[::-1]` for each of them, and leave the other two in their order. Then `np.swapaxes` exchanges
+# these: `dy` has $O$ channels, and $dx$ has $C$.
+# </details>
 
 # %%
 def window_of_the_way_back(w):
@@ -408,9 +441,98 @@ def window_of_the_way_back(w):
 
 
 rng = np.random.default_rng(30)
-if window_of_the_way_back(np.zeros((3, 3, 1, 1))) is not None:
+if grading.answered(window_of_the_way_back, np.zeros((3, 3, 1, 1))):
+    mistakes.find(window_of_the_way_back, "02.window_of_the_way_back")
     x, w, b = small
     y, back = conv(x, w, b)
     dy = rng.standard_normal(y.shape)
     grading.same(conv(dy, window_of_the_way_back(w), np.zeros(3))[0], back(dy)[0], "dx by your window")
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: convolution and GroupNorm as networks use them
+#
+# The U-Net of chapter 6 needs more than the functions above. It makes images smaller with a **stride** $s$: the window moves
+# on by $s$ pixels, not by one. Its windows have any size $K$, and the frame of zeros any width $P$, the **padding**. Output
+# row $i$ sees rows $i s$ to $i s + K - 1$ of the framed image. So there are
+# $\lfloor (H + 2 P - K) / s \rfloor + 1$ output rows, and as many columns with $W$ for $H$. Write it in two steps, then
+# GroupNorm for any number of axes. Each exercise can pass without the others: exercise 6 is handed a `windows` that works.
+#
+# **Exercise 5.** What each output pixel sees, and the way back. Write it without `gather` and `scatter`.
+#
+# <details><summary>Hint</summary>
+#
+# It is `gather` with a stride and another size. For one place $(u, v)$ of the window, which rows of the framed image are seen
+# by the output rows 0, 1, 2, ...?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Those rows start at $u$ and are $s$ apart: a slice with a step. It must stop after $OH$ rows. The way back has the same two
+# loops and the same slices, and adds where the way there has copied. Cut the frame off by where the image starts and how
+# long it is; `[P:-P]` is empty for $P = 0$.
+# </details>
+
+# %%
+def windows(x, size, stride, padding):
+    ...  # x (B, H, W, C) -> seen (B, OH, OW, size, size, C), back
+
+
+rng = np.random.default_rng(32)
+if grading.answered(windows, np.zeros((1, 2, 2, 1)), 1, 1, 0):
+    mistakes.find(windows, "02.windows")
+    gradcheck.check(lambda x: windows(x, 3, 2, 1), rng.standard_normal((2, 6, 5, 3)))
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The convolution. `windows` is an argument: call `windows(x, K, stride, padding)` for what each output pixel
+# sees, and for the way back.
+#
+# <details><summary>Hint</summary>
+#
+# With `windows` for `gather`, this is `conv`. Which numbers and shapes in `conv` are only right for a $3 \times 3$ window, and
+# for an output of the image's size?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Read $K$ from `w.shape`, and the output's shape from what `windows` returns, `seen.shape[:3]`. What the matrix product sends
+# back has one row for each output pixel; give it the shape of `seen` before it goes back through `windows`.
+# </details>
+
+# %%
+def conv2d(x, w, b, stride, padding, windows):
+    ...  # x (B, H, W, C)   w (K, K, C, O)   b (O,)   -> y (B, OH, OW, O), back
+
+
+pixel, window, seen = np.zeros((1, 1, 1, 1)), np.zeros((3, 3, 1, 1)), np.zeros((1, 1, 1, 3, 3, 1))
+if grading.answered(conv2d, pixel, window, np.zeros(1), 1, 1, lambda *_: (seen, lambda dseen: pixel)):
+    mistakes.find(conv2d, "02.conv2d")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** GroupNorm for any number of axes between the first and the last, even none: vectors $(B, C)$, sequences
+# $(B, N, C)$, images, films. $\epsilon$ is an argument. Write it without the chapter's `group_norm`.
+#
+# <details><summary>Hint</summary>
+#
+# All that stands between the first axis and the last is averaged over. Make one axis of it.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `x.reshape(B, -1, groups, C // groups)` has the same four axes for any $x$, and a group's mean runs over the second and the
+# fourth. `dgamma` and `dbeta` are sums over every axis of `dy` but the last.
+# </details>
+
+# %%
+def norm_in_groups(x, gamma, beta, groups, eps):
+    ...  # x (B, ..., C)   gamma, beta (C,)   -> y (B, ..., C), back
+
+
+rng = np.random.default_rng(34)
+if grading.answered(norm_in_groups, np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1), 1, 1.0):
+    mistakes.find(norm_in_groups, "02.norm_in_groups")
+    arrays = rng.standard_normal((2, 5, 6)), rng.standard_normal(6), rng.standard_normal(6)
+    gradcheck.check(lambda *arrays: norm_in_groups(*arrays, 3, 1e-5), *arrays)
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/02.py](../docs/answers/02.py), with the hidden tests of a teacher who grades.
