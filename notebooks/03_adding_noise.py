@@ -13,7 +13,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, grading, models, samplers, training, viz
+from minidiff import data, grading, mistakes, models, samplers, training, viz
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.samplers.gaussian_chain import generated_variance
 
@@ -109,6 +109,47 @@ assert np.allclose(ours.betas, betas) and np.allclose(ours.alpha_bar, alpha_bar)
 assert np.allclose(add_noise(digits[:4], eps, 250), theirs)
 
 # %% [markdown]
+# ## What does $x_t$ look like as a distribution?
+#
+# One image shows one draw of $x_t$. Now take the pixels of all digits, jump with each of them to the same $t$, and draw the
+# histogram. At $t = 0$ it is that of the data: most pixels are black, some are white. Each jump squeezes it towards 0 and
+# blurs it with a bell curve of width $\sqrt{1 - \bar\alpha_t}$. At $t = 999$ only the bell curve is left (grey line: mean 0,
+# variance 1), and it would be the same for any other data:
+
+# %%
+rng = np.random.default_rng(8)
+pixels = digits.ravel().astype(np.float64)
+bell, edges = np.linspace(-4, 4, 200), np.linspace(-4, 4, 81)
+figure = viz.new_figure(9.4, 2.7, "tight")
+for axes, t in zip(figure.subplots(1, 4), (0, 250, 500, 999), strict=True):
+    xt = add_noise(pixels, rng.standard_normal(pixels.shape), t)
+    axes.hist(xt, edges, density=True, color=viz.COLOURS[0])
+    axes.plot(bell, np.exp(-(bell**2) / 2) / np.sqrt(2 * np.pi), color="grey", linewidth=0.9)
+    axes.set(yticks=[], xlabel=r"value of a pixel of $x_t$", title=f"t = {t}")
+    print(f"t = {t:3}: mean {xt.mean():+.3f}, variance {xt.var():.3f}")
+    mean, variance = np.sqrt(alpha_bar[t]) * pixels.mean(), alpha_bar[t] * pixels.var() + 1 - alpha_bar[t]
+    assert abs(xt.mean() - mean) < 0.02 and abs(xt.var() - variance) < 0.02  # four standard errors and more
+assert abs(xt.mean()) < 0.03 and abs(xt.var() - 1) < 0.03
+figure
+
+# %% [markdown]
+# ## One notation
+#
+# Papers, chapters and the code write the same things in different letters. Formulas count steps from 1, the code from 0:
+#
+# | what it is | here, as in DDPM's paper | code, for step $t$ of the formula | other letters |
+# |---|---|---|---|
+# | variance that step $t$ adds | $\beta_t$, $t = 1 \dots T$ | `schedule.betas[t - 1]` | |
+# | share of variance that step $t$ keeps | $\alpha_t = 1 - \beta_t$ | `schedule.alphas[t - 1]` | |
+# | share of variance that is still image | $\bar\alpha_t = \alpha_1 \cdots \alpha_t$ | `schedule.alpha_bar[t - 1]` | |
+# | factor of $x_0$ in $x_t$ | $\sqrt{\bar\alpha_t}$ | `schedule.alpha(t - 1)` | $\alpha_t$, $a_t$ |
+# | noise level: factor of $\epsilon$ in $x_t$ | $\sqrt{1 - \bar\alpha_t}$ | `schedule.sigma(t - 1)` | $\sigma_t$ |
+#
+# Beware of $\alpha_t$: in DDPM's paper, here and in chapter 7 it is what one step keeps. In most later papers, in
+# `schedule.alpha` and in chapters 4, 5, 9 and 10 it is the whole factor of $x_0$; chapters 8 and 13 write $a_t$ for it. All
+# these chapters write $\sigma_t$ for the noise level. A number such as $t = 250$ is always the one that the code takes, from 0
+# (nearly clean) to $T - 1$ (nearly pure noise).
+#
 # ## Which schedules are there?
 #
 # Any list of betas will do, and people have tried many. Nichol and Dhariwal (2021) noticed that the straight line destroys
@@ -117,14 +158,12 @@ assert np.allclose(add_noise(digits[:4], eps, 250), theirs)
 #
 # $$\bar\alpha_t = \frac{f(t)}{f(0)}, \quad f(t) = \cos^2\Bigl(\frac{t/T + 0.008}{1.008}\cdot\frac{\pi}{2}\Bigr), \qquad
 # \beta_t = 1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}} \text{, at most } 0.999.$$
+#
+# In minidiff this is `Schedule.cosine(T)`. You will write it yourself in exercise 5.
 
 # %%
-def cosine_betas(T, s=0.008):
-    f = np.cos((np.arange(T + 1) / T + s) / (1 + s) * np.pi / 2) ** 2
-    return np.minimum(1 - f[1:] / f[:-1], 0.999)
-
-
-assert np.allclose(cosine_betas(1000), Schedule.cosine(1000).betas)
+start, middle = (np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2 for t in (0, 500))
+assert np.isclose(Schedule.cosine(1000).alpha_bar[499], middle / start)
 schedules = [Schedule.named(name) for name in ("linear", "scaled_linear", "quadratic", "sigmoid", "cosine")]
 for schedule in schedules:
     half = int(np.argmax(schedule.alpha_bar < 0.5))
@@ -180,7 +219,9 @@ assert np.abs(a - b).max() < 1e-6
 # ## Does the network predict the noise? And with it the schedule?
 #
 # The usual answer: it predicts $\epsilon$; the schedule is fixed and never learned. Let us watch. We train a small network on
-# points in the plane and compare the betas before and after, bit by bit.
+# points in the plane and compare the betas before and after, bit by bit. The loss, `SimpleLoss`, jumps to a random $t$ for
+# each point, asks the network for the $\epsilon$ in $x_t$, and takes the mean squared error
+# ([chapter 4](04_the_loss.ipynb) builds it).
 
 # %%
 points, _ = data.toys.moons(2000, rng=0)
@@ -213,7 +254,10 @@ except ValueError as error:
 # The way back treats each small step as Gaussian, which is true only in the limit of small steps. So more steps should be
 # better, at the price of a slower model. How much better? There is one kind of data for which we can compute *exactly* what
 # comes out at the end of the way back: numbers that are Gaussian themselves, of variance 1, with the best possible network.
-# If the sampler were perfect, the variance it generates would be 1. (Chapter 7 builds this sampler, DDPM.)
+# If the sampler were perfect, the variance it generates would be 1. The sampler is DDPM, of
+# [chapter 7](07_ddpm.ipynb): each of its steps back takes out part of the noise that the network sees, and adds a little fresh
+# noise. Two variances of this step noise are in use, $\beta_t$ (large) and
+# $\tilde\beta_t = \beta_t\,(1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$ (small).
 
 # %%
 def shrunk(T):
@@ -255,59 +299,159 @@ assert lost[0] < lost[1] < lost[2]
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** From the betas, compute the logarithm of the signal-to-noise ratio at every step.
-# Hint: `alpha_bar` is a cumulative product, and the ratio is `alpha_bar / (1 - alpha_bar)`.
+#
+# <details><summary>Hint</summary>
+#
+# First you need $\bar\alpha_t$ for every $t$: what all steps up to $t$ together have left.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.cumprod` gives running products. The ratio is that of two variances, the image's over the noise's, and the two variances
+# add up to 1. `np.log` is the natural logarithm.
+# </details>
 
 # %%
 def log_snr(betas):
     ...  # betas (T,) -> (T,)
 
 
-if log_snr(betas) is not None:
+if grading.answered(log_snr, betas):
+    mistakes.find(log_snr, "03.log_snr")
     grading.same(log_snr(betas), [linear.log_snr(t) for t in range(1000)], "log_snr")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** One jump from $x_s$ to $x_t$, $s < t$: with which numbers $a$ and $b$ is $x_t = a\,x_s + b\,z$?
-# Hint: only the betas after $s$ have been at work. Their product is $\bar\alpha_t / \bar\alpha_s$.
+#
+# <details><summary>Hint</summary>
+#
+# Only the betas after $s$ have been at work. What have they left of $x_s$, all together?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The product of the $\alpha$ after $s$ is a ratio of two $\bar\alpha$. It is a share of *variance*. For $b$, think of an $x_s$
+# of variance 1: then $x_t$ has variance 1 as well.
+# </details>
 
 # %%
 def jump(alpha_bar, s, t):
     ...  # return a, b
 
 
-if jump(alpha_bar, 10, 20) is not None:
+if grading.answered(jump, alpha_bar, 10, 20):
+    mistakes.find(jump, "03.jump")
     a, b = jump(alpha_bar, 100, 600)
-    grading.same(a * np.sqrt(alpha_bar[100]), np.sqrt(alpha_bar[600]), "what is left of the picture after both jumps")
+    grading.same(a * np.sqrt(alpha_bar[100]), np.sqrt(alpha_bar[600]), "what is left of the image after both jumps")
     grading.same(a**2 * (1 - alpha_bar[100]) + b**2, 1 - alpha_bar[600], "the variance of all the noise after both jumps")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** Make betas from any `alpha_bar` you choose.
-# Hint: $\beta_t = 1 - \bar\alpha_t / \bar\alpha_{t-1}$, and before the first step $\bar\alpha$ was 1.
+#
+# <details><summary>Hint</summary>
+#
+# $\bar\alpha_t$ is $\bar\alpha_{t-1}$ times what step $t$ keeps. What was $\bar\alpha$ before the first step?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Make an array of the $\bar\alpha_{t-1}$: `alpha_bar` without its last entry, with a 1 put in front (`np.append` takes a number
+# first, too). Then one division does it for all $t$.
+# </details>
 
 # %%
 def betas_of(alpha_bar):
     ...  # (T,) -> (T,)
 
 
-if betas_of(alpha_bar) is not None:
+if grading.answered(betas_of, alpha_bar):
+    mistakes.find(betas_of, "03.betas_of")
     grading.same(betas_of(alpha_bar), betas, "the betas")
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** The linear schedule ends with a trace of the picture left, $\bar\alpha_T \approx 4 \cdot 10^{-5}$. Shift
+# **Exercise 4.** The linear schedule ends with a trace of the image left, $\bar\alpha_T \approx 4 \cdot 10^{-5}$. Shift
 # and stretch $\sqrt{\bar\alpha}$ so that it starts where it did and ends at exactly 0 (Lin and others, 2024). Return the new
 # $\bar\alpha$.
-# Hint: with $a = \sqrt{\bar\alpha}$: subtract the last $a$ from all, then multiply so that the first is what it was.
+#
+# <details><summary>Hint</summary>
+#
+# Work with $a = \sqrt{\bar\alpha}$. A shift brings its end to 0. Which factor then brings its start back?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# After $a_T$ is subtracted from all, the first entry is $a_1 - a_T$ and should be $a_1$. One factor for all entries mends this.
+# Square at the end, and make a new array.
+# </details>
 
 # %%
 def end_in_pure_noise(alpha_bar):
     ...  # (T,) -> (T,)
 
 
-if end_in_pure_noise(alpha_bar) is not None:
+if grading.answered(end_in_pure_noise, alpha_bar):
+    mistakes.find(end_in_pure_noise, "03.end_in_pure_noise")
     grading.same(end_in_pure_noise(alpha_bar), linear.rescale_zero_terminal_snr().alpha_bar, "alpha_bar")
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: a schedule, and noise for a whole batch
+#
+# With these two functions you can train a model: a schedule, and the jump from clean images to noisy ones. Each can pass
+# without the other.
+#
+# **Exercise 5.** The cosine schedule of Nichol and Dhariwal, with the formula above: $f(t) = \cos^2\bigl(\frac{t/T +
+# 0.008}{1.008} \cdot \frac{\pi}{2}\bigr)$, and no beta above 0.999. Return the $T$ betas and the $T$ entries of $\bar\alpha$
+# that belong to **these** betas.
+#
+# <details><summary>Hint</summary>
+#
+# $f(0)$ stands for the clean image, so you need $T + 1$ values of $f$ for $T$ betas.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $f(0)$ drops out of $\bar\alpha_t / \bar\alpha_{t-1}$: it is $f(t) / f(t-1)$, a division of two slices. At $t = T$ the cosine
+# is 0, so the last beta would be 1; `np.minimum` limits it. The limit changes $\bar\alpha$ too, which is therefore computed
+# from the betas, as at the start of the chapter.
+# </details>
+
+# %%
+def cosine_schedule(T):
+    ...  # return betas (T,), alpha_bar (T,)
+
+
+if grading.answered(cosine_schedule, 10):
+    mistakes.find(cosine_schedule, "03.cosine_schedule")
+    grading.same(cosine_schedule(1000)[0], cosine.betas, "1000 betas")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The jump as training needs it: every sample of the batch has its own $t$. `x0` has any number of axes: rows of
+# numbers, images, films. $x_t$ has the dtype of `x0`. Write it without `add_noise`.
+#
+# <details><summary>Hint</summary>
+#
+# `alpha_bar[t]` is one number for each sample. NumPy lines up shapes from the *last* axis, and the samples are on the first.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Give those numbers as many axes as `x0` has: the first of length $B$ and all others of length 1. `reshape` takes a list of
+# lengths, and `x0.ndim` tells how many there are. `astype` changes the dtype at the end.
+# </details>
+
+# %%
+def q_sample(alpha_bar, x0, t, eps):
+    ...  # alpha_bar (T,)   x0, eps (B, ...)   t (B,) whole numbers   -> x_t (B, ...)
+
+
+if grading.answered(q_sample, alpha_bar, np.zeros((1, 1)), np.zeros(1, int), np.zeros((1, 1))):
+    mistakes.find(q_sample, "03.q_sample")
+    x0, noise, t = digits[:3], np.ones((3, 8, 8, 1), digits.dtype), np.array([999, 0, 250])
+    grading.same(q_sample(alpha_bar, x0, t, noise), linear.add_noise(x0, noise, t), "x_t of three digits", rtol=1e-4, atol=1e-5)
+    print("exercise 6: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/03.py](../docs/answers/03.py), with the hidden tests of a teacher who grades.

@@ -11,7 +11,8 @@
 #
 # **What you should know already.** A noisy picture at time $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$: $x_0$ the clean
 # picture, $\epsilon$ noise from the bell curve, $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3 wrote $\sqrt{\bar\alpha_t}$ for
-# this $\alpha_t$.) And `y, back = f(x)` returns an answer and the function that carries its gradient back (chapter 1).
+# this $\alpha_t$: see its [table of letters](03_adding_noise.ipynb).) And `y, back = f(x)` returns an answer and the function
+# that carries its gradient back (chapter 1).
 
 # %%
 import os

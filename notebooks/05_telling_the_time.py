@@ -11,6 +11,7 @@
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with $t$ from 0 (clean) to
 # 999 (noise), and the network is trained to answer $\epsilon$ (chapters 3 and 4). `y, back = f(x)` returns an answer and the
 # function that carries its gradient back; `gradcheck.check` compares that with the slope of `f` (chapter 1).
+# ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see [chapter 3's table of letters](03_adding_noise.ipynb).)
 
 # %%
 import copy

@@ -12,6 +12,7 @@
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3). A *denoiser*
 # answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$, and the best guess is a mean (chapter 4). DDIM goes from
 # one noise level to the next by mixing the two guesses anew, $x_s = \alpha_s \hat x_0 + \sigma_s \hat\epsilon$ (chapter 8).
+# ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see [chapter 3's table of letters](03_adding_noise.ipynb).)
 
 # %%
 import math
