@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, models, training, viz
+from minidiff import data, gradcheck, grading, mistakes, models, training, viz
 from minidiff.diffusion import Denoiser, Posterior, Schedule, SimpleLoss
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
@@ -287,10 +287,20 @@ figure
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** From $x_t$ and $v$, compute the noise.
-# Hint: $\epsilon = \sigma x_t + \alpha v$.
+#
+# <details><summary>Hint</summary>
+#
+# $x_t$ and $v$ are two mixtures of the same two unknowns, $x_0$ and $\epsilon$: two equations. Get rid of $x_0$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Multiply $x_t$'s equation by $\sigma$ and $v$'s by $\alpha$, and add them. What remains has the factor $\alpha^2 + \sigma^2$.
+# The two factors are `schedule.alpha(t)` and `schedule.sigma(t)`.
+# </details>
 
 # %%
 def eps_of_v(v, xt, t):
@@ -299,13 +309,23 @@ def eps_of_v(v, xt, t):
 
 rng = np.random.default_rng(20)
 v_test, x_test = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
-if eps_of_v(v_test, x_test, 10) is not None:
+if grading.answered(eps_of_v, v_test, x_test, 10):
+    mistakes.find(eps_of_v, "04.eps_of_v")
     grading.same(eps_of_v(v_test, x_test, 10), Denoiser(lambda x, t, cond: v_test, schedule, "v")(x_test, 10)[1], "eps")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** Write the loss on $v$, with its gradient by the network's output (not through the network).
-# Hint: the target is $\alpha\epsilon - \sigma x_0$; `back(dloss)` is `dloss * 2 * error / error.size`.
+#
+# <details><summary>Hint</summary>
+#
+# The loss is a mean of squares, as in `noise_loss`. What differs is the target, which stands in the table of four names.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# With `error = output - target`: how does the mean of `error**2` change when one entry of `output` changes? The mean divides
+# by the number of all entries, and `dloss` multiplies the whole.
+# </details>
 
 # %%
 def v_loss(output, x0, eps, t):
@@ -313,22 +333,92 @@ def v_loss(output, x0, eps, t):
 
 
 rng = np.random.default_rng(22)
-if v_loss(v_test, v_test, v_test, 10) is not None:
+if grading.answered(v_loss, v_test, v_test, v_test, 10):
+    mistakes.find(v_loss, "04.v_loss")
     gradcheck.check(lambda o: v_loss(o, x_test, v_test, 400), rng.standard_normal((3, 2)))
-    target = schedule.alpha(400) * v_test - schedule.sigma(400) * x_test
-    grading.same(v_loss(target, x_test, v_test, 400)[0], 0.0, "the loss of a perfect answer")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** "Min-SNR" (Hang and others, 2023) counts an error in $x_0$ with weight $\min(\text{SNR}, 5)$. Which weight
 # is that for a network that predicts $\epsilon$?
-# Hint: divide by what the $\epsilon$-loss has already, the SNR.
+#
+# <details><summary>Hint</summary>
+#
+# The loss on $\epsilon$ counts an error in $x_0$ with a weight already. Which?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# (wanted weight on $\epsilon$) times (what the $\epsilon$-loss has already) is (wanted weight on $x_0$). `np.minimum` takes an
+# array and a number.
+# </details>
 
 # %%
 def min_snr_weight(snr):
     ...  # array -> array
 
 
-if min_snr_weight(np.ones(1)) is not None:
-    grading.same(min_snr_weight(np.array([0.1, 5.0, 50.0])), [1, 1, 0.1], "the weights at SNR 0.1, 5 and 50")
+if grading.answered(min_snr_weight, np.ones(1)):
+    mistakes.find(min_snr_weight, "04.min_snr_weight")
     print("exercise 3: right")
+
+# %% [markdown]
+# ### Build it: the losses that models are trained with
+#
+# A real loss takes images of any shape, one $t$ for each sample, and goes on backwards through the model. The next two
+# functions do, and each can pass without the other. `model(x, t)` returns its output and its backward pass, which takes the
+# gradient by the output. `alpha_bar` is a list of all $\bar\alpha_t$, so that the functions serve any schedule.
+#
+# **Exercise 4.** The loss on $\epsilon$. `back(dloss)` runs the model's backward pass and returns what that returns. Write it
+# without `noise_loss`.
+#
+# <details><summary>Hint</summary>
+#
+# `noise_loss` has the right parts; two of its lines are only right for rows of numbers, and its `back` knows no `dloss`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `alpha_bar[t]` has one number for each sample. Reshape it to length $B$ on the first axis and 1 on all others, `x0.ndim` axes
+# in all; then its roots multiply `x0` and `eps` of any shape. The model is told the whole array `t`.
+# </details>
+
+# %%
+def eps_objective(model, x0, t, eps, alpha_bar):
+    ...  # x0, eps (B, ...)   t (B,) whole numbers   alpha_bar (T,)   -> loss, back
+
+
+one, first = np.ones((1, 1)), np.zeros(1, int)
+fresh = models.MLP(features=64, width=32, depth=2, rng=0).astype(np.float64)
+if grading.answered(eps_objective, lambda x, t: (x, lambda dy: dy), one, first, one, np.array([0.5])):
+    mistakes.find(eps_objective, "04.eps_objective")
+    loss, _ = eps_objective(fresh, flat[:8], np.arange(8), flat[8:16], schedule.alpha_bar)
+    by_library, _, _ = SimpleLoss(schedule, "eps").compare(fresh, flat[:8], flat[8:16], np.arange(8), None)
+    grading.same(loss, by_library.mean(), "the loss of a network")
+    print("exercise 4: right")
+
+# %% [markdown]
+# **Exercise 5.** The loss on $v$, with a weight for each sample: the mean over all numbers of weight times squared error.
+#
+# <details><summary>Hint</summary>
+#
+# It is the last exercise with another target. The weight of a sample multiplies all squares of that sample, and nothing else.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Reshape `weight` like `alpha_bar[t]`. It stands outside the square, so it comes through to the gradient as it is. The mean
+# still divides by the number of all entries, not by the sum of the weights.
+# </details>
+
+# %%
+def v_objective(model, x0, t, eps, alpha_bar, weight):
+    ...  # x0, eps (B, ...)   t, weight (B,)   alpha_bar (T,)   -> loss, back
+
+
+if grading.answered(v_objective, lambda x, t: (x, lambda dy: dy), one, first, one, np.array([0.5]), np.ones(1)):
+    mistakes.find(v_objective, "04.v_objective")
+    loss, _ = v_objective(fresh, flat[:8], np.arange(8), flat[8:16], schedule.alpha_bar, np.ones(8))
+    by_library, _, _ = SimpleLoss(schedule, "v").compare(fresh, flat[:8], flat[8:16], np.arange(8), None)
+    grading.same(loss, by_library.mean(), "the loss of a network")
+    print("exercise 5: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/04.py](../docs/answers/04.py), with the hidden tests of a teacher who grades.
