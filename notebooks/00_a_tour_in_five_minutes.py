@@ -16,7 +16,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, metrics, models, sample, training, viz
+from minidiff import data, grading, metrics, mistakes, models, sample, training, viz
 from minidiff.diffusion import Schedule, SimpleLoss, cfg
 from minidiff.rng import Rng
 
@@ -182,46 +182,78 @@ viz.show_grid(np.concatenate([guided, nearest]), columns=10, title="Drawn, and b
 #
 # ## Exercises
 #
-# Fill in each function (put your lines where the three dots are) and run the cell: it tests what you wrote and says so when
-# it is right.
+# Fill in each function (put your lines where the three dots are) and run its cell. The lines below the function test it. They
+# print "right", or what is probably wrong. Two hints are folded under each exercise, a small one and a bigger one.
 #
-# **Exercise 1.** How much noise, if so much picture? The two amounts `alpha` and `sigma` are chosen so that the sum of their
+# **Exercise 1.** How much noise, if so much image? The two amounts `alpha` and `sigma` are chosen so that the sum of their
 # squares is 1.
-# Hint: $\sigma = \sqrt{1 - \alpha^2}$; the square root is `np.sqrt`.
+#
+# <details><summary>Hint</summary>
+#
+# Write "the sum of their squares is 1" as an equation with two letters. Solve it for `sigma`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\sigma^2$ is 1 less the square of the other amount. A square is written `alpha**2`, and the square root is `np.sqrt`.
+# </details>
 
 # %%
 def sigma_of(alpha):
     ...  # return sigma
 
 
-if sigma_of(0.6) is not None:
-    assert np.isclose(sigma_of(0.6), 0.8) and np.isclose(sigma_of(schedule.alpha(300)), schedule.sigma(300))
+if grading.answered(sigma_of, 0.6):
+    mistakes.find(sigma_of, "00.sigma_of")
+    assert np.isclose(sigma_of(schedule.alpha(300)), schedule.sigma(300))
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Somebody tells you the mixture, the noise in it, and the time. Get the picture back.
-# Hint: turn `mix` round: take the noise's share away, then divide by the picture's.
+# **Exercise 2.** You get the mixture, the noise in it, and the time. Get the image back.
+#
+# <details><summary>Hint</summary>
+#
+# Look at the one line of `mix`. It multiplies, and then it adds. Undo this in reverse order.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# First take away what the noise added, and `mix` did not add the whole noise. What is left is the image times its amount at
+# this time, which `mix` asks the schedule for. Mind the brackets.
+# </details>
 
 # %%
 def unmix(mixture, noise, t):
-    ...  # return the picture
+    ...  # return the image
 
 
-if unmix(noise, noise, 500) is not None:
-    assert np.allclose(unmix(mix(digits[:3], noise, 500), noise, 500), digits[:3], atol=1e-4)
+if grading.answered(unmix, noise, noise, 500):
+    mistakes.find(unmix, "00.unmix")
+    grading.same(unmix(mix(digits[:3], noise, 500), noise, 500), digits[:3], "three digits", rtol=1e-4, atol=1e-4)
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** Let the network write the year in which you were born.
-# Hint: `draw` wants noise, four pictures of it, and `np.array` of four digits; its last state is the picture.
+#
+# <details><summary>Hint</summary>
+#
+# `draw` does it, as in section 4. What does it take, and what does it return?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# It takes noise, four images of it, and an array of four digits such as `np.array([3, 5, 8, 0])`. It returns a list of all the
+# states on the way; `states[-1]` is the last entry of a list `states`.
+# </details>
 
 # %%
 def my_year(noise):
-    ...  # noise (4, 8, 8, 1) -> pictures (4, 8, 8, 1)
+    ...  # noise (4, 8, 8, 1) -> images (4, 8, 8, 1)
 
 
-year = my_year(Rng(4).standard_normal((4, 8, 8, 1)))
-if year is not None:
-    assert year.shape == (4, 8, 8, 1), "four pictures, please: the last state that draw returns"
+year = states[-1]
+if grading.answered(my_year, Rng(4).standard_normal((4, 8, 8, 1))):
+    mistakes.find(my_year, "00.my_year")
+    year = my_year(Rng(4).standard_normal((4, 8, 8, 1)))
     print("exercise 3: right")
-viz.show_grid(states[-1] if year is None else year, columns=4, title="3580" if year is None else "A year")
+viz.show_grid(year, columns=4, title="3580" if year is states[-1] else "A year")
+
+# %% [markdown]
+# The answers stand in [docs/answers/00.py](../docs/answers/00.py), with the hidden tests of a teacher who grades.
