@@ -474,7 +474,7 @@ if grading.answered(window_of_the_way_back, np.zeros((3, 3, 1, 1))):
 
 # %%
 def windows(x, size, stride, padding):
-    ...  # x (B, H, W, C) -> seen (B, OH, OW, size, size, C), back
+    ...  # x (B, H, W, C) -> seen (B, OH, OW, size, size, C) of x's dtype, back
 
 
 rng = np.random.default_rng(32)

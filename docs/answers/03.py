@@ -106,7 +106,7 @@ def check_few_steps():
 
 def check_a_thousand_steps():
     """the first step, the middle and the end of 1000, by cos^2 x = (1 + cos 2x) / 2"""
-    betas, alpha_bar = grading.parts(cosine_schedule(1000), "betas", "alpha_bar")
+    betas, alpha_bar = map(np.asarray, grading.parts(cosine_schedule(1000), "betas", "alpha_bar"))
     grading.same(len(betas), 1000, "the number of betas")
     f = [1 + np.cos(np.pi * (t / 1000 + 0.008) / 1.008) for t in (0, 1, 499, 500, 998, 999)]
     grading.same(betas[0], 1 - f[1] / f[0], "the first beta")
