@@ -116,6 +116,7 @@ def conv2d(answer):
         "the bias is missing": right - b,
         "the stride is not used: hand it to windows": ops.conv2d(x, w, b, 1, 1)[0],
         "the padding is not used: hand it to windows": ops.conv2d(x, w, b, 2, 0)[0],
+        "stride and padding have changed places: windows(x, size, stride, padding)": ops.conv2d(x, w, b, 1, 2)[0],
         "rows and columns of the window have changed places": ops.conv2d(x, w.swapaxes(0, 1), b, 2, 1)[0],
         "the window is turned by half a circle; the formula does not turn it": ops.conv2d(x, w[::-1, ::-1], b, 2, 1)[0],
         "one row for each place: the image's shape has to come back": right.reshape(-1, 4),

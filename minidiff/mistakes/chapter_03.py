@@ -75,10 +75,13 @@ def cosine_schedule(answer):
     unclipped, plain = 1 - f[1:] / f[:-1], np.cos(np.arange(5) / 4 * np.pi / 2) ** 2
     betas, alpha_bar = parts(answer(4), "betas", "alpha_bar")
     right = np.minimum(unclipped, 0.999)
+    of_thousand = np.cos((np.arange(5) / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
     ends_late = np.cos((np.arange(4) / 4 + 0.008) / 1.008 * np.pi / 2) ** 2
     same(betas, right, "betas", {
         "the last is not clipped: no beta is above 0.999": unclipped,
         "these are ratios of alpha_bar; a beta is 1 minus its ratio": 1 - unclipped,
+        "these are alphas; a beta is 1 minus its alpha": 1 - right,
+        "these are the first steps of a thousand; T is the argument": 1 - of_thousand[1:] / of_thousand[:-1],
         "these are alpha_bar: the order is betas, alpha_bar": np.cumprod(1 - right),
         "the shift s = 0.008 is missing in f": np.minimum(1 - plain[1:] / plain[:-1], 0.999),
         "the cosine is not squared": np.minimum(1 - np.sqrt(f[1:] / f[:-1]), 0.999),
@@ -111,6 +114,7 @@ def q_sample(answer):
         "the factor of the noise is 1 less the image's; their squares add up to 1": column[0] * x0 + (1 - column[0]) * eps,
         "alpha_bar[t] is the entry of t; this takes the one before": np.sqrt(before) * x0 + np.sqrt(1 - before) * eps,
         "the noise is missing": column[0] * x0,
+        "reshaped for images; x0 may have any number of axes": column[0][:, None, None] * x0 + column[1][:, None, None] * eps,
     })
     x0, eps = rng.standard_normal((2, 3, 2, 2, 1))
     images = np.sqrt(alpha_bar[t]).reshape(3, 1, 1, 1) * x0 + np.sqrt(1 - alpha_bar[t]).reshape(3, 1, 1, 1) * eps
