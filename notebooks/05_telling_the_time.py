@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, metrics, models, nn, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, metrics, mistakes, models, nn, ops, sample, training, viz
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
 from minidiff.models.conditioning import TimestepEmbedding
 from minidiff.models.resnet import ResnetBlock2D
@@ -93,9 +93,52 @@ for name, options in conventions.items():
 # ## How does $t$ get into a U-Net, in code?
 #
 # The usual answer is right and complete: **sinusoids, a small MLP, added after the first convolution of every block, each
-# block with its own projection.** (A U-Net is the usual network for pictures; chapter 6 builds it. A *block* is a pair of
-# convolutions in it.) First the MLP, two linear layers with a SiLU between, so that the network can make of the clock hands
-# whatever it needs. Backward is forward read from the bottom:
+# block with its own projection.** A *U-Net* is the usual network for images: down to a small image, up again, and each image
+# of the way down is laid beside the one of its size on the way up ([chapter 6](06_the_unet.ipynb) builds it). A *block* is a
+# pair of convolutions in it. This is the one that the chapter trains below, and where the time enters:
+
+# %%
+blocks = {1: (1, 8), 2: (3, 4), 3: (4.2, 4), 4: (5.4, 4), 5: (6.6, 4), 6: (7.6, 4), 7: (9.6, 8), 8: (10.6, 8)}
+others = {"conv_in": (0, 8), "halve": (2, 4), "double": (8.6, 8), "conv_out": (11.6, 8)}
+level = {8: 0.0, 4: -2.0}  # heights in the figure, by the size of the image
+figure = viz.new_figure(9.6, 3.9, "tight")
+axes = figure.add_subplot()
+
+
+def box(column, height, text, colour):
+    axes.text(column, height, text, ha="center", va="center", fontsize=8,
+              bbox=dict(boxstyle="round", facecolor="white", edgecolor=colour, linewidth=1.6))  # fmt: skip
+
+
+def arrow(start, end, **style):
+    axes.annotate("", end, start, arrowprops=dict(arrowstyle="->", **style))
+
+
+for column, text in ((0, "t"), (2, "sinusoids\n32 numbers"), (4.8, "MLP\nlinear, SiLU, linear"), (8, "the vector of the time")):
+    box(column, 2.2, text, viz.COLOURS[3])
+for start, end in ((0.2, 1.25), (2.75, 3.65), (5.95, 6.75)):
+    arrow((start, 2.2), (end, 2.2), color=viz.COLOURS[3])
+axes.plot([1, 10.6], [1.35, 1.35], color=viz.COLOURS[3], linewidth=1.6)
+axes.plot([8, 8], [1.35, 1.95], color=viz.COLOURS[3], linewidth=1.6)
+axes.text(5.8, 1.47, "each block has its own projection", fontsize=8, ha="center", color=viz.COLOURS[3])
+for number, (column, size) in blocks.items():
+    arrow((column, 1.35), (column, level[size] + 0.32), color=viz.COLOURS[3])
+    box(column, level[size], f"block\n{number}", viz.COLOURS[0])
+for name, (column, size) in others.items():
+    box(column, level[size], name, "grey")
+path = sorted([*blocks.values(), *others.values()])
+for (a, size_a), (b, size_b) in zip(path, path[1:], strict=False):
+    arrow((a + 0.42, level[size_a]), (b - 0.42, level[size_b]), color="black", linewidth=0.7)
+for start, end, bend in ((0, 10.6, 0.12), (1, 9.6, 0.05), (2, 7.6, 0.28), (3, 6.6, 0.25)):
+    height = level[8 if end > 8 else 4] - 0.3
+    arrow((start, height), (end, height), color="grey", linestyle="--", connectionstyle=f"arc3,rad={bend}")
+axes.set(xlim=(-0.8, 12.3), ylim=(-3.5, 2.5))
+axes.set_axis_off()
+figure
+
+# %% [markdown]
+# Dashed: the images laid beside those of their size. First the MLP, two linear layers with a SiLU between, so that the
+# network can make of the clock hands whatever it needs. Backward is forward read from the bottom:
 
 # %%
 def time_mlp(hands, w1, b1, w2, b2):
@@ -458,7 +501,15 @@ for name, options in conventions.items():
 assert np.allclose(ruined["cosines first, i / h"], with_t)
 assert FAST or ruined["cosines first, i / (h - 1)"].mean() > 1.2 * with_t.mean()
 assert FAST or ruined["sines first, i / h"].mean() > 2 * with_t.mean()
-viz.show_grid(np.concatenate(pictures), columns=12, title="The same weights, four conventions, in the order above")
+
+figure = viz.new_figure(9.8, 2.7)
+axes = figure.add_axes((0.21, 0.01, 0.785, 0.98))
+axes.imshow(viz.image_grid(np.concatenate(pictures), columns=12)[..., 0], cmap="gray", vmin=0, vmax=255)
+axes.set_yticks(4.5 + 9 * np.arange(len(conventions)), list(conventions))
+axes.set_xticks([])
+axes.tick_params(length=0)
+axes.spines[:].set_visible(False)
+figure
 
 # %% [markdown]
 # Sines for cosines: noise for pictures. The wrong divisor alone: grey ghosts of digits, easily mistaken for a model that wants
@@ -467,38 +518,65 @@ viz.show_grid(np.concatenate(pictures), columns=12, title="The same weights, fou
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** Write the first DDPM code's sinusoids: sines first, and $i / (h - 1)$ in the exponent.
-# Hint: two small changes to `sinusoids`.
+#
+# <details><summary>Hint</summary>
+#
+# It takes two small changes to `sinusoids`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# With $h - 1$ the exponents run from 0 to exactly $-1$: the slowest hand turns by $1/10000$ in each step. The number of hands
+# does not change.
+# </details>
 
 # %%
 def old_sinusoids(t, dim):
     ...  # (B,) -> (B, dim)
 
 
-if old_sinusoids(every_t, 32) is not None:
-    expected = ops.timestep_embedding(every_t, 32, flip_sin_to_cos=False, downscale_freq_shift=1.0, dtype=np.float64)
-    assert np.allclose(old_sinusoids(every_t, 32), expected, atol=1e-8), "is the exponent i / (half - 1)? are sines first?"
+if grading.answered(old_sinusoids, np.zeros(1), 4):
+    mistakes.find(old_sinusoids, "05.old_sinusoids")
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Turn the clock back: $t$ and $t + 1$ have the same hands, each turned by its own small angle. Return the
-# hands of $t + 1$ from those of $t$ alone, without knowing $t$. (So a linear layer can move in time: one reason for sinusoids.)
-# Hint: $\cos(a + b) = \cos a \cos b - \sin a \sin b$, $\sin(a + b) = \sin a \cos b + \cos a \sin b$.
+# **Exercise 2.** Turn the clock back: $t$ and $t + 1$ have the same hands, each turned by a small angle. Return the hands of
+# $t + 1$ from those of $t$ alone, without knowing $t$. (So a linear layer can move in time: one reason for sinusoids.)
+#
+# <details><summary>Hint</summary>
+#
+# By which angle does the $i$-th hand turn from $t$ to $t + 1$? It does not depend on $t$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\cos(a + b) = \cos a \cos b - \sin a \sin b$ and $\sin(a + b) = \sin a \cos b + \cos a \sin b$. The first half of `hands` is
+# $\cos a$, the second $\sin a$.
+# </details>
 
 # %%
 def tick(hands):
     ...  # (B, dim), cosines first -> (B, dim)
 
 
-if tick(hands[:2]) is not None:
-    assert np.allclose(tick(hands[:-1]), hands[1:]), "does each hand turn by 10000 ** (-i / half)?"
+if grading.answered(tick, hands[:2]):
+    mistakes.find(tick, "05.tick")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** A bias that is added at every pixel: write its forward and backward.
-# Hint: `time[:, None, None, :]` makes (B, C) fit (B, H, W, C); what was copied to many places gets a sum going back.
+#
+# <details><summary>Hint</summary>
+#
+# What was copied to many places gets the sum of their gradients.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Two new axes of length 1 make (B, C) fit (B, H, W, C). Going back, these are the axes to sum over. Each image keeps its own
+# sum.
+# </details>
 
 # %%
 def add_everywhere(x, time):
@@ -506,15 +584,24 @@ def add_everywhere(x, time):
 
 
 rng = np.random.default_rng(36)
-if add_everywhere(x, x[:, 0, 0]) is not None:
+if grading.answered(add_everywhere, x, x[:, 0, 0]):
+    mistakes.find(add_everywhere, "05.add_everywhere")
     gradcheck.check(add_everywhere, x, rng.standard_normal((2, 8)))
-    assert np.allclose(add_everywhere(x, x[:, 0, 0])[0], x + x[:, :1, :1])
     print("exercise 3: right")
 
 # %% [markdown]
 # **Exercise 4.** Many newer networks let the time *scale and shift* instead of adding it: $y = h\,(1 + s) + b$, where the
 # projection gives $s$ and $b$, one number a channel each. Write it with its backward.
-# Hint: $ds$ is the sum over the pixels of $dy \cdot h$.
+#
+# <details><summary>Hint</summary>
+#
+# Look at $y$ as a function of one argument at a time. What multiplies $h$, what multiplies $s$?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# For each pixel $ds$ is `dy` times what $s$ was multiplied with. As one $s$ serves a whole channel of an image, these terms
+# are summed over the pixels, as for a bias.
+# </details>
 
 # %%
 def scale_and_shift(h, s, b):
@@ -522,8 +609,97 @@ def scale_and_shift(h, s, b):
 
 
 rng = np.random.default_rng(38)
-if scale_and_shift(x, x[:, 0, 0], x[:, 0, 0]) is not None:
-    s, b = rng.standard_normal((2, 2, 8))
-    gradcheck.check(scale_and_shift, x, s, b)
-    assert np.allclose(scale_and_shift(x, s, b)[0][1, 2, 3], x[1, 2, 3] * (1 + s[1]) + b[1])
+if grading.answered(scale_and_shift, x, x[:, 0, 0], x[:, 0, 0]):
+    mistakes.find(scale_and_shift, "05.scale_and_shift")
+    gradcheck.check(scale_and_shift, x, *rng.standard_normal((2, 2, 8)))
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: from the number to the block
+#
+# Now the real thing, in three steps: sinusoids with every convention, the projection, and the residual block of the diffusion
+# models that first beat GANs (Dhariwal and Nichol, 2021). Each step can pass without the others.
+#
+# **Exercise 5.** Sinusoids for checkpoints from anywhere. $i$ runs from 0 to $h - 1$, with $h$ half of `dim`, rounded down:
+#
+# $$\text{angle}_i = t \cdot P^{-i/(h - \text{shift})},$$
+#
+# with $P$ for `max_period`. `sines_first` chooses which half comes first. An odd `dim` gets a last column of zeros. Write it
+# without the chapter's `sinusoids`.
+#
+# <details><summary>Hint</summary>
+#
+# Every option changes one place of the chapter's `sinusoids`. Find the four places first.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `dim // 2` rounds down, so an odd `dim` gives two halves that are one column short together. `np.zeros((len(t), 1))` is the
+# column that fills up.
+# </details>
+
+# %%
+def time_sinusoids(t, dim, sines_first=False, shift=0.0, max_period=10000.0):
+    ...  # (B,) -> (B, dim)
+
+
+if grading.answered(time_sinusoids, np.zeros(1), 4):
+    mistakes.find(time_sinusoids, "05.time_sinusoids")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The projection of a block that is scaled and shifted by the time: SiLU, then a linear layer with $2C$ outputs.
+# The first $C$ are the scale, the others the shift. `back` gets a gradient for each, and returns `dtemb, dw, db`. You may use
+# `ops.silu` and `ops.linear`.
+#
+# <details><summary>Hint</summary>
+#
+# The forward pass cuts an array into two halves. What is the backward pass of a cut?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Lay `dscale` and `dshift` side by side: this is the gradient of the linear layer's output. The rest is the backward pass of a
+# linear layer and then of SiLU.
+# </details>
+
+# %%
+def time_projection(temb, w, b):
+    ...  # temb (B, D)   w (D, 2 C)   b (2 C,)   -> (scale, shift), back   with back(dscale, dshift) -> dtemb, dw, db
+
+
+if grading.answered(time_projection, np.ones((1, 1)), np.ones((1, 2)), np.ones(2)):
+    mistakes.find(time_projection, "05.time_projection")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** The block itself, from layers that you are given. `norm1`, `conv1`, `norm2`, `conv2` and `shortcut` are called
+# with one array and return `y, back`; `project(temb)` returns `(scale, shift), back`, as in exercise 6. The order is
+#
+# norm1, SiLU, conv1, norm2, scale and shift, SiLU, conv2, and in the end the input is added.
+#
+# Scaled and shifted is $h\,(1 + \text{scale}) + \text{shift}$, at every pixel. Where the number of channels changes, the input
+# is added after `shortcut`; where `shortcut` is None, it is added as it is. `back(dy)` returns `dx, dtemb`. Write it without
+# `timed_block`.
+#
+# <details><summary>Hint</summary>
+#
+# Give every `back` a name of its own on the way forward, then call them in reverse. Which array do you have to keep for the
+# gradient of the scale?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Name the output of `norm2` before it is scaled: `dscale` needs it. The gradient below the scaling is multiplied by
+# $1 + \text{scale}$. `dx` has two terms, and one of them goes back through the shortcut.
+# </details>
+
+# %%
+def residual_block(x, temb, norm1, conv1, project, norm2, conv2, shortcut=None):
+    ...  # x (B, H, W, C)   temb (B, D)   -> y (B, H, W, O), back   with back(dy) -> dx, dtemb
+
+
+layer = nn.SiLU()
+if grading.answered(residual_block, x, x[:, 0, 0], layer, layer, lambda temb: ((temb, temb), layer), layer, layer):
+    mistakes.find(residual_block, "05.residual_block")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/05.py](../docs/answers/05.py), with the hidden tests of a teacher who grades.

@@ -1,13 +1,18 @@
 """Chapter 5: the answers to its exercises, and their hidden tests, one point each. Both run in the chapter's own names."""
 
+import math
+
 import numpy as np
 
-from minidiff import grading
+from minidiff import gradcheck, grading, ops
+from minidiff.models.resnet import ResnetBlock2D
 
 WITHOUT = {  # what an answer may not call
     "old_sinusoids": ["minidiff.ops.*"],
     "add_everywhere": ["minidiff.ops.*"],
     "scale_and_shift": ["minidiff.ops.*"],
+    "time_sinusoids": ["sinusoids", "minidiff.ops.*"],
+    "residual_block": ["timed_block"],
 }
 
 # ---- 1
@@ -21,25 +26,10 @@ def old_sinusoids(t, dim):
 
 def check_other_sizes():
     """another width, times that are no whole numbers, in any order"""
-    t, half = np.array([7.5, 0.0, 812.0]), 6
-    i = np.arange(half)
-
-    def made(exponent, order=(np.sin, np.cos), base=10000.0):
-        angle = t[:, None] * base**-exponent
-        return np.concatenate([f(angle) for f in order], axis=1)
-
-    old = i / (half - 1)
-    grading.same(old_sinusoids(t, 12), made(old), "the sinusoids", {
-        "cosines first: in the first DDPM code the sines are first": made(old, (np.cos, np.sin)),
-        "the exponent is i / (half - 1), not i / half: only one of the two changes was made": made(i / half),
-        "nothing has changed: these are the chapter's own": made(i / half, (np.cos, np.sin)),
-        "divided by half + 1; it is half - 1": made(i / (half + 1)),
-        "sine and cosine take turns; here all the sines come first": np.stack(
-            [np.sin(t[:, None] * 10000.0**-old), np.cos(t[:, None] * 10000.0**-old)], axis=-1).reshape(3, 12),
-        "the exponent is negative: the clocks get slower": made(-old),
-        "the row's number was taken for its time": made(old)[:, :] * 0 + np.concatenate(
-            [np.sin(np.arange(3)[:, None] * 10000.0**-old), np.cos(np.arange(3)[:, None] * 10000.0**-old)], axis=1),
-    })
+    for dim, t in ((12, [7.5, 0.0, 812.0]), (4, [999.0])):
+        angles = [[ti / 10000 ** (i / (dim // 2 - 1)) for i in range(dim // 2)] for ti in t]
+        right = [[math.sin(a) for a in row] + [math.cos(a) for a in row] for row in angles]
+        grading.same(old_sinusoids(np.array(t), dim), right, f"the sinusoids of dim {dim}")
 
 
 # ---- 2
@@ -54,25 +44,11 @@ def tick(hands):
 
 def check_any_time():
     """hands of another width, at times that are no whole numbers"""
-    t, half = np.array([0.25, 300.5]), 4
-    turn = 10000.0 ** (-np.arange(half) / half)
-
-    def at(t, turn=turn):
-        return np.concatenate([np.cos(t[:, None] * turn), np.sin(t[:, None] * turn)], axis=1)
-
-    given = at(t)
-    cos, sin = given[:, :half], given[:, half:]
-    grading.same(tick(given), at(t + 1), "the hands of t + 1", {
-        "turned backwards: these are the hands of t - 1": at(t - 1),
-        "every hand is turned by the same angle, 1; the i-th turns by 10000^(-i / half)": at(t, turn) * 0 + np.concatenate(
-            [cos * np.cos(1) - sin * np.sin(1), sin * np.cos(1) + cos * np.sin(1)], axis=1),
-        "a sign: cos(a + b) = cos a cos b - sin a sin b": np.concatenate(
-            [cos * np.cos(turn) + sin * np.sin(turn), sin * np.cos(turn) + cos * np.sin(turn)], axis=1),
-        "sines and cosines have changed places: cosines are first": np.concatenate(
-            [at(t + 1)[:, half:], at(t + 1)[:, :half]], axis=1),
-        "nothing has moved": given,
-        "the angle is added to the hands; hands are cosines and sines, so they are turned": given + np.tile(turn, 2),
-    })
+    for half, t in ((4, [0.25, 300.5]), (1, [-3.0]), (16, [998.0, 998.0, 0.0])):
+        angle = np.outer(t, 10000.0 ** (-np.arange(half) / half))
+        later = np.outer(np.add(t, 1), 10000.0 ** (-np.arange(half) / half))
+        got = tick(np.hstack([np.cos(angle), np.sin(angle)]))
+        grading.same(got, np.hstack([np.cos(later), np.sin(later)]), f"the {2 * half} hands of t + 1")
 
 
 # ---- 3
@@ -86,21 +62,15 @@ def add_everywhere(x, time):
 
 
 def check_each_picture():
-    """each picture has its own time, and its own sum"""
-    rng = np.random.default_rng(1)
-    x, time, dy = rng.standard_normal((3, 4, 5, 2)), rng.standard_normal((3, 2)), rng.standard_normal((3, 4, 5, 2))
-    y, back = grading.parts(add_everywhere(x, time), "y", "back")
-    grading.same(y, x + time[:, None, None], "y", {"the first picture's time everywhere": x + time[0]})
-    dx, dtime = grading.parts(back(dy), "dx", "dtime")
-    grading.same(dx, dy, "dx")
-    grading.same(dtime, dy.sum(axis=(1, 2)), "dtime", {
-        "a mean over the pixels; what was copied to many places gets a sum": dy.mean(axis=(1, 2)),
-        "summed over the batch too: each picture has its own time": dy.sum(axis=(0, 1, 2)),
-        "summed over the channels too: each channel has its own number": dy.sum(axis=(1, 2, 3)),
-        "one pixel's gradient; what was copied to many places gets a sum": dy[:, 0, 0],
-        "the shape of x; time is (B, C), so sum over the pixels": dy,
-        "summed over the batch and broadcast: each picture has its own time": np.broadcast_to(dy.sum(axis=(0, 1, 2)), (3, 2)),
-    })
+    """each image has its own time, and its own sum"""
+    for shape in ((3, 3, 3, 3), (1, 2, 7, 4), (4, 1, 1, 1)):
+        B, H, W, C = shape
+        x, time = np.arange(B * H * W * C, dtype=float).reshape(shape), np.arange(B * C, dtype=float).reshape(B, C) ** 2
+        y, back = grading.parts(add_everywhere(x, time), "y", "back")
+        grading.same(y, x + np.repeat(time, H * W, axis=0).reshape(shape), f"y of shape {shape}")
+        dx, dtime = grading.parts(back(x), "dx", "dtime")
+        grading.same(dx, x, "dx")
+        grading.same(dtime, x.reshape(B, H * W, C).sum(axis=1), "dtime")
 
 
 # ---- 4
@@ -116,30 +86,116 @@ def scale_and_shift(h, s, b):
 
 
 def check_three_gradients():
-    """dh, ds and db, each by itself"""
+    """y by a formula of its own, and dh, ds and db by the slope of y, for other sizes"""
     rng = np.random.default_rng(2)
-    h, dy = rng.standard_normal((2, 3, 4, 5, 2))
-    s, b = rng.standard_normal((2, 3, 2))
-    S, B = s[:, None, None], b[:, None, None]
-    y, back = grading.parts(scale_and_shift(h, s, b), "y", "back")
-    grading.same(y, h * (1 + S) + B, "y", {
-        "the 1 is missing: s = 0 should change nothing": h * S + B,
-        "the shift is scaled too; b is added last": (h + B) * (1 + S),
-        "s and b have changed places": h * (1 + B) + S,
-    })
-    dh, ds, db = grading.parts(back(dy), "dh", "ds", "db")
-    grading.same(dh, dy * (1 + S), "dh", {"the 1 is missing: h also goes straight through": dy * S, "the scale is missing": dy})
-    grading.same(ds, (dy * h).sum(axis=(1, 2)), "ds", {
-        "h is missing: s multiplies it": dy.sum(axis=(1, 2)),
-        "a mean over the pixels; it is a sum": (dy * h).mean(axis=(1, 2)),
-        "h (1 + s) for h: s multiplies h alone": (dy * h * (1 + S)).sum(axis=(1, 2)),
-        "y for h: s multiplies h alone": (dy * (h * (1 + S) + B)).sum(axis=(1, 2)),
-        "summed over the batch too: each picture has its own s": (dy * h).sum(axis=(0, 1, 2)),
-        "this is dy h, not yet summed over the pixels": dy * h,
-    })
-    grading.same(db, dy.sum(axis=(1, 2)), "db", {
-        "a mean over the pixels; it is a sum": dy.mean(axis=(1, 2)),
-        "b is not scaled: its gradient is the plain sum": (dy * (1 + S)).sum(axis=(1, 2)),
-        "this is ds: the order is dh, ds, db": (dy * h).sum(axis=(1, 2)),
-        "summed over the batch too: each picture has its own b": dy.sum(axis=(0, 1, 2)),
-    })
+    for shape in ((2, 3, 3, 2), (1, 4, 1, 5)):
+        h, s, b = rng.standard_normal(shape), *rng.standard_normal((2, shape[0], shape[3]))
+        y, _ = grading.parts(scale_and_shift(h, s, b), "y", "back")
+        grading.same(y, h + np.einsum("bhwc,bc->bhwc", h, s) + np.einsum("bhwc,bc->bhwc", np.ones(shape), b), "y")
+        gradcheck.check(scale_and_shift, h, s, b)
+
+
+# ---- 5
+
+
+def time_sinusoids(t, dim, sines_first=False, shift=0.0, max_period=10000.0):
+    half = dim // 2
+    angle = t[:, None] * max_period ** (-np.arange(half) / (half - shift))
+    parts = [np.sin(angle), np.cos(angle)] if sines_first else [np.cos(angle), np.sin(angle)]
+    return np.concatenate(parts + [np.zeros((len(t), 1))] * (dim % 2), axis=1)
+
+
+def check_every_convention():
+    """all options together, odd and even dims, one time and many"""
+    for dim, sines_first, shift, max_period, t in (
+        (33, True, 1.0, 10000.0, [0.5, 700.0]), (2, False, 0.0, 10000.0, [3.0]), (10, True, 0.5, 50.0, [1.0, 2.0, 999.0]),
+        (3, False, 0.0, 2.0, [-1.0, 4.0]),
+    ):  # fmt: skip
+        angles = [[ti * math.exp(-math.log(max_period) * i / (dim // 2 - shift)) for i in range(dim // 2)] for ti in t]
+        one, two = (math.sin, math.cos) if sines_first else (math.cos, math.sin)
+        right = [[one(a) for a in row] + [two(a) for a in row] + [0.0] * (dim % 2) for row in angles]
+        got = time_sinusoids(np.array(t), dim, sines_first=sines_first, shift=shift, max_period=max_period)
+        grading.same(got, right, f"dim {dim}, sines_first {sines_first}, shift {shift}, max_period {max_period}")
+
+
+# ---- 6
+
+
+def time_projection(temb, w, b):
+    a, back_silu = ops.silu(temb)
+    time, back_linear = ops.linear(a, w, b)
+    half = time.shape[1] // 2
+
+    def back(dscale, dshift):
+        da, dw, db = back_linear(np.concatenate([dscale, dshift], axis=1))
+        return back_silu(da), dw, db
+
+    return (time[:, :half], time[:, half:]), back
+
+
+def check_slopes():
+    """scale and shift of one image and of several, and their gradients by the slope"""
+    for B, C in ((1, 1), (4, 3)):
+        rng = np.random.default_rng(B)
+        temb, w, b = rng.standard_normal((B, 2)), rng.standard_normal((2, 2 * C)), rng.standard_normal(2 * C)
+        (scale, shift), _ = grading.parts(time_projection(temb, w, b), "(scale, shift)", "back")
+        right = temb / (1 + np.exp(-temb)) @ w + b
+        grading.same(scale, right[:, :C], "scale")
+        grading.same(shift, right[:, C:], "shift")
+
+        def stacked(temb, w, b):
+            (scale, shift), back = time_projection(temb, w, b)
+            return np.stack([scale, shift]), lambda dy: back(dy[0], dy[1])
+
+        gradcheck.check(stacked, temb, w, b)
+
+
+# ---- 7
+
+
+def residual_block(x, temb, norm1, conv1, project, norm2, conv2, shortcut=None):
+    h, back_norm1 = norm1(x)
+    h, back_silu1 = ops.silu(h)
+    h, back_conv1 = conv1(h)
+    (scale, shift), back_project = project(temb)
+    factor = 1 + scale[:, None, None, :]
+    normed, back_norm2 = norm2(h)
+    h, back_silu2 = ops.silu(normed * factor + shift[:, None, None, :])
+    h, back_conv2 = conv2(h)
+    side, back_side = shortcut(x) if shortcut else (x, lambda dy: dy)
+
+    def back(dy):
+        dh = back_silu2(back_conv2(dy))
+        dtemb = back_project((dh * normed).sum(axis=(1, 2)), dh.sum(axis=(1, 2)))
+        dh = back_norm1(back_silu1(back_conv1(back_norm2(dh * factor))))
+        return dh + back_side(dy), dtemb
+
+    return h + side, back
+
+
+def check_the_library_s_block():
+    """the library's block with the same weights, with and without a change of channels, forward and backward"""
+    rng = np.random.default_rng(6)
+    for channels, out in ((4, 6), (4, 4)):
+        library = ResnetBlock2D(channels, out, 5, groups=2, scale_shift=True, rng=1).astype(np.float64)
+        x, temb = rng.standard_normal((3, 5, 4, channels)), rng.standard_normal((3, 5))
+
+        def project(temb, library=library, out=out):
+            time, back = library.time(temb)
+            return (time[:, :out], time[:, out:]), lambda ds, db: back(np.concatenate([ds, db], axis=1))
+
+        layers = [library.norm1, library.conv1, project, library.norm2, library.conv2]
+        if library.conv_shortcut:
+            layers.append(library.conv_shortcut)
+
+        def block(x, temb, layers=layers):
+            return residual_block(x, temb, *layers)
+
+        y, back = grading.parts(block(x, temb), "y", "back")
+        right, back_right = library(x, temb)
+        what = f"from {channels} to {out} channels"
+        grading.same(y, right, f"y {what}")
+        dy = rng.standard_normal(y.shape)
+        for got, wanted, name in zip(grading.parts(back(dy), "dx", "dtemb"), back_right(dy), ("dx", "dtemb"), strict=True):
+            grading.same(got, wanted, f"{name} {what}")
+        gradcheck.check(block, x, temb)
