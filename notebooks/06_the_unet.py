@@ -18,7 +18,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, models, nn, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, mistakes, models, nn, ops, sample, training, viz
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.rng import Rng
 
@@ -459,10 +459,20 @@ assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** Another way down: the mean of each 2 x 2 block. Write it with its backward.
-# Hint: `reshape` to (B, H / 2, 2, W / 2, 2, C); going back, each of the four pixels gets a quarter.
+#
+# <details><summary>Hint</summary>
+#
+# Find a shape in which the two rows and the two columns of a block are axes by themselves.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `reshape` to (B, H / 2, 2, W / 2, 2, C) has these axes. Each of the four pixels has the same part in the mean, so each gets
+# the same part of `dy`; `repeat` brings it to the four places.
+# </details>
 
 # %%
 def mean_pool(x):
@@ -470,50 +480,163 @@ def mean_pool(x):
 
 
 rng = np.random.default_rng(28)
-if mean_pool(rng.standard_normal((1, 2, 2, 1))) is not None:
-    x = rng.standard_normal((2, 4, 6, 3))
-    gradcheck.check(mean_pool, x)
-    grading.same(mean_pool(x)[0], ops.avg_pool(x)[0], "y")
+if grading.answered(mean_pool, rng.standard_normal((1, 2, 2, 1))):
+    mistakes.find(mean_pool, "06.mean_pool")
+    gradcheck.check(mean_pool, rng.standard_normal((2, 4, 6, 3)))
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** How many pixels to one side does an output pixel see through 3 x 3 convolutions with these strides?
-# Hint: a convolution adds one pixel *of the size it works at*; every stride before it has made pixels larger.
+#
+# <details><summary>Hint</summary>
+#
+# A convolution adds one pixel *of the size it works at*. How large is such a pixel, in pixels of the input?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Go through the list with two numbers: what is seen so far, and the size of a pixel. A stride makes the pixels larger for the
+# convolutions after it, not for its own.
+# </details>
 
 # %%
 def reach(strides):
     ...  # [1, 1, 2, 1] -> 1 + 1 + 1 + 2 = 5
 
 
-if reach([1]) is not None:
-    assert [reach([1] * 5), reach([1, 1, 2, 1]), reach([2, 2, 2])] == [5, 5, 7], "did you add before you multiplied?"
+if grading.answered(reach, [1]):
+    mistakes.find(reach, "06.reach")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** Attention with several *heads*: cut the features into equal parts, let each part attend by itself, and put
 # the answers side by side. Forward only.
-# Hint: loop over `np.split(..., heads, axis=-1)` of q, k and v together, call `attention`, concatenate.
+#
+# <details><summary>Hint</summary>
+#
+# `np.split` cuts an array into equal parts along an axis. Each head is one call of `attention`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Cut all three of q, k and v along the last axis, and go through the three lists of parts together. `attention` returns two
+# things, and you need the first.
+# </details>
 
 # %%
 def many_heads(q, k, v, heads):
     ...  # (B, N, D) each -> (B, N, D)
 
 
-if many_heads(*qkv, 2) is not None:
-    grading.same(many_heads(*qkv, 2), ops.attention(*qkv, heads=2)[0], "the answer of two heads")
-    assert not np.allclose(many_heads(*qkv, 2), attention(*qkv)[0])
+if grading.answered(many_heads, *qkv, 2):
+    mistakes.find(many_heads, "06.many_heads")
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** In pictures of N pixels, attention makes N x N weights. How many gigabytes are they, in float32 and for one
-# head and one picture of `size` x `size` pixels?
-# Hint: a float32 has 4 bytes; a gigabyte here is $10^9$ bytes.
+# **Exercise 4.** In images of N pixels, attention makes N x N weights. How many gigabytes are they, in float32 and for one
+# head and one image of `size` x `size` pixels?
+#
+# <details><summary>Hint</summary>
+#
+# First count the pixels, then the weights, then their bytes.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# A float32 has 4 bytes; a gigabyte here is $10^9$ bytes. Twice the `size` makes sixteen times as many weights.
+# </details>
 
 # %%
 def gigabytes(size):
     ...  # return a number
 
 
-if gigabytes(8) is not None:
-    assert np.isclose(gigabytes(8), 64 * 64 * 4e-9) and np.isclose(gigabytes(512), 274.9, atol=0.1)
-    print(f"exercise 4: right; at 512 x 512 it would be {gigabytes(512):.0f} GB, so attention lives in the small pictures")
+if grading.answered(gigabytes, 8):
+    mistakes.find(gigabytes, "06.gigabytes")
+    print(f"exercise 4: right; at 512 x 512 it would be {gigabytes(512):.0f} GB, so attention lives in the small images")
+
+# %% [markdown]
+# ### Build it: a U of any depth
+#
+# Now the real thing, in three steps: a skip connection, a U-Net of two levels, and one of any number of levels with a time. The
+# layers are given to you as functions that return `y, back`. Each step can pass without the others.
+#
+# **Exercise 5.** Lay `skip` beside `x`, channel to channel, `x` first. An image of odd height is halved to one that comes back
+# a row too large, and so is a width. So `x` may have one row or one column more than `skip`: cut off its last ones.
+#
+# <details><summary>Hint</summary>
+#
+# `back` cuts `dy` where the forward pass laid the arrays side by side. Which shape must `dx` have?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Pixels that were cut off do not move $y$, so their gradient is 0. Begin with zeros of `x`'s shape and fill in the part that
+# was used.
+# </details>
+
+# %%
+def beside(x, skip):
+    ...  # x (B, H or H + 1, W or W + 1, C)   skip (B, H, W, S)   -> (B, H, W, C + S), back   with back(dy) -> dx, dskip
+
+
+rng = np.random.default_rng(34)
+if grading.answered(beside, np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1))):
+    mistakes.find(beside, "06.beside")
+    gradcheck.check(beside, rng.standard_normal((2, 3, 4, 2)), rng.standard_normal((2, 3, 4, 1)))
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** A U-Net of two levels. `enter` makes an image $a$ of the input. One way goes down and up: `halve`, `middle`,
+# `double`. The other goes straight across. `leave` gets both, laid side by side along the channels, what comes from below
+# first. Each layer is called with one array and returns `y, back`.
+#
+# <details><summary>Hint</summary>
+#
+# Draw the five layers as boxes, with an arrow for each array. Then turn every arrow round: where two arrows left a box, two
+# gradients now arrive.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `back` of `leave` gives one gradient for both images; cut it at the number of channels that came from below. $a$ was used
+# twice, so its two gradients are added **before** they go back through `enter`.
+# </details>
+
+# %%
+def two_levels(x, enter, halve, middle, double, leave):
+    ...  # return y, back   with back(dy) -> dx
+
+
+layer = nn.SiLU()
+if grading.answered(two_levels, np.ones((1, 1, 1, 1)), layer, layer, layer, layer, layer):
+    mistakes.find(two_levels, "06.two_levels")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** Any number of levels, with the time. `downs` is a list of `(block, halve)`, from the large image to the small,
+# and `ups` a list of `(double, block)`, from the small to the large. Blocks and `middle` are called as `block(h, time)` and
+# return `y, back` with `back(dy) -> dh, dtime`; `halve` and `double` are called with one array.
+#
+# What goes across is the output of a block of the way down, before it is halved. On the way up an image is doubled first, then
+# the skip is laid beside it, then the block follows. `back(dy)` returns `dx, dtime`.
+#
+# <details><summary>Hint</summary>
+#
+# Put the skips on a list on the way down. Which end of the list does the first block of the way up need? And in `back`, in
+# which order do the gradients of the skips come to light?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `skips.pop()` takes the last one. For `back` keep, at each level up, the two backs and the number of channels from below. It
+# walks the levels up in reverse and puts each gradient of a skip on a list; the levels down, in reverse, take them off again
+# with `pop`. The gradients of the time add up over all blocks.
+# </details>
+
+# %%
+def u_net(x, time, downs, middle, ups):
+    ...  # x (B, H, W, C)   time (B, D)   -> y, back   with back(dy) -> dx, dtime
+
+
+small, time = np.ones((1, 2, 2, 8), np.float32), np.ones((1, 64), np.float32)
+if grading.answered(u_net, small, time, [], Block(8, 8, rng=0), []):
+    mistakes.find(u_net, "06.u_net")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/06.py](../docs/answers/06.py), with the hidden tests of a teacher who grades.
