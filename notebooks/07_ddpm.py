@@ -21,7 +21,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, grading, models, samplers, training, viz
+from minidiff import data, grading, mistakes, models, samplers, training, viz
 from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss
 from minidiff.rng import Rng
 
@@ -186,14 +186,20 @@ viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote,
 # %% [markdown]
 # ## The predicted $x_0$ at each step
 #
-# One walk in pictures. In each pair of rows, above $x_t$, below the network's guess of $x_0$ at that moment: a blur first, a
-# digit long before the noise has gone. (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` makes a film of it.)
+# Three walks in images. In each pair of rows, above $x$ after the step from $t$, below the network's guess of $x_0$ in it: a
+# blur first, a digit long before the noise has gone. (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` makes a film of it.)
 
 # %%
 picked = np.linspace(0, T - 1, 10).round().astype(int)
 rows = [walk[i][part][k] for k in range(3) for part in (1, 2) for i in picked]
-titles = [f"t = {walk[i][0]}" for i in picked] + [""] * 50
-viz.show_grid(np.stack(rows), columns=10, titles=titles)
+figure = viz.new_figure(9.8, 5.8)
+axes = figure.add_axes((0.09, 0.01, 0.905, 0.94))
+axes.imshow(viz.image_grid(np.stack(rows), columns=10)[..., 0], cmap="gray", vmin=0, vmax=255)
+axes.set_yticks(4.5 + 9 * np.arange(6), ["$x$", "guess of $x_0$"] * 3)
+axes.set_xticks(4.5 + 9 * np.arange(10), [f"t = {walk[i][0]}" for i in picked])
+axes.tick_params(length=0, labeltop=True, labelbottom=False)
+axes.spines[:].set_visible(False)
+figure
 
 # %%
 final = walk[-1][1]
@@ -209,53 +215,164 @@ assert gap[-1] < 1e-6 < gap[0]  # the last guess is the answer
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Fill in its form:
 # $\frac{1}{\sqrt{\alpha_t}}\bigl(x_t - \dots\,\hat\epsilon\bigr)$.
-# Hint: put $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ into $\tilde\mu$. The dots are
-# $\beta_t / \sqrt{1 - \bar\alpha_t}$.
+#
+# <details><summary>Hint</summary>
+#
+# Put $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ into $\tilde\mu$ and collect what stands before
+# $\hat\epsilon$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Use $\sqrt{\bar\alpha_{t-1}} / \sqrt{\bar\alpha_t} = 1 / \sqrt{\alpha_t}$: it takes the $t - 1$ out of the formula. What
+# remains is $\beta_t$ divided by a noise level.
+# </details>
 
 # %%
-def mean_from_eps(x, eps, t):
+def mean_from_eps(x, eps, t, beta, alpha_bar):
     ...  # return the mean of x one step back
 
 
-if mean_from_eps(start, start, 5) is not None:
+if grading.answered(mean_from_eps, start, start, 5, beta, alpha_bar):
+    mistakes.find(mean_from_eps, "07.mean_from_eps")
     x0, eps = perfect(start, 30)
-    grading.same(mean_from_eps(start, eps, 30), c_x0[30] * x0 + c_xt[30] * start, "the mean")
+    grading.same(mean_from_eps(start, eps, 30, beta, alpha_bar), c_x0[30] * x0 + c_xt[30] * start, "the mean")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** Some code adds step noise of variance $\beta_t$ in place of $\tilde\beta_t$. Which share of it is too much?
 # Return $(\beta_t - \tilde\beta_t)/\beta_t$ from `alpha_bar` alone.
-# Hint: $\tilde\beta_t/\beta_t = (1 - \bar\alpha_{t-1})/(1 - \bar\alpha_t)$.
+#
+# <details><summary>Hint</summary>
+#
+# The formula of $\tilde\beta_t$ stands at the top of the chapter. Divide it by $\beta_t$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\tilde\beta_t / \beta_t$ is a quotient of two noise variances, one step apart. It is the share that is right.
+# </details>
 
 # %%
 def too_much(alpha_bar, t):
     ...  # t >= 1; return a number
 
 
-if too_much(alpha_bar, 5) is not None:
+if grading.answered(too_much, alpha_bar, 5):
+    mistakes.find(too_much, "07.too_much")
     for t in (1, 10, T - 1):
         grading.same(too_much(alpha_bar, t), (beta[t] - beta_tilde[t]) / beta[t], f"the share at t = {t}")
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Clean a picture that is not pure noise: given $x$ at noise level $t$, walk back from there.
-# Hint: the loop of `ddpm`, begun at `t` instead of `T - 1`. Return the last `x`.
+# **Exercise 3.** Clean an image that is not pure noise: given $x$ at noise level $t$, walk back from there. The tables `c_x0`,
+# `c_xt` and `beta_tilde` are those of the chapter. Draw noise with `rng.standard_normal(x.shape)`.
+#
+# <details><summary>Hint</summary>
+#
+# It is the loop of `ddpm` with another beginning, and it returns in place of `yield`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The first step is the one from $t$ itself, the last is the one from 0 and adds no noise. Write `x = ...`, not `x += ...`: the
+# array that you are given must stay as it is.
+# </details>
 
 # %%
-def walk_from(denoiser, x, t, rng):
+def walk_from(denoiser, x, t, c_x0, c_xt, beta_tilde, rng):
     ...  # return the finished x
 
 
 rng = np.random.default_rng(23)
-if walk_from(perfect, start[:1], 0, rng) is not None:
+if grading.answered(walk_from, perfect, start[:1], 0, c_x0, c_xt, beta_tilde, rng):
+    mistakes.find(walk_from, "07.walk_from")
     clean = ring.sample(1, 500)
-    t_start = T // 4
-    noisy = schedule.add_noise(clean, rng.standard_normal(clean.shape), t_start)
-    nearest, spread = blobs(walk_from(perfect, noisy, t_start, np.random.default_rng(0)))
+    noisy = schedule.add_noise(clean, rng.standard_normal(clean.shape), T // 4)
+    cleaned = walk_from(perfect, noisy, T // 4, c_x0, c_xt, beta_tilde, np.random.default_rng(0))
+    nearest, spread = blobs(cleaned)
     assert 0.06 < spread < 0.12, f"the spread of a blob is {spread:.3f}, 0.100 is true: is the step noise right?"
     assert len(set(nearest)) == 8
     print("exercise 3: right")
+
+# %% [markdown]
+# ### Build it: a sampler for models that predict noise
+#
+# Now the real thing, in three steps. Most models predict $\epsilon$ and are sampled with a guess of $x_0$ that is *clipped* to
+# the range of the data, with either of two variances. Each step can pass without the others.
+#
+# **Exercise 4.** The mean of $x_{t-1}$ from $x_t$ and $\hat\epsilon$, with `betas` alone: all other tables follow from it. If
+# `clip` is a number, the guess of $x_0$ is clipped to $[-\text{clip}, \text{clip}]$ before it is used. Before the first step
+# $\bar\alpha$ is 1. Write it without `Posterior`.
+#
+# <details><summary>Hint</summary>
+#
+# Exercise 1's short form has no $x_0$ that could be clipped. Go the long way: first the guess of $x_0$, then $\tilde\mu$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.cumprod(1 - betas)` is $\bar\alpha$. Its entry $t - 1$ exists for $t \ge 1$ only: in Python, `alpha_bar[-1]` is the last
+# entry and raises no error.
+# </details>
+
+# %%
+def step_mean(x, eps, t, betas, clip=None):
+    ...  # x, eps (B, ...)   t a whole number   betas (T,)   -> (B, ...)
+
+
+if grading.answered(step_mean, start, start, 5, beta):
+    mistakes.find(step_mean, "07.step_mean")
+    print("exercise 4: right")
+
+# %% [markdown]
+# **Exercise 5.** The noise of each step, as a table of standard deviations. For kind `"small"` the variance is $\tilde\beta_t$,
+# for `"large"` it is $\beta_t$. The step from $t = 0$ adds no noise, so its entry is 0 in both.
+#
+# <details><summary>Hint</summary>
+#
+# $\tilde\beta_0$ is 0 by its formula, if $\bar\alpha$ before the first step is 1. $\beta_0$ is not.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.append(1.0, alpha_bar[:-1])` is $\bar\alpha$ one step earlier, for all $t$ at once. A standard deviation is the root of a
+# variance.
+# </details>
+
+# %%
+def step_std(betas, kind):
+    ...  # betas (T,)   kind "small" or "large"   -> (T,)
+
+
+if grading.answered(step_std, beta, "small"):
+    mistakes.find(step_std, "07.step_std")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The whole loop. Draw $x_T$ of the given `shape` and walk all the steps. At each, the model gets $x$ and an
+# array of whole numbers, $t$ for each image of the batch, and returns $\hat\epsilon$. `mean(x, eps, t)` gives the mean one step
+# back, and `std[t]` the standard deviation of the noise of this step; `std` has one entry for each of the $T$ steps. Draw with
+# `rng.standard_normal(shape)`, and nothing after the last step.
+#
+# <details><summary>Hint</summary>
+#
+# How many random arrays does a walk of $T$ steps draw? Count $x_T$, and count the steps that add noise.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.full(shape[0], t)` is $t$ for each image. The order in a step is: ask the model, take the mean, add noise unless this was
+# the step from 0.
+# </details>
+
+# %%
+def ddpm_sampler(model, mean, std, shape, rng):
+    ...  # -> x (B, ...)
+
+
+if grading.answered(ddpm_sampler, lambda x, t: x, lambda x, eps, t: x, np.zeros(2), (1, 2), np.random.default_rng(0)):
+    mistakes.find(ddpm_sampler, "07.ddpm_sampler")
+    print("exercise 6: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/07.py](../docs/answers/07.py), with the hidden tests of a teacher who grades.

@@ -2,33 +2,34 @@
 
 import numpy as np
 
-from minidiff import grading
-from minidiff.diffusion import Schedule
+from minidiff import grading, samplers
+from minidiff.diffusion import GaussianMixture, Posterior, Schedule
+
+WITHOUT = {  # what an answer may not call
+    "mean_from_eps": ["minidiff.diffusion.Posterior"],
+    "too_much": ["minidiff.diffusion.Posterior"],
+    "walk_from": ["minidiff.samplers.*"],
+    "step_mean": ["minidiff.diffusion.Posterior"],
+    "step_std": ["minidiff.diffusion.Posterior"],
+    "ddpm_sampler": ["ddpm", "minidiff.samplers.*"],
+}
 
 # ---- 1
 
 
-def mean_from_eps(x, eps, t):
+def mean_from_eps(x, eps, t, beta, alpha_bar):
     return (x - beta[t] / np.sqrt(1 - alpha_bar[t]) * eps) / np.sqrt(1 - beta[t])
 
 
 def check_early_and_late():
-    """the mean, at times that you do not see"""
-    x, eps = np.array([[1.0, -2.0], [0.5, 3.0]]), np.array([[0.3, 1.0], [-1.0, 0.2]])
-    for t in (1, len(beta) // 2, len(beta) - 1):
-        b, a = beta[t], alpha_bar[t]
-        grading.same(mean_from_eps(x, eps, t), (x - b / np.sqrt(1 - a) * eps) / np.sqrt(1 - b), f"the mean at t = {t}", {
-            "its factor of eps is beta_t / sqrt(1 - alpha_bar_t); the root is missing": (
-                x - b / (1 - a) * eps) / np.sqrt(1 - b),
-            "beta_t is missing: this takes all the noise away in one step": (x - np.sqrt(1 - a) * eps) / np.sqrt(1 - b),
-            "this is the guess of x0, not the mean one step back": (x - np.sqrt(1 - a) * eps) / np.sqrt(a),
-            "the factor in front has alpha_t = 1 - beta_t, one step's, not alpha_bar_t": (
-                x - b / np.sqrt(1 - a) * eps) / np.sqrt(a),
-            "the factor in front is 1 / sqrt(alpha_t); the root is missing": (x - b / np.sqrt(1 - a) * eps) / (1 - b),
-            "multiplied by sqrt(alpha_t); the step back divides": (x - b / np.sqrt(1 - a) * eps) * np.sqrt(1 - b),
-            "the noise is added; the step back takes it away": (x + b / np.sqrt(1 - a) * eps) / np.sqrt(1 - b),
-            "eps is not scaled: its factor is beta_t / sqrt(1 - alpha_bar_t)": (x - eps) / np.sqrt(1 - b),
-        })
+    """the mean, at the first time and the last, of images, on another schedule"""
+    given = Schedule.cosine(40)
+    rng = np.random.default_rng(3)
+    x, x0 = rng.standard_normal((2, 2, 3, 3, 1))
+    for t in (0, 1, 20, 38):
+        eps = (x - np.sqrt(given.alpha_bar[t]) * x0) / np.sqrt(1 - given.alpha_bar[t])
+        right = Posterior(given).mean(x0, x, t)
+        grading.same(mean_from_eps(x, eps, t, given.betas, given.alpha_bar), right, f"the mean at t = {t}")
 
 
 # ---- 2
@@ -40,23 +41,15 @@ def too_much(alpha_bar, t):
 
 def check_another_schedule():
     """from the alpha_bar that is given, not the chapter's"""
-    alpha_bar = Schedule.cosine(50).alpha_bar
-    for t in (1, 7, 49):
-        now, before = alpha_bar[t], alpha_bar[t - 1]
-        grading.same(too_much(alpha_bar, t), 1 - (1 - before) / (1 - now), f"the share at t = {t}", {
-            "this is what is right of it, beta_tilde / beta; too much is 1 minus that": (1 - before) / (1 - now),
-            "numerator and denominator have changed places": 1 - (1 - now) / (1 - before),
-            "alpha_bar for 1 - alpha_bar: variances of the noise are compared": 1 - now / before,
-            "this is the absolute excess; divide it by beta_t": (1 - now / before) * (1 - (1 - before) / (1 - now)),
-            "the step before t is t - 1, not t + 1": 1 - (1 - now) / (1 - alpha_bar[min(t + 1, 49)]),
-            "roots: the question is about variances": 1 - np.sqrt((1 - before) / (1 - now)),
-        })
+    alpha_bar = np.array([0.9, 0.6, 0.2, 0.05, 0.0])
+    for t, right in ((1, 0.75), (2, 0.5), (3, 1 - 0.8 / 0.95), (4, 0.05)):
+        grading.same(too_much(alpha_bar, t), right, f"the share at t = {t}")
 
 
 # ---- 3
 
 
-def walk_from(denoiser, x, t, rng):
+def walk_from(denoiser, x, t, c_x0, c_xt, beta_tilde, rng):
     for s in range(t, -1, -1):
         x0, _ = denoiser(x, s)
         x = c_x0[s] * x0 + c_xt[s] * x
@@ -66,51 +59,101 @@ def walk_from(denoiser, x, t, rng):
 
 
 def check_which_steps():
-    """the times it asks at, and the noise it adds"""
-    asked, drawn = [], []
-
-    class Draws:
-        def standard_normal(self, size=None, dtype=np.float64):
-            drawn.append(size)
-            return np.full(size, (-1.0) ** len(drawn))
-
-    def denoiser(x, t, cond=None):
-        asked.append(t)
-        return 0.5 * x, x
-
-    x = np.array([[1.0, -2.0]])
-    got, right = walk_from(denoiser, x.copy(), 6, Draws()), x
-    for number, s in enumerate(range(6, -1, -1)):
-        right = c_x0[s] * 0.5 * right + c_xt[s] * right + (s > 0) * np.sqrt(beta_tilde[s]) * (-1.0) ** (number + 1)
-    if asked != [6, 5, 4, 3, 2, 1, 0]:
-        told = {
-            len(beta): "it begins at T - 1; this picture is at noise level t, so begin at t",
-            6: "the first step is the one from t itself, and the last the one from 0",
-            7: "range(t, ...) begins at t, and the last time asked is 0",
-        }.get(len(asked), "each time from t down to 0 is asked once")
-        raise grading.WrongAnswer(f"asked at t = {asked[:9]}, expected 6, 5, 4, 3, 2, 1, 0: {told}")
-    if got is not None and len(drawn) not in (6, 7):
-        raise grading.WrongAnswer(f"noise was drawn {len(drawn)} times, expected 6: after each step but the last")
-    noise = [np.sqrt(beta_tilde[s]) for s in range(7)]
-
-    def walk(scale, last=0.0):
-        z = x
-        for number, s in enumerate(range(6, -1, -1)):
-            z = c_x0[s] * 0.5 * z + c_xt[s] * z + (scale[s] if s else last) * (-1.0) ** (number + 1)
-        return z
-
-    grading.same(got, right, "x", {
-        "beta_tilde is a variance: noise is multiplied by its root": walk(beta_tilde),
-        "step noise of variance beta_t; it is beta_tilde_t": walk(np.sqrt(beta)),
-        "no noise is added on the way": walk(np.zeros(7)),
-        "noise is added after the last step too: the picture is finished there": walk(noise, np.sqrt(beta[0])),
-        "it is the first guess of x0": 0.5 * x,
-    })
+    """the library's walk from the same time with the same noise, for images"""
+    given = Schedule.linear(30, scale_to_T=True)
+    tables = Posterior(given)
+    denoiser = GaussianMixture(np.random.default_rng(2).standard_normal((3, 2, 2, 1)), stds=0.3).denoiser(given)
+    for t in (29, 12, 0):
+        x = np.random.default_rng(t).standard_normal((4, 2, 2, 1))
+        *_, last = samplers.ddpm(denoiser, x, start=29 - t, rng=np.random.default_rng(8))
+        got = walk_from(denoiser, x, t, tables.c_x0, tables.c_xt, tables.variance, np.random.default_rng(8))
+        grading.same(got, last.x, f"x, from t = {t}")
 
 
 def check_does_not_write_into_x():
     """the x that it was given is what it was"""
-    x = np.ones((3, 2))
-    walk_from(perfect, x, 3, np.random.default_rng(0))
+    tables, x = Posterior(Schedule.linear(10, scale_to_T=True)), np.ones((3, 2))
+    arguments = 3, tables.c_x0, tables.c_xt, tables.variance, np.random.default_rng(0)
+    got = walk_from(lambda x, t: (0.5 * x, x), x, *arguments)
     grading.same(x, np.ones((3, 2)), "the x that was given", {"it was written into (x += ..., x *= ...)": x})
-    grading.same(np.shape(walk_from(perfect, x, 3, np.random.default_rng(0))), (3, 2), "the shape of the answer")
+    grading.same(np.shape(got), (3, 2), "the shape of the answer")
+
+
+# ---- 4
+
+
+def step_mean(x, eps, t, betas, clip=None):
+    alpha_bar = np.cumprod(1 - betas)
+    before = alpha_bar[t - 1] if t > 0 else 1.0
+    x0 = (x - np.sqrt(1 - alpha_bar[t]) * eps) / np.sqrt(alpha_bar[t])
+    if clip is not None:
+        x0 = np.clip(x0, -clip, clip)
+    now = alpha_bar[t]
+    return np.sqrt(before) * betas[t] / (1 - now) * x0 + np.sqrt(1 - betas[t]) * (1 - before) / (1 - now) * x
+
+
+def check_posterior():
+    """the mean of the library's posterior, at both ends of other schedules, for images, clipped and not"""
+    rng = np.random.default_rng(4)
+    for given in (Schedule.cosine(25), Schedule.linear(7, scale_to_T=True), Schedule.from_betas(np.array([0.3]))):
+        tables, (x, eps) = Posterior(given), rng.standard_normal((2, 2, 3, 4, 1))
+        for t in {0, given.T // 2, given.T - 1}:
+            for clip in (None, 1.0, 0.25):
+                x0 = (x - given.sigma(t) * eps) / given.alpha(t)
+                x0 = x0 if clip is None else np.minimum(np.maximum(x0, -clip), clip)
+                right = tables.mean(x0, x, t)
+                got = step_mean(x, eps, t, given.betas, clip=clip)
+                grading.same(got, right, f"the mean at t = {t} of {given.T}, clip {clip}")
+
+
+# ---- 5
+
+
+def step_std(betas, kind):
+    alpha_bar = np.cumprod(1 - betas)
+    before = np.append(1.0, alpha_bar[:-1])
+    small = betas * (1 - before) / (1 - alpha_bar)
+    return np.sqrt(small if kind == "small" else np.append(0.0, betas[1:]))
+
+
+def check_both_tables():
+    """the tables of other schedules, of a single step too"""
+    for given in (Schedule.cosine(25), Schedule.from_betas(np.array([0.3])), Schedule.from_betas(np.array([0.5, 0.2, 0.5]))):
+        for kind, right in (("small", Posterior(given).variance), ("large", given.betas * (np.arange(given.T) > 0))):
+            grading.same(step_std(given.betas, kind), right**0.5, f'the table for "{kind}" of {given.T} steps')
+    grading.same(step_std(np.array([0.5, 0.5]), "small"), [0, 3**-0.5], 'the table for "small" of betas 0.5, 0.5')
+
+
+# ---- 6
+
+
+def ddpm_sampler(model, mean, std, shape, rng):
+    x = rng.standard_normal(shape)
+    for t in range(len(std) - 1, -1, -1):
+        x = mean(x, model(x, np.full(shape[0], t)), t)
+        if t > 0:
+            x = x + std[t] * rng.standard_normal(shape)
+    return x
+
+
+def check_gaussian_data():
+    """data N(0, c^2), for which the exact model is a factor: each draw arrives with a factor that is known, for images"""
+    c, given = 0.5, Schedule.linear(12, scale_to_T=True)
+    a, sigma, tables = np.sqrt(given.alpha_bar), np.sqrt(1 - given.alpha_bar), Posterior(given)
+    guess = c**2 * a / (c**2 * a**2 + sigma**2)  # x0 = guess * x_t
+
+    def model(x, t):
+        assert np.shape(t) == (len(x),), f"the model's t has shape {np.shape(t)}, expected ({len(x)},)"
+        return x * ((1 - a * guess) / sigma)[np.asarray(t)].reshape(-1, 1, 1, 1)
+
+    def mean(x, eps, t):
+        return tables.mean((x - sigma[t] * eps) / a[t], x, t)
+
+    for std in (np.sqrt(tables.variance), np.append(0.0, np.sqrt(given.betas[1:]))):
+        shape = (3, 2, 2, 1)
+        draws = np.random.default_rng(6).standard_normal((12, *shape))  # x_T, then the noise of steps 11, 10, ..., 1
+        keeps = tables.c_x0 * guess + tables.c_xt  # what a step leaves of x
+        right = draws[0] * keeps.prod() + sum(std[12 - k] * draws[k] * keeps[: 12 - k].prod() for k in range(1, 12))
+        grading.same(ddpm_sampler(model, mean, std, shape, np.random.default_rng(6)), right, "x")
+    one = ddpm_sampler(lambda x, t: 0 * x, lambda x, eps, t: x - eps, np.ones(1), (2, 5), np.random.default_rng(1))
+    grading.same(one, np.random.default_rng(1).standard_normal((2, 5)), "x of a walk of a single step")
