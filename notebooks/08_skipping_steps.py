@@ -17,7 +17,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, grading, samplers, viz
+from minidiff import data, grading, mistakes, samplers, viz
 from minidiff.diffusion import GaussianMixture, Schedule, spaced_steps
 from minidiff.rng import Rng
 from minidiff.samplers.gaussian_chain import generated_variance
@@ -255,51 +255,161 @@ for name, ours in pairs.items():
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$,
-# minus the one that the denoiser is told at the next $t$.
-# Hint: `schedule.sigma(t - 1) - schedule.sigma(next_t)`.
+# minus the one that the denoiser is given at the next $t$. `schedule.sigma(t)` is the noise level at $t$.
+#
+# <details><summary>Hint</summary>
+#
+# To which time does the hack's move lead? Look at what `hack(5)` printed.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Both levels are values of `schedule.sigma`, at two different times, and neither of them is $t$.
+# </details>
 
 # %%
-def noise_left(t, next_t):
+def noise_left(schedule, t, next_t):
     ...  # return a number
 
 
-if noise_left(50, 40) is not None:
-    grading.same(noise_left(50, 40), level(49)[1] - level(40)[1], "what is left from 50 to 40")
-    assert noise_left(50, 49) == 0, "the move from 50 to 49 leaves nothing"
+if grading.answered(noise_left, schedule, 50, 40):
+    mistakes.find(noise_left, "08.noise_left")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** DDIM with a little noise, $\eta$ between 0 and 1: the noise added has standard deviation
 # $\eta\,\frac{\sigma_s}{\sigma_t}\sqrt{1 - a_t^2/a_s^2}$. How much of $\hat\epsilon$ is kept, so that the noise level is
-# still $\sigma_s$?
-# Hint: variances add: kept$^2$ + added$^2$ = $\sigma_s^2$.
+# still $\sigma_s$? `now` is the pair $(a_t, \sigma_t)$ and `after` is $(a_s, \sigma_s)$.
+#
+# <details><summary>Hint</summary>
+#
+# Old noise and fresh noise are independent. What adds up, deviations or variances?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# kept$^2$ + added$^2$ = $\sigma_s^2$. In the move to the finished image $\sigma_s$ is 0: do not divide by it.
+# </details>
 
 # %%
-def kept(t, s, eta):
+def kept(now, after, eta):
     ...  # return the factor of eps
 
 
-if kept(50, 40, 0.5) is not None:
-    grading.same(kept(50, 40, 0), level(40)[1], "kept for eta = 0, where nothing is added")
-    added = level(40)[1] / level(50)[1] * (1 - (level(50)[0] / level(40)[0]) ** 2) ** 0.5
-    grading.same(kept(50, 40, 1) ** 2 + added**2, level(40)[1] ** 2, "kept^2 + added^2 for eta = 1")
+if grading.answered(kept, level(50), level(40), 0.5):
+    mistakes.find(kept, "08.kept")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** A mistake from public code: DDIM with a minus, $x_s = a_s \hat x_0 - \sigma_s \hat\epsilon$. Write it, and
-# see how far it lands.
-# Hint: copy `ddim` and change one sign.
+# see how far it lands. `level(s)` gives $a_s$ and $\sigma_s$.
+#
+# <details><summary>Hint</summary>
+#
+# The chapter's `ddim` has one line that mixes the two guesses.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Only the sign of the noise changes. The denoiser is still asked at $t$, and all the moves are made before you return.
+# </details>
 
 # %%
-def ddim_minus(denoiser, x, moves):
+def ddim_minus(denoiser, x, moves, level):
     ...  # return x
 
 
-if ddim_minus(perfect, start[:2], respaced(5)) is not None:
-    one_move = [(T // 2, T // 4)]
-    right, wrong = ddim(perfect, start, one_move), ddim_minus(perfect, start, one_move)
-    grading.same((right + wrong) / 2, level(T // 4)[0] * perfect(start, T // 2)[0], "the middle of right and wrong")
-    print(f"exercise 3: right; the points land {off_ring(ddim_minus(perfect, start, respaced(50))):.3f} from the centres")
+if grading.answered(ddim_minus, perfect, start[:2], [(50, 40)], level):
+    mistakes.find(ddim_minus, "08.ddim_minus")
+    off = off_ring(ddim_minus(perfect, start, respaced(50), level))
+    print(f"exercise 3: right; the points land {off:.3f} from the centres")
+
+# %% [markdown]
+# ### Build it: two samplers for any list of times
+#
+# Now the real thing, in three steps: the betas of a shorter chain, and the two samplers that skip steps, for a model that
+# predicts $\epsilon$. `alpha_bar` is the table of the long chain, and `times` lists the times to visit, the noisiest first; its
+# last step leads to the finished image, where $\bar\alpha$ is 1. Each step can pass without the others.
+#
+# **Exercise 4.** The betas of the shorter chain, in the order of `times`: each time's beta is the variance that is added on the
+# way from the next time in the list to this one.
+#
+# <details><summary>Hint</summary>
+#
+# The formula stands at the top of the chapter, with $a^2$ for $\bar\alpha$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `alpha_bar[np.asarray(times)]` looks up all the times at once. The same array, moved by one place and with a 1 at the end,
+# belongs to the times that come next.
+# </details>
+
+# %%
+def respaced_betas(alpha_bar, times):
+    ...  # alpha_bar (T,)   times (S,), descending   -> (S,)
+
+
+if grading.answered(respaced_betas, schedule.alpha_bar, [5, 0]):
+    mistakes.find(respaced_betas, "08.respaced_betas")
+    print("exercise 4: right")
+
+# %% [markdown]
+# **Exercise 5.** The respaced DDPM sampler. `model(x, t)` returns $\hat\epsilon$ for a whole number `t`. If `clip` is a number,
+# the guess of $x_0$ is clipped to $[-\text{clip}, \text{clip}]$ before it is used. Draw with `rng.standard_normal(x.shape)`,
+# and nothing in the last step. Write it without the chapter's `ddpm`.
+#
+# <details><summary>Hint</summary>
+#
+# Go through the times in pairs, each with the next one. What takes the place of the next time in the last pair?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# In a step: $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / a_t$, clip, then the chapter's formula for a step from $t$ to $s$. Its
+# square root is the deviation of the noise. `zip(times, [*times[1:], None])` makes the pairs.
+# </details>
+
+# %%
+def respaced_sampler(model, x, alpha_bar, times, rng, clip=None):
+    ...  # x (B, ...)   -> (B, ...)
+
+
+rng = np.random.default_rng(33)
+if grading.answered(respaced_sampler, lambda x, t: 0 * x, start[:2], schedule.alpha_bar, [5, 0], rng):
+    mistakes.find(respaced_sampler, "08.respaced_sampler")
+    times, rng = spaced_steps(T, 20), np.random.default_rng(5)
+    points = respaced_sampler(lambda x, t: perfect(x, t)[1], start, schedule.alpha_bar, times, rng)
+    right = ddpm(perfect, start, respaced(20), np.random.default_rng(5))
+    grading.same(points, right, "20 steps on the ring", rtol=1e-5, atol=1e-6)
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The DDIM sampler with $\eta$: fresh noise as in exercise 2, and $\hat\epsilon$ fills up what is left of the
+# noise level. Where the guess of $x_0$ was clipped, $\hat\epsilon$ has to be computed again, so that the two still make $x_t$.
+# With $\eta = 0$ nothing is drawn.
+#
+# <details><summary>Hint</summary>
+#
+# $x_t = a_t \hat x_0 + \sigma_t \hat\epsilon$ has three parts. From any two of them follows the third.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The order in a step: ask the model, guess $x_0$, clip it and solve for $\hat\epsilon$ again, compute the deviation of the
+# noise, mix, add the noise. In the last step $\sigma_s$ is 0, so the deviation is 0 too.
+# </details>
+
+# %%
+def ddim_sampler(model, x, alpha_bar, times, eta, rng, clip=None):
+    ...  # x (B, ...)   -> (B, ...)
+
+
+rng = np.random.default_rng(35)
+if grading.answered(ddim_sampler, lambda x, t: 0 * x, start[:2], schedule.alpha_bar, [5, 0], 0.5, rng):
+    mistakes.find(ddim_sampler, "08.ddim_sampler")
+    times, rng = spaced_steps(T, 20), np.random.default_rng(5)
+    points = ddim_sampler(lambda x, t: perfect(x, t)[1], start, schedule.alpha_bar, times, 0.0, rng)
+    grading.same(points, ddim(perfect, start, respaced(20)), "20 steps on the ring", rtol=1e-5, atol=1e-6)
+    print("exercise 6: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/08.py](../docs/answers/08.py), with the hidden tests of a teacher who grades.
