@@ -682,7 +682,7 @@ if grading.answered(time_projection, np.ones((1, 1)), np.ones((1, 2)), np.ones(2
 #
 # <details><summary>Hint</summary>
 #
-# Give every `back` a name of its own on the way forward, then call them in reverse. Which array do you have to keep for the
+# Give every `back` a different name on the way forward, then call them in reverse. Which array do you have to keep for the
 # gradient of the scale?
 # </details>
 # <details><summary>Bigger hint</summary>

@@ -42,7 +42,7 @@ def too_much(answer):
 
 def walk_from(answer):
     _, _, c_x0, c_xt, beta_tilde = _tables(20)
-    asked, drawn, x = [], _Draws(), np.array([[1.0, -2.0], [0.3, 0.7]])
+    asked, x = [], np.array([[1.0, -2.0], [0.3, 0.7]])
 
     def denoiser(x, t, cond=None):
         asked.append(t)
@@ -56,7 +56,7 @@ def walk_from(answer):
             z = z + scale * draws.standard_normal(x.shape) if scale else z
         return z
 
-    got = answer(denoiser, x, 6, c_x0, c_xt, beta_tilde, drawn)
+    got = answer(denoiser, x, 6, c_x0, c_xt, beta_tilde, _Draws())
     _asked(asked, [6, 5, 4, 3, 2, 1, 0], {
         20: "it begins at T - 1; this image is at noise level t, so begin at t",
         6: "the first step is the one from t itself, and the last the one from 0",
@@ -69,7 +69,6 @@ def walk_from(answer):
         "it is the last guess of x0 alone": np.tanh(walk(np.sqrt(beta_tilde), first=1)),
         "nothing has moved: the next step has to use the new x": x,
     })
-    _draws(drawn.count, 6)
 
 
 # ---- build it: the mean, the noise and the loop of a DDPM sampler
@@ -154,7 +153,8 @@ def ddpm_sampler(answer):
         "the mean is added to x; it takes the place of x": _added(mean, std),
         "the last step is missing": walk(std, times=(3, 2, 1)),
     })
-    _draws(drawn.count, 4)
+    if drawn.count != 4:
+        raise WrongAnswer(f"noise was drawn {drawn.count} times, expected 4: x_T, and none after the last step")
 
 
 class _Draws:
@@ -181,11 +181,6 @@ def _asked(asked, right, reasons):
         shown = ", ".join(str(np.ravel(t)[0]) for t in asked[:9])
         reason = "upwards: the walk begins at the noisy end" if list(asked) == right[::-1] else "each time is asked once"
         raise WrongAnswer(f"asked at t = {shown}, expected {', '.join(map(str, right))}: {reasons.get(len(asked), reason)}")
-
-
-def _draws(count, right):
-    if count != right:
-        raise WrongAnswer(f"noise was drawn {count} times, expected {right}: none after the last step")
 
 
 def _tables(T):
