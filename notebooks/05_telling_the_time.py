@@ -372,6 +372,9 @@ figure
 #
 # One thing more to try: chapter 4 had several names for what a network predicts. Besides $\epsilon$ we train both networks
 # on $v = \alpha_t \epsilon - \sigma_t x_0$.
+#
+# The two samplers in one line each. DDPM ([chapter 7](07_ddpm.ipynb)) takes a step to a lower noise level and adds a little
+# fresh noise. DDIM ([chapter 8](08_skipping_steps.ipynb)) mixes its guesses of image and noise again, for the lower level.
 
 # %%
 nets = {("told t", "eps"): told, ("not told", "eps"): untold}
