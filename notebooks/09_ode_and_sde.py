@@ -20,7 +20,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, metrics, models, sample, samplers, training, viz
+from minidiff import data, grading, metrics, mistakes, models, sample, samplers, training, viz
 from minidiff.diffusion import VP, Denoiser, GaussianMixture, Schedule, SimpleLoss, karras_sigmas
 from minidiff.rng import Rng
 
@@ -463,11 +463,20 @@ viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles)
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** The score of one Gaussian: data of mean $m$ and standard deviation $c$, at noise level $(\alpha, \sigma)$.
-# Hint: $x_t$ is Gaussian of mean $\alpha m$ and variance $v = \alpha^2 c^2 + \sigma^2$; its log-density is
-# $-(x - \alpha m)^2 / 2v$ and a constant.
+#
+# <details><summary>Hint</summary>
+#
+# $x_t = \alpha x_0 + \sigma \epsilon$ is Gaussian too. Which mean and which variance has it?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# With that mean and variance $v$, the log-density is $-(x - \text{mean})^2 / 2v$ and a constant. The score is its slope in $x$.
+# Variances of independent things add up; a factor $\alpha$ in front of $x_0$ counts squared.
+# </details>
 
 # %%
 def gaussian_score(x, m, c, alpha, sigma):
@@ -475,53 +484,165 @@ def gaussian_score(x, m, c, alpha, sigma):
 
 
 rng = np.random.default_rng(26)
-if gaussian_score(0.0, m, c, 0.6, 0.8) is not None:
+if grading.answered(gaussian_score, np.zeros(1), m, c, 0.6, 0.8):
+    mistakes.find(gaussian_score, "09.gaussian_score")
     x = rng.standard_normal((5, 1))
-    expected = GaussianMixture([[m]], stds=c).score(x, 0.6, 0.8)
-    assert np.allclose(gaussian_score(x, m, c, 0.6, 0.8), expected), "is the sign right? is the variance complete?"
+    theirs = GaussianMixture([[m]], stds=c).score(x, 0.6, 0.8)
+    grading.same(gaussian_score(x, m, c, 0.6, 0.8), theirs, "the score of a table")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** The *midpoint* method: go half of the way, look at the slope there, return, and go the whole way with it.
-# Halfway in $\log s$: at $\sqrt{s\,s'}$.
-# Hint: as `heun`, with another place for the second question.
+# Halfway is meant in $\log s$: at $\sqrt{s\,s'}$.
+#
+# <details><summary>Hint</summary>
+#
+# It asks twice in each step, as `heun` does, at another place, and it uses the two slopes for different things.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The first slope only serves to get to the halfway point. Ask there, at the halfway noise level. The step itself starts at $y$
+# and uses the second slope alone.
+# </details>
 
 # %%
 def midpoint(denoiser, y, levels):
     ...  # return y
 
 
-if midpoint(gauss, first, even(2)) is not None:
+if grading.answered(midpoint, gauss, first, even(2)):
+    mistakes.find(midpoint, "09.midpoint")
     rough, better = (np.abs(midpoint(gauss, first, even(n)) - truth).max() for n in (64, 128))
     assert 1.8 < math.log2(rough / better) < 2.2, f"order {math.log2(rough / better):.2f}, expected 2"
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** DPM-Solver of the first order leaves the slope out: $y' = \frac{s'}{s}\,y + (1 - e^{-h})\,\hat x_0$ with
-# $h = \log(s/s')$. Write it and see that it is an old friend.
-# Hint: one line in the loop.
+# $h = \log(s/s')$. Write it, without the chapter's solvers, and see that it is an old friend.
+#
+# <details><summary>Hint</summary>
+#
+# It is `dpmpp_2m` without a memory.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $e^{-h}$ is simply a ratio of two noise levels. `ask` returns $\hat x_0$ first.
+# </details>
 
 # %%
 def dpm_1(denoiser, y, levels):
     ...  # return y
 
 
-if dpm_1(gauss, first, even(2)) is not None:
-    assert np.allclose(dpm_1(gauss, first, even(10)), euler(gauss, first, even(10)))
+if grading.answered(dpm_1, gauss, first, even(2)):
+    mistakes.find(dpm_1, "09.dpm_1")
+    grading.same(dpm_1(gauss, first, even(10)), euler(gauss, first, even(10)), "y after ten steps")
     print("exercise 3: right; it is Euler's step, so it is DDIM")
 
 # %% [markdown]
 # **Exercise 4.** *Churn* (Karras and others): before a step, add a little fresh noise, so that the noise level goes from $s$
 # up to $\hat s = (1 + \gamma)\,s$. How large must the standard deviation of the fresh noise be?
-# Hint: variances add.
+#
+# <details><summary>Hint</summary>
+#
+# Standard deviations of independent noise do not add up. What does?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The variance is to grow from $s^2$ to $\hat s^2$. The fresh noise brings the difference; asked is its standard deviation.
+# </details>
 
 # %%
 def churn(s, gamma):
     ...  # return a number
 
 
-rng = np.random.default_rng(32)
-if churn(1.0, 0.1) is not None:
-    y = 2.0 * rng.standard_normal(100_000)
-    assert np.isclose((y + churn(2.0, 0.3) * rng.standard_normal(100_000)).std(), 2.6, rtol=0.01)
+if grading.answered(churn, 1.0, 0.1):
+    mistakes.find(churn, "09.churn")
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: EDM's sampler and DPM-Solver++
+#
+# Now the real thing, the two samplers that are used most. They go all the way to level 0, which the solvers above avoid. Each
+# exercise can pass without the others. The chapter's `karras`, `heun` and `dpmpp_2m` stay out of it.
+#
+# **Exercise 5.** EDM's noise levels: `steps` levels from `s_max` down to `s_min`, a straight line in $s^{1/\rho}$, and then a
+# 0. These are `steps + 1` numbers in all. One step goes from `s_max` to 0 at once.
+#
+# <details><summary>Hint</summary>
+#
+# Both ends belong to the straight line, so it has `steps` points. The 0 does not lie on it.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Transform both ends by $s \mapsto s^{1/\rho}$, draw the straight line between them (`np.linspace`), and transform back.
+# `np.append` puts a number at the end.
+# </details>
+
+# %%
+def edm_levels(s_min, s_max, steps, rho=7.0):
+    ...  # -> (steps + 1,), from s_max to 0
+
+
+if grading.answered(edm_levels, 1.0, 2.0, 2):
+    mistakes.find(edm_levels, "09.edm_levels")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** EDM's sampler (Karras and others, 2022, algorithm 2): Heun's method with churn. `denoise(y, s)` returns
+# $\hat x_0$, and the slope is $(y - \hat x_0) / s$. With $N$ steps, $\gamma = \min(\text{churn} / N, \sqrt 2 - 1)$. Where
+# $\gamma > 0$, each step first adds fresh noise, `rng.standard_normal(y.shape)` times the right number, and then starts from
+# $\hat s = (1 + \gamma)\,s$. The last step, to level 0, is one of Euler's.
+#
+# <details><summary>Hint</summary>
+#
+# Write the loop for `churn = 0` first. At which level would Heun ask the second time in the last step?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# With churn, everything that follows in the step uses $\hat s$ and the noisier $y$: the slope, the length of the step, the
+# point to which Heun returns. `len(levels)` is $N + 1$.
+# </details>
+
+# %%
+def edm_sampler(denoise, y, levels, churn, rng):
+    ...  # y (B, ...) at levels[0]   levels: numbers that fall to 0   -> y at level 0
+
+
+if grading.answered(edm_sampler, lambda y, s: y / 2, np.ones((1, 1)), [1.0, 0.0], 0.0, np.random.default_rng(0)):
+    mistakes.find(edm_sampler, "09.edm_sampler")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** DPM-Solver++(2M) in the letters of the schedule, as libraries have it. At each point $i$ it has $\alpha_i$ and
+# $\sigma_i$, asks `denoise(x, alpha, sigma)` for $\hat x_0$, and goes on to
+#
+# $$x' = \frac{\sigma'}{\sigma}\,x + \alpha'\,(1 - e^{-h})\,D, \qquad
+# D = \hat x_0 + \frac{h}{2\,h_{\text{before}}}\,(\hat x_0 - \hat x_{0,\text{before}}),$$
+#
+# with $\lambda = \log(\alpha/\sigma)$ and $h = \lambda' - \lambda$. In the first step $D$ is $\hat x_0$. The last $\sigma$ may
+# be 0. Then $h$ is infinite, and the step is the limit with $D = \hat x_0$.
+#
+# <details><summary>Hint</summary>
+#
+# Between two turns of the loop two things have to be kept: the last guess, and the length of the last step (or the last
+# $\lambda$).
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\log(\alpha/0)$ fails, so test `sigmas[i + 1] == 0` before it. With $\sigma' = 0$ the first term is gone and $e^{-h}$ is 0:
+# what is left of the formula?
+# </details>
+
+# %%
+def dpm_solver_pp(denoise, x, alphas, sigmas):
+    ...  # x (B, ...) at alphas[0], sigmas[0]   alphas, sigmas: one more than there are steps   -> x at the last
+
+
+if grading.answered(dpm_solver_pp, lambda x, a, s: x / 2, np.ones((1, 1)), [0.5, 1.0], [0.8, 0.0]):
+    mistakes.find(dpm_solver_pp, "09.dpm_solver_pp")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/09.py](../docs/answers/09.py), with the hidden tests of a teacher who grades.
