@@ -17,7 +17,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, metrics, models, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, metrics, mistakes, models, ops, sample, training, viz
 from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss, cfg
 from minidiff.diffusion.losses import drop_conditions
 from minidiff.rng import Rng
@@ -289,11 +289,20 @@ figure
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** Guidance as Stable Diffusion writes it: from the unconditional answer, go `scale` times the way to the
 # conditional one.
-# Hint: it is the same line, with `scale` $= 1 + w$.
+#
+# <details><summary>Hint</summary>
+#
+# At scale 0 the unconditional answer comes out, at scale 1 the conditional one.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The way from $a$ to $b$ is $b - a$. The result is the line of this chapter with `scale` $= 1 + w$.
+# </details>
 
 # %%
 def by_scale(eps_without, eps_with, scale):
@@ -302,14 +311,23 @@ def by_scale(eps_without, eps_with, scale):
 
 rng = np.random.default_rng(20)
 a, b = rng.standard_normal((2, 3))
-if by_scale(a, b, 7.5) is not None:
-    grading.same(by_scale(a, b, 1.0), b, "the guided eps at scale 1")
+if grading.answered(by_scale, a, b, 7.5):
+    mistakes.find(by_scale, "10.by_scale")
     grading.same(by_scale(a, b, 7.5), 7.5 * b - 6.5 * a, "the guided eps at scale 7.5")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** A *negative prompt*: go towards one class and away from another.
-# Hint: the other class takes the place of "no class" in the formula.
+#
+# <details><summary>Hint</summary>
+#
+# Guidance goes away from the answer for "no class". Who takes its place?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Ask the denoiser twice, once for each class, and take the second of the two things that it returns. The two weights are those
+# of guidance, and add up to 1.
+# </details>
 
 # %%
 def towards_and_away(denoiser, x, t, c, away, w):
@@ -317,16 +335,25 @@ def towards_and_away(denoiser, x, t, c, away, w):
 
 
 zeros = np.zeros(7, np.int64)
-if towards_and_away(exact, np.linspace(-3, 3, 7)[:, None], 300, zeros + 1, zeros, 1.0) is not None:
+if grading.answered(towards_and_away, exact, np.linspace(-3, 3, 7)[:, None], 300, zeros + 1, zeros, 1.0):
+    mistakes.find(towards_and_away, "10.towards_and_away")
     x = np.linspace(-3, 3, 7)[:, None]
     expected = cfg(exact, zeros + 1, 1.0, null=zeros)(x, 300)[1]
-    grading.same(towards_and_away(exact, x, 300, zeros + 1, zeros, 1.0), expected, "the guided eps", rtol=1e-5)
+    grading.same(towards_and_away(exact, x, 300, zeros + 1, zeros, 1.0), expected, "the library's guided eps", rtol=1e-5)
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** With much guidance the answer gets too large, and pixels leave their range. Lin and others (2024) shrink it:
-# give the guided answer the standard deviation that the conditional one has, picture by picture.
-# Hint: `.std(axis=(1, 2, 3), keepdims=True)` of both.
+# give the guided answer the standard deviation that the conditional one has, image by image.
+#
+# <details><summary>Hint</summary>
+#
+# A factor changes the standard deviation by this factor. So which factor takes one deviation to the other?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `.std(axis=(1, 2, 3), keepdims=True)` is the deviation of each image, shaped so that it multiplies whole images.
+# </details>
 
 # %%
 def same_contrast(guided, conditional):
@@ -335,23 +362,117 @@ def same_contrast(guided, conditional):
 
 rng = np.random.default_rng(24)
 strong, plain = rng.standard_normal((2, 5, 8, 8, 1)) * np.array([3.0, 1.0]).reshape(2, 1, 1, 1, 1)
-if same_contrast(strong, plain) is not None:
-    shrunk = same_contrast(strong, plain)
-    grading.same(shrunk.std(axis=(1, 2, 3)), plain.std(axis=(1, 2, 3)), "each standard deviation", rtol=1e-5)
-    assert np.allclose(shrunk[2] / strong[2], shrunk[2, 0, 0] / strong[2, 0, 0])  # the same factor at every pixel
+if grading.answered(same_contrast, strong, plain):
+    mistakes.find(same_contrast, "10.same_contrast")
     print("exercise 3: right")
 
 # %% [markdown]
 # **Exercise 4.** Where do the weights of the tilted density come from? For two blobs of variance 1 at -1 and 1, equally
 # likely, compute $\log p(c = 1 \mid x)$, what a perfect classifier thinks.
-# Hint: $p(1 \mid x) = 1 / (1 + e^{-2x})$; `np.logaddexp(0, z)` is $\log(1 + e^z)$ without overflow.
+#
+# <details><summary>Hint</summary>
+#
+# By the rule of Bayes $p(1 \mid x)$ is one density divided by the sum of both. Most of the two exponents cancels.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $p(1 \mid x) = 1 / (1 + e^{-2x})$. Its logarithm must survive $x = -1000$: `np.logaddexp(a, b)` is $\log(e^a + e^b)$ without
+# overflow.
+# </details>
 
 # %%
 def log_sure(x):
     ...  # (N,) -> (N,)
 
 
-if log_sure(grid) is not None:
+if grading.answered(log_sure, grid):
+    mistakes.find(log_sure, "10.log_sure")
     by_bayes = pair.log_prob(grid[:, None], cond=1) + np.log(0.5) - pair.log_prob(grid[:, None])
     grading.same(log_sure(grid), by_bayes, "log p(1 | x)", rtol=1e-5)
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: classifier-free guidance, from training to sampling
+#
+# Now the real thing, in three steps. Each can pass without the others. In the chapter `SimpleLoss` drops the labels, and a
+# guided denoiser calls the network twice.
+#
+# **Exercise 5.** Drop labels. Each sample's label is replaced by `null` with probability `rate`: draw
+# `rng.random(len(labels))` and drop where the number is below `rate`. A label may be a number, or an array such as the words
+# of a caption, `(B, L)`. Then it is dropped as a whole, and `null` is a number or one such array. The given labels stay as
+# they are.
+#
+# <details><summary>Hint</summary>
+#
+# There is one random number for each sample, whatever the rank of the labels. Broadcasting needs it in the right shape.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.where(gone, null, labels)` serves numbers. For labels with more axes give `gone` as many axes of length 1:
+# `labels.ndim - 1`.
+# </details>
+
+# %%
+def drop_labels(labels, null, rate, rng):
+    ...  # labels (B, ...) -> (B, ...)
+
+
+if grading.answered(drop_labels, np.ones(2, int), 0, 0.5, np.random.default_rng(0)):
+    mistakes.find(drop_labels, "10.drop_labels")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The loss of a training step. Draw, in this order, `t = rng.integers(schedule.T, size=B)`, the noise
+# `rng.standard_normal(x0.shape)`, and `rng.random(B)`, which decides as in exercise 5 which labels (numbers here) become
+# `null`. The model predicts the noise: `y, back_model = model(x_t, t, labels)`. Return the mean of $(y - \epsilon)^2$ over all
+# entries, and `back(dloss)`, which hands the gradient by $y$ to `back_model` and returns what that returns.
+#
+# <details><summary>Hint</summary>
+#
+# $x_t = \alpha_t x_0 + \sigma_t \epsilon$ with `schedule.alpha(t)` and `schedule.sigma(t)`, $(B,)$ each. `x0` has any rank.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `.reshape((-1,) + (1,) * (x0.ndim - 1))` lets one number serve a whole sample. The derivative of a mean of squares has a
+# factor 2, and is divided by the number of entries, `y.size`. `dloss` multiplies all of it.
+# </details>
+
+# %%
+def conditional_loss(model, schedule, x0, labels, null, rate, rng):
+    ...  # x0 (B, ...)   labels (B,)   -> loss, back
+
+
+def zero(x, t, labels):
+    return x * 0, lambda dy: dy
+
+
+if grading.answered(conditional_loss, zero, schedule, np.ones((2, 1)), np.ones(2, int), 0, 0.5, np.random.default_rng(0)):
+    mistakes.find(conditional_loss, "10.conditional_loss")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** Guidance with **one** call of the network, on a batch of twice the size: large models are asked so, as it is
+# faster than two calls. `model(x, t, cond)` returns $\hat\epsilon$. Return the guided one,
+# $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$. `w` is a number, or one for each sample, `(B,)`.
+#
+# <details><summary>Hint</summary>
+#
+# The network takes each row by itself. So the same $x$ and $t$ can stand in the batch twice, once with each label.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `np.concatenate` builds the double batch, `np.split(..., 2)` takes the answer apart. `np.full_like(cond, null)` has `cond`'s
+# shape, also where `null` is the row of an empty caption. Shape `w` so that it multiplies whole samples.
+# </details>
+
+# %%
+def guided_eps(model, x, t, cond, null, w):
+    ...  # x (B, ...)   t (B,)   cond (B, ...)   -> eps, of x's shape
+
+
+if grading.answered(guided_eps, lambda x, t, cond: x, np.ones((1, 1)), np.ones(1, int), np.ones(1, int), 0, 1.0):
+    mistakes.find(guided_eps, "10.guided_eps")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/10.py](../docs/answers/10.py), with the hidden tests of a teacher who grades.
