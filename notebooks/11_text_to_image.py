@@ -17,7 +17,7 @@ import os
 
 import numpy as np
 
-from minidiff import gradcheck, grading, models, nn, ops, sample, training, viz
+from minidiff import gradcheck, grading, mistakes, models, nn, ops, sample, training, viz
 from minidiff.data import tokenizer
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss, cfg
 from minidiff.models.clip import unit_vectors
@@ -464,11 +464,21 @@ print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), 
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** Captions differ in length, so short ones are filled up with padding that nobody may look at. From scores and
 # a mask (True where one may look), compute the attention weights.
-# Hint: put $-\infty$ where the mask is False (`np.where`), then the softmax over the last axis.
+#
+# <details><summary>Hint</summary>
+#
+# The weights of what is left have to add up to 1. So the mask belongs in front of the softmax.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Which score has the weight 0, whatever the others are? `np.where` puts it in. Then subtract the largest score of each row, so
+# that `exp` cannot overflow.
+# </details>
 
 # %%
 def masked_weights(scores, mask):
@@ -476,48 +486,71 @@ def masked_weights(scores, mask):
 
 
 rng = np.random.default_rng(28)
-if masked_weights(np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool)) is not None:
+if grading.answered(masked_weights, np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool)):
+    mistakes.find(masked_weights, "11.masked_weights")
     scores, mask = rng.standard_normal((2, 3, 4)), np.array([[True, True, False, False], [True, True, True, True]])[:, None]
-    A = masked_weights(scores, mask)
-    assert np.allclose(A.sum(axis=2), 1) and (A[0, :, 2:] == 0).all()
-    assert np.allclose(A[0], masked_weights(scores[:1, :, :2], mask[:1, :, :2])[0] @ np.eye(2, 4))
+    short = masked_weights(scores[:1, :, :2], mask[:1, :, :2])
+    grading.same(masked_weights(scores, mask)[:1, :, :2], short, "the weights of a caption, with padding and without")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** The backward pass of a softmax over the last axis: from the weights `A` and `dA`, the gradient of the
 # scores.
-# Hint: it stands in `cross_attention` above, but for the factor $1/\sqrt{d}$.
+#
+# <details><summary>Hint</summary>
+#
+# It stands in `cross_attention` above, but for the factor $1/\sqrt{d}$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# $\partial A_i / \partial s_j = A_i (\delta_{ij} - A_j)$. Multiply by $dA_i$ and sum over $i$: each row has its own weighted
+# sum of `dA`.
+# </details>
 
 # %%
 def softmax_back(A, dA):
-    ...  # both (B, N, M) -> (B, N, M)
+    ...  # both (..., M) -> (..., M)
 
 
-rng = np.random.default_rng(30)
-if softmax_back(np.ones((1, 1, 1)), np.ones((1, 1, 1))) is not None:
-    scores, dA = rng.standard_normal((2, 2, 3, 4))
-    A, back = ops.softmax(scores)
-    grading.same(softmax_back(A, dA), back(dA), "the gradient of the scores")
+if grading.answered(softmax_back, np.ones((1, 1, 1)), np.ones((1, 1, 1))):
+    mistakes.find(softmax_back, "11.softmax_back")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** How good is a contrastive encoder? Given the table of similarities, return the share of pictures whose own
 # caption is among the `k` nearest.
-# Hint: the rank of a picture's own caption is how many captions are more similar: `(S > S.diagonal()[:, None]).sum(axis=1)`.
+#
+# <details><summary>Hint</summary>
+#
+# The rank of a picture's own caption is the number of captions that are more similar to it.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `S.diagonal()[:, None]` is a column: it compares each picture's own caption with its whole row. The best rank is 0.
+# </details>
 
 # %%
 def among_nearest(S, k):
     ...  # S (B, B), pair i on the diagonal; return a number from 0 to 1
 
 
-if among_nearest(np.eye(2), 1) is not None:
-    assert among_nearest(np.eye(5), 1) == 1 and among_nearest(-np.eye(5), 4) == 0
+if grading.answered(among_nearest, np.eye(2), 1):
+    mistakes.find(among_nearest, "11.among_nearest")
     print(f"exercise 3: right; among the nearest 5 of 100: {among_nearest(found, 5):.0%}")
 
 # %% [markdown]
 # **Exercise 4.** "A green square, but not on the left": guidance can also lead *away* from a text. In place of "nothing"
 # stands the text to avoid. Return the guided $\hat\epsilon$.
-# Hint: $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{avoid})$.
+#
+# <details><summary>Hint</summary>
+#
+# Ask the denoiser twice, once for each text.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# It is chapter 10's line, repeated at the top of this one, with another text in the second place. The denoiser returns
+# $\hat x_0$ first and $\hat\epsilon$ second.
+# </details>
 
 # %%
 def away_from(denoiser, x, t, cond, avoid, w):
@@ -525,8 +558,95 @@ def away_from(denoiser, x, t, cond, avoid, w):
 
 
 x = Rng(8).standard_normal((24, 6))
-if away_from(nets["cross"], x, 500, CAPTIONS, CAPTIONS[::-1], 1.0) is not None:
+if grading.answered(away_from, nets["cross"], x, 500, CAPTIONS, CAPTIONS[::-1], 1.0):
+    mistakes.find(away_from, "11.away_from")
     opposite = CAPTIONS[:, ::-1]  # red above blue: away from blue above red
     ours = away_from(nets["cross"], x, 500, CAPTIONS, opposite, 1.5)
-    grading.same(ours, cfg(nets["cross"], CAPTIONS, 1.5, null=opposite)(x, 500)[1], "the guided eps", atol=1e-4)
+    grading.same(ours, cfg(nets["cross"], CAPTIONS, 1.5, null=opposite)(x, 500)[1], "the library's guided eps", atol=1e-4)
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: cross-attention with heads and a mask
+#
+# Now the real thing, the layer of the large models, in three steps. Each can pass without the others. With several *heads*,
+# the features are cut into stretches, each head attends with its own stretch of $q$, $k$ and $v$, and the results are put side
+# by side again. So a part can look at several words at once.
+#
+# **Exercise 5.** Cut the features into heads: $z$ is $(B, N, D)$ and $y$ is $(B, \text{heads}, N, d)$. `y[:, i]` has the
+# $i$-th stretch of $d = D / \text{heads}$ neighbouring features. `back(dy)` puts them together again.
+#
+# <details><summary>Hint</summary>
+#
+# `reshape` keeps the order of the numbers in memory. Only the last axis may be cut by it. Then the axes have to be moved.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `transpose` takes the axes in their new order. Backward does the opposite of each move, the last one first.
+# </details>
+
+# %%
+def split_heads(z, heads):
+    ...  # return y, back
+
+
+if grading.answered(split_heads, np.ones((1, 1, 2)), 2):
+    mistakes.find(split_heads, "11.split_heads")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** Attention with several heads and a mask, forward and backward. $q$ is $(B, N, D)$, $k$ $(B, M, D)$,
+# $v$ $(B, M, E)$; `mask` is $(B, M)$, True for words and False for padding. Each head has
+# $A = \operatorname{softmax}(q k^T / \sqrt{d})$ over the words that the mask leaves, with $d = D / \text{heads}$.
+# `back(dy)` returns `dq, dk, dv`.
+#
+# <details><summary>Hint</summary>
+#
+# With arrays $(B, \text{heads}, N, d)$ the lines of `cross_attention` need little change: `@` works on the last two axes,
+# however many stand in front.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Give the mask two axes of length 1, for heads and for queries. A score of $-\infty$ has the weight 0, and a weight of 0 lets
+# no gradient through, so `back` does not need the mask.
+# </details>
+
+# %%
+def multi_head(q, k, v, heads, mask):
+    ...  # return y (B, N, E), back
+
+
+rng = np.random.default_rng(32)
+if grading.answered(multi_head, np.ones((1, 1, 2)), np.ones((1, 1, 2)), np.ones((1, 1, 2)), 2, np.ones((1, 1), bool)):
+    mistakes.find(multi_head, "11.multi_head")
+    arrays = [rng.standard_normal(shape) for shape in ((2, 3, 4), (2, 5, 4), (2, 5, 6))]
+    seen = np.arange(5) < np.array([[3], [5]])
+    gradcheck.check(lambda q, k, v: multi_head(q, k, v, 2, seen), *arrays)
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** The whole layer, around any attention. `attend(q, k, v)` returns `a, back_attend`, and `back_attend(da)`
+# returns `dq, dk, dv`. The layer is $y = \text{attend}(h W_q,\, c W_k,\, c W_v)\,W_o + b_o$. `back(dy)` returns seven
+# gradients, in the order of the arrays.
+#
+# <details><summary>Hint</summary>
+#
+# It is five linear maps and one call. Write `back` as the forward pass in reverse. Which array was used twice?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The gradient of a weight adds up over all texts and all rows. `np.tensordot(x, dz, ((0, 1), (0, 1)))` does so, and $b_o$ met
+# every row of every text.
+# </details>
+
+# %%
+def cross_layer(attend, h, c, Wq, Wk, Wv, Wo, bo):
+    ...  # h (B, N, D)   c (B, M, E)   ->   y, back
+
+
+one, ones = np.ones((1, 1)), np.ones((1, 1, 1))
+if grading.answered(cross_layer, lambda q, k, v: (v, lambda da: (da, da, da)), ones, ones, one, one, one, one, one[0]):
+    mistakes.find(cross_layer, "11.cross_layer")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/11.py](../docs/answers/11.py), with the hidden tests of a teacher who grades.
