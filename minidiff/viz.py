@@ -96,10 +96,11 @@ def save_gif(frames, path, fps=12, hold=1.5, columns=None, scale=None):
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
-def show_grid(images, columns=None, titles=None, path=None, scale=None, title=None):
+def show_grid(images, columns=None, titles=None, path=None, scale=None, title=None, rows=None):
     """Images side by side, a title above each if given.   ->   matplotlib Figure
 
     images (N, H, W, C) or (N, H, W); columns: default about as many as rows; titles: N strings, wrapped to fit
+    rows: a label for each row, at its left, wrapped too
     scale: size of an image in inches (default: from how many there are); title: over the whole, wrapped too; path: also
     written there
     """
@@ -108,24 +109,31 @@ def show_grid(images, columns=None, titles=None, path=None, scale=None, title=No
     if titles is not None and len(titles) != n:
         raise ValueError(f"titles: got {len(titles)}, expected one for each of {n} images")
     columns = columns or max(1, round((n * height / width) ** 0.5))
-    rows = -(-n // columns)
+    count = -(-n // columns)
+    if rows is not None and len(rows) != count:
+        raise ValueError(f"rows: got {len(rows)}, expected a label for each of {count} rows")
+    labels = [textwrap.fill(str(label), 18) for label in rows or ()]
+    room = 0.05 + max((0.1 + 0.078 * len(line) for label in labels for line in label.splitlines()), default=0)  # inches
     wide = scale or min(1.4, max(0.45, 9.0 / columns))  # inches, of an image
     high = wide * height / width
     titles = [textwrap.fill(str(t), max(8, int(wide / 0.075))) for t in titles] if titles is not None else [""] * n
-    lines = [max(len(t.splitlines()) for t in titles[row * columns :][:columns]) for row in range(rows)]
-    above = [0.16 * count + 0.08 * (count > 0) for count in lines]  # inches, for the titles of a row
+    lines = [max(len(t.splitlines()) for t in titles[row * columns :][:columns]) for row in range(count)]
+    above = [0.16 * n_lines + 0.08 * (n_lines > 0) for n_lines in lines]  # inches, for the titles of a row
     title = textwrap.fill(title, max(12, int(columns * wide / 0.094))) if title else ""
     head = 0.17 + 0.19 * len(title.splitlines()) if title else 0.05
     top = np.cumsum([head] + [high + room for room in above])  # of each row, and the end of the last
-    figure_width, figure_height, gap = columns * wide + 0.1, top[-1] + 0.05, 0.03
+    figure_width, figure_height, gap = columns * wide + room + 0.05, top[-1] + 0.05, 0.03
     figure = new_figure(figure_width, figure_height)
     for i, image in enumerate(images):
         row, column = divmod(i, columns)
-        left, bottom = 0.05 + column * wide + gap, figure_height - top[row + 1] + gap
+        left, bottom = room + column * wide + gap, figure_height - top[row + 1] + gap
         box = (left / figure_width, bottom / figure_height, (wide - 2 * gap) / figure_width, (high - 2 * gap) / figure_height)
         axes = figure.add_axes(box)
         _draw(axes, image)
         axes.set_title(titles[i], fontsize=9, pad=3)
+    for row, label in enumerate(labels):
+        middle = figure_height - top[row + 1] + high / 2
+        figure.text((room - 0.06) / figure_width, middle / figure_height, label, fontsize=9, ha="right", va="center")
     if title:
         figure.suptitle(title, fontsize=12, y=1 - 0.08 / figure_height, va="top")
     return _finish(figure, path)

@@ -72,15 +72,15 @@ by_chance = obeyed(rng.permutation(pictures), captions).mean()
 print(f"captions shown: {len(SHOWN)}; obeyed by somebody who does not listen: {by_chance:.0%}")
 
 
-def show_dots(batch, titles, columns, title=None):
-    rows = -(-len(batch) // columns)
-    figure = viz.new_figure(1.55 * columns, 1.8 * rows + (0.5 if title else 0), "tight")
-    figure.suptitle(title, fontsize=11)
+def show_dots(batch, titles, columns, rows=()):
+    figure = viz.new_figure(1.55 * columns, 1.8 * -(-len(batch) // columns), "tight")
     for number, (dots, caption) in enumerate(zip(batch, titles, strict=True)):
-        axes = figure.add_subplot(rows, columns, number + 1)
+        axes = figure.add_subplot(-(-len(batch) // columns), columns, number + 1)
         axes.scatter(*dots.reshape(3, 2).T, s=90, c=[viz.COLOURS[6], viz.COLOURS[2], viz.COLOURS[0]])
         axes.set(xlim=(-1.7, 1.7), ylim=(-1.7, 1.7), aspect="equal", xticks=[], yticks=[])
         axes.set_title(caption, fontsize=9)
+        if rows and number % columns == 0:
+            axes.set_ylabel(rows[number // columns], fontsize=10)
     return figure
 
 
@@ -273,8 +273,8 @@ assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance >
 # %%
 some = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1), (2, 7, 1), (1, 5, 2), (1, 4, 2)])
 rows = [ask(nets[way], some, seed=5) for way in ("add", "cross")]
-show_dots(np.concatenate(rows), [text(caption) for caption in some] * 2, 6,
-          "Above: told by the mean. Below: by cross-attention. The last caption was never shown")  # fmt: skip
+titles = [text(caption) for caption in some[:-1]] + [f"{text(some[-1])}\n(never shown)"]
+show_dots(np.concatenate(rows), titles * 2, 6, ["told by the mean", "by cross-attention"])
 
 # %% [markdown]
 # ## Guidance

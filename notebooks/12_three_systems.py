@@ -54,8 +54,9 @@ prompts = prompts[:2] if FAST else prompts
 drawn = {name: system.draw(prompts, rng=2, steps=STEPS) for name, system in systems.items()}
 holds = {name: checker.check(images, prompts) for name, images in drawn.items()}
 print("obeyed, by the checker:", ", ".join(f"{name} {ok.sum()} of {len(ok)}" for name, ok in holds.items()))
-viz.show_grid(np.concatenate(list(drawn.values())), columns=len(prompts), titles=prompts + [""] * (2 * len(prompts)),
-              title="Rows: Stable Diffusion, Imagen, DALL-E 2, in miniature")  # fmt: skip
+NAMES = ["Stable Diffusion", "Imagen", "DALL-E 2"]
+titles = prompts + [""] * (2 * len(prompts))
+viz.show_grid(np.concatenate(list(drawn.values())), columns=len(prompts), titles=titles, rows=NAMES)
 
 # %% [markdown]
 # ## Stable Diffusion
@@ -140,8 +141,9 @@ parts = systems["imagen"].parts
 small = imagen.draw_small(parts, prompts, imagen.GUIDANCE, Rng(3), STEPS)
 large = imagen.enlarge(parts, small, prompts, Rng(4), STEPS)
 stretched = small.repeat(2, axis=1).repeat(2, axis=2).clip(-1, 1)
-viz.show_grid(np.concatenate([stretched, large]), columns=len(prompts),
-              title="Above: the base model's 16 x 16. Below: the super-resolution model's 32 x 32")  # fmt: skip
+titles = prompts + [""] * len(prompts)
+rows = ["base model, 16 x 16", "super-resolution, 32 x 32"]
+viz.show_grid(np.concatenate([stretched, large]), columns=len(prompts), titles=titles, rows=rows)
 
 # %% [markdown]
 # How good is the enlarging alone? Take real pictures, shrink them, and enlarge them again: by repeating pixels, and by the
@@ -216,8 +218,9 @@ for name, denoiser in ways.items():
           f"obeyed {checker.check(results[name].clip(-1, 1), prompts).sum()} of {len(prompts)}")  # fmt: skip
 
 # %%
-viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), scale=0.85,
-              title="Guidance 8 in pixels. Rows: nothing done, clipped, dynamic thresholding")  # fmt: skip
+titles = prompts + [""] * (2 * len(prompts))
+viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titles=titles, rows=list(results), scale=0.85,
+              title="Guidance 8 in pixels")  # fmt: skip
 
 # %% [markdown]
 # What is out of range is gone with either. By the checker's count, with so few prompts, neither is better than the other; the
@@ -340,7 +343,7 @@ for k, (label, held_out, guided) in enumerate(bars):
     values = [table[name, bool(held_out), system.recipe.guidance if guided else 0.0] for name, system in systems.items()]
     shade = {"color": viz.COLOURS[held_out], "alpha": 1 if guided else 0.45}
     axes.bar(np.arange(3) + 0.2 * (k - 1.5), values, 0.18, label=label, **shade)
-axes.set_xticks(range(3), ["Stable Diffusion", "Imagen", "DALL-E 2"])
+axes.set_xticks(range(3), NAMES)
 axes.set(ylabel="prompts obeyed", ylim=(0, 1.05), title=f"In miniature, {n} prompts each")
 axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 figure

@@ -112,6 +112,19 @@ def test_strip_shows_first_and_last(digits):
     assert shown[0] == 0 and shown[3] == 255 and shown[4] == 0
 
 
+def test_row_labels_stand_left_of_their_rows(digits):
+    figure = viz.show_grid(digits[:6], columns=3, rows=["above", "the row that is below"])
+    left = min(axes.get_position().x0 for axes in figure.axes)
+    assert [label.get_text() for label in figure.texts] == ["above", "the row that is\nbelow"]
+    for label, axes in zip(figure.texts, figure.axes[::3], strict=True):
+        box = axes.get_position()
+        assert box.y0 < label.get_position()[1] < box.y1
+        assert label.get_window_extent().x1 / figure.bbox.width < left
+        assert label.get_window_extent().x0 > 0
+    with pytest.raises(ValueError, match="rows: got 1, expected a label for each of 2 rows"):
+        viz.show_grid(digits[:6], columns=3, rows=["a"])
+
+
 def test_bad_titles(digits):
     with pytest.raises(ValueError, match="titles: got 2, expected one for each of 3 images"):
         viz.show_grid(digits[:3], titles=["a", "b"])

@@ -26,7 +26,6 @@ SHOWN = LOOK[:10]  # without the counts
 
 def run(options):
     """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (one core) of the system."""
-    pictures = []
     for name in filter(is_shipped, SYSTEMS):
         system = load(name)
         told = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
@@ -39,10 +38,16 @@ def run(options):
 
                 row = {"system": name, "prompts": prompts, "weight": weight, "samples": len(asked)}
                 yield row | over_seeds(options.seeds, measure) | told
-        pictures.append((name, system.draw(SHOWN[: options.size(None, 2)], rng=0, steps=options.size(None, 2))))
         if name == "dalle2":
             yield from (row | told for row in vary(system, options))
-    side_by_side(pictures, options.out / "text_to_image_samples.png")
+    sheet(options)
+
+
+def sheet(options):
+    """Draw the same prompts with each system, and write them above the images: text_to_image_samples.png"""
+    prompts, steps = SHOWN[: options.size(None, 2)], options.size(None, 2)
+    rows = [(name, load(name).draw(prompts, rng=0, steps=steps)) for name in filter(is_shipped, SYSTEMS)]
+    side_by_side(rows, options.out / "text_to_image_samples.png", columns=prompts, high=0.72)
 
 
 def vary(system, options):
