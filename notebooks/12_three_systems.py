@@ -18,7 +18,7 @@ import os
 
 import numpy as np
 
-from minidiff import ops, recipes, sample, samplers, viz
+from minidiff import grading, mistakes, ops, recipes, sample, samplers, viz
 from minidiff.data import captioned_shapes, checker
 from minidiff.diffusion import Denoiser, cfg, clip_x0, dynamic_threshold
 from minidiff.models import LowResolution
@@ -354,40 +354,67 @@ figure
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** An autoencoder halves height and width `halvings` times and has `channels` latent channels. How many times
 # fewer numbers is that, for RGB pictures?
-# Hint: the area shrinks by $4^{\text{halvings}}$, while 3 channels become `channels`.
+#
+# <details><summary>Hint</summary>
+#
+# Two things change, the area and the number of channels. One shrinks, the other may grow.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Count the numbers of an image of $H \times W$ before and after, and divide. One halving leaves a quarter of the area.
+# </details>
 
 # %%
 def times_fewer(halvings, channels):
     ...  # return a number
 
 
-if times_fewer(1, 3) is not None:
-    assert times_fewer(2, 4) == images[0].size / latents[0].size
-    assert times_fewer(3, 4) == 48  # the real Stable Diffusion: 512 x 512 x 3 -> 64 x 64 x 4
+if grading.answered(times_fewer, 1, 3):
+    mistakes.find(times_fewer, "12.times_fewer")
+    grading.same(times_fewer(2, 4), images[0].size / latents[0].size, "of this chapter's autoencoder")
+    grading.same(times_fewer(3, 4), 48, "of the real Stable Diffusion, 512 x 512 x 3 -> 64 x 64 x 4")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** Noise the small pictures to a level each, as the super-resolution model is trained.
-# Hint: $a\,x + \sigma\,\epsilon$ with `schedule.alpha(level)` and `schedule.sigma(level)`, shaped `(B, 1, 1, 1)`.
+#
+# <details><summary>Hint</summary>
+#
+# It is the noisy image of chapter 3, with a `t` for each image of the batch.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `schedule.alpha(level)` and `schedule.sigma(level)` are $(B,)$. NumPy lines shapes up from the right, so they need three axes
+# of length 1 behind $B$.
+# </details>
 
 # %%
 def noise_small(small, eps, level, schedule):
     ...  # small, eps (B, h, w, 3), level (B,) -> (B, h, w, 3)
 
 
-if noise_small(wild, wild, np.array([0, 1, 2]), imagen.SCHEDULE) is not None:
-    level, eps = np.array([0, 100, 400]), Rng(17).standard_normal(wild.shape)
-    assert np.allclose(noise_small(wild, eps, level, imagen.SCHEDULE), imagen.SCHEDULE.add_noise(wild, eps, level), atol=1e-5)
+square = wild[:, :3, :3]
+if grading.answered(noise_small, square, square, np.array([0, 1, 2]), imagen.SCHEDULE):
+    mistakes.find(noise_small, "12.noise_small")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** By which factor must latents be multiplied so that their standard deviation is 1? Compute it from a batch of
 # latents as the encoder gives them.
-# Hint: 1 over the standard deviation over *everything*: one number, not one a channel.
+#
+# <details><summary>Hint</summary>
+#
+# A factor multiplies the standard deviation by itself. It is one number for the whole system.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Take the deviation over *everything*: latents, rows, columns and channels together.
+# </details>
 
 # %%
 def scaling_factor(latents):
@@ -395,25 +422,121 @@ def scaling_factor(latents):
 
 
 raw = latents / autoencoder.config["scaling_factor"]
-if scaling_factor(raw) is not None:
-    assert np.isclose(np.std(raw * scaling_factor(raw)), 1, atol=1e-4)
+if grading.answered(scaling_factor, raw):
+    mistakes.find(scaling_factor, "12.scaling_factor")
     print(f"exercise 3: right; from these pictures {scaling_factor(raw):.3f}, "
           f"kept with the model {autoencoder.config['scaling_factor']:.3f}")  # fmt: skip
 
 # %% [markdown]
 # **Exercise 4.** DALL-E 2 edits pictures by language: move a picture's vector in the direction in which one text differs from
 # another (a *text diff*), and keep its length. Return the moved vectors.
-# Hint: add `strength` times (`to` minus `frm`), then scale each row back to the length it had.
+#
+# <details><summary>Hint</summary>
+#
+# First move, then repair the length. Each row has its own length.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The direction is `to` minus `frm`, and `strength` says how far. `np.linalg.norm(..., axis=1, keepdims=True)` is a column of
+# lengths. Take it before and after the move.
+# </details>
 
 # %%
 def text_diff(vectors, frm, to, strength):
     ...  # vectors (B, D), frm, to (D,) -> (B, D)
 
 
-if text_diff(of_images[:1], of_texts[0], of_texts[1], 1.0) is not None:
+if grading.answered(text_diff, of_images[:1], of_texts[0], of_texts[1], 1.0):
+    mistakes.find(text_diff, "12.text_diff")
     moved = text_diff(of_images[:3], of_texts[0], of_texts[1], 0.7)
-    assert np.allclose(np.linalg.norm(moved, axis=1), np.linalg.norm(of_images[:3], axis=1), rtol=1e-4)
     towards = of_texts[1] - of_texts[0]
-    assert (moved @ towards > of_images[:3] @ towards).all()
-    assert np.allclose(text_diff(of_images[:3], of_texts[0], of_texts[0], 5.0), of_images[:3], atol=1e-4)
+    assert (moved @ towards > of_images[:3] @ towards).all(), "the vectors do not come nearer to the new text"
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: a latent pipeline
+#
+# Now the real thing, all that stands between a prompt and an image, in three steps. Each can pass without the others, since
+# the parts are handed over as functions.
+#
+# **Exercise 5.** To the latent. `encode(images)` returns $(B, h, w, 2L)$: $L$ means, then $L$ log-variances. Clip these to the
+# range from -30 to 20. Draw a latent with `rng.standard_normal`, in the shape of the means, and multiply it by `factor`. Where
+# `rng` is None, the mean takes the place of a draw.
+#
+# <details><summary>Hint</summary>
+#
+# A draw is mean + deviation times noise. The encoder gives the logarithm of the *variance*.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The deviation is the root of the variance. In the exponent a root is a factor 1/2. `np.split(..., 2, axis=-1)` cuts the
+# channels.
+# </details>
+
+# %%
+def encode_latents(encode, images, factor, rng):
+    ...  # images (B, H, W, 3) -> (B, h, w, L)
+
+
+if grading.answered(encode_latents, lambda images: np.zeros((1, 1, 1, 2)), np.zeros((1, 2, 2, 3)), 1.0, None):
+    mistakes.find(encode_latents, "12.encode_latents")
+    ours = encode_latents(lambda x: autoencoder.encode(x)[0], images[:4], autoencoder.config["scaling_factor"], None)
+    grading.same(ours, autoencoder.to_latent(images[:4]), "the latents of this chapter's autoencoder", rtol=1e-4, atol=1e-5)
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** The loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and
+# $\hat\epsilon = \sigma z + \alpha v$. At each of `times`, which fall, guide $v$ from the empty text to the text with weight
+# $w$, and take DDIM's step to the next time. After the last time comes the clean latent, $\alpha = 1$ and $\sigma = 0$.
+#
+# <details><summary>Hint</summary>
+#
+# Guidance mixes two predictions of $v$ as it mixes two of $\epsilon$. DDIM's step is
+# $\alpha' \hat x_0 + \sigma' \hat\epsilon$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Pair each time with the one after it, and the last with nothing. With $\alpha' = 1$ and $\sigma' = 0$ only one of the two
+# terms is left. Both guesses come from the $z$ of *before* the step.
+# </details>
+
+# %%
+def denoise_latents(model, z, schedule, times, text, empty, w):
+    ...  # z (B, h, w, L) at times[0] -> the clean latents
+
+
+if grading.answered(denoise_latents, lambda z, t, c: z, np.ones((1, 1)), stable_diffusion.SCHEDULE, [5], None, None, 1.0):
+    mistakes.find(denoise_latents, "12.denoise_latents")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** From prompts to images. `encode_text(texts)` takes a list of texts, and guidance needs an empty text for each
+# prompt as well. `denoise(z, text, empty)` is the whole loop; it begins with pure noise, drawn by `rng.standard_normal`,
+# `shape` for each prompt. `decode(z)` takes latents as the encoder gave them, before `factor`. Images have numbers from -1 to
+# 1.
+#
+# <details><summary>Hint</summary>
+#
+# It is `stable_diffusion_by_hand` with the parts handed over. What did `from_latent` do besides decoding?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The encoder's latents were multiplied by `factor` before the model learned from them. The empty text is `""`. Clip at the
+# end.
+# </details>
+
+# %%
+def draw_images(encode_text, denoise, decode, prompts, factor, shape, rng):
+    ...  # prompts: list of B texts   shape: of one latent   -> (B, H, W, 3)
+
+
+def same_z(z, text, empty):
+    return z
+
+
+if grading.answered(draw_images, lambda texts: np.zeros((1, 1)), same_z, lambda z: z, ["a"], 1.0, (1, 1, 3), Rng(0)):
+    mistakes.find(draw_images, "12.draw_images")
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/12.py](../docs/answers/12.py), with the hidden tests of a teacher who grades.

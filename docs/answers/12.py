@@ -5,6 +5,12 @@ import numpy as np
 from minidiff import grading
 from minidiff.diffusion import Schedule
 
+WITHOUT = {  # what an answer may not call
+    "encode_latents": ["minidiff.models.autoencoder_kl.sample_posterior"],
+    "denoise_latents": ["minidiff.samplers.*", "minidiff.diffusion.cfg", "minidiff.diffusion.Denoiser"],
+    "draw_images": ["stable_diffusion_by_hand"],
+}
+
 # ---- 1
 
 
@@ -13,18 +19,9 @@ def times_fewer(halvings, channels):
 
 
 def check_other_autoencoders():
-    """sizes that you do not see"""
-    for halvings, channels in ((2, 5), (3, 16), (5, 3), (0, 3)):
-        area = 4**halvings
-        grading.same(times_fewer(halvings, channels), area * 3 / channels, f"times_fewer({halvings}, {channels})", {
-            "height and width are both halved: 4, not 2, for each halving": 2**halvings * 3 / channels,
-            "the 3 channels of the picture are missing": area / channels,
-            "channels is in the wrong place: more of them are more numbers": area * channels / 3,
-            "upside down: how many times fewer, not which share is left": channels / (3 * area),
-            "the channels are missing": area,
-            "a power: each halving divides by 4 again": 4 * halvings * 3 / channels,
-            "times fewer is a ratio, not rounded down": area * 3 // channels,
-        })
+    """no halving, many channels, and sizes that do not divide"""
+    for halvings, channels, right in ((0, 3, 1.0), (0, 12, 0.25), (1, 5, 2.4), (3, 16, 12.0), (5, 7, 438.85714285714283)):
+        grading.same(times_fewer(halvings, channels), right, f"times_fewer({halvings}, {channels})")
 
 
 # ---- 2
@@ -36,21 +33,18 @@ def noise_small(small, eps, level, schedule):
 
 
 def check_levels():
-    """as many pictures as rows of pixels: each picture keeps its own level"""
-    rng, other = np.random.default_rng(1), Schedule.linear(100)
-    x, eps, level = rng.standard_normal((4, 4, 4, 3)), rng.standard_normal((4, 4, 4, 3)), np.array([0, 20, 60, 99])
-    a, s = (f(level)[:, None, None, None] for f in (other.alpha, other.sigma))
-    grading.same(noise_small(x, eps, level, other), a * x + s * eps, "the noisy pictures", {
-        "the level went to the columns of pixels: shape it (B, 1, 1, 1)": other.alpha(level)[:, None] * x
-        + other.sigma(level)[:, None] * eps,
-        "the level went to the rows of pixels: shape it (B, 1, 1, 1)": other.alpha(level)[:, None, None] * x
-        + other.sigma(level)[:, None, None] * eps,
-        "alpha and sigma are roots; these are their squares": a**2 * x + s**2 * eps,
-        "the picture has to shrink: alpha is missing": x + s * eps,
-        "picture and noise have changed places": a * eps + s * x,
-        "one level for all: each picture has its own": other.alpha(0) * x + other.sigma(0) * eps,
-        "this is v: alpha eps - sigma x": a * eps - s * x,
-    })
+    """one image, and a batch that is no square, image by image, at the ends of another schedule"""
+    class AlphaAndSigma:
+        def __init__(self, schedule):
+            self.alpha, self.sigma, self.alpha_bar = schedule.alpha, schedule.sigma, schedule.alpha_bar
+
+    schedule = AlphaAndSigma(Schedule.cosine(50))
+    for shape, level in (((1, 2, 5, 3), [49]), ((3, 2, 5, 3), [0, 49, 7]), ((2, 3, 2, 3), [25, 25])):
+        rng = np.random.default_rng(shape[0])
+        x, eps = rng.standard_normal(shape), rng.standard_normal(shape)
+        bar = [schedule.alpha_bar[t] for t in level]
+        right = [np.sqrt(b) * image + np.sqrt(1 - b) * noise for b, image, noise in zip(bar, x, eps, strict=True)]
+        grading.same(noise_small(x, eps, np.array(level), schedule), right, f"the noisy images of shape {shape}")
 
 
 # ---- 3
@@ -61,16 +55,12 @@ def scaling_factor(latents):
 
 
 def check_channels_that_differ():
-    """channels of different size, and a mean that is not 0"""
-    z = np.random.default_rng(2).standard_normal((5, 3, 3, 2)) * np.array([1.0, 8.0]) + 4
-    grading.same(scaling_factor(z), 1 / z.std(), "the factor", {
-        "this is the deviation; the factor is 1 over it": z.std(),
-        "divided by the variance": 1 / z.var(),
-        "the root of the mean square: the mean is taken away first": 1 / np.sqrt((z**2).mean()),
-        "one number, not one for each channel": 1 / z.std(axis=(0, 1, 2)),
-        "the mean of the channels' own factors; it is one deviation over everything": (1 / z.std(axis=(0, 1, 2))).mean(),
-        "1 over the largest latent; it is the deviation that shall be 1": 1 / np.abs(z).max(),
-    })
+    """channels and latents that differ in mean and size, worked out by hand"""
+    z = np.array([[1.0, 1.0], [5.0, 5.0]]).reshape(2, 1, 1, 2)
+    grading.same(scaling_factor(z), 0.5, "the factor")
+    grading.same(scaling_factor(z.swapaxes(0, 3)), 0.5, "the factor, where the channels differ")
+    z = np.arange(1.0, 25).reshape(2, 2, 3, 2) * 3 - 100
+    grading.same(scaling_factor(z), 1 / (3 * np.sqrt((24**2 - 1) / 12)), "the factor of 24 even steps")
 
 
 # ---- 4
@@ -83,22 +73,116 @@ def text_diff(vectors, frm, to, strength):
 
 
 def check_each_row():
-    """vectors of different lengths, each kept"""
-    z = np.array([[3.0, 4.0, 0.0], [0.0, 1.0, 0.0], [2.0, -2.0, 1.0]])
-    frm, to, k = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 2.0]), 0.5
-    moved = z + k * (to - frm)
+    """vectors of different lengths, no strength, the way back, and whole turns"""
+    z, frm, to = np.array([[3.0, 4.0], [0.0, 5.0], [10.0, 0.0]]), np.array([1.0, -1.0]), np.array([-2.0, 3.0])
+    kept = z.copy()
+    grading.same(text_diff(z, frm, to, 0.0), z, "the vectors, moved with strength 0")
+    grading.same(text_diff(z, frm, to, 1.0), [[0.0, 5.0], [-15 / 90**0.5, 45 / 90**0.5], [70 / 65**0.5, 40 / 65**0.5]], "moved")
+    grading.same(text_diff(z, frm, to, -2.0)[0], 5 * np.array([9.0, -4.0]) / 97**0.5, "moved with strength -2")
+    there = text_diff(z[:1], frm, to, 1.0)
+    grading.same(there / there[0, 1], [[0.0, 1.0]], "the direction of one vector")
+    grading.same(z, kept, "the vectors that were given", {"they were written into": text_diff(kept, frm, to, 1.0)})
 
-    def length(v):
-        return np.linalg.norm(v, axis=1, keepdims=True)
 
-    back = z - k * (to - frm)
-    grading.same(text_diff(z, frm, to, k), moved * length(z) / length(moved), "the moved vectors", {
-        "the length is not put back": moved,
-        "scaled to length 1; each row keeps the length it had": moved / length(moved),
-        "moved the other way: to minus frm": back * length(z) / length(back),
-        "strength is not used": (z + to - frm) * length(z) / length(z + to - frm),
-        "one length for the whole batch: each row has its own": moved * np.linalg.norm(z) / np.linalg.norm(moved),
-        "upside down: the old length over the new one": moved * length(moved) / length(z),
-        "only `to` is added: the difference of the texts is the direction": (z + k * to) * length(z) / length(z + k * to),
-    })
-    grading.same(z[0], [3.0, 4.0, 0.0], "the vectors that were given", {"they were written into": z[0]})
+# ---- 5
+
+
+def encode_latents(encode, images, factor, rng):
+    mean, logvar = np.split(encode(images), 2, axis=-1)
+    if rng is None:
+        return factor * mean
+    return factor * (mean + np.exp(logvar.clip(-30, 20) / 2) * rng.standard_normal(mean.shape))
+
+
+def check_spread_and_limits():
+    """mean and deviation over many draws, one channel and four, and log-variances out of range"""
+    for L, factor in ((1, 0.18215), (4, 2.0)):
+        mean, std = np.arange(1.0, L + 1), np.arange(1.0, L + 1) / 4
+        moments = np.broadcast_to(np.concatenate([mean, 2 * np.log(std)]), (2, 100, 100, 2 * L))
+
+        def encode(images, moments=moments):
+            return moments
+
+        z = encode_latents(encode, np.zeros((2, 200, 200, 3)), factor, np.random.default_rng(1))
+        grading.same(z.shape, (2, 100, 100, L), "the shape of the latents")
+        grading.same(z.mean(axis=(0, 1, 2)), factor * mean, "the mean of each channel", rtol=0.02)
+        grading.same(z.std(axis=(0, 1, 2)), factor * std, "the deviation of each channel", rtol=0.05)
+        exact = encode_latents(encode, np.zeros((2, 200, 200, 3)), factor, None)
+        grading.same(exact, np.broadcast_to(factor * mean, (2, 100, 100, L)), "the latents without an rng")
+    moments, draw = np.array([[[[0.0, 0.0, -1000.0, 900.0]]]]), np.random.default_rng(2).standard_normal((1, 1, 1, 2))
+    z = encode_latents(lambda images: moments, np.zeros((1, 2, 2, 3)), 1.0, np.random.default_rng(2))
+    grading.same(z / draw, [[[[np.exp(-15.0), np.exp(10.0)]]]], "the deviation where the log-variance is out of range", atol=0)
+
+
+# ---- 6
+
+
+def denoise_latents(model, z, schedule, times, text, empty, w):
+    for t, after in zip(times, [*times[1:], None], strict=True):
+        a, s = schedule.alpha(t), schedule.sigma(t)
+        v = (1 + w) * model(z, t, text) - w * model(z, t, empty)
+        x0, eps = a * z - s * v, s * z + a * v
+        z = x0 if after is None else schedule.alpha(after) * x0 + schedule.sigma(after) * eps
+    return z
+
+
+def check_gaussian_latents():
+    """Gaussian latents, whose end is known, one single step, and Euler's steps in y = z / alpha"""
+    schedule, c, m = Schedule.cosine(1000), 0.5, 0.3
+
+    def exact(z, t, context):
+        a, s = schedule.alpha(t), schedule.sigma(t)
+        x0 = m + a * c**2 / (a**2 * c**2 + s**2) * (z - a * m)
+        return a * (z - a * x0) / s - s * x0
+
+    start, times = np.linspace(-2, 2, 8).reshape(2, 2, 2, 1), list(range(999, -1, -1))
+    a, s = schedule.alpha(999), schedule.sigma(999)
+    z = a * m + np.sqrt(a**2 * c**2 + s**2) * start
+    got = denoise_latents(exact, z, schedule, times, np.zeros((2, 1)), np.zeros((2, 1)), 3.0)
+    grading.same(got, m + c * start, "the latents after 1000 steps", rtol=0.01, atol=0.01)
+
+    def other(z, t, context):
+        return np.cos(z) * np.asarray(context)[:, 0][:, None, None] + t / 500
+
+    text, empty, z = np.array([[1.0], [2.0]]), np.array([[0.5], [-1.0]]), np.linspace(-1, 1, 8).reshape(2, 2, 2)
+    for w in (0.0, 2.5, -1.0):
+        context, times = (1 + w) * text - w * empty, [700, 400, 100]
+        ratio = [schedule.sigma(t) / schedule.alpha(t) for t in times] + [0.0]
+        y = z / schedule.alpha(700)
+        for t, now, after in zip(times, ratio, ratio[1:], strict=False):
+            a = schedule.alpha(t)
+            y = y + (after - now) * (schedule.sigma(t) * a * y + a * (np.cos(a * y) * context[:, :, None] + t / 500))
+        grading.same(denoise_latents(other, z, schedule, times, text, empty, w), y, f"the latents after three steps, w = {w}")
+    a, s = schedule.alpha(300), schedule.sigma(300)
+    right = a * z - s * (np.cos(z) * text[:, :, None] + 0.6)
+    grading.same(denoise_latents(other, z, schedule, [300], text, empty, 0.0), right, "the latents after one step")
+
+
+# ---- 7
+
+
+def draw_images(encode_text, denoise, decode, prompts, factor, shape, rng):
+    text, empty = encode_text(prompts), encode_text([""] * len(prompts))
+    z = denoise(rng.standard_normal((len(prompts), *shape)), text, empty)
+    return np.clip(decode(z / factor), -1, 1)
+
+
+def check_whole_pipeline():
+    """one prompt and three, through a loop that uses text and empty text, and a decoder that enlarges"""
+    def encode_text(texts):
+        return np.array([[float(len(text)), text.count("a")] for text in texts])
+
+    def denoise(z, text, empty):
+        grading.same(np.shape(empty), np.shape(text), "the shape of the empty texts")
+        shift = np.asarray(text).sum(axis=1) - 2 * np.asarray(empty)[:, 0]
+        return np.asarray(z) * 0.18215 + shift[:, None, None, None] / 50
+
+    def decode(z):
+        return np.asarray(z).repeat(2, axis=1).repeat(2, axis=2)[..., :3] / 2
+
+    for prompts, shape in ((["a cat"], (3, 2, 4)), (["banana", "", "a red car"], (1, 2, 3))):
+        noise = np.random.default_rng(len(prompts)).standard_normal((len(prompts), *shape))
+        shift = np.array([len(text) + text.count("a") for text in prompts])[:, None, None, None] / 50 / 0.18215
+        right = (noise[..., :3] + shift).clip(-2, 2).repeat(2, axis=1).repeat(2, axis=2) / 2
+        got = draw_images(encode_text, denoise, decode, prompts, 0.18215, shape, np.random.default_rng(len(prompts)))
+        grading.same(got, right, f"the images of {len(prompts)} prompts")
