@@ -8,9 +8,10 @@
 # {{install}}
 # Nothing below needs a network or a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3). A *denoiser*
-# answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$; $-\hat\epsilon/\sigma_t$ is the *score*, the direction in
-# which noisy pictures get more likely (chapter 4). DDIM draws a picture in a few steps (chapter 8).
+# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3; this $\alpha_t$ is
+# its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$
+# and of $\epsilon$; $-\hat\epsilon/\sigma_t$ is the *score*, the direction in which noisy pictures get more likely (chapter 4).
+# DDIM draws a picture in a few steps (chapter 8).
 
 # %%
 import os

@@ -274,7 +274,7 @@ assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance >
 some = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1), (2, 7, 1), (1, 5, 2), (1, 4, 2)])
 rows = [ask(nets[way], some, seed=5) for way in ("add", "cross")]
 titles = [text(caption) for caption in some[:-1]] + [f"{text(some[-1])}\n(never shown)"]
-show_dots(np.concatenate(rows), titles * 2, 6, ["told by the mean", "by cross-attention"])
+show_dots(np.concatenate(rows), titles + [""] * 6, 6, ["told by the mean", "by cross-attention"])
 
 # %% [markdown]
 # ## Guidance

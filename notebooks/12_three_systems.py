@@ -142,7 +142,7 @@ small = imagen.draw_small(parts, prompts, imagen.GUIDANCE, Rng(3), STEPS)
 large = imagen.enlarge(parts, small, prompts, Rng(4), STEPS)
 stretched = small.repeat(2, axis=1).repeat(2, axis=2).clip(-1, 1)
 titles = prompts + [""] * len(prompts)
-rows = ["base model, 16 x 16", "super-resolution, 32 x 32"]
+rows = ["base model", "super-resolution"]
 viz.show_grid(np.concatenate([stretched, large]), columns=len(prompts), titles=titles, rows=rows)
 
 # %% [markdown]
@@ -219,7 +219,8 @@ for name, denoiser in ways.items():
 
 # %%
 titles = prompts + [""] * (2 * len(prompts))
-viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titles=titles, rows=list(results), scale=0.85,
+rows = ["nothing done", "clipped", "dynamic thresholding"]
+viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titles=titles, rows=rows, scale=0.85,
               title="Guidance 8 in pixels")  # fmt: skip
 
 # %% [markdown]
@@ -486,8 +487,9 @@ if grading.answered(encode_latents, lambda images: np.zeros((1, 1, 1, 2)), np.ze
 
 # %% [markdown]
 # **Exercise 6.** The loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and
-# $\hat\epsilon = \sigma z + \alpha v$. At each of `times`, which fall, guide $v$ from the empty text to the text with weight
-# $w$, and take DDIM's step to the next time. After the last time comes the clean latent, $\alpha = 1$ and $\sigma = 0$.
+# $\hat\epsilon = \sigma z + \alpha v$, with `schedule.alpha(t)` and `schedule.sigma(t)`. At each of `times`, which fall, guide $v$
+# from the empty text to the text with weight $w$, and take DDIM's step to the next time. After the last time comes the clean
+# latent, $\alpha = 1$ and $\sigma = 0$.
 #
 # <details><summary>Hint</summary>
 #
