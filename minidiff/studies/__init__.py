@@ -1,4 +1,4 @@
-"""Studies: questions that everybody asks of diffusion models, each put to the test and answered by a table and a picture.
+"""Studies: questions that everybody asks of diffusion models, each put to the test and answered by a table and a plot.
 
     minidiff study samplers                 or      python -c "from minidiff import studies; studies.carry_out('samplers')"
 
@@ -40,7 +40,8 @@ class Options:
 
     out      folder for NAME.csv, NAME.png and further pictures
     quick    seconds instead of minutes: the same code on tiny nets and few samples; its numbers mean nothing
-    seeds    of sampling, one measurement each; error bars are standard errors over them
+    seeds    one measurement each; error bars are standard errors over them. They are seeds of the noise; in the studies that
+             train a small model for each (T, subset, time, schedules, noise_level) of its training too
     run      folder of a trained digits model; None: one is trained the first time and kept in `home`
     home     where models are kept
     progress bars

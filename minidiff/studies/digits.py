@@ -47,12 +47,13 @@ def train(options, steps, name, *overrides):
     return open_run(folder).denoiser
 
 
-def fit(model, objective, options, folder, config, kept=None):
+def fit(model, objective, options, folder, config, kept=None, labelled=True):
     """Train a net of any kind on the digits as `config.train` says, unless `folder` holds it trained already.
 
     -> the model, its averaged weights in it. Goes on where a run was stopped.
     """
     images, labels = data.load("digits")
+    labels = labels if labelled else None
     settings = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
     trainer = Trainer(model, objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
     return complete(trainer, options.progress)

@@ -1,40 +1,31 @@
-"""What if the network is not told t? The same net with and without, trained as long; and how well t can be read off a picture.
+"""What if the network is not told t? The same network told and not told, trained alike; and t read off x_t.
 
-The net that is not told is given t = 0 at all times: the same layers, the same number of weights. Once predicting eps and
-once v, whose meaning changes more with t.
+All networks of a training seed see the same batches and the same noise. The linear schedule, no classes. Each row is a mean
+over training seeds; a ratio is taken within each seed, and its error is that of the ratios.
 """
 
 import numpy as np
 
 from ..backend import xp_of
+from ..diffusion import Denoiser, Schedule, SimpleLoss
 from ..models import Classifier
-from ..nn import Layer
 from ..rng import Rng, Stream
-from ..runs import build, build_objective
 from . import digits
-from .plot import curves, finish, panels
+from .plot import curves, finish, panels, side_by_side
 from .table import over_seeds
+from .timed import BLOCKS, TellLogSNR, unet
 
-STEPS = 800  # of training
+STEPS = 400  # of training
 TIMES = (0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990)
-NAMES = {"told": "told t", "not told": "not told t"}
-
-
-class Timeless(Layer):
-    """A net that hears t = 0 whatever t is."""
-
-    def __init__(self, net):
-        self.net = net
-
-    def forward(self, x, t, cond=None):
-        return self.net(x, 0 * t, cond)
-
-    def null_cond(self, cond):
-        return self.net.null_cond(cond)
+LATE = 600  # at and beyond: x_t is mostly noise
+INSIDE = (20, 900)  # where noise of the cosine schedule has levels that the linear one has too
+NETS = {"told t": range(BLOCKS), "not told": (), "told in the first block": (0,)}
+MOVED = ("cosine noise, told t", "cosine noise, told the log-SNR")
+WALK = 40  # steps of each sampler
 
 
 class GuessT:
-    """A loss for a net that reads t off x_t: mean squared error of t / T. It says what there is to be read."""
+    """The loss of a network that reads t off x_t: the mean squared error of t / T."""
 
     def __init__(self, schedule):
         self.schedule = schedule
@@ -48,68 +39,147 @@ class GuessT:
 
 
 def run(options):
-    """Rows of three kinds (column "what"): loss by t, samples, and the error of t read off the picture."""
-    judge, n = digits.judge(options), options.size(250, 20)
+    """Rows of four kinds (column "what"): error by t, mean error, samples, and how far t read off x_t is from t."""
+    schedule = Schedule.linear(1000)
+    errors = {seed: all_errors(options, seed, schedule) for seed in options.seeds}  # {seed: {(predicts, net): (times,)}}
+    times = np.array(options.size(TIMES, (0, 20, 700)))
+    means = {"all t": times >= 0, f"t >= {LATE}": times >= LATE, "t from {} to {}".format(*INSIDE): inside(times)}
+    for predicts, net in errors[options.seeds[0]]:
+        for where, chosen in {**{int(t): times == t for t in times}, **means}.items():
+            measured = over_seeds(options.seeds, lambda seed, key=(predicts, net), i=chosen: compared(errors[seed], key, i))
+            what = "other schedule" if net in MOVED else "error" if isinstance(where, int) else "mean error"
+            at = {"t": where} if isinstance(where, int) else {"where": where}
+            yield {"what": what, "predicts": predicts, "net": net, **at, **measured}
+    yield from samples(options, schedule)
+    read = {seed: reading(options, seed, schedule) for seed in options.seeds}
+    for i, t in enumerate(times):
+        yield {"what": "reading t", "t": int(t), **over_seeds(options.seeds, lambda seed, i=i: {"t_away": read[seed][i]})}
+
+
+def inside(times):
+    return (times >= INSIDE[0]) & (times <= INSIDE[1])
+
+
+def compared(errors, key, chosen):
+    """{eps_mse: of a network, ratio: to that of the one that is told t, on the same noise}, at the chosen times of one seed"""
+    predicts, net = key
+    own, told = errors[key][chosen].mean(), errors[predicts, MOVED[0] if net in MOVED else "told t"][chosen].mean()
+    return {"eps_mse": own, "ratio": own / told}
+
+
+def all_errors(options, seed, schedule):
+    """The error of eps at each of the times, of every network of a training seed.   -> {(predicts, net): (times,)}"""
+    cosine = Schedule.cosine(schedule.T)
+    found = {(predicts, net): error_by_t(options, seed, trained(options, seed, predicts, net, schedule), schedule, predicts)
+             for predicts in ("eps", "v") for net in (NETS if predicts == "eps" else list(NETS)[:2])}  # fmt: skip
+    told, guesser = trained(options, seed, "eps", "told t", schedule), guesser_of(options, seed, schedule)
+    found["eps", "told the guess"] = error_by_t(options, seed, lambda x, t: told.predict(x, guess(guesser, x)), schedule)
+    found["eps", "told 500 always"] = error_by_t(options, seed, lambda x, t: told.predict(x, 500), schedule)
+    by_snr = trained(options, seed, "eps", "told the log-SNR", schedule)
+    found["eps", "told the log-SNR"] = error_by_t(options, seed, by_snr.predict, schedule)
+    moved = TellLogSNR(by_snr.net, cosine, like=schedule)
+    found["eps", MOVED[0]] = error_by_t(options, seed, told.predict, cosine)
+    found["eps", MOVED[1]] = error_by_t(options, seed, moved.predict, cosine)
+    return found
+
+
+def trained(options, seed, predicts, net, schedule):
+    """The network of this name, trained with this seed the first time it is asked for."""
+    channels = options.size(16, 8)
+    model = unet(seed, NETS[net], channels) if net in NETS else TellLogSNR(unet(seed, channels=channels), schedule)
+    return fit(options, seed, model, SimpleLoss(schedule, predicts), f"{predicts}_{net.replace(' ', '_')}")
+
+
+def fit(options, seed, model, objective, name):
+    small = ("train.batch_size=8", "train.steps=10") if options.quick else ("train.batch_size=32",)
+    config = digits.configuration(options, STEPS, *small, "train.lr=0.003", "train.warmup=10", "train.ema_decay=null",
+                                  f"train.seed={seed}")  # fmt: skip
+    return digits.fit(model, objective, options, digits.place(options, f"time/{name}_{seed}"), config, labelled=False)
+
+
+def error_by_t(options, seed, predict, schedule, predicts="eps"):
+    """Mean squared error of eps on held-out digits, the same noise for every network of a seed.   -> (times,)"""
+    images, _ = digits.held_out(options.size(180, 10))
+    denoiser, errors = Denoiser(as_model(predict), schedule, predicts), []
+    for t in options.size(TIMES, (0, 20, 700)):
+        eps = Rng(seed, Stream.STUDY_LOSS, t).standard_normal(images.shape)
+        errors.append(float(((denoiser(schedule.add_noise(images, eps, t), t)[1] - eps) ** 2).mean()))
+    return np.array(errors)
+
+
+def as_model(predict):
+    """A model from a network or from a function of (x, t)."""
+    net = getattr(predict, "predict", predict)
+    return lambda x, t, cond=None: net(x, t)
+
+
+def guesser_of(options, seed, schedule):
+    """A small convolutional network that reads t off x_t."""
+    net = Classifier(digits.SHAPE, 1, width=options.size(16, 4), rng=Rng(seed, Stream.WEIGHTS))
+    return fit(options, seed, net, GuessT(schedule), "guess")
+
+
+def guess(guesser, xt):
+    """The t that a guesser reads off each x_t.   -> (B,), real numbers from 0 to 999"""
+    return np.clip(guesser.predict(xt)[:, 0].astype(np.float64) * 1000, 0, 999)
+
+
+def reading(options, seed, schedule):
+    """Mean distance of the guess from t, at each of the times."""
+    images, _ = digits.held_out(options.size(180, 10))
+    guesser, away = guesser_of(options, seed, schedule), []
+    for t in options.size(TIMES, (0, 20, 700)):
+        eps = Rng(seed, Stream.STUDY_KNOWING_T, t).standard_normal(images.shape)
+        away.append(float(abs(guess(guesser, schedule.add_noise(images, eps, t)) - t).mean()))
+    return away
+
+
+def samples(options, schedule):
+    judge, n, pictures = digits.judge(options), options.size(150, 20), []
     for predicts in ("eps", "v"):
-        for told in NAMES:
-            denoiser = _net(options, predicts, told)
-            for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 500)), options):
-                yield {"what": "loss", "predicts": predicts, "net": NAMES[told], "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
-            for sampler, steps in options.size((("ddpm", 100), ("ddim", 20)), (("ddim", 5),)):
-                fixed = {"steps": steps, "spacing": "trailing", "clip": 1.0}
-                measured = over_seeds(options.seeds, lambda seed, s=sampler, f=fixed, d=denoiser: judge.look(
-                    digits.draw_samples(s, d, n, seed, **f), digits.asked_classes(n)))  # fmt: skip
-                yield {"what": "samples", "predicts": predicts, "net": NAMES[told], "sampler": f"{sampler}, {steps} steps",
-                       "samples": n, **measured}  # fmt: skip
-    yield from _reading(options)
+        for net in list(NETS)[:2]:
+            for sampler in ("ddpm", "ddim"):
+                kept = {}
 
+                def measure(seed, predicts=predicts, net=net, sampler=sampler, kept=kept):
+                    denoiser = Denoiser(as_model(trained(options, seed, predicts, net, schedule)), schedule, predicts)
+                    kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, cond=False, steps=options.size(WALK, 2))
+                    return {"frechet": judge.look(kept[seed], digits.asked_classes(n))["frechet"]}
 
-def _net(options, predicts, told):
-    if told == "told":
-        return digits.train(options, STEPS, f"predictions/{predicts}", f"diffusion.predicts={predicts}")
-    config = digits.configuration(options, STEPS, f"diffusion.predicts={predicts}")
-    made = build(config)
-    model = digits.fit(Timeless(made.model), made.objective, options, digits.place(options, f"time/{predicts}"), config)
-    return digits.denoiser_of(model, config)
-
-
-def _reading(options):
-    config = digits.configuration(options, STEPS)
-    schedule = build_objective(config).schedule
-    net = Classifier(digits.SHAPE, 1, width=options.size(32, 4), rng=0)
-    net = digits.fit(net, GuessT(schedule), options, digits.place(options, "time/guess"), config)
-    images, _ = digits.held_out(options.size(360, 20))
-    for t in options.size(TIMES, (0, 500)):
-        xt = schedule.add_noise(images, Rng(0, Stream.STUDY_KNOWING_T, t).standard_normal(images.shape), t)
-        guess = np.clip(net.predict(xt)[:, 0] * schedule.T, 0, schedule.T - 1)
-        yield {"what": "reading t", "t": t, "t_guessed": float(guess.mean()), "t_away": float(abs(guess - t).mean())}
+                yield {"what": "samples", "predicts": predicts, "net": net, "sampler": sampler, "samples": n,
+                       "name": f"{net}, {predicts}, {sampler.upper()}", **over_seeds(options.seeds, measure)}  # fmt: skip
+                pictures.append((f"{net}, {predicts}, {sampler.upper()}", kept[options.seeds[0]][:16]))
+    side_by_side(pictures, options.out / "time_samples.png")
 
 
 def draw(rows):
     figure, axes = panels(13, 8, 3, 2)
-    lost = [row | {"line": row["net"]} for row in rows if row["what"] == "loss"]
-    for ax, predicts in zip(axes[:2], ("eps", "v"), strict=True):
-        curves(ax, [row for row in lost if row["predicts"] == predicts], "t", "x0_mse", "line")
-        finish(ax, "t", "mean squared error of x0", f"The net predicts {predicts}", legend=True, log="y")
-    read = [row for row in rows if row["what"] == "reading t"]
-    curves(axes[2], read, "t", "t_away")
-    finish(axes[2], "t", "mean error of the guess, of 1000", "How well t can be read off a picture")
-    for ax, predicts in zip(axes[3:5], ("eps", "v"), strict=True):
-        told, not_told = ([row for row in lost if row["predicts"] == predicts and row["net"] == net] for net in NAMES.values())
-        ratio = [a | {"ratio": b["x0_mse"] / a["x0_mse"]} for a, b in zip(told, not_told, strict=True)]
-        curves(ax, ratio, "t", "ratio")
+    lost = [row for row in rows if row["what"] in ("error", "other schedule") and row["t"] is not None]
+    eps, v = ([row for row in lost if row["predicts"] == predicts] for predicts in ("eps", "v"))
+    names = ["told t", "not told", "told the guess", "told 500 always", "told in the first block"]
+    curves(axes[0], [row for row in eps if row["net"] in names[:4]], "t", "eps_mse", "net", names)
+    finish(axes[0], "t", "mean squared error of eps", "The network predicts eps", legend=True, log="y")
+    curves(axes[1], [row for row in eps if row["net"] in (*names[1:3], names[4])], "t", "ratio", "net", names)
+    finish(axes[1], "t", "error / error told t", "Predicts eps: what is lost", legend=True, log="y")
+    curves(axes[2], [row for row in v if row["net"] == "not told"], "t", "ratio", "net", names)
+    finish(axes[2], "t", "error / error told t", "Predicts v: what is lost", legend=True)
+    curves(axes[3], [row for row in rows if row["what"] == "reading t"], "t", "t_away")
+    finish(axes[3], "t", "mean error of the guess, of 1000", "How well t can be read off x_t")
+    chosen = [row for row in eps if row["net"] in MOVED and INSIDE[0] <= row["t"] <= INSIDE[1]]
+    curves(axes[4], chosen, "t", "eps_mse", "net", list(MOVED))
+    finish(axes[4], "t", "mean squared error of eps", "On noise of another schedule", legend=True, log="y")
+    for ax in axes[1:3]:
         ax.axhline(1, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-        finish(ax, "t", "error without t / error with t", f"Where not knowing t costs ({predicts})")
     bars(axes[5], [row for row in rows if row["what"] == "samples"])
     return figure
 
 
 def bars(ax, rows):
     """Fréchet distances side by side."""
-    samplers = list(dict.fromkeys(row["sampler"] for row in rows))
     for i, row in enumerate(rows):
-        shade = {"told t": "#1f6feb", "not told t": "#d9480f"}[row["net"]]
-        ax.barh(i, row["frechet"], xerr=row["frechet_error"] or 0, color=shade, alpha=1 - 0.4 * samplers.index(row["sampler"]))
-    ax.set_yticks(range(len(rows)), [f"{row['predicts']}, {row['net']}, {row['sampler']}" for row in rows], fontsize=8)
+        shade = {"told t": "#1f6feb", "not told": "#d9480f"}[row["net"]]
+        ax.barh(i, row["frechet"], xerr=row["frechet_error"] or 0, color=shade, alpha=1 if row["sampler"] == "ddpm" else 0.6,
+                capsize=2)  # fmt: skip
+    ax.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
     ax.invert_yaxis()
-    finish(ax, "Fréchet distance", None, "Samples")
+    finish(ax, "Fréchet distance", None, f"Samples, {WALK} steps")

@@ -1,13 +1,14 @@
 """Can I clean up my own noisy photo? Estimate its t, run the chain from there, and compare with a denoising autoencoder.
 
-Held-out digits with noise of a known size and kind, nobody having told the models how much or of what class. Four answers:
+Held-out digits with noise of a known size and kind; no model knows how much noise it is, nor the class. Four methods, each
+with a model for each training seed:
 
     autoencoder   one look, trained on noisy digits of all these levels
     one look      the diffusion model's x0 at the estimated t
-    chain         DDIM from the estimated t down, 10 steps: a picture, where one look gives a mean of pictures
+    chain         DDIM from the estimated t down, 10 steps: an image, where one look gives a mean of images
     chain, DDPM   the same with fresh noise on the way: a draw from the possible originals
 
-and "nothing" is the noisy picture as it is.
+and "nothing" is the noisy image as it is.
 """
 
 import math
@@ -18,12 +19,13 @@ from ..diffusion import estimate_t, noise_std, t_of_noise_std
 from ..models.denoising_autoencoder import DenoisingAutoencoder
 from ..rng import Rng, Stream
 from ..samplers import sample
-from . import digits
+from . import digits, small
 from .plot import curves, finish, panels, side_by_side
-from .table import mean_and_error
+from .table import over_seeds
 
-STDS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5)
+STDS = (0.1, 0.3, 0.7, 1.5)
 KINDS = ("gaussian", "uniform", "laplace", "salt and pepper", "stripes")
+SHOWN = (("gaussian", 0.3), ("gaussian", 0.7), ("stripes", 0.7))
 
 
 class CleanUp:
@@ -37,40 +39,58 @@ class CleanUp:
 
 
 def run(options):
-    """Rows: kind of noise, its std; what the two estimates say; for each method its PSNR in decibels, all pictures together."""
-    denoiser = digits.trained(options)
-    config = digits.configuration(options, 1500)
-    autoencoder = digits.fit(DenoisingAutoencoder(width=options.size(48, 8), rng=0), CleanUp(), options,
-                             digits.place(options, "noise_level/autoencoder"), config)  # fmt: skip
-    images, _ = digits.held_out(options.size(100, 6))
+    """Rows: kind of noise, its std; what the two estimates are; for each method its PSNR in decibels, all images together."""
+    models = {seed: (small.unet(options, seed), autoencoder(options, seed)) for seed in options.seeds}
     pictures = []
-    for kind in KINDS:
-        for std in options.size(STDS, (0.2, 1.0)):
+    for kind in options.size(KINDS, ("gaussian", "stripes")):
+        for std in options.size(STDS, (0.3, 1.5)):
             if kind == "salt and pepper" and std > 1:
                 continue  # all pixels replaced are no more than that
-            noisy = (images + noise(kind, images, std, Rng(0, Stream.STUDY_NOISED))).astype(images.dtype)
-            null = denoiser.null_cond(np.zeros(len(images), np.int64))
-            t = estimate_t(denoiser, noisy, cond=null, scaled=False, levels=options.size(48, 4), rng=0)
-            found = denoiser.schedule.sigma(t) / denoiser.schedule.alpha(t)
-            told = np.full(len(noisy), t_of_noise_std(denoiser.schedule, std, scaled=False))
-            results = {
-                "nothing": noisy,
-                "autoencoder": autoencoder.predict(noisy),
-                "one look": one_look(denoiser, noisy, t, null),
-                "one look, true t": one_look(denoiser, noisy, told, null),
-                "chain": chain(denoiser, noisy, t, null, "ddim"),
-                "chain, DDPM": chain(denoiser, noisy, t, null, "ddpm_respaced"),
-            }
-            mean, error = mean_and_error(found)
-            by_eye, _ = mean_and_error(noise_std(noisy))
-            for method, cleaned in results.items():
-                value, value_error = psnr(cleaned, images)
-                yield {"kind": kind, "std": std, "method": method, "psnr": value, "psnr_error": value_error, "std_found": mean,
-                       "std_found_error": error, "std_by_wavelets": by_eye, "pictures": len(images)}  # fmt: skip
-            if (kind, std) in (("gaussian", 0.4), ("gaussian", 1.0), ("stripes", 1.0), ("gaussian", 0.2)):
-                shown = {"original": images} | {name: results[name] for name in results if name != "one look, true t"}
+            cleaned = {seed: clean_up(options, seed, *models[seed], kind, std) for seed in options.seeds}
+            results, estimates = cleaned[options.seeds[0]]
+            for method in results:
+                yield {"kind": kind, "std": std, "method": method, "images": len(estimates["std_found"]), **over_seeds(
+                    options.seeds, lambda seed, c=cleaned, m=method: scores(options, *c[seed], m))}  # fmt: skip
+            if (kind, std) in SHOWN:
+                shown = {"original": originals(options)} | {m: x for m, x in results.items() if m != "one look, true t"}
                 pictures += [(f"{kind} {std:g}: {name}", x[:16]) for name, x in shown.items()]
     side_by_side(pictures, options.out / "noise_level_samples.png")
+
+
+def originals(options):
+    """The held-out digits that noise is added to."""
+    return digits.held_out(options.size(50, 6))[0]
+
+
+def autoencoder(options, seed):
+    """A denoising autoencoder trained with this seed."""
+    config = digits.configuration(options, 1500, "train.batch_size=32", f"train.seed={seed}")
+    net = DenoisingAutoencoder(width=options.size(24, 8), rng=Rng(seed, Stream.WEIGHTS))
+    return digits.fit(net, CleanUp(), options, digits.place(options, f"noise_level/autoencoder_{seed}"), config)
+
+
+def clean_up(options, seed, denoiser, autoencoder, kind, std):
+    """{method: cleaned images}, and {estimate: one for each image} of the noise's standard deviation"""
+    images = originals(options)
+    noisy = (images + noise(kind, images, std, Rng(seed, Stream.STUDY_NOISED))).astype(images.dtype)
+    null = denoiser.null_cond(np.zeros(len(images), np.int64))
+    t = estimate_t(denoiser, noisy, cond=null, scaled=False, levels=options.size(32, 4), rng=seed)
+    told = np.full(len(noisy), t_of_noise_std(denoiser.schedule, std, scaled=False))
+    results = {
+        "nothing": noisy,
+        "autoencoder": autoencoder.predict(noisy),
+        "one look": one_look(denoiser, noisy, t, null),
+        "one look, true t": one_look(denoiser, noisy, told, null),
+        "chain": chain(denoiser, noisy, t, null, "ddim", seed),
+        "chain, DDPM": chain(denoiser, noisy, t, null, "ddpm_respaced", seed),
+    }
+    return results, {"std_found": denoiser.schedule.sigma(t) / denoiser.schedule.alpha(t), "std_by_wavelets": noise_std(noisy)}
+
+
+def scores(options, results, estimates, method):
+    """{psnr: of a method, std_found, std_by_wavelets: means over the images}"""
+    found = {name: float(np.mean(values)) for name, values in estimates.items()}
+    return {"psnr": psnr(results[method], originals(options)), **found}
 
 
 def noise(kind, images, std, rng):
@@ -95,22 +115,20 @@ def one_look(denoiser, noisy, t, cond):
     return denoiser(alpha * noisy, t, cond)[0]
 
 
-def chain(denoiser, noisy, t, cond, sampler, steps=10):
-    """The chain run from each picture's t down; pictures of nearly the same t go together."""
+def chain(denoiser, noisy, t, cond, sampler, seed=0, steps=10):
+    """The chain run from each image's t down; images of nearly the same t go together."""
     cleaned, bins = np.empty_like(noisy), np.maximum(1, np.round(t / 20) * 20).clip(1, denoiser.schedule.T - 1)
     for level in np.unique(bins):
         own = bins == level
         times = np.unique(np.linspace(0, level, steps + 1)[1:].astype(int))[::-1]
         x = denoiser.schedule.alpha(times[0]) * noisy[own]
-        cleaned[own] = sample(sampler, denoiser, x.shape, x=x, steps=times, rng=Rng(0, Stream.STUDY_CLEANED), cond=cond[own])
+        cleaned[own] = sample(sampler, denoiser, x.shape, x=x, steps=times, rng=Rng(seed, Stream.STUDY_CLEANED), cond=cond[own])
     return cleaned
 
 
 def psnr(x, images):
-    """Peak signal to noise ratio in decibels, pixels spanning 2: of the mean squared error of all pictures, and its error."""
-    mean, error = mean_and_error(((np.clip(x, -1, 1) - images) ** 2).reshape(len(x), -1).mean(axis=1))
-    mean = max(mean, 1e-10)
-    return 10 * math.log10(4 / mean), None if error is None else 10 / math.log(10) * error / mean
+    """Peak signal to noise ratio in decibels, pixels spanning 2: of the mean squared error of all images."""
+    return 10 * math.log10(4 / max(float(((np.clip(x, -1, 1) - images) ** 2).mean()), 1e-10))
 
 
 def draw(rows):

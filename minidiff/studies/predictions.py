@@ -4,30 +4,16 @@ Losses by t are all given as errors of x0 and of eps, whatever the net predicts,
 is an MLP whose hidden layers hold fewer numbers than the picture has pixels: noise does not fit through, a picture does.
 """
 
-from ..models import MLP
-from ..nn import Layer
 from ..runs import build_objective
 from . import digits
-from .knowing_t import STEPS, TIMES
+from .knowing_t import TIMES
 from .plot import curves, finish, panels, side_by_side
+from .small import FlatMLP
 from .table import over_seeds
 
+STEPS = 800  # of training
 PREDICTS = ("eps", "x0", "v")
 WIDTHS = {"narrow MLP, 16 wide": 16, "wide MLP, 256 wide": 256}
-
-
-class FlatMLP(Layer):
-    """An MLP over the pixels of a picture."""
-
-    def __init__(self, width):
-        self.mlp = MLP(features=64, width=width, num_class_embeds=11, null_class=10, rng=0)
-
-    def forward(self, x, t, cond=None):
-        y, back = self.mlp(x.reshape(len(x), -1), t, cond)  # (B, H, W, C) -> (B, H W C)
-        return y.reshape(x.shape), lambda dy: back(dy.reshape(len(dy), -1)).reshape(dy.shape)
-
-    def null_cond(self, cond):
-        return self.mlp.null_cond(cond)
 
 
 def run(options):

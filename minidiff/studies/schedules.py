@@ -1,11 +1,10 @@
-"""Which noise schedule? The same net and training budget for each, sampled alike.
+"""Which noise schedule? The same network and training budget for each, sampled alike.
 
-All nets predict v, so that the one whose last step is pure noise can be trained too.
+An MLP for each training seed. All predict x0, so that the schedule whose last step is pure noise can be trained too.
 """
 
-from ..diffusion import Schedule, SimpleLoss
-from ..runs import build
-from . import digits
+from ..diffusion import Schedule
+from . import digits, small
 from .plot import colour, finish, panels
 from .table import over_seeds
 
@@ -17,14 +16,11 @@ def run(options):
     """Rows: schedule, share of signal left at the last step, sampler, steps, frechet, accuracy."""
     judge, n = digits.judge(options), options.size(250, 20)
     for name in options.size(NAMES, NAMES[:2]):
-        config = digits.configuration(options, 600)
-        schedule, made = schedule_named(name, config.diffusion.T), build(config)
-        objective = SimpleLoss(schedule, "v", cond_dropout=config.diffusion.cond_dropout)
-        folder = digits.place(options, f"schedules/{name.replace(', ', '_').replace(' ', '_')}")
-        denoiser = objective.denoiser(digits.fit(made.model, objective, options, folder, config))
+        schedule, folder = schedule_named(name, 1000), f"schedules/{name.replace(', ', '_').replace(' ', '_')}"
+        trained = {seed: small.mlp(options, seed, folder, schedule) for seed in options.seeds}
         for sampler, steps in options.size(SAMPLERS, SAMPLERS[:1]):
-            measured = over_seeds(options.seeds, lambda seed, s=sampler, k=steps, d=denoiser: judge.look(
-                digits.draw_samples(s, d, n, seed, steps=k, spacing="trailing"), digits.asked_classes(n)))  # fmt: skip
+            measured = over_seeds(options.seeds, lambda seed, s=sampler, k=steps, d=trained: judge.look(
+                digits.draw_samples(s, d[seed], n, seed, steps=k, spacing="trailing"), digits.asked_classes(n)))  # fmt: skip
             yield {"schedule": name, "last_alpha_bar": float(schedule.alpha_bar[-1]), "sampler": sampler, "steps": steps,
                    "samples": n, **measured}  # fmt: skip
 
@@ -48,7 +44,7 @@ def draw(rows):
     for i, name in enumerate(names):
         for j, kind in enumerate(kinds):
             (row,) = [row for row in rows if row["schedule"] == name and (row["sampler"], row["steps"]) == kind]
-            right.bar(j + (i - (len(names) - 1) / 2) * width, row["frechet"], width, yerr=row["frechet_error"] or 0,
+            right.bar(j + (i - (len(names) - 1) / 2) * width, row["frechet"], width, yerr=row.get("frechet_error") or 0,
                       color=colour(i), capsize=2)  # fmt: skip
     right.set_xticks(range(len(kinds)), [f"{sampler}, {steps} steps" for sampler, steps in kinds])
     finish(right, None, "Fréchet distance", "Samples")

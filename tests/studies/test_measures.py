@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from minidiff import studies, training
 from minidiff.diffusion import GaussianMixture, Schedule
 from minidiff.samplers import ddim, ddpm, ddpm_respaced, ddpm_subset
 from minidiff.samplers.gaussian_chain import generated_variance
-from minidiff.studies import digits, guidance, noising_steps
+from minidiff.studies import digits, guidance, knowing_t, noising_steps, small
 
 S = Schedule.cosine(1000)
 
@@ -50,3 +51,28 @@ def test_calls_are_counted_and_noise_is_the_same_for_all():
     assert counted.calls == 7 + 2 * 4 - 1
     np.testing.assert_array_equal(digits.start_noise(5, 3), digits.start_noise(5, 3))
     assert abs(digits.start_noise(6, 3) - digits.start_noise(5, 3)).min() > 0
+
+
+def test_ratios_are_taken_within_a_seed_and_over_the_times_chosen():
+    """A network twice as far off at t = 0 and as good at t = 700: by hand."""
+    errors = {("eps", "told t"): np.array([1.0, 0.5, 0.1]), ("eps", "not told"): np.array([2.0, 0.5, 0.1])}
+    first = knowing_t.compared(errors, ("eps", "not told"), slice(0, 1))
+    assert first == {"eps_mse": 2.0, "ratio": 2.0}
+    times = np.array([0, 20, 700])
+    assert knowing_t.compared(errors, ("eps", "not told"), knowing_t.inside(times))["ratio"] == 1
+    assert knowing_t.compared(errors, ("eps", "not told"), times >= 0)["ratio"] == pytest.approx(2.6 / 1.6)
+
+
+def test_the_error_of_a_network_that_predicts_zeros_is_the_variance_of_the_noise(tmp_path):
+    options = studies.Options(out=tmp_path, quick=True, home=tmp_path)
+    errors = knowing_t.error_by_t(options, 0, lambda x, t: 0 * x, Schedule.linear(1000))
+    assert errors == pytest.approx(1, abs=0.2) and len(errors) == 3
+
+
+@pytest.mark.parametrize("make", [lambda o, s: small.mlp(o, s, "m"), small.unet], ids=["mlp", "unet"])
+def test_small_models_differ_between_training_seeds_and_are_trained_once(make, tmp_path, monkeypatch):
+    options, x = studies.Options(out=tmp_path, quick=True, home=tmp_path), digits.start_noise(0, 2)
+    first, second = (make(options, seed)(x, 900, np.array([1, 2]))[0] for seed in (0, 1))
+    assert abs(first - second).max() > 1e-3
+    monkeypatch.setattr(training.Trainer, "run", lambda *args, **kw: pytest.fail("trained again"))
+    np.testing.assert_array_equal(make(options, 0)(x, 900, np.array([1, 2]))[0], first)

@@ -5,9 +5,8 @@ import pytest
 
 from minidiff import gradcheck
 from minidiff.diffusion import Schedule
-from minidiff.models import MLP
 from minidiff.models.denoising_autoencoder import DenoisingAutoencoder
-from minidiff.studies import knowing_t, noise_level, predictions
+from minidiff.studies import knowing_t, noise_level, small, timed
 
 S = Schedule.cosine(1000)
 PICTURES = np.random.default_rng(0).uniform(-1, 1, (4, 4, 4, 1))
@@ -47,16 +46,33 @@ def test_losses_are_mean_squares_with_their_slope(objective, to_number):
     assert (slope * direction).sum() == pytest.approx(numerical, rel=1e-5) and value > 0
 
 
-def test_a_timeless_net_hears_t_0():
-    net = MLP(features=2, width=8, depth=1, num_class_embeds=3, null_class=2, rng=0)
-    x, c = np.ones((3, 2), np.float32), np.array([0, 1, 2])
-    timeless = knowing_t.Timeless(net)
-    for t in (700, 3.5, np.array([1, 2, 3])):
-        np.testing.assert_array_equal(timeless.predict(x, t, c), net.predict(x, 0, c))
-    assert (timeless.null_cond(c) == 2).all()
+def test_a_network_that_is_not_told_predicts_alike_at_every_t():
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
+    apart = {told: abs(np.subtract(*(timed.unet(0, told, 8).predict(x, t) for t in (3, 700)))).max() for told in ((), (0,))}
+    assert apart[()] == 0 < apart[(0,)]
+
+
+def test_networks_of_a_seed_start_alike_and_those_of_two_seeds_do_not():
+    a, b, other = (timed.unet(seed, told, 8).state() for seed, told in ((1, range(8)), (1, ()), (2, range(8))))
+    assert set(b) < set(a) and all((a[name] == b[name]).all() for name in b)
+    assert (a["conv_in.weight"] != other["conv_in.weight"]).any()
+
+
+@pytest.mark.parametrize("told", [(), (0, 3), range(8)])
+def test_timed_unet_gradients(told):
+    net = timed.unet(0, told, 8).astype(np.float64)
+    gradcheck.check_layer(net, PICTURES[:2], 10, None)
+
+
+def test_told_the_log_snr_a_network_gets_the_same_at_both_ends():
+    heard = []
+    net = timed.TellLogSNR(lambda x, t, cond: heard.append(t) or (x, None), S)
+    net(np.zeros((3, 2)), np.array([0, 500, 999]))
+    assert heard[0][[0, 2]] == pytest.approx([0, 999])
+    assert heard[0][1] == pytest.approx(999 * (S.log_snr(0) - S.log_snr(500)) / (S.log_snr(0) - S.log_snr(999)))
 
 
 def test_flat_mlp_gradients():
-    net = predictions.FlatMLP(8).astype(np.float64)
+    net = small.FlatMLP(8).astype(np.float64)
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1))
     gradcheck.check(lambda x: net(x, 10, np.array([1, 2])), x)
