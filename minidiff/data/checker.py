@@ -215,4 +215,5 @@ def _blur(images, sigma):
     at = np.arange(images.shape[1])
     weight = np.exp(-((at[:, None] - at) ** 2) / (2 * sigma**2)).astype(np.float32)
     weight /= weight.sum(axis=1, keepdims=True)
-    return np.einsum("ih,jw,nhw->nij", weight, weight, images, optimize=True)
+    blurred = np.einsum("ih,jw,nhw->nij", weight, weight, images, optimize=True)
+    return np.where(blurred < 1e-12, np.float32(0), blurred)  # subnormal tails slow a matrix product down thirtyfold

@@ -136,6 +136,13 @@ def test_what_is_not_in_the_language_is_unclear(name, colour):
     assert not reading.clear and reading.captions() == []
 
 
+@pytest.mark.parametrize("grid", [None, checker.COARSE, checker.FINE], ids=["anywhere", "coarse", "fine"])
+def test_no_template_holds_a_subnormal_number(grid):
+    """Subnormal numbers, in the tails of a blur, make a matrix product many times slower."""
+    bank, *_ = checker._board() if grid is None else checker._patches(*grid)
+    assert bank.dtype == np.float32 and bank[bank != 0].min() > np.finfo(np.float32).tiny
+
+
 def test_empty_and_rubbish():
     blank, rubbish = np.ones((1, 16, 16, 3), np.float32), Rng(0).standard_normal((20, 16, 16, 3))
     assert checker.read(blank) == [checker.Reading([], True)] and checker.read(blank)[0].captions() == []
