@@ -1,8 +1,10 @@
 """A small training run for the tests to start in a process of its own, kill, and start again.
 
-python killed_run.py FOLDER [slow]: takes up the folder's checkpoint if there is one and trains to the end. With "slow"
-it says on standard output which moment it has reached, also inside the writing of a file, and waits a little at each,
-so that a kill can be aimed there.
+python killed_run.py FOLDER: resumes from the folder's checkpoint if there is one and trains to the end.
+
+python killed_run.py serve: does so in a fork for each folder read from standard input, slowly. A fork prints which moment
+it has reached, also inside the writing of a file, and waits a little at each, so that a kill can be aimed there. Its first
+line is "pid N"; after its end comes "ended CODE". A fork has nothing to import.
 """
 
 import os
@@ -91,5 +93,15 @@ def main(folder, slow):
     trainer.run(progress=False)
 
 
+def serve():
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            print("pid", os.getpid(), flush=True)
+            main(line.strip(), slow=True)
+            os._exit(0)
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], "slow" in sys.argv[2:])
+    serve() if sys.argv[1] == "serve" else main(sys.argv[1], slow=False)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -16,10 +17,18 @@ INSIDE_A_WRITE = ("opened", "half written", "written", "flushed", "before rename
 KILLS = 24
 
 
-def start(folder, *options):
+def start(argument):
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, str(PROGRAM), str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, str(PROGRAM), str(argument)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture
+def server():
+    with start("serve") as process:
+        yield process
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
 
 
 def finish(folder):
@@ -34,30 +43,32 @@ def log_of(folder):
     return [line.rsplit(",", 1)[0] for line in (folder / "log.csv").read_text().splitlines()]
 
 
-def kill(child, moment, times, delay=0.0):
-    """SIGKILL, `delay` seconds after the child says for the so-manyth time that it has reached `moment`."""
-    for line in child.stdout:
-        times -= line.strip() == moment
-        if times == 0:
-            break
-    time.sleep(delay)
-    child.kill()
-    child.wait()
-    child.stdout.close()
+def run_and_kill(server, folder, moment, times, delay=0.0):
+    """SIGKILL, `delay` seconds after a run says for the so-manyth time that it has reached `moment`.   -> its exit code"""
+    server.stdin.write(f"{folder}\n")
+    server.stdin.flush()
+    pid = int(server.stdout.readline().removeprefix("pid "))
+    for line in server.stdout:
+        if line.startswith("ended"):
+            return int(line.split()[1])
+        if line.strip() == moment:
+            times -= 1
+            if times == 0:
+                time.sleep(delay)
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
-def test_killed_over_and_over_it_ends_bit_identical(tmp_path):
+def test_killed_over_and_over_it_ends_bit_identical(server, tmp_path):
     whole, log = finish(tmp_path / "whole")
     folder, rng, last = tmp_path / "killed", random.Random(0), 0
     path = folder / "checkpoint.safetensors"
     for i in range(KILLS):
-        child = start(folder, "slow")
         if i % 2:
-            kill(child, INSIDE_A_WRITE[i // 2 % len(INSIDE_A_WRITE)], times=rng.randint(1, 9))
+            code = run_and_kill(server, folder, INSIDE_A_WRITE[i // 2 % len(INSIDE_A_WRITE)], times=rng.randint(1, 9))
         else:
-            kill(child, "ready", times=1, delay=rng.uniform(0, 0.15))
-        assert child.returncode == -9, "the run ended before it was killed: the test kills too late"
+            code = run_and_kill(server, folder, "ready", times=1, delay=rng.uniform(0, 0.15))
+        assert code == -signal.SIGKILL, "the run ended before it was killed: the test kills too late"
         if last:
             assert path.exists(), "a kill lost the checkpoint"
         if path.exists():
