@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, metrics, mistakes, models, nn, ops, sample, training, viz
+from minidiff import data, gradcheck, grading, mistakes, models, nn, ops, sample, training, viz
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
 from minidiff.models.conditioning import TimestepEmbedding
 from minidiff.models.resnet import ResnetBlock2D
@@ -29,13 +29,13 @@ FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything r
 rng = np.random.default_rng(0)
 schedule = Schedule.linear(1000)
 digits, _ = data.load("digits")
-held_out = data.load("digits", split="test")[0][: 10 if FAST else 360]  # digits that no network here is trained on
+held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # digits that no network here is trained on
 
 # %% [markdown]
 # ## Why not simply hand over the number?
 #
 # One number from 0 to 999 is a poor input: it is large, and a layer that multiplies it by a weight can only draw a straight
-# line through it. We want *many* numbers, all between -1 and 1, such that near times look alike and far times do not. The
+# line through it. We want *many* numbers, all between -1 and 1, that tell any two times apart, near or far. The
 # transformer's authors had the same problem with positions in a sentence (Vaswani and others, 2017) and used clock hands:
 # one turns fast, the next slower, the last so slowly that it shows the rough time only. For $i = 0 \dots h-1$, $h$ being
 # half of the wanted length:
@@ -58,9 +58,13 @@ print(f"ours and the library's differ by at most {np.abs(hands - theirs).max():.
 assert np.abs(hands - theirs).max() < 1e-9
 
 alike = hands @ hands[500] / 16  # 1 where all hands agree
-near, far = alike[[490, 510]].mean(), np.abs(alike[np.abs(every_t - 500) > 300]).max()
-print(f"likeness to t = 500: {near:.2f} ten steps away, at most {far:.2f} more than 300 steps away")
-assert near > far
+for away in (1, 10, 30, 100, 400):
+    print(f"likeness to t = 500, {away:3} steps away: {alike[[500 - away, 500 + away]].mean():.2f}")
+turned = 999 * 10000.0 ** (-np.arange(16) / 16) / (2 * np.pi)  # full turns from t = 0 to t = 999
+print(f"{(turned > 1).sum()} of 16 hands turn more than once in all, {(turned < 0.1).sum()} by less than a tenth of a turn")
+closest = (hands @ hands.T / 16 - 2 * np.eye(1000)).max()
+print(f"any two different times: likeness at most {closest:.3f}")
+assert closest < 0.97
 
 figure = viz.new_figure(9.4, 3.7, "tight")
 left, right = figure.subplots(1, 2)
@@ -72,7 +76,10 @@ right.set(xlabel="t", ylabel="likeness", title="How much each time looks like t 
 figure
 
 # %% [markdown]
-# The fast hands (top of each half) tell 500 from 501; the slow ones tell 500 from 900.
+# The fast hands (top of each half) tell 500 from 501; the slow ones tell 500 from 900. The likeness falls within the
+# first ten steps. Then it goes up and down: fast hands come round again, and the slowest have hardly moved. So it does not
+# measure how far apart two times are, and it need not. What counts is that no two times share all their numbers; a layer
+# learns which hands to look at.
 #
 # **A trap for later.** The code of the first diffusion model divides by $h - 1$ where we divide by $h$, and puts the sines
 # first; most later code does as we do. Both are fine. Hold on to one thing: the four combinations give *different numbers
@@ -222,10 +229,14 @@ assert np.abs(early - late).max() < 1e-12  # the last one, a group a channel
 # "It would collapse", people say. Let us take a small U-Net with eight blocks and train it twice, equally long, on the same
 # pictures with the same noise: once as it is, once with every block's time projection replaced by zeros. (The same trick
 # will tell *some* of the blocks.)
+#
+# One pair of networks shows how it is done, and what it gives is partly chance. `minidiff study time` trains each network of
+# this chapter longer and with three seeds, so the claims below are those of
+# [its tables](../docs/studies.md#what-if-the-network-is-not-told-t). ± is a standard error over the three seeds.
 
 # %%
 class Mute(nn.Layer):
-    """Stands where a block's time projection was, and says nothing."""
+    """Zeros in place of a block's time projection."""
 
     def __init__(self, channels):
         self.channels = channels
@@ -235,7 +246,7 @@ class Mute(nn.Layer):
 
 
 def unet(told="all"):
-    """A small U-Net; told: "all" of its blocks hear the time, or those of these numbers, in the order of use."""
+    """A small U-Net; told: "all" of its blocks get the time, or those of these numbers, in the order of use."""
     net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), layers_per_block=1, norm_num_groups=4,
                       down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                       rng=0)  # fmt: skip
@@ -247,12 +258,12 @@ def unet(told="all"):
     return net
 
 
-steps = 10 if FAST else 400
+steps = 10 if FAST else 300
 
 
 def train(model, predicts="eps"):
     """Train on the same pictures and noise as everyone.   -> the model, the loss of every step"""
-    trainer = training.Trainer(model, SimpleLoss(schedule, predicts), digits, steps=steps, batch_size=32, lr=3e-3, warmup=10,
+    trainer = training.Trainer(model, SimpleLoss(schedule, predicts), digits, steps=steps, batch_size=16, lr=3e-3, warmup=10,
                                ema_decay=None)  # fmt: skip
     return model, np.array(trainer.run(progress=False).loss)
 
@@ -260,7 +271,7 @@ def train(model, predicts="eps"):
 (told, told_loss), (untold, untold_loss) = train(unet()), train(unet(told=()))
 late = slice(-steps // 4, None)
 print(f"mean loss of the last quarter: told t {told_loss[late].mean():.3f}, not told {untold_loss[late].mean():.3f}")
-assert FAST or 1 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
+assert FAST or 0.9 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
 
 # %% [markdown]
 # No collapse: the loss falls nearly as far. Where is the rest? We ask both networks about digits that they have never seen,
@@ -270,13 +281,13 @@ assert FAST or 1 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
 times = np.array([0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999])[:: 3 if FAST else 1]
 
 
-def error_by_t(model, hears=lambda xt, t: t, schedule=schedule):
-    """Mean squared error of the noise on held-out digits. hears(xt, t): what the model is told.   -> (times,)"""
+def error_by_t(model, told_t=lambda xt, t: t):
+    """Mean squared error of the noise on held-out digits. told_t(xt, t): the t that the model gets.   -> (times,)"""
     errors = []
     for t in times:
         eps = Rng(5, step=int(t)).standard_normal(held_out.shape)
         xt = schedule.add_noise(held_out, eps, int(t))
-        errors.append(((model.predict(xt, hears(xt, int(t))) - eps) ** 2).mean())
+        errors.append(((model.predict(xt, told_t(xt, int(t))) - eps) ** 2).mean())
     return np.array(errors)
 
 
@@ -300,13 +311,14 @@ right.set(xlabel="t", ylabel="error not told / told", title="Where not knowing t
 figure
 
 # %% [markdown]
-# By far the most, in proportion, is lost at large $t$. There the picture is nearly all noise, so the right answer is nearly
-# $x_t$ itself. A network that is not sure of this has a mean squared error of a hundredth, so a pixel is off by about a tenth:
-# little, but the error is several times what is possible.
+# With three seeds the mean error without $t$ is 1.089 ± 0.002 times that with $t$. By far the most, in proportion, is lost at
+# large $t$: at $t \geq 600$ the error is 2.55 ± 0.11 times as large, at $t = 0$ only 1.04 times. At large $t$ the picture is
+# nearly all noise, so the right answer is nearly $x_t$ itself. A network that is not sure of this has a mean squared error of a
+# hundredth, so a pixel is off by about a tenth: little, but several times what is possible.
 #
 # ## How can it know, untold?
 #
-# Because the noise level can be **read off the picture**. How well? We train a small network for just that, to say $t$ from
+# Because much of the noise level can be **read off the picture**. How well? We train a small network to predict $t$ from
 # $x_t$. Then we give the *told* network this guess in place of the true time. To see what ignorance would cost if nothing
 # could be read, we also tell it $t = 500$ whatever the truth is.
 
@@ -326,7 +338,7 @@ def guess_loss(net, x0, rng, cond):
 
 guesser = models.MLP(features=64, out_features=1, width=64, depth=2, rng=0)
 pixels = digits.reshape(-1, 64)
-training.Trainer(guesser, guess_loss, pixels, steps=50 if FAST else 1500, batch_size=128, lr=2e-3).run(progress=False)
+training.Trainer(guesser, guess_loss, pixels, steps=50 if FAST else 800, batch_size=128, lr=2e-3).run(progress=False)
 
 
 def guessed_t(xt, t=None):
@@ -358,17 +370,19 @@ right.legend(frameon=False)
 figure
 
 # %% [markdown]
-# So nine tenths of what the time is worth can be read off the picture, most surely at small $t$: one look at a nearly clean
-# digit shows that it is nearly clean. Between nearly pure noise and pure noise nobody can tell, and there the guess is off by
-# hundreds of steps. The network that is not told reads the noise level for itself, inside, and on the whole better than our
-# small guesser does for it.
+# The guess is never exact. In the study it is off by 17 ± 1 of 1000 at $t = 100$, by 66 ± 4 at $t = 0$, by 130 ± 4 at $t = 500$
+# and by 249 ± 2 at $t = 990$: between nearly pure noise and pure noise nobody can tell.
+#
+# Over three seeds the mean error is 1.094 ± 0.008 times that with $t$ for the guess, 1.089 ± 0.002 times without $t$, and 1.982
+# ± 0.002 times with 500 always. So **nine tenths of what the time is worth can be read off the picture**, and on the whole it
+# makes no difference whether a guesser does it or the network by itself. But the two err in different places. At $t = 400$ the
+# network without $t$ is better (1.29 ± 0.03 times the error with $t$, against 1.43 ± 0.03 for the guess). At $t \geq 600$ the
+# guess is better (1.58 ± 0.02 against 2.55 ± 0.11).
 #
 # ## And what do the samples look like?
 #
 # So little more loss sounds harmless. But sampling asks the network dozens of times, and each error is carried on. So let us
-# draw, from the same noise, with DDPM and with DDIM (chapters 7 and 8). Beside the eye a number: the *Fréchet distance*
-# between what a classifier sees in the samples and in real digits. Lower is better, and held-out real digits show how low it
-# can get. (Chapter 14 builds it.)
+# draw, from the same noise, with DDPM and with DDIM (chapters 7 and 8).
 #
 # One thing more to try: chapter 4 had several names for what a network predicts. Besides $\epsilon$ we train both networks
 # on $v = \alpha_t \epsilon - \sigma_t x_0$.
@@ -379,34 +393,17 @@ figure
 # %%
 nets = {("told t", "eps"): told, ("not told", "eps"): untold}
 nets["told t", "v"], nets["not told", "v"] = (train(unet(told=blocks), "v")[0] for blocks in ("all", ()))
-labels, read = data.load("digits")[1], slice(200 if FAST else None)
-judge = metrics.train_classifier(digits[read], labels[read], epochs=1 if FAST else 8, width=4 if FAST else 16)
-seen_in_real = metrics.features(judge, digits)
-
-
-def distance(pictures):
-    return metrics.frechet_distance(metrics.features(judge, pictures), seen_in_real)
-
-
-count, walk = (20, 4) if FAST else (250, 40)
-noise, drawn, distances = Rng(1).standard_normal((count, 8, 8, 1)), [], {}
+walk = 4 if FAST else 40
+noise, drawn = Rng(1).standard_normal((16, 8, 8, 1)), {}
 for (name, predicts), model in nets.items():
-    for sampler in ("ddpm_respaced", "ddim"):
-        samples = sample(sampler, Denoiser(model, schedule, predicts), noise.shape, steps=walk, x=noise, rng=2)
-        drawn.append(samples[:16])
-        distances[name, predicts, sampler] = distance(samples)
-        print(f"predicts {predicts:3}  {name:9} {sampler:14} {walk} steps: distance {distances[name, predicts, sampler]:6.2f}")
-print(f"held-out real digits: {distance(held_out):.2f}")
-if not FAST:
-    worse = {key: distances["not told", *key] / distances["told t", *key] for key in (("eps", "ddim"), ("v", "ddim"))}
-    assert worse["eps", "ddim"] > 1.8 and worse["v", "ddim"] < 1.3
+    for label, sampler in (("DDPM", "ddpm_respaced"), ("DDIM", "ddim")):
+        denoiser = Denoiser(model, schedule, predicts)
+        drawn[f"{name}, {predicts}, {label}"] = sample(sampler, denoiser, noise.shape, steps=walk, x=noise, rng=2)
 
-# %%
 figure = viz.new_figure(9.8, 4.25)
 axes = figure.add_axes((0.16, 0.01, 0.835, 0.98))
-axes.imshow(viz.image_grid(np.concatenate(drawn), columns=16)[..., 0], cmap="gray", vmin=0, vmax=255)
-axes.set_yticks(4.5 + 9 * np.arange(len(drawn)), [f"{name}, {predicts}, {'DDIM' if sampler == 'ddim' else 'DDPM'}"
-                                                  for name, predicts, sampler in distances])  # fmt: skip
+axes.imshow(viz.image_grid(np.concatenate(list(drawn.values())), columns=16)[..., 0], cmap="gray", vmin=0, vmax=255)
+axes.set_yticks(4.5 + 9 * np.arange(len(drawn)), list(drawn))
 axes.set_xticks([])
 axes.tick_params(length=0)
 axes.spines[:].set_visible(False)
@@ -414,43 +411,41 @@ figure
 
 # %% [markdown]
 # There is the collapse, and it is half true. **A network that predicts $\epsilon$ and is not told $t$ draws badly**, worst with
-# DDIM, although its loss was hardly higher. The guess of the picture is $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$,
-# and where the walk begins $\alpha_t$ is below 0.01: an error of a tenth in $\hat\epsilon$ is one of more than ten in the
-# picture, and the walk starts in a wrong direction. DDPM's fresh noise covers up some of that. (With DDIM a few starts fail
-# even where $t$ is told: the same division, by a network that was trained for seconds.)
+# DDIM, although its loss was hardly higher. The study measures the Fréchet distance to real digits (lower is better; chapter 14
+# builds it): with DDIM 62 ± 8 not told and 35 ± 2 told, with DDPM 47 ± 2 not told and 37 ± 2 told. The guess of the picture is
+# $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$, and where the walk begins $\alpha_t$ is below 0.01: an error of a tenth
+# in $\hat\epsilon$ is one of more than ten in the picture, and the walk starts in a wrong direction. DDPM's fresh noise covers
+# up some of that. (With DDIM a few starts fail even where $t$ is told: the same division, by a network that was trained for
+# seconds.)
 #
-# **A network that predicts $v$ hardly suffers.** From its answer the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$:
-# "nearly $x_t$ itself" is in the formula, which does know $t$, and the network's errors are multiplied by the small
-# $\alpha_t$, not divided by it.
+# **A network that predicts $v$ does not suffer outside the spread**: with DDIM 39 ± 2 not told and 37 ± 3 told, with DDPM
+# 47 ± 3 not told and 42 ± 3 told. From its answer the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$: "nearly $x_t$
+# itself" is in the formula, which does know $t$, and the network's errors are multiplied by the small $\alpha_t$, not divided
+# by it.
 #
 # ## Why inside every block?
 #
-# What is usually said: layers work at different scales, and each needs the time. Put to the test: the same network, told in
-# its first block only; in the first and the middle one; in all eight.
+# What is usually said: layers work at different scales, and each needs the time. The study puts it to the test: the same
+# network, told in its first block only or in all eight. Can the time reach the output from the first block at all?
 
 # %%
-(first, _), (two, _) = train(unet(told=[0])), train(unet(told=[0, 3]))
-places = {"none": without_t, "the first block": error_by_t(first), "two blocks": error_by_t(two), "all eight": with_t}
-for name, error in places.items():
-    print(f"told in {name:16} mean error {error.mean():.4f}, at t >= 600 {error[times >= 600].mean():.4f}")
-
-figure = viz.new_figure(6.4, 3.6, "tight")
-axes = figure.add_subplot()
-for (name, error), colour in zip(places.items(), (1, 2, 3, 0), strict=True):
-    axes.plot(times, error / with_t, "o-", color=viz.COLOURS[colour], label=f"told in {name}", markersize=4)
-axes.set(xlabel="t", ylabel="error / error told in all", title="Where the time is told", ylim=(0, None))
-axes.legend(frameon=False, fontsize=9)
-figure
+xt = schedule.add_noise(held_out, Rng(7).standard_normal(held_out.shape), 700)
+for name, blocks in {"none": (), "the first block": (0,), "all eight": "all"}.items():
+    net = unet(told=blocks)  # fresh weights: does the time reach the output at all?
+    apart = np.abs(net.predict(xt, 700) - net.predict(xt, 100)).max()
+    print(f"told in {name:16} t = 700 against t = 100 changes the output by up to {apart:.3f}")
+    assert (apart == 0) == (name == "none")
 
 # %% [markdown]
-# What is said is hardly true of this network. **One block is nearly enough**: told in the first, it gets back most of what the
-# time is worth. As every block adds to what it was given, what the first has written there travels on to all the others. The
-# other seven bring a little more, for the price of one small linear layer each. (With only two sizes of picture, 8 and 4, this
-# network has few "scales"; a large one may have more use for it.)
+# It can: every block adds to what it was given, so what the first has written travels on to all the others. Trained with three
+# seeds, the network that is told in its first block has an error 1.009 ± 0.003 times that of the network told in all eight, and
+# 1.09 ± 0.02 times at $t \geq 600$, where the network that is not told has 2.55 times. So for this network **one block is
+# nearly enough**, and the other seven bring something at large $t$, for the price of one small linear layer each. (With only
+# two sizes of picture, 8 and 4, this network has few "scales"; a large one may have more use for it.)
 #
 # ## Does the network know $\alpha_t$? Feed it the noise level instead
 #
-# The network only ever sees the number $t$, so any other label of the noise level should do as well. Take the *log-SNR*,
+# The network only ever sees the number $t$, so another label of the noise level may do as well. Take the *log-SNR*,
 # $\lambda_t = \log(\alpha_t^2/\sigma_t^2)$, how much stronger the picture is than the noise, stretched to run from 0 to 999:
 
 # %%
@@ -458,35 +453,38 @@ top, bottom = schedule.log_snr(0), schedule.log_snr(999)
 
 
 class TellLogSNR(nn.Layer):
-    """A network that hears the log-SNR of a schedule where others hear t."""
+    """A network that gets the log-SNR of a schedule in place of t."""
 
     def __init__(self, net, schedule):
         self.net, self.schedule = net, schedule
 
+    def label(self, t):
+        return (999 * (top - self.schedule.log_snr(t)) / (top - bottom)).clip(0, 999)
+
     def forward(self, x, t, cond=None):
-        log_snr = self.schedule.log_snr(np.full(len(x), t) if np.ndim(t) == 0 else t)
-        return self.net(x, (999 * (top - log_snr) / (top - bottom)).clip(0, 999))
+        return self.net(x, self.label(np.full(len(x), t) if np.ndim(t) == 0 else t))
 
 
-by_snr, _ = train(TellLogSNR(unet(), schedule))
-with_snr = error_by_t(by_snr)
-print(f"mean error: told t {with_t.mean():.4f}, told the log-SNR {with_snr.mean():.4f}")
-assert abs(with_snr.mean() / with_t.mean() - 1) < 0.02
-
-# %% [markdown]
-# The same within two per cent: the network knows $\alpha_t$ only through the number it is told, and any number will do that
-# says the same. The log-SNR has one advantage. It means the same in every schedule, and $t$ does not. Both networks were
-# trained on the linear schedule. On noise of the *cosine* schedule, the one that is told the cosine's $t$ is told a lie:
-
-# %%
 cosine = Schedule.cosine(1000)
-moved_t = error_by_t(told, schedule=cosine)
-moved_snr = error_by_t(TellLogSNR(by_snr.net, cosine), schedule=cosine)
-inside = (times >= 20) & (times <= 900)  # beyond, the cosine schedule has noise levels that nobody was trained on
-print(f"another schedule: told its t {moved_t[inside].mean():.3f}, told its log-SNR {moved_snr[inside].mean():.3f}")
-assert FAST or moved_snr[inside].mean() < 0.9 * moved_t[inside].mean()
+by_snr, by_snr_cosine = TellLogSNR(unet(), schedule), TellLogSNR(unet(), cosine)
+for t in (100, 500, 900):
+    same = schedule.t_of_log_snr(cosine.log_snr(t))  # the linear schedule's t of the same noise level
+    labels = by_snr.label(np.array([same]))[0], by_snr_cosine.label(np.array([t]))[0]
+    print(f"t = {t} of the cosine schedule is t = {same:.1f} of the linear one; labels {labels[1]:.2f} and {labels[0]:.2f}")
+    assert np.isclose(*labels)
+xt = schedule.add_noise(held_out[:2], Rng(8).standard_normal(held_out[:2].shape), 300)
+assert np.allclose(by_snr.predict(xt, 300), by_snr.net.predict(xt, by_snr.label(np.array([300, 300]))))
 
 # %% [markdown]
+# The same noise level has the same label in both schedules. Trained with this label and three seeds, the error at $t \geq 600$
+# is 0.999 ± 0.004 times that of the network told $t$: no difference. Over all $t$ it is 1.012 ± 0.003 times, most of it from
+# $t = 0$ (1.031 ± 0.004), which the log-SNR sets far apart from the other times. So the network knows $\alpha_t$ only through
+# the number it gets, and **another number that contains the same does almost as well**.
+#
+# The log-SNR has one advantage: it means the same in every schedule, and $t$ does not. All these networks were trained on the
+# linear schedule. On noise of the *cosine* schedule, $t$ from 20 to 900, the network that gets the cosine's $t$ has an error of
+# 0.343 ± 0.002, and the one that gets the log-SNR 0.275 ± 0.002.
+#
 # ## Mixing up the conventions
 #
 # Now the trap from above. Somebody loads our trained weights into a network that computes its sinusoids by another
@@ -503,7 +501,7 @@ for name, options in conventions.items():
     print(f"{name:28} mean error {ruined[name].mean():.3f}")
 assert np.allclose(ruined["cosines first, i / h"], with_t)
 assert FAST or ruined["cosines first, i / (h - 1)"].mean() > 1.2 * with_t.mean()
-assert FAST or ruined["sines first, i / h"].mean() > 2 * with_t.mean()
+assert FAST or ruined["sines first, i / h"].mean() > 1.5 * with_t.mean()
 
 figure = viz.new_figure(9.8, 2.7)
 axes = figure.add_axes((0.21, 0.01, 0.785, 0.98))
