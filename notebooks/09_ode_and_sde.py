@@ -263,9 +263,10 @@ figure
 # %% [markdown]
 # ## Handing over
 #
-# minidiff has these and more, each held to its paper's order by the same measurement (`minidiff study orders`). From the same
-# start and on the same noise levels they must land where ours do. (Its `plms` begins with more accurate steps, as the paper
-# does, so it lands elsewhere at first.)
+# minidiff has these and more, each held to its paper's order by the same measurement (`minidiff study orders`,
+# [table](../docs/studies.md#how-fast-does-each-sampler-near-the-truth)). From the same start and on the same
+# noise levels they must land where ours do. (Its `plms` begins with more accurate steps, as the paper does, so it lands
+# elsewhere at first.)
 
 # %%
 alpha_first, alpha_last = (process.alpha(process.t_of_log_snr(-2 * math.log(s))) for s in (s_max, s_min))
@@ -460,6 +461,9 @@ viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles)
 # - On the left all curves end near the dotted line and not at the real digits. **No solver is better than the network**, whose
 #   ODE it solves. From there on, only more training helps; this network was trained for less than a minute.
 # - DDPM is no solver of the ODE: its fresh noise makes it slow, and lets it end somewhere else.
+#
+# `minidiff study samplers` puts the same question to every sampler of minidiff:
+# [table and plot](../docs/studies.md#how-many-steps-does-each-sampler-need).
 #
 # ## Exercises
 #

@@ -196,7 +196,8 @@ figure
 # there is nothing to gain, and the price is paid: the samples of a class grow alike, down to a quarter of the variety of real
 # digits, and nearly half of the pixels are driven out of their range. The distance to real digits is smallest from $w = 0$ to
 # 0.5. "It strengthens the prompt" is true, "more is better" only while the prompt is not yet obeyed. (At $w = -1$ nobody asks
-# for a class, and one in ten is right by chance.)
+# for a class, and one in ten is right by chance.) `minidiff study guidance` goes up to a weight of 8:
+# [table](../docs/studies.md#what-does-the-guidance-weight-do).
 #
 # ## Which pictures are these, exactly?
 #

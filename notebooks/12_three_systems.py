@@ -350,8 +350,9 @@ axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anch
 figure
 
 # %% [markdown]
-# With so few prompts a difference of ten per cent may be chance. `minidiff study text_to_image` counts at full size, and the
-# cards beside the shipped files (`minidiff/pretrained`) say how each was trained.
+# With so few prompts a difference of ten per cent may be chance. `minidiff study text_to_image` counts at full size
+# ([tables](../docs/studies.md#how-well-do-small-text-to-image-systems-obey)), and the cards
+# beside the shipped files (`minidiff/pretrained`) say how each was trained.
 #
 # ## Exercises
 #

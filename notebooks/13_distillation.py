@@ -347,7 +347,8 @@ viz.show_grid(pictures, columns=10, title="Rows: " + ",  ".join(f"{name} step{'s
 
 # %% [markdown]
 # Below the teacher's best row: its own 4 steps and the student's, then its single step and the student's, all from the same
-# noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the samples.
+# noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the samples:
+# [table](../docs/studies.md#does-progressive-distillation-keep-the-quality).
 #
 # What it costs: every stage is a training run in which each step asks three times (teacher twice, student once, and back). It
 # pays where a model is sampled far more often than it is trained.

@@ -207,7 +207,8 @@ assert FAST or bits["unseen digits"] < bits["noise"]
 # Noise is told from digits at once. That unseen digits are not dearer than training ones says once more that nothing was
 # memorised. But turned upside down, digits are hardly less likely: the difference is about as large as its own error. So a
 # good likelihood is no proof that a picture shows what it should. (Simple pictures are often said to be the likeliest of all.
-# Here "all black" is not: this model has seen nothing like it.)
+# Here "all black" is not: this model has seen nothing like it.) `minidiff study likelihood` compares this with the variational
+# bound: [table and plot](../docs/studies.md#how-likely-does-the-model-find-real-digits).
 #
 # ## What does a denoising autoencoder do instead?
 #
@@ -367,6 +368,9 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 # about half of the noise there is, and one look at that $t$ is a decibel worse than at the right one. Stripes cost every way
 # more than a decibel, even at the right $t$: a model that was told that noise has no pattern takes a pattern for part of the
 # picture. A real photo's noise, after a camera's own software has been at it, has patterns.
+#
+# `minidiff study noise_level` repeats this with three training seeds and five kinds of noise:
+# [tables and plots](../docs/studies.md#can-i-clean-up-my-own-noisy-photo).
 #
 # ## Exercises
 #

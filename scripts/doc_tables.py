@@ -29,7 +29,7 @@ def render(spec, folder):
     """The lines of a table from the text of its comment."""
     name, *parts = [part.strip() for part in spec.split("|")]
     options = dict(part.split(maxsplit=1) for part in parts)
-    wanted = [condition.split("=") for condition in options.get("where", "").split(" and ") if condition]
+    wanted = [c.split("=", 1) for c in re.split(r" and (?=\w+=)", options.get("where", "")) if c]  # "salt and pepper" is whole
     rows = [row for row in read(folder / name) if all(str(row.get(key)) == value for key, value in wanted)]
     key, column, values = options["rows"], options.get("columns"), options["value"].split(", ")
     rows = [row for row in rows if column is None or row[column] is not None]

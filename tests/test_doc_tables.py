@@ -30,3 +30,18 @@ def test_pictures_and_commands_exist(page):
         assert (ROOT / "docs" / picture).is_file()
     for name in re.findall(r"`minidiff study (\w+)`", text):
         assert name in STUDIES
+
+
+def slug(heading):
+    """The anchor that GitHub and the site give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_study_is_on_the_page_and_linked_from_a_chapter():
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    sections = {slug(part.partition("\n")[0]): part for part in page.split("\n## ")[1:]}
+    chapters = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+    linked = set(re.findall(r"\]\(\.\./docs/studies\.md#([\w-]+)\)", chapters))
+    assert linked == set(sections)
+    assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= set(sections)
+    assert {name for part in sections.values() for name in re.findall(r"\A.*\n\n`minidiff study (\w+)`", part)} == set(STUDIES)
