@@ -13,6 +13,7 @@ Needs the extra `course`. Run again after a chapter or its exercises have change
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,9 +75,9 @@ def _graded(cell, grade_id, locked=False, solution=False, points=None):
 def _answer(exercise):
     """The stub's `def` and comment, and between markers the body of the answer."""
     header, body = course.header_and_body(exercise.answer)
-    comment = exercise.stub.rpartition("...")[2].strip()
+    comment = re.search(r"^ +\.\.\. +(#.*)$", exercise.stub, re.MULTILINE)
     if comment:
-        header += f"\n    {comment}"
+        header += f"\n    {comment[1]}"
     return f"{header}\n    ### BEGIN SOLUTION\n{body}\n    ### END SOLUTION"
 
 
