@@ -487,10 +487,10 @@ if grading.answered(encode_latents, lambda images: np.zeros((1, 1, 1, 2)), np.ze
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and
-# $\hat\epsilon = \sigma z + \alpha v$, with `schedule.alpha(t)` and `schedule.sigma(t)`. At each of `times`, which fall, guide
-# $v$ from the empty text to the text with weight $w$, and take DDIM's step to the next time. After the last time comes the clean
-# latent, $\alpha = 1$ and $\sigma = 0$.
+# **Exercise 6.** The loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and $\hat\epsilon =
+# \sigma z + \alpha v$, with `schedule.alpha(t)` and `schedule.sigma(t)`. At each of `times`, which fall, guide $v$ from the
+# empty text to the text with weight $w$, and take DDIM's step to the next time. After the last time comes the clean latent,
+# $\alpha = 1$ and $\sigma = 0$.
 #
 # <details><summary>Hint</summary>
 #
