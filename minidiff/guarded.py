@@ -142,7 +142,8 @@ def resolve(name, own):
         public = [key for key, value in vars(module).items() if callable(value) and key in module.__all__]
         return [(f"{parts[1]}.{key}", vars(module), key) for key in public]
     if len(parts) == 4:
-        return [(".".join(parts[2:]), getattr(module, parts[2]), parts[3])]
+        label, file = ".".join(parts[2:]), sys.modules.get(".".join(parts[:3]))  # a file, though a function has its name
+        return [(label, vars(file) if file else getattr(module, parts[2]), parts[3])]
     return [(".".join(parts[1:]), vars(module), parts[2])]
 
 
