@@ -270,6 +270,10 @@ def check_rows_of_both():
     start = [(np.zeros((2, 1)), np.zeros(1))]
     params, losses = grading.parts(train(line, start, x, target, 200, 0.1, 8, np.random.default_rng(7)), "params", "losses")
     grading.same(len(losses), 200, "the number of losses")
+    drawn = np.random.default_rng(7).integers(50, size=8)  # the rows of the first step; w and b are 0
+    grading.same(losses[0], (target[drawn] ** 2).mean(), "the first loss, of 8 rows drawn", {
+        "it is the loss of all rows": (target**2).mean(), "it is the loss of the first 8 rows": (target[:8] ** 2).mean(),
+    })
     grading.same(params[0][0], [[2.0], [-1.0]], "w", rtol=1e-3)
     grading.same(params[0][1], [0.5], "b", rtol=1e-3)
     grading.same(start[0][0], np.zeros((2, 1)), "the w that it started from", {"it was written into": params[0][0]})

@@ -14,6 +14,7 @@ from minidiff import guarded
 
 WRONG = Path(__file__).parent / "wrong"
 AT_LEAST = 4  # wrong answers for each exercise
+IN_ALL = 500
 
 
 def wrong_answers(number):
@@ -49,12 +50,18 @@ def test_every_answer_gets_what_it_deserves(number, count):
         for name in chapter.exercises:
             faults += [f"{what} of {name} gets {point}" for point, told in next(found).items() if not told]
     for wrong in listed:
+        if set(wrong["loses"]) <= {course.VISIBLE}:
+            faults.append(f"{wrong['of']}, {wrong['name']}: no hidden test sees it")
         told = {point: message for point, message in next(found).items() if message}
         if sorted(told) != sorted(wrong["loses"]) or wrong["says"] not in "\n".join(told.values()):
             faults.append(f"{wrong['of']}, {wrong['name']}: expected {wrong['loses']} and {wrong['says']!r}, got {told}")
     assert not faults, "\n".join(faults)
     count("graded", len(listed))
     count("asked", len(chapter.exercises))
+
+
+def test_there_are_wrong_answers_enough():
+    assert sum(len(wrong_answers(number)) for number in course.numbers()) >= IN_ALL
 
 
 def test_an_endless_loop_and_a_crash_cost_their_points_and_no_more(tmp_path):
