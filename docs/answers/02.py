@@ -10,7 +10,8 @@ WITHOUT = {  # what an answer may not call
     "layer_norm": ["group_norm", "minidiff.ops.*"],
     "window_of_the_way_back": ["minidiff.ops.*"],
     "windows": [
-        "gather", "scatter", "conv", "conv_loops", "minidiff.ops.*", "minidiff.ops.conv2d.gather", "minidiff.ops.conv2d.scatter",
+        "gather", "scatter", "conv", "conv_loops", "minidiff.ops.*",
+        "minidiff.ops.conv2d.gather", "minidiff.ops.conv2d.scatter",
     ],
     "conv2d": ["gather", "scatter", "conv", "conv_forward", "conv_loops", "minidiff.ops.*"],
     "norm_in_groups": ["group_norm", "minidiff.ops.*"],
