@@ -1,7 +1,7 @@
 """Words and sentences that the house's style rules out:   python scripts/prose.py [FILE ...]   without FILE all prose
 
-Prose is README.md and other pages, the text cells of the chapters, and in minidiff/ docstrings, comments and messages. The rules
-and what is allowed by exception stand in scripts/prose.toml. Code, formulas and tables of numbers are not read.
+Prose: README.md and the other pages, the text cells of the chapters, and the docstrings, comments and messages of minidiff/.
+scripts/prose.toml has the rules. Code, formulas and tables are skipped.
 """
 
 import ast
