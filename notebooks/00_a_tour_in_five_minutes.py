@@ -55,7 +55,8 @@ viz.show_grid(np.stack(rows), columns=10, titles=[f"t = {t}" for t in times] + [
 # A **network** is a formula with many adjustable numbers in it; ours has about 70 thousand. To *train* it means: show it a
 # noisy picture, let it guess, measure how wrong the guess is (this number is called the **loss**), and turn all its numbers a
 # little in the direction that makes it less wrong. Then the next pictures, a thousand times. Which direction that is comes
-# out of a calculation called *backward pass*, which this course does by hand ([chapter 1](01_backward_by_hand.ipynb)).
+# out of a calculation called *[backward pass](../docs/glossary.md#backward-pass)*, which this course does by hand
+# ([chapter 1](01_backward_by_hand.ipynb)).
 #
 # The network is told the noisy picture, the time $t$, and which digit it is meant to be. It guesses what was mixed,
 # the picture and the noise. ([Chapter 4](04_the_loss.ipynb) on the loss, [5](05_telling_the_time.ipynb) on the time,
@@ -117,7 +118,8 @@ film = [[start, *states][n][k] for k in range(4) for n in taken]
 viz.show_grid(np.stack(film), columns=11, titles=[f"{n} steps" for n in taken] + [""] * 33)
 
 # %% [markdown]
-# This way of walking is called DDIM. In minidiff it and a dozen others are one line, and ours agrees with it:
+# This way of walking is called [DDIM](../docs/glossary.md#ddim). In minidiff it and a dozen others are one line, and ours
+# agrees with it:
 
 # %%
 theirs = sample("ddim", guesser, start.shape, steps=25, x=start, cond=np.array([3, 5, 8, 0]))

@@ -452,9 +452,9 @@ if grading.answered(window_of_the_way_back, np.zeros((3, 3, 1, 1))):
 # %% [markdown]
 # ### Build it: convolution and GroupNorm as networks use them
 #
-# The U-Net of chapter 6 needs more than the functions above. It makes images smaller with a **stride** $s$: the window moves
-# on by $s$ pixels, not by one. Its windows have any size $K$, and the frame of zeros any width $P$, the **padding**. Output
-# row $i$ sees rows $i s$ to $i s + K - 1$ of the framed image. So there are
+# The [U-Net](../docs/glossary.md#u-net) of chapter 6 needs more than the functions above. It makes images smaller with a
+# **stride** $s$: the window moves on by $s$ pixels, not by one. Its windows have any size $K$, and the frame of zeros any width
+# $P$, the **padding**. Output row $i$ sees rows $i s$ to $i s + K - 1$ of the framed image. So there are
 # $\lfloor (H + 2 P - K) / s \rfloor + 1$ output rows, and as many columns with $W$ for $H$. Write it in two steps, then
 # GroupNorm for any number of axes. Each exercise can pass without the others: exercise 6 is handed a `windows` that works.
 #

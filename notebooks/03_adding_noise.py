@@ -145,10 +145,10 @@ figure
 # | factor of $x_0$ in $x_t$ | $\sqrt{\bar\alpha_t}$ | `schedule.alpha(t - 1)` | $\alpha_t$, $a_t$ |
 # | noise level: factor of $\epsilon$ in $x_t$ | $\sqrt{1 - \bar\alpha_t}$ | `schedule.sigma(t - 1)` | $\sigma_t$ |
 #
-# Beware of $\alpha_t$: in DDPM's paper, here and in chapter 7 it is what one step keeps. In most later papers, in
-# `schedule.alpha` and in chapters 4, 5, 9 and 10 it is the whole factor of $x_0$; chapters 8 and 13 write $a_t$ for it. All
-# these chapters write $\sigma_t$ for the noise level. A number such as $t = 250$ is always the one that the code takes, from 0
-# (nearly clean) to $T - 1$ (nearly pure noise).
+# Beware of $\alpha_t$: in [DDPM](../docs/glossary.md#ddpm)'s paper, here and in chapter 7 it is what one step keeps. In most
+# later papers, in `schedule.alpha` and in chapters 4, 5, 9 and 10 it is the whole factor of $x_0$; chapters 8 and 13 write
+# $a_t$ for it. All these chapters write $\sigma_t$ for the noise level. A number such as $t = 250$ is always the one that the
+# code takes, from 0 (nearly clean) to $T - 1$ (nearly pure noise).
 #
 # ## Which schedules are there?
 #
@@ -171,9 +171,10 @@ for schedule in schedules:
 
 # %% [markdown]
 # Which of them gives the best samples? `minidiff study schedules` trains the same network on each, with three training seeds:
-# [table and plot](../docs/studies.md#which-noise-schedule). With 5 steps of DDIM (chapter 8) the cosine schedule is the best of
-# six, with a Fréchet distance of 4.0 ± 0.1 against 5.8 ± 0.2 for the linear one (lower is better, chapter 14). With 50 steps
-# the cosine, quadratic and sigmoid schedules do not differ outside the spread, and the linear one is still worse.
+# [table and plot](../docs/studies.md#which-noise-schedule). With 5 steps of [DDIM](../docs/glossary.md#ddim) (chapter 8) the
+# cosine schedule is the best of six, with a [Fréchet distance](../docs/glossary.md#fréchet-distance) of 4.0 ± 0.1 against 5.8 ±
+# 0.2 for the linear one (lower is better, chapter 14). With 50 steps the cosine, quadratic and sigmoid schedules do not differ
+# outside the spread, and the linear one is still worse.
 #
 # ## Noise level against timestep
 #
@@ -253,10 +254,11 @@ except ValueError as error:
 # %% [markdown]
 # ## Does no model learn how much noise there is?
 #
-# Some learn a part of it, on the way back. Going back from $x_t$ to $x_{t-1}$, the sampler adds noise of some variance (chapter
-# 7). The best value lies between two bounds: $\beta_t$, right for data of variance 1, and $\tilde\beta_t = \beta_t\,
-# (1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$, right for data that is a single point. Nichol and Dhariwal (2021) let the
-# network put out a second number $v$ from 0 to 1 for every pixel, and take the variance between the bounds on a log scale:
+# Some learn a part of it, on the way back. Going back from $x_t$ to $x_{t-1}$, the [sampler](../docs/glossary.md#sampler) adds
+# noise of some variance (chapter 7). The best value lies between two bounds: $\beta_t$, right for data of variance 1, and
+# $\tilde\beta_t = \beta_t\, (1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$, right for data that is a single point. Nichol and
+# Dhariwal (2021) let the network put out a second number $v$ from 0 to 1 for every pixel, and take the variance between the
+# bounds on a log scale:
 #
 # $$\Sigma_t = \exp\bigl(v \log\beta_t + (1 - v) \log\tilde\beta_t\bigr).$$
 #

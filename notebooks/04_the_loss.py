@@ -4,7 +4,8 @@
 # Chapter 3 drowned pictures in noise. Now a network shall learn to look through it. The surprise of this chapter is how
 # little there is to it: draw a picture, draw a noise level, draw noise, and ask the network *which noise was it?* We build
 # this loss, see what the best answer to it looks like, and find that "predict the noise", "predict the picture", "predict
-# $v$" and "predict the score" are one thing under four names, apart from one weight, which matters.
+# $v$" and "predict the [score](../docs/glossary.md#score)" are one thing under four names, apart from one weight, which
+# matters.
 #
 # {{install}}
 # Nothing below needs a network or a GPU.
@@ -239,7 +240,7 @@ figure
 # At the smallest $t$ the network that was asked for the picture is the worst at telling the noise, as the weights above
 # foretold: its loss did not care. At large $t$ the one that was asked for the noise is the worst, where its loss did not
 # care. $v$ is good at both ends, and in between all three are alike. So it is a matter of the ends, and "noise is better" is
-# half true. (`minidiff study predictions` asks the same of U-Nets on digits:
+# half true. (`minidiff study predictions` asks the same of [U-Nets](../docs/glossary.md#u-net) on digits:
 # [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-picture).)
 #
 # There is even a case where predicting noise collapses. Noise fills all 64 directions of a digit's pixels. If a layer of the

@@ -36,9 +36,9 @@ held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # digits
 #
 # One number from 0 to 999 is a poor input: it is large, and a layer that multiplies it by a weight can only draw a straight
 # line through it. We want *many* numbers, all between -1 and 1, that tell any two times apart, near or far. The
-# transformer's authors had the same problem with positions in a sentence (Vaswani and others, 2017) and used clock hands:
-# one turns fast, the next slower, the last so slowly that it shows the rough time only. For $i = 0 \dots h-1$, $h$ being
-# half of the wanted length:
+# [transformer](../docs/glossary.md#transformer)'s authors had the same problem with positions in a sentence (Vaswani and
+# others, 2017) and used clock hands: one turns fast, the next slower, the last so slowly that it shows the rough time only. For
+# $i = 0 \dots h-1$, $h$ being half of the wanted length:
 #
 # $$\text{angle}_i = t \cdot 10000^{-i/h}, \qquad \text{the numbers are } \cos(\text{angle}_i) \text{ and }
 # \sin(\text{angle}_i).$$
@@ -100,9 +100,10 @@ for name, options in conventions.items():
 # ## How does $t$ get into a U-Net, in code?
 #
 # The usual answer is right and complete: **sinusoids, a small MLP, added after the first convolution of every block, each
-# block with its own projection.** A *U-Net* is the usual network for images: down to a small image, up again, and each image
-# of the way down is laid beside the one of its size on the way up ([chapter 6](06_the_unet.ipynb) builds it). A *block* is a
-# pair of convolutions in it. This is the one that the chapter trains below, and where the time enters:
+# block with its own projection.** A *[U-Net](../docs/glossary.md#u-net)* is the usual network for images: down to a small
+# image, up again, and each image of the way down is laid beside the one of its size on the way up
+# ([chapter 6](06_the_unet.ipynb) builds it). A *block* is a pair of convolutions in it. This is the one that the chapter trains
+# below, and where the time enters:
 
 # %%
 blocks = {1: (1, 8), 2: (3, 4), 3: (4.2, 4), 4: (5.4, 4), 5: (6.6, 4), 6: (7.6, 4), 7: (9.6, 8), 8: (10.6, 8)}
@@ -382,13 +383,14 @@ figure
 # ## And what do the samples look like?
 #
 # So little more loss sounds harmless. But sampling asks the network dozens of times, and each error is carried on. So let us
-# draw, from the same noise, with DDPM and with DDIM (chapters 7 and 8).
+# draw, from the same noise, with [DDPM](../docs/glossary.md#ddpm) and with [DDIM](../docs/glossary.md#ddim) (chapters 7 and 8).
 #
 # One thing more to try: chapter 4 had several names for what a network predicts. Besides $\epsilon$ we train both networks
 # on $v = \alpha_t \epsilon - \sigma_t x_0$.
 #
-# The two samplers in one line each. DDPM ([chapter 7](07_ddpm.ipynb)) takes a step to a lower noise level and adds a little
-# fresh noise. DDIM ([chapter 8](08_skipping_steps.ipynb)) mixes its guesses of image and noise again, for the lower level.
+# The two [samplers](../docs/glossary.md#sampler) in one line each. DDPM ([chapter 7](07_ddpm.ipynb)) takes a step to a lower
+# noise level and adds a little fresh noise. DDIM ([chapter 8](08_skipping_steps.ipynb)) mixes its guesses of image and noise
+# again, for the lower level.
 
 # %%
 nets = {("told t", "eps"): told, ("not told", "eps"): untold}
@@ -411,12 +413,12 @@ figure
 
 # %% [markdown]
 # There is the collapse, and it is half true. **A network that predicts $\epsilon$ and is not told $t$ draws badly**, worst with
-# DDIM, although its loss was hardly higher. The study measures the Fréchet distance to real digits (lower is better; chapter 14
-# builds it): with DDIM 62 ± 8 not told and 35 ± 2 told, with DDPM 47 ± 2 not told and 37 ± 2 told. The guess of the picture is
-# $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$, and where the walk begins $\alpha_t$ is below 0.01: an error of a tenth
-# in $\hat\epsilon$ is one of more than ten in the picture, and the walk starts in a wrong direction. DDPM's fresh noise covers
-# up some of that. (With DDIM a few starts fail even where $t$ is told: the same division, by a network that was trained for
-# seconds.)
+# DDIM, although its loss was hardly higher. The study measures the [Fréchet distance](../docs/glossary.md#fréchet-distance) to
+# real digits (lower is better; chapter 14 builds it): with DDIM 62 ± 8 not told and 35 ± 2 told, with DDPM 47 ± 2 not told and
+# 37 ± 2 told. The guess of the picture is $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$, and where the walk begins
+# $\alpha_t$ is below 0.01: an error of a tenth in $\hat\epsilon$ is one of more than ten in the picture, and the walk starts in
+# a wrong direction. DDPM's fresh noise covers up some of that. (With DDIM a few starts fail even where $t$ is told: the same
+# division, by a network that was trained for seconds.)
 #
 # **A network that predicts $v$ does not suffer outside the spread**: with DDIM 39 ± 2 not told and 37 ± 3 told, with DDPM
 # 47 ± 3 not told and 42 ± 3 told. From its answer the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$: "nearly $x_t$
@@ -618,8 +620,9 @@ if grading.answered(scale_and_shift, x, x[:, 0, 0], x[:, 0, 0]):
 # %% [markdown]
 # ### Build it: from the number to the block
 #
-# Now the real thing, in three steps: sinusoids with every convention, the projection, and the residual block of the diffusion
-# models that first beat GANs (Dhariwal and Nichol, 2021). Each step can pass without the others.
+# Now the real thing, in three steps: sinusoids with every convention, the projection, and the
+# [residual block](../docs/glossary.md#residual-block) of the diffusion models that first beat GANs (Dhariwal and Nichol, 2021).
+# Each step can pass without the others.
 #
 # **Exercise 5.** Sinusoids for checkpoints from anywhere. $i$ runs from 0 to $h - 1$, with $h$ half of `dim`, rounded down:
 #

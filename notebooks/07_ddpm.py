@@ -150,7 +150,8 @@ figure
 
 # %% [markdown]
 # Without it, the points huddle together. Each step's mean is the middle of what $x_{t-1}$ may be; the noise stands for the
-# rest. Always taking the middle loses variety. (There *is* a right way to walk without noise, with other coefficients: DDIM.)
+# rest. Always taking the middle loses variety. (There *is* a right way to walk without noise, with other coefficients:
+# [DDIM](../docs/glossary.md#ddim).)
 #
 # ## Handing over
 #

@@ -224,10 +224,12 @@ viz.show_grid(columns, columns=len(rows), titles=names + [""] * (len(columns) - 
 #
 # So far every denoiser was perfect. A trained model adds errors of its own. We train a small MLP on the digits, conditioned on
 # the class, with three training seeds, and sample each of the three models from 1000 steps down to 5. Beside the hack,
-# respacing and DDIM stands DPM-Solver++ (chapter 9), which uses the last two predictions in each step.
+# respacing and DDIM stands [DPM-Solver](../docs/glossary.md#dpm-solver)++ (chapter 9), which uses the last two predictions in
+# each step.
 #
-# The number is the *Fréchet distance*: how far the samples are from real digits in the features of a classifier. Lower is
-# better; chapter 14 builds it. Each training seed starts from its own noise, and ± is the standard error over the three seeds.
+# The number is the *[Fréchet distance](../docs/glossary.md#fréchet-distance)*: how far the samples are from real digits in the
+# features of a classifier. Lower is better; chapter 14 builds it. Each training seed starts from its own noise, and ± is the
+# standard error over the three seeds.
 
 # %%
 seeds, counts, n = ((0, 1), (T, 5), 10) if FAST else ((0, 1, 2), (T, 250, 50, 20, 10, 5), 100)

@@ -378,10 +378,11 @@ assert abs(between["whole t"] / between["real-valued t"] - 1) < 0.02
 # ## And with DDIM, DPM-Solver?
 #
 # What is usually said: DDIM needs 25 to 100 steps, DPM-Solver 5 to 20. What counts is how often the network is asked, since
-# that is what takes the time; Heun asks twice a step. On the left, for the network trained on real-valued $t$, the *Fréchet
-# distance* of the samples to the real digits, in the features of a small classifier (lower is better; chapter 14 builds it).
-# On the right, for the samplers without chance, how far each pixel is from where the *exact* solution of the network's ODE
-# ends (taken to be what Runge and Kutta's fourth-order method gives with 240 evaluations).
+# that is what takes the time; Heun asks twice a step. On the left, for the network trained on real-valued $t$, the
+# *[Fréchet distance](../docs/glossary.md#fréchet-distance)* of the samples to the real digits, in the features of a small
+# classifier (lower is better; chapter 14 builds it). On the right, for the samplers without chance, how far each pixel is from
+# where the *exact* solution of the network's ODE ends (taken to be what Runge and Kutta's fourth-order method gives with 240
+# evaluations).
 
 # %%
 read = slice(200 if FAST else None)

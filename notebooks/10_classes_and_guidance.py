@@ -148,8 +148,9 @@ figure
 # ## Obedience against diversity
 #
 # Now counted, by a classifier that was trained on the real digits: *obedience*, how often it sees the class that was asked
-# for; *diversity*, how far apart two samples of one class are in its features, real digits being 1; and the *Fréchet distance*
-# between what it sees in samples and in real digits (lower is better; chapter 14 builds it).
+# for; *diversity*, how far apart two samples of one class are in its features, real digits being 1; and the
+# *[Fréchet distance](../docs/glossary.md#fréchet-distance)* between what it sees in samples and in real digits (lower is
+# better; chapter 14 builds it).
 
 # %%
 read = slice(200 if FAST else None)
