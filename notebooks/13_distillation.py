@@ -20,7 +20,7 @@ import os
 
 import numpy as np
 
-from minidiff import data, gradcheck, grading, models, samplers, training, viz
+from minidiff import data, gradcheck, grading, mistakes, models, samplers, training, viz
 from minidiff.diffusion import Denoiser, GaussianMixture, Schedule, SimpleLoss, spaced_steps
 from minidiff.rng import Rng
 from minidiff.training.distill import TwoStepLoss, progressive_distillation
@@ -343,7 +343,7 @@ assert FAST or away[1]["student"] < away[1]["teacher"]
 # %%
 each = len(asked) // 10
 pictures = np.concatenate([x[::each][:10] for x in rows.values()])
-viz.show_grid(pictures, columns=10, title="Rows: " + ",  ".join(f"{name} step{'s' * (name[-1] != '1')}" for name in rows))
+viz.show_grid(pictures, columns=10, rows=[f"{name} step{'s' * (name[-1] != '1')}" for name in rows])
 
 # %% [markdown]
 # Below the teacher's best row: its own 4 steps and the student's, then its single step and the student's, all from the same
@@ -355,17 +355,27 @@ viz.show_grid(pictures, columns=10, title="Rows: " + ",  ".join(f"{name} step{'s
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote. They say so when it is right, and else what is probably wrong.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** From the target $\tilde x$ and $z_t$, compute the target for a network that predicts $v$.
-# Hint: from $\tilde x = a_t z_t - \sigma_t v$.
+#
+# <details><summary>Hint</summary>
+#
+# $\hat x_0$ follows from $z_t$ and $v$ by the formula at the top of the chapter. Which of the three do you know?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Solve $\tilde x = a_t z_t - \sigma_t v$ for $v$. `level(t)` returns $a_t$ and $\sigma_t$.
+# </details>
 
 # %%
 def v_target(goal, z, t):
     ...  # return v
 
 
-if v_target(goal, z_t, 700) is not None:
+if grading.answered(v_target, goal, z_t, 700):
+    mistakes.find(v_target, "13.v_target")
     made = Denoiser(lambda x, t, cond: v_target(goal, z_t, 700), schedule, "v")
     grading.same(made(z_t, 700)[0], goal, "the x0 that your v leads to")
     print("exercise 1: right")
@@ -373,46 +383,149 @@ if v_target(goal, z_t, 700) is not None:
 # %% [markdown]
 # **Exercise 2.** How often is a network called in all, for one point of a batch, in halving from `start` steps to 1 with
 # `train_steps` steps a stage? Count the teacher and the student, not the backward pass.
-# Hint: 64 has six halvings; in each training step the teacher is asked twice and the student once.
+#
+# <details><summary>Hint</summary>
+#
+# Count the calls in one training step of `halving_loss`, then the stages: 64 has six.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# In each training step the teacher is called twice and the student once. The number of stages is the power of two that `start`
+# is, and `start.bit_length()` is one more than that.
+# </details>
 
 # %%
 def calls(start, train_steps):
     ...  # return a whole number
 
 
-if calls(64, 700) is not None:
-    grading.same([calls(64, 700), calls(2, 10), calls(1024, 1)], [12600, 30, 30], "three counts")
+if grading.answered(calls, 64, 700):
+    mistakes.find(calls, "13.calls")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** Write the weighted loss of a student's $v$ by itself, with its gradient: `weight` on the squared error, mean
 # over all numbers.
-# Hint: `back(dloss)` is `dloss * 2 * weight * (v - goal) / v.size`.
+#
+# <details><summary>Hint</summary>
+#
+# The weight multiplies the square; it is not squared itself. `back(dloss)` returns the gradient by `v`, times `dloss`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Take the derivative of $\frac{1}{N} \sum_n w_n (v_n - g_n)^2$ by one $v_n$. $N$ counts all numbers, `v.size`.
+# </details>
 
 # %%
 def weighted_loss(v, goal, weight):
-    ...  # v, goal (B, D), weight (B, 1); return loss, back
+    ...  # v, goal (B, ...), weight (B, 1, ...); return loss, back
 
 
-if weighted_loss(z_t, goal, np.ones((500, 1))) is not None:
-    some = np.random.default_rng(0).random((500, 1))
-    grading.same(weighted_loss(z_t, goal, some)[0], (some * (z_t - goal) ** 2).mean(), "loss")
-    gradcheck.check(lambda v: weighted_loss(v, goal, some), z_t)
+if grading.answered(weighted_loss, z_t, goal, np.ones((500, 1))):
+    mistakes.find(weighted_loss, "13.weighted_loss")
+    gradcheck.check(lambda v: weighted_loss(v, goal, np.full((500, 1), 0.7)), z_t)
     print("exercise 3: right")
 
 # %% [markdown]
 # **Exercise 4.** Classifier-free guidance asks twice at every step (chapter 10). It can be distilled too (Meng and others,
 # 2023): which noise should a student put out, so that one call does what the guided pair does at weight $w$?
-# Hint: $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$.
+#
+# <details><summary>Hint</summary>
+#
+# Guidance goes past the prediction with the condition, away from the one without. At $w = 0$ only the former is left.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# The weights of the two noises add up to 1, and that of the null condition is $-w$. `denoiser` returns `x0, eps`; take the
+# second of them.
+# </details>
 
 # %%
 def guided_target(denoiser, z, t, cond, null, w):
     ...  # denoiser(z, t, cond) -> x0, eps; return the noise
 
 
-if guided_target(expert, start, 500, asked, 0 * asked + 10, 1.0) is not None:
-    from minidiff.diffusion import cfg
-
-    ours = guided_target(expert, start, 500, asked, 0 * asked + 10, 1.5)
-    grading.same(ours, cfg(expert, asked, 1.5)(start, 500)[1], "the noise", atol=1e-4)
+if grading.answered(guided_target, expert, start, 500, asked, 0 * asked + 10, 1.0):
+    mistakes.find(guided_target, "13.guided_target")
     print("exercise 4: right")
+
+# %% [markdown]
+# ### Build it: one training step of a distillation
+#
+# Now the real thing, in three steps that make up `halving_loss` for images and points alike. Each can pass without the others,
+# and each is written without the chapter's functions for it. All three use the same names. `times` are the teacher's $2N$
+# times, from the noisiest on. `alpha` and `sigma` hold the noise levels at these times, and at index $2N$ the clean end, 1 and
+# 0. `i` has one whole number for each sample: student step $i$ goes from index $2i$ past $2i + 1$ to $2i + 2$.
+#
+# **Exercise 5.** Take the teacher's two DDIM steps. Return its two predictions of $x_0$, and where the second step ends.
+#
+# <details><summary>Hint</summary>
+#
+# `alpha[2 * i]` is one number for each sample. Give it axes of length 1, as many as $z$ has beside the batch, and it
+# multiplies images.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `a.reshape(-1, *[1] * (z.ndim - 1))` adds the axes. The first step leads from $z_t$ to $z_s = a_s \hat x_0 + \sigma_s
+# \hat\epsilon$. Call the teacher again there, with the time of index $2i + 1$, and step once more.
+# </details>
+
+# %%
+def two_steps(teacher, z, i, times, alpha, sigma):
+    ...  # teacher(z, t) -> x0, eps   z (B, ...)   i (B,)   -> first, second, end
+
+
+some = np.array([0, 1])  # which steps of the student
+levels = np.array([0.1, 0.3, 0.6, 0.8, 1.0]), np.array([0.99, 0.95, 0.8, 0.6, 0.0])
+if grading.answered(two_steps, lambda z, t: (z, z), np.ones((2, 1)), some, np.array([9, 7, 5, 3]), *levels):
+    mistakes.find(two_steps, "13.two_steps")
+    print("exercise 5: right")
+
+# %% [markdown]
+# **Exercise 6.** From the teacher's two predictions, compute the student's target as their weighted mean, which is good in
+# float32 too. Return the dtype of the predictions.
+#
+# <details><summary>Hint</summary>
+#
+# `share_of_first` above is the weight for three times; here every sample has its own three levels.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Write the end of two steps as $p\,\hat x(z_t) + q\,\hat x(z_s) + r\,z_t$. One step with $\tilde x$ has the same $r$, so its
+# factor on $\tilde x$ is $p + q$. Compute the weight in float64, and convert it last.
+# </details>
+
+# %%
+def mixed_target(first, second, i, alpha, sigma):
+    ...  # first, second (B, ...)   i (B,)   -> target (B, ...)
+
+
+if grading.answered(mixed_target, np.ones((2, 1)), np.ones((2, 1)), some, *levels):
+    mistakes.find(mixed_target, "13.mixed_target")
+    print("exercise 6: right")
+
+# %% [markdown]
+# **Exercise 7.** The loss of the student's $v$ against the target `goal`, an $x_0$, with its gradient by $v$. The weight on a
+# squared error in $v$ is $\max(a_t^2, \sigma_t^2)$, and the loss is the mean over all numbers.
+#
+# <details><summary>Hint</summary>
+#
+# Which $v$ would lead from $z$ to `goal`? The student starts at index $2i$.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# With that $v$ as the target, exercise 3 is what remains. Give alpha and sigma their axes before you use them.
+# </details>
+
+# %%
+def distillation_loss(v, z, goal, i, alpha, sigma):
+    ...  # v, z, goal (B, ...)   i (B,)   -> loss, back
+
+
+if grading.answered(distillation_loss, *np.ones((3, 2, 1)), some, *levels):
+    mistakes.find(distillation_loss, "13.distillation_loss")
+    gradcheck.check(lambda v: distillation_loss(v, z_t[:2], goal[:2], some, *levels), goal[:2] + 1)
+    print("exercise 7: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/13.py](../docs/answers/13.py), with the hidden tests of a teacher who grades.
