@@ -9,16 +9,17 @@
 # {{install}}
 # Nothing below needs a network or a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3). A *denoiser*
-# answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$; the best guess of $x_0$ is a mean (chapter 4). DDIM walks
-# from noise to a picture by $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
+# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
+# $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
+# $\epsilon$; the best guess of $x_0$ is a mean (chapter 4). DDIM walks from noise to a picture by
+# $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
 
 # %%
 import os
 
 import numpy as np
 
-from minidiff import data, metrics, models, sample, training, viz
+from minidiff import data, grading, metrics, mistakes, models, sample, training, viz
 from minidiff.diffusion import GaussianMixture, Schedule, SimpleLoss, estimate_t, t_of_noise_std
 from minidiff.diffusion.likelihood import bits_per_dim, dequantize, ode_log_likelihood
 from minidiff.models.denoising_autoencoder import DenoisingAutoencoder
@@ -103,7 +104,7 @@ assert FAST or copies < scores["unseen digits"] < min(scores["our samples"], sco
 
 # %%
 rows = [images[:: len(images) // 14][:14] for images in sets.values()]
-viz.show_grid(np.concatenate(rows), columns=14, scale=0.55, title="The seven sets, a row each, in that order")
+viz.show_grid(np.concatenate(rows), columns=14, scale=0.55, rows=list(sets))
 
 # %% [markdown]
 # It sees blur, noise and lack of variety. It is so sensitive that training digits drawn at random are further off than the
@@ -159,7 +160,7 @@ figure
 rows = [samples[:12], digits[away["samples, trained on all"][0][:12]],
         parroted[:12], few[away["samples, trained on 16"][0][:12]]]  # fmt: skip
 viz.show_grid(np.concatenate(rows), columns=12, scale=0.6,
-              title="Sample above, nearest training digit below. First trained on all, then on 16")  # fmt: skip
+              rows=["trained on all", "nearest of all", "trained on 16", "nearest of the 16"])  # fmt: skip
 
 # %% [markdown]
 # Nobody has: both nets' samples are *further* from their training digits than real unseen digits are. That is no sign of
@@ -227,7 +228,7 @@ def clean_up(net, x0, rng, cond=None):
 autoencoder = fit(DenoisingAutoencoder(width=24, rng=0), clean_up, digits, 10 if FAST else 400, batch_size=48)
 pure_noise = 1.6 * Rng(4).standard_normal((10, 8, 8, 1))
 viz.show_grid(np.concatenate([autoencoder.predict(pure_noise), samples[:10]]), columns=10, scale=0.6,
-              title="From nothing but noise: autoencoder, diffusion")  # fmt: skip
+              rows=["autoencoder", "diffusion"], title="From nothing but noise")  # fmt: skip
 
 # %% [markdown]
 # ## Can I clean up my own noisy photo with it?
@@ -323,7 +324,7 @@ shown = slice(0, 3 if FAST else 12)
 ways_shown = ["nothing", "autoencoder", "one look", "chain"]
 rows = [photos[shown]] + [cleaned[0.7][way][shown] for way in ways_shown]
 viz.show_grid(np.concatenate(rows), columns=len(rows[0]), scale=0.62,
-              title="Noise 0.7. Rows: original, noisy, autoencoder, one look, chain")  # fmt: skip
+              rows=["original", "noise 0.7", *ways_shown[1:]])  # fmt: skip
 
 # %% [markdown]
 # So the answer is yes: nobody told it the noise level, and being told gains 0.2 dB at most. Three things that are not usually
@@ -361,7 +362,7 @@ for kind in kinds:
 
 # %%
 viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photos[shown]), scale=0.62,
-              title="Original; salt and pepper: noisy, autoencoder, one look; stripes: the same")  # fmt: skip
+              rows=["original", *(name for kind in kinds[2:] for name in (kind, "autoencoder", "one look"))])  # fmt: skip
 
 # %% [markdown]
 # Laplace noise is taken away as well as Gaussian. Salt and pepper fools the estimate: most pixels are clean, so it finds
@@ -374,60 +375,98 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** The Fréchet distance of two bell curves whose covariances are diagonal: means `m, n` and standard deviations
 # `s, r`, all of shape `(D,)`.
-# Hint: in one dimension it is $(m - n)^2 + (s - r)^2$; with diagonal covariances, dimensions add up.
+#
+# <details><summary>Hint</summary>
+#
+# With diagonal covariances no dimension knows of another. What is the distance in one dimension?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# In the formula for many dimensions $A$ and $B$ are diagonal, with the variances $s_i^2$ and $r_i^2$, and $(AB)^{1/2}$ has
+# $s_i r_i$. The trace is then a sum over $i$ of a binomial.
+# </details>
 
 # %%
 def frechet_diagonal(m, s, n, r):
     ...  # return a number
 
 
-if frechet_diagonal(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)) is not None:
-    assert np.isclose(frechet_diagonal(np.zeros(2), np.array([1.0, 3.0]), np.array([0.5, 0.0]), np.array([1.0, 2.0])), 1.25)
-    assert frechet_diagonal(np.ones(3), np.ones(3), np.ones(3), np.ones(3)) == 0
+if grading.answered(frechet_diagonal, np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)):
+    mistakes.find(frechet_diagonal, "14.frechet_diagonal")
+    grading.same(frechet_diagonal(np.ones(3), np.ones(3), np.ones(3), np.ones(3)), 0.0, "of a bell curve to itself")
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** From a log-density in nats to bits a dimension, for data with `levels` grey levels from -1 to 1.
-# Hint: divide by $D \log 2$, turn the sign, and add $\log_2$ of how many bins there are in a length of 1, `levels / 2`.
+# **Exercise 2.** From a log-density in nats to bits a dimension, for data with `levels` grey levels from -1 to 1. `log_p` has
+# one number for each image; `D` is how many numbers an image has.
+#
+# <details><summary>Hint</summary>
+#
+# The text above has it for $D = 64$ and 17 levels. Which of its numbers come from $D$, and which from the levels?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# A nat is $1/\log 2$ bits. The levels are bins of width $2/\text{levels}$. A density times this width is a probability, so
+# the width adds its own $-\log_2$, once for each dimension.
+# </details>
 
 # %%
 def bits_of(log_p, D, levels):
     ...  # return bits a dimension
 
 
-if bits_of(found.log_p, 64, 17) is not None:
-    assert np.allclose(bits_of(found.log_p, 64, 17), bits_per_dim(found.log_p, 64, 17))
-    assert np.isclose(bits_of(-64 * np.log(2), 64, 16), 4)  # a flat density on [-1, 1] needs log2(16) bits
+if grading.answered(bits_of, found.log_p, 64, 17):
+    mistakes.find(bits_of, "14.bits_of")
+    grading.same(bits_of(found.log_p, 64, 17), bits_per_dim(found.log_p, 64, 17), "of the images above")
+    grading.same(bits_of(-64 * np.log(2), 64, 16), 4.0, "a flat density on [-1, 1], which needs log2(16) bits")
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Which share of a set of pictures are copies? Count those nearer to a training digit than all but `share` of
+# **Exercise 3.** Which share of a set of images are copies? Count those nearer to a training digit than all but `share` of
 # the unseen digits are.
-# Hint: `np.quantile` of the unseen digits' distances gives the threshold; `metrics.nearest_distances(a, b)` the distances.
+#
+# <details><summary>Hint</summary>
+#
+# `metrics.nearest_distances(a, b)` gives the distances, and a `np.quantile` of some of them is the threshold.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Real unseen digits are no copies, so they set the threshold: only `share` of *them* may lie below it. Then compare the
+# distances of the images with it. The mean of a table of True and False is a share.
+# </details>
 
 # %%
 def copied(images, train, held_out, share=0.01):
     ...  # return a number from 0 to 1
 
 
-if copied(digits[:50], digits, unseen) is not None:
-    assert copied(digits[:50], digits, unseen) == 1
-    assert 0 < copied(unseen, digits, unseen, 0.05) < 0.06
+if grading.answered(copied, digits[:50], digits, unseen):
+    mistakes.find(copied, "14.copied")
+    grading.same(copied(digits[:50], digits, unseen), 1.0, "the share of training digits themselves")
     print(f"exercise 3: right; of our samples {copied(samples, digits, unseen):.1%}, "
           f"of the parrot's {copied(parroted, few, unseen):.1%}")  # fmt: skip
 
 # %% [markdown]
-# **Exercise 4.** Averaging several draws of a sharp method gives back the mean. Clean one picture by the *random* chain
+# **Exercise 4.** Averaging several draws of a sharp method gives back the mean. Clean one image by the *random* chain
 # `draw(y, t, seed)` with each of the seeds, and return the mean of what comes out.
-# Hint: `np.mean([... for seed in seeds], axis=0)`.
+#
+# <details><summary>Hint</summary>
+#
+# Every draw starts from the same noisy `y`; only the seed differs.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Collect the draws in a list. As an array it has a new first axis, the draws, and the mean runs over this axis alone.
+# </details>
 
 # %%
 def mean_of_draws(draw, y, t, seeds):
-    ...  # return pictures of y's shape
+    ...  # return images of y's shape
 
 
 def draw(y, t, seed):
@@ -439,7 +478,11 @@ def draw(y, t, seed):
 
 t_known = np.full(len(photos), t_of_noise_std(schedule, 0.7, scaled=False))
 noisy = cleaned[0.7]["nothing"]
-if mean_of_draws(draw, noisy, t_known, range(2)) is not None:
+if grading.answered(mean_of_draws, draw, noisy, t_known, range(2)):
+    mistakes.find(mean_of_draws, "14.mean_of_draws")
     single, many = psnr(draw(noisy, t_known, 0), photos), psnr(mean_of_draws(draw, noisy, t_known, range(8)), photos)
     assert many > single
     print(f"exercise 4: right; one draw {single:.1f} dB, the mean of 8 {many:.1f} dB, one look {table['one look'][3]:.1f} dB")
+
+# %% [markdown]
+# The answers stand in [docs/answers/14.py](../docs/answers/14.py), with the hidden tests of a teacher who grades.
