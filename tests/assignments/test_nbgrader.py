@@ -3,6 +3,7 @@
 import copy
 import csv
 import html
+import importlib.util
 import os
 import re
 import subprocess
@@ -12,14 +13,17 @@ from pathlib import Path
 import course
 import pytest
 
-pytest.importorskip("nbgrader", reason="needs the extra `course`")
-import make_assignment
-import nbformat
-
 ROOT = Path(__file__).parent.parent.parent
 NAME, NOTEBOOK = "ch01", "01_backward_by_hand.ipynb"
 CHAPTER = course.chapter("01")
-pytestmark = pytest.mark.slow
+installed = importlib.util.find_spec("nbgrader") is not None  # importing it takes seconds, which every collection would pay
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not installed, reason="needs the extra `course`")]
+
+
+def read(path):
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
 
 
 def fill(notebook, name, answer):
@@ -123,8 +127,11 @@ def nbgrader(tmp_path_factory):
 @pytest.fixture(scope="module")
 def graded(nbgrader):
     """All the students' grades and feedback.   -> ({student: points}, {student: feedback's HTML})"""
+    import make_assignment
+    import nbformat
+
     make_assignment.make("01", nbgrader.folder)
-    release = nbformat.read(nbgrader.folder / "release" / NAME / NOTEBOOK, as_version=4)
+    release = read(nbgrader.folder / "release" / NAME / NOTEBOOK)
     inbox = nbgrader.folder / "downloaded" / NAME / "archive"
     inbox.mkdir(parents=True)
     for student in STUDENTS:
@@ -145,7 +152,7 @@ def graded(nbgrader):
 
 def test_what_students_get(nbgrader, graded):
     """The stub and the tests that are seen; no answer, no hidden test; tests locked, answers not."""
-    cells = nbformat.read(nbgrader.folder / "release" / NAME / NOTEBOOK, as_version=4).cells
+    cells = read(nbgrader.folder / "release" / NAME / NOTEBOOK).cells
     text = "\n".join(cell.source for cell in cells)
     assert "### BEGIN" not in text and "def check_" not in text and "y = np.tanh(x)" not in text
     assert "    # x (..., I)   w (I, O)   b (O,)   -> y (..., O), back" in text  # a stub's comment stays whole
@@ -198,7 +205,7 @@ def test_the_walk_through_is_what_was_run(nbgrader, graded):
 
 
 def test_what_the_teacher_hands_out_afterwards_runs(nbgrader, graded):
-    cells = nbformat.read(nbgrader.folder / "solution" / NAME / NOTEBOOK, as_version=4).cells
+    cells = read(nbgrader.folder / "solution" / NAME / NOTEBOOK).cells
     printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
     assert not [out for cell in cells for out in cell.get("outputs", []) if out.output_type == "error"]
     assert all(f"exercise {exercise.number}: right" in printed for exercise in CHAPTER.exercises.values())
