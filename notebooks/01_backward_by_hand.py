@@ -180,8 +180,45 @@ figure
 # ## The chain rule is: call the backs in reverse
 #
 # If $x \to h \to y$, a nudge of $x$ moves $h$, and that moves $y$. So the gradient goes $dy \to dh \to dx$. No formula is
-# needed: each `back` takes what the next one hands over.
-#
+# needed: each `back` takes what the next one hands over. Values go forward in blue, and gradients go back in orange.
+
+# %%
+FORWARD, BACKWARD = viz.COLOURS[0], viz.COLOURS[1]
+
+
+def diagram(width, height, boxes, arrows):
+    """Boxes {text: (x, y)}, and arrows (text, from, to, colour) between points, in inches.   ->   Figure"""
+    figure = viz.new_figure(width, height)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.axis("off")
+    for text, (x, y) in boxes.items():
+        edge = dict(boxstyle="round,pad=0.4", facecolor="#f1f3f5", edgecolor="grey")
+        axes.text(x, y, text, ha="center", va="center", fontsize=11, bbox=edge)
+    for text, start, end, colour in arrows:
+        axes.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=colour, linewidth=1.4))
+        (x, y), side = np.add(start, end) / 2, 1 if colour == FORWARD else -1  # forward: text above; backward: below
+        if start[0] == end[0]:
+            axes.text(x + 0.08, y, text, color=colour, ha="left", va="center")
+        else:
+            axes.text(x, y + 0.06 * side, text, color=colour, ha="center", va="bottom" if side > 0 else "top")
+    return figure
+
+
+def there_and_back(value, gradient, start, end):
+    """Two arrows beside each other, one for a value and one for its gradient."""
+    (x, y), (to_x, to_y) = start, end
+    return [(value, (x, y + 0.08), (to_x, to_y + 0.08), FORWARD), (gradient, (to_x, to_y - 0.08), (x, y - 0.08), BACKWARD)]
+
+
+diagram(6.4, 1.8, {"linear": (2.1, 0.9), "silu": (4.3, 0.9)}, [
+    *there_and_back("x", "dx", (0.4, 0.9), (1.7, 0.9)),
+    *there_and_back("h", "dh", (2.5, 0.9), (3.98, 0.9)),
+    *there_and_back("y", "dy", (4.62, 0.9), (6.0, 0.9)),
+    ("w, b", (2.1, 1.65), (2.1, 1.15), FORWARD),
+    ("dw, db", (2.1, 0.65), (2.1, 0.15), BACKWARD),
+])  # fmt: skip
+
+# %% [markdown]
 # One rule goes with it. **A value that is used $k$ times gets a gradient that is a sum of $k$ terms**, because a nudge of it
 # acts along $k$ ways. In $y = x + \text{silu}(x w + b)$, called a *residual* block, $x$ is used twice: once on the straight
 # way, once through the layers.
@@ -205,7 +242,19 @@ y, back = residual(x, w, b)
 dy = rng.standard_normal(y.shape)
 assert np.abs(back(dy)[0] - slope(lambda x: residual(x, w, b)[0], x, dy)).max() < 1e-8
 
+diagram(6.4, 2.1, {"x": (1.3, 1.5), "+": (5.1, 1.5), "linear": (2.5, 0.6), "silu": (3.9, 0.6)}, [
+    *there_and_back("", "dx, a sum", (0.2, 1.5), (1.1, 1.5)),
+    *there_and_back("x", "dy: straight back", (1.5, 1.5), (4.9, 1.5)),
+    *there_and_back("", "", (1.45, 1.3), (2.15, 0.8)),
+    *there_and_back("h", "dh", (2.87, 0.6), (3.62, 0.6)),
+    *there_and_back("", "", (4.2, 0.8), (4.95, 1.3)),
+    *there_and_back("y", "dy", (5.3, 1.5), (6.2, 1.5)),
+])  # fmt: skip
+
 # %% [markdown]
+# The gradient returns along two paths, through the layers and past them, and the two add up at $x$. The straight path hands
+# over `dy` unchanged, however many blocks follow each other. This is one reason why deep networks are built from such blocks.
+#
 # ## Why not store what backward needs in `self`?
 #
 # Nearly every tutorial writes a layer as an object that keeps its input in `self.cache` until `backward` is called. It looks
