@@ -19,7 +19,7 @@ import sys
 
 import numpy as np
 
-from minidiff import backend, ops, profiling, viz
+from minidiff import backend, grading, mistakes, ops, profiling, viz
 from minidiff.ops import dispatch
 from minidiff.rng import Rng
 from minidiff.runs import build, preset
@@ -420,26 +420,50 @@ print("fast version, plain reference and this chapter's agree, on", xp.__name__)
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
-# **Exercise 1.** Three losses lie far away. Return their mean as a Python number, with only *one* wait.
-# Hint: add them up first; `float(...)` comes last.
+# **Exercise 1.** Some losses lie far away. Return their mean as a Python number, with only *one* wait.
+#
+# <details><summary>Hint</summary>
+#
+# What makes Python wait, adding two numbers that are far away, or asking for one?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Far numbers can be added and divided where they are. `float(...)` comes last, around all the rest, as in `looks_once`.
+# </details>
 
 # %%
 def mean_loss(losses):
     ...  # a list of Far numbers; return a float
 
 
-if mean_loss([Far(np.float32(1))]) is not None:
-    losses, answers = [Far(np.float32(k)) for k in (1, 2, 6)], []
-    assert count(lambda: answers.append(mean_loss(losses)))[2] == 1 and np.isclose(answers[0], 3)
+def mean_and_waits(values):
+    """What mean_loss makes of losses with these values, and how often it waits."""
+    answers = []
+    waits = count(lambda: answers.append(mean_loss([Far(np.float32(value)) for value in values])))[2]
+    return answers[0], waits
+
+
+if grading.answered(mean_loss, [Far(np.float32(1))]):
+    mistakes.find(mean_and_waits, "15.mean_loss")
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** A kernel: `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number a channel.
-# One thread does one number. The last block may have threads too many: they must do nothing.
-# Hint: which number is mine: `i = block * threads + thread`. Its channel is `i % len(bias)`. End with a `yield`: it makes
-# the function a generator, as `launch` wants it.
+# **Exercise 2.** A kernel: `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number for each
+# channel. One thread does one number. The last block may have threads too many: they must do nothing. End with a `yield`: it
+# makes the function a generator, as `launch` wants it.
+#
+# <details><summary>Hint</summary>
+#
+# First find out which number is this thread's, from `block`, `threads` and `thread`. Draw 3 blocks of 4 threads in a row.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# All the blocks before this one have `threads` numbers each. Channels lie side by side: number 0 is of channel 0, number 1 of
+# channel 1, and after `len(bias)` numbers the channels begin again. Only where the number is in `x` is there anything to do.
+# </details>
 
 # %%
 def add_bias(block, thread, threads, shared, x, bias, y):
@@ -447,31 +471,51 @@ def add_bias(block, thread, threads, shared, x, bias, y):
 
 
 if add_bias(0, 0, 4, None, np.zeros(4), np.zeros(2), np.zeros(4)) is not None:
+    mistakes.find(add_bias, "15.add_bias")
     x, bias, y = np.arange(10.0), np.array([100.0, 200.0]), np.zeros(10)
     launch(add_bias, 3, 4, x, bias, y)  # 12 threads for 10 numbers
-    assert np.array_equal(y, x + np.tile(bias, 5))
+    grading.same(y, x + np.tile(bias, 5), "y, launched as above")
     print("exercise 2: right")
 
 # %% [markdown]
 # **Exercise 3.** At best, how long does a job take that moves so many bytes and does so many operations, on a device that
 # moves `bandwidth` bytes and does `peak` operations a second? The two go on at the same time. (This is called the *roofline*.)
-# Hint: the slower of the two decides: `max`.
+#
+# <details><summary>Hint</summary>
+#
+# How long do the bytes take alone, and how long do the operations?
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Two people start to work at the same time, and the job is done when both are. When is that?
+# </details>
 
 # %%
 def at_best(moved, operations, bandwidth, peak):
     ...  # return seconds
 
 
-if at_best(1, 1, 1, 1) is not None:
+if grading.answered(at_best, 1, 1, 1, 1):
+    mistakes.find(at_best, "15.at_best")
     n = 8 * 32 * 32 * 64  # group norm with SiLU, about 12 operations a number: memory decides
-    assert at_best(8 * n, 12 * n, 1e12, 1e13) == 8 * n / 1e12
-    assert at_best(8 * n, 2 * 9 * 64 * n, 1e12, 1e13) == 2 * 9 * 64 * n / 1e13  # a 3 x 3 convolution: arithmetic decides
+    grading.same(at_best(8 * n, 12 * n, 1e12, 1e13), 8 * n / 1e12, "seconds of group norm with SiLU", atol=0)
+    convolution = 2 * 9 * 64 * n  # operations of a 3 x 3 convolution: arithmetic decides
+    grading.same(at_best(8 * n, convolution, 1e12, 1e13), convolution / 1e13, "seconds of a convolution", atol=0)
     print("exercise 3: right")
 
 # %% [markdown]
 # **Exercise 4.** Make the recorder draw fresh noise in each replay. `normals` is a function that writes fresh numbers into
-# `out`; record it as a job like any other, then a job that adds it to `x`, and return the recorder.
-# Hint: `record(normals, out=np.empty(4))`, then `record(np.add, x, ...)`.
+# `out`, an array of `x`'s shape, and returns it. Return a recorder whose last job's result is `x` plus the noise.
+#
+# <details><summary>Hint</summary>
+#
+# Whatever is not a job of the recorder happens once and never again. So drawing has to be a job, like any other.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `record(normals, ...)` needs no inputs, but it needs memory to write into: `out=`, an empty array of the right shape. It
+# returns this array, and the next job adds it to `x`. Give that one no `out`, so that `x` stays as it is.
+# </details>
 
 # %%
 def record_noise(x, normals):
@@ -485,14 +529,18 @@ class Normals:
 
     def __call__(self, out):
         Normals.steps += 1
-        out[...] = Rng(0, step=Normals.steps).standard_normal(4)
+        out[...] = Rng(0, step=Normals.steps).standard_normal(out.shape)
         return out
 
 
-if record_noise(np.zeros(4), Normals()) is not None:
+if grading.answered(record_noise, np.zeros(4), Normals()):
+    mistakes.find(record_noise, "15.record_noise")
     recorded, seen = record_noise(np.full(4, 100.0), Normals()), []
     for _ in range(3):
         recorded.replay()
         seen.append(recorded.jobs[-1][2].copy())
     assert not np.allclose(seen[0], seen[1]) and all(abs(s.mean() - 100) < 5 for s in seen)
     print("exercise 4: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/15.py](../docs/answers/15.py), with the hidden tests of a teacher who grades.
