@@ -9,9 +9,10 @@
 # {{install}}
 # Nothing below needs a network or a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3), a network predicts
-# $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4), it is told $t$ as sinusoids (chapter 5), and the U-Net is made
-# of convolutions and linear layers (chapters 2 and 6).
+# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
+# $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`), a network predicts $\epsilon$ or
+# $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4), it is told $t$ as sinusoids (chapter 5), and the U-Net is made of
+# convolutions and linear layers (chapters 2 and 6).
 
 # %%
 import json
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minidiff import data, interop, models, ops, sample, training, viz
+from minidiff import data, grading, interop, mistakes, models, ops, sample, training, viz
 from minidiff.diffusion import Denoiser, Schedule, SimpleLoss
 from minidiff.interop import save_model, save_pipeline
 from minidiff.rng import Rng
@@ -209,7 +210,7 @@ for name, denoiser in readings.items():
 assert FAST or all(errors[name] > errors["as it is"] for name in list(readings)[1:])
 
 # %%
-viz.show_grid(np.concatenate(made), columns=12, scale=0.62, title="First row read rightly, below it mistakes 1 to 5")
+viz.show_grid(np.concatenate(made), columns=12, scale=0.62, rows=list(readings))
 
 # %% [markdown]
 # No error message anywhere. And but for the network whose $v$ was taken for $\epsilon$, all still make something like digits,
@@ -282,8 +283,8 @@ def draw(net):
     return sample("ddim", Denoiser(net, schedule, "v"), start.shape, x=start, steps=5 if FAST else 25, clip=1.0)
 
 
-rows = np.concatenate([draw(net), draw(tuned)])
-viz.show_grid(rows, columns=12, scale=0.62, title="The same noise, before and after training on sevens")
+viz.show_grid(np.concatenate([draw(net), draw(tuned)]), columns=12, scale=0.62,
+              rows=["before", "trained on sevens"], title="From the same noise")  # fmt: skip
 
 # %%
 save_pipeline(tuned, schedule, home / "sevens", predicts="v")  # and back into a folder that others can open
@@ -297,67 +298,103 @@ print("written, opened again: the same to the bit")
 #
 # ## Exercises
 #
-# Fill in each function; the lines below it test what you wrote and say so when it is right.
+# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Two hints are folded under each exercise, a small one and a bigger one.
 #
 # **Exercise 1.** The other way: a convolution's weight of ours, (height, width, inputs, outputs), for PyTorch.
-# Hint: `array.transpose(...)` takes, for each new axis, which old one it is. Outputs were axis 3.
+#
+# <details><summary>Hint</summary>
+#
+# The numbers stay the same, only their axes move: `array.transpose(...)`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# `transpose` takes, for each *new* axis, which old one it is. Write PyTorch's order down, and under each of its axes the place
+# that it has in ours, counted from 0. Height still comes before width.
+# </details>
 
 # %%
 def conv_for_torch(weight):
     ...  # (KH, KW, C, O) -> (O, C, KH, KW)
 
 
-if conv_for_torch(np.zeros((3, 3, 1, 2))) is not None:
-    ours = net.parameters()["conv_in.weight"].value
-    assert np.array_equal(conv_for_torch(ours), tensors["conv_in.weight"])
+if grading.answered(conv_for_torch, np.zeros((3, 3, 1, 2))):
+    mistakes.find(conv_for_torch, "16.conv_for_torch")
+    name = "conv_in.weight"
+    grading.same(conv_for_torch(net.parameters()[name].value), tensors[name], f"{name} of the file")
     print("exercise 1: right")
 
 # %% [markdown]
 # **Exercise 2.** *bfloat16* is the upper half of a float32. NumPy does not have it; such tensors are read as uint16. Make them
 # float32.
-# Hint: `array.astype(np.uint32)`, then move the bits up by 16 (`<< 16`), then `.view(np.float32)`.
+#
+# <details><summary>Hint</summary>
+#
+# Put the 16 bits where they stand in a float32, with zeros below. Integers can be shifted: `<<`.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# A uint16 has no room above its 16 bits, so it has to become a uint32 *before* it is shifted. `.astype` keeps the number and
+# changes the bits, `.view` keeps the bits and changes the number. You need each of them once.
+# </details>
 
 # %%
 def from_bfloat16(array):
     ...  # uint16 -> float32
 
 
-if from_bfloat16(np.zeros(1, np.uint16)) is not None:
-    upper = (np.array([1.0, -2.5, 3.140625], np.float32).view(np.uint32) >> 16).astype(np.uint16)
-    assert np.array_equal(from_bfloat16(upper), [1.0, -2.5, 3.140625])
+if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
+    mistakes.find(from_bfloat16, "16.from_bfloat16")
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write what a good loader says. Given two dictionaries of shapes, by name, return three sorted lists of names:
-# missing in the file, unexpected in the file, and of another shape.
-# Hint: sets of keys can be subtracted: `ours.keys() - theirs.keys()`.
+# **Exercise 3.** Write what a good loader reports. Given two dictionaries of shapes, by name, return three sorted lists of
+# names: missing in the file (`theirs`), unexpected in the file, and of another shape.
+#
+# <details><summary>Hint</summary>
+#
+# The keys of a dictionary behave like a set: they can be subtracted and intersected.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Missing is what `ours` has and `theirs` has not, unexpected the other way round. Shapes are compared only for names that both
+# have, `ours.keys() & theirs.keys()`. A set has no order, so sort at the end.
+# </details>
 
 # %%
 def compare(ours, theirs):
     ...  # {name: shape}, {name: shape} -> missing, unexpected, other_shape
 
 
-if compare({}, {}) is not None:
-    assert compare({"a": (1,), "b": (2, 3), "c": (4,)}, {"b": (3, 2), "c": (4,), "d": (5,)}) == (["a"], ["d"], ["b"])
+if grading.answered(compare, {}, {}):
+    mistakes.find(compare, "16.compare")
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** A folder says `"prediction_type": "epsilon"`, but somebody says it is wrong. From a few clean pictures and the
-# noise added to them, tell whether a network's output is nearer to $\epsilon$ or to $v$. Return `"eps"` or `"v"`.
-# Hint: compute both targets with `schedule.alpha(t)` and `schedule.sigma(t)` and compare mean squared errors.
+# **Exercise 4.** A folder says `"prediction_type": "epsilon"`, but somebody says it is wrong. From a few clean images and the
+# noise added to them, tell whether a network's output is nearer to $\epsilon$ or to $v$. The schedule is the chapter's,
+# `schedule`. Return `"eps"` or `"v"`.
+#
+# <details><summary>Hint</summary>
+#
+# You know the clean images and the noise, so you know what a perfect network of either kind would predict.
+# </details>
+# <details><summary>Bigger hint</summary>
+#
+# Make the noisy images with `schedule.alpha(t)` and `schedule.sigma(t)` and ask `net.predict`. Then compute both targets. The
+# one with the smaller mean squared error is the answer.
+# </details>
 
 # %%
 def which(net, x0, eps, t):
     ...  # t a number; return "eps" or "v"
 
 
-if which(net, digits[:32], Rng(5).standard_normal((32, 8, 8, 1)), 600) is not None:
+if grading.answered(which, net, digits[:32], Rng(5).standard_normal((32, 8, 8, 1)), 600):
+    mistakes.find(which, "16.which")
     noise = Rng(5).standard_normal((32, 8, 8, 1))
-    assert which(net, digits[:32], noise, 600) == "v"
-
-    class SaysEps:
-        def predict(self, x, t):
-            return Denoiser(net, schedule, "v")(x, t)[1]
-
-    assert which(SaysEps(), digits[:32], noise, 600) == "eps"
+    assert which(net, digits[:32], noise, 600) == "v", "the chapter's own network predicts v"
     print("exercise 4: right")
+
+# %% [markdown]
+# The answers stand in [docs/answers/16.py](../docs/answers/16.py), with the hidden tests of a teacher who grades.

@@ -1,8 +1,14 @@
 """Chapter 16: the answers to its exercises, and their hidden tests, one point each. Both run in the chapter's own names."""
 
+import itertools
+
 import numpy as np
 
 from minidiff import grading
+
+WITHOUT = {  # what an answer may not call
+    "which": ["minidiff.diffusion.Denoiser"],
+}
 
 # ---- 1
 
@@ -12,16 +18,16 @@ def conv_for_torch(weight):
 
 
 def check_every_axis():
-    """a weight whose four axes all differ"""
-    w = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
-    grading.same(conv_for_torch(w), w.transpose(3, 2, 0, 1), "the weight", {
-        "this is the way from PyTorch to ours": w.transpose(2, 3, 1, 0),
-        "every axis is reversed: height comes before width in both": w.transpose(3, 2, 1, 0),
-        "inputs and outputs have changed places: PyTorch has outputs first": w.transpose(2, 3, 0, 1),
-        "only inputs and outputs were swapped; they also move to the front": w.transpose(0, 1, 3, 2),
-        "reshaped: the numbers stay in their old order; transpose moves them": w.reshape(5, 4, 2, 3),
-        "nothing has moved": w,
-    })
+    """square and long windows, one channel, square weights, in float32: every number in its place"""
+    for shape in ((1, 1, 2, 2), (3, 3, 4, 4), (5, 1, 1, 3), (2, 4, 3, 1)):
+        w = np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+        got = conv_for_torch(w)
+        right = np.zeros((shape[3], shape[2], shape[0], shape[1]), np.float32)
+        for i, j, c, o in itertools.product(*map(range, shape)):
+            right[o, c, i, j] = w[i, j, c, o]
+        grading.same(got, right, f"the weight, from {shape}", rtol=0, atol=0)
+        if got.dtype != np.float32:
+            raise grading.WrongAnswer(f"the weight of float32 became {got.dtype}")
 
 
 # ---- 2
@@ -32,24 +38,16 @@ def from_bfloat16(array):
 
 
 def check_other_numbers():
-    """tables, negative, tiny and infinite numbers; the result is float32"""
-    numbers = np.array([[0.0, -1.5, 256.0], [2.0**-120, np.inf, -(2.0**100)]], np.float32)
-    upper = (numbers.view(np.uint32) >> 16).astype(np.uint16)
-    got = from_bfloat16(upper)
+    """tables, both zeros, tiny, huge and infinite numbers; the result is float32"""
+    bits = np.array([[0x0000, 0x8000, 0x3F80, 0xBFC0], [0x0080, 0x7F7F, 0x7F80, 0xFF80]], np.uint16)
+    right = np.array([[0.0, -0.0, 1.0, -1.5], [2.0**-126, 255 * 2.0**120, np.inf, -np.inf]])
+    got = from_bfloat16(bits)
     if getattr(got, "dtype", None) != np.float32:
-        raise grading.WrongAnswer(f"the numbers: they are {getattr(got, 'dtype', type(got).__name__)}, expected float32")
-    if np.array_equal(np.asarray(got), numbers):
-        return
-    grading.same(np.asarray(got)[0], numbers[0], "the first row", {
-        "the bits were read as a number: .view keeps them, .astype does not": (
-            upper.astype(np.uint32) << 16).astype(np.float32)[0],
-        "the bits were not moved up: bfloat16 is the upper half": upper.astype(np.uint32).view(np.float32)[0],
-        "read as float16: that has fewer bits for the exponent": upper.view(np.float16).astype(np.float32)[0],
-        "the number of the bits: .view keeps them, .astype does not": upper.astype(np.float32)[0],
-        "moved up before there was room: first .astype(np.uint32)": np.zeros(3),
-    }, atol=0)
-    grading.same(np.isinf(got[1, 1]), True, "infinity")
-    raise grading.WrongAnswer(f"the second row is {got[1]}, expected {numbers[1]}")
+        raise grading.WrongAnswer(f"the numbers are {getattr(got, 'dtype', type(got).__name__)}, expected float32")
+    if got.shape != right.shape or not np.array_equal(np.asarray(got), right):
+        raise grading.WrongAnswer(f"of the bits {bits.tolist()} came {np.asarray(got).tolist()}, expected {right.tolist()}")
+    grading.same(np.signbit(np.asarray(got)), np.signbit(right), "the signs, that of -0 too")
+    grading.same(from_bfloat16(np.full((2, 1, 3), 0x4049, np.uint16)), np.full((2, 1, 3), 3.140625), "a cube", rtol=0, atol=0)
 
 
 # ---- 3
@@ -61,23 +59,23 @@ def compare(ours, theirs):
 
 
 def check_more_names():
-    """several names of each kind, and none"""
-    ours = {"z": (1,), "a": (2, 3), "m": (4,), "k": (3, 3), "b": (1,)}
-    theirs = {"m": (4,), "k": (9,), "y": (5,), "a": (3, 2), "c": (0,)}
-    right = ["b", "z"], ["c", "y"], ["a", "k"]
-    names = "missing", "unexpected", "other_shape"
-    for got, wanted, what in zip(grading.parts(compare(ours, theirs), *names), right, names, strict=True):
-        if not isinstance(got, (list, tuple)):
-            raise grading.WrongAnswer(f"{what}: a {type(got).__name__}, expected a sorted list")
-        if list(got) != wanted:
-            told = "; right, but not sorted" if sorted(got) == wanted else ""
-            if what == "other_shape" and set(got) - set(wanted):
-                told = "; names that only one of the two has are missing or unexpected, and a shape that agrees is no fault"
-            elif list(got) in right:
-                told = f"; that is {names[right.index(list(got))]}: missing in the file is what ours has and theirs has not"
-            raise grading.WrongAnswer(f"{what}: {list(got)}, expected {wanted}{told}")
-    if tuple(map(list, compare({"a": (1,)}, {"a": (1,)}))) != ([], [], []):
-        raise grading.WrongAnswer(f"where all agrees: {compare({'a': (1,)}, {'a': (1,)})}, expected three empty lists")
+    """nothing on one side, ten names of each kind, and shapes that differ in rank alone"""
+    def expect(ours, theirs, *right):
+        names = "missing", "unexpected", "other_shape"
+        for got, wanted, what in zip(grading.parts(compare(ours, theirs), *names), right, names, strict=True):
+            if not isinstance(got, (list, tuple)) or list(got) != wanted:
+                raise grading.WrongAnswer(f"{what}: {got}, expected {wanted}, for {ours} and {theirs}")
+
+    some, none = {"b.w": (1, 2), "a.w": (3,), "c": ()}, {}
+    expect(some, none, ["a.w", "b.w", "c"], [], [])
+    expect(none, some, [], ["a.w", "b.w", "c"], [])
+    expect(some, dict(reversed(some.items())), [], [], [])
+    expect({"x": (4,), "y": (4,), "w": ()}, {"y": (1, 4), "x": (4, 1), "w": (1,)}, [], [], ["w", "x", "y"])
+    layers = [f"layer{k}.weight" for k in (7, 3, 11, 0, 9, 2, 10, 5, 8, 1)]
+    ours = {**{f"our.{name}": (2, 2) for name in layers}, **{name: (2, 3) for name in layers}, "same": (5, 5)}
+    theirs = {**{name: (3, 2) for name in layers}, "same": (5, 5), **{f"their.{name}": (2, 2) for name in layers}}
+    listed = sorted(layers)
+    expect(ours, theirs, [f"our.{name}" for name in listed], [f"their.{name}" for name in listed], listed)
 
 
 # ---- 4
@@ -91,36 +89,25 @@ def which(net, x0, eps, t):
 
 
 def check_early_and_late():
-    """nets that are nearly right, at small t and at large"""
-    rng = np.random.default_rng(1)
-    x0, eps, off = rng.standard_normal((3, 8, 8, 8, 1))
-    asked = []
+    """networks that are nearly right or wrong in one place, at the first and the last t, of one image and of many"""
+    bars = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 
-    class Says:
-        def __init__(self, target):
-            self.target = target
+    class Network:
+        def __init__(self, right, offset, x, t):
+            self.right, self.offset, self.x, self.t = right, offset, x, t
 
         def predict(self, x, t):
-            asked.append((x, t))
-            return self.target + 0.3 * off
+            grading.same(x, self.x, "the images that the network was shown")
+            grading.same(t, self.t, "the t that the network was told")
+            return self.right + self.offset
 
-    for t in (150, 500, 850):
-        a, s = schedule.alpha(t), schedule.sigma(t)
-        for name, target in (("eps", eps), ("v", a * eps - s * x0)):
-            got = which(Says(target), x0, eps, t)
-            if got is None:
-                raise grading.WrongAnswer('nothing came back: expected "eps" or "v"')
-            if got not in ("eps", "v"):
-                raise grading.WrongAnswer(f'{got!r} came back: expected "eps" or "v"')
-            x, told = asked[-1]
-            grading.same(x, a * x0 + s * eps, "what the network was shown", {
-                "the clean picture; show it the noisy one": x0,
-                "the noise; show it the noisy picture": eps,
-                "alpha and sigma have changed places": s * x0 + a * eps,
-            })
-            grading.same(told, t, "the t that the network was told")
-            if got != name:
-                raise grading.WrongAnswer(
-                    f"which: {got!r} at t = {t} for a network that says {name}: the targets are eps and "
-                    "v = alpha eps - sigma x0, and the nearer one has the smaller mean squared error"
-                )
+    for t, count in ((40, 5), (333, 1), (700, 3), (999, 4)):
+        rng = np.random.default_rng(t)
+        x0, eps = rng.standard_normal((2, count, 5, 3, 2))
+        a, s = np.sqrt(bars[t]), np.sqrt(1 - bars[t])
+        v = a * eps - s * x0
+        for name, target, other in (("eps", eps, v), ("v", v, eps)):
+            for offset in (0.0, 0.4 * (other - target), 0.05 * rng.standard_normal(x0.shape), 0.05):
+                got = which(Network(target, offset, a * x0 + s * eps, t), x0, eps, t)
+                if got != name:
+                    raise grading.WrongAnswer(f"{got!r} at t = {t} for a network that is near to {name}")
