@@ -1,9 +1,11 @@
 """Every chapter: the source and the notebook beside it agree, and nothing broken is stored. test_twice runs them."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
+import course
 import pytest
 from course import cells
 
@@ -18,6 +20,10 @@ def chapter(request):
 
 def notebook_of(chapter):
     return json.loads(chapter.with_suffix(".ipynb").read_text(encoding="utf-8"))
+
+
+def written_text(chapter):
+    return "\n\n".join(text for kind, text in cells(chapter.read_text(encoding="utf-8")) if kind == "markdown")
 
 
 def test_there_are_chapters_and_no_notebook_without_a_source():
@@ -62,4 +68,27 @@ def test_notebook_has_pictures_and_asserts_and_exercises(chapter):
     assert sum("assert" in "".join(cell["source"]) for cell in code) >= 5
     text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
     assert 3 <= text.count("**Exercise ") <= 9
-    assert text.count("Hint:") + text.count("<summary>Hint</summary>") >= text.count("**Exercise ")
+
+
+def test_every_exercise_has_a_hint_and_a_bigger_one(chapter):
+    texts = re.split(r"^\*\*Exercise ", written_text(chapter), flags=re.MULTILINE)[1:]
+    assert len(texts) == len(course.chapter(chapter.stem[:2]).exercises)
+    for text in texts:
+        hints = [text.count(f"<summary>{size}</summary>") for size in ("Hint", "Bigger hint")]
+        assert hints == [1, 1], f"exercise {text[:2]} has {hints}"
+        assert "Hint:" not in text, f"exercise {text[:2]} has a hint that is not folded"
+
+
+def test_chapters_1_to_13_have_the_real_thing_to_build(chapter):
+    read = course.chapter(chapter.stem[:2])
+    heads = [k for k, (kind, text, _) in enumerate(read.cells) if kind == "markdown" and "### Build it: " in text]
+    assert len(heads) == (1 <= int(read.number) <= 13)
+    if heads:
+        points = [len(exercise.points) for _, _, exercise in read.cells[heads[0] :] if exercise]
+        assert len(points) in (2, 3) and 4 <= sum(points) <= 6, f"its exercises have {points} points"
+
+
+def test_a_chapter_ends_with_a_link_to_its_answers(chapter):
+    number = chapter.stem[:2]
+    kind, text = cells(chapter.read_text(encoding="utf-8"))[-1]
+    assert kind == "markdown" and f"[docs/answers/{number}.py](../docs/answers/{number}.py)" in text
