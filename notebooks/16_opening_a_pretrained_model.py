@@ -301,7 +301,7 @@ print("written, opened again: the same to the bit")
 # Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Two hints are folded under each exercise, a small one and a bigger one.
 #
-# **Exercise 1.** The other way: a convolution's weight of ours, (height, width, inputs, outputs), for PyTorch.
+# **Exercise 1.** The other way: a convolution's weight in minidiff, (height, width, inputs, outputs), for PyTorch.
 #
 # <details><summary>Hint</summary>
 #
@@ -310,7 +310,7 @@ print("written, opened again: the same to the bit")
 # <details><summary>Bigger hint</summary>
 #
 # `transpose` takes, for each *new* axis, which old one it is. Write PyTorch's order down, and under each of its axes the place
-# that it has in ours, counted from 0. Height still comes before width.
+# that it has in minidiff, counted from 0. Height still comes before width.
 # </details>
 
 # %%
@@ -357,8 +357,8 @@ if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Missing is what `ours` has and `theirs` has not, unexpected the other way round. Shapes are compared only for names that both
-# have, `ours.keys() & theirs.keys()`. A set has no order, so sort at the end.
+# Missing is what `ours` has and `theirs` does not have, unexpected the other way round. Compare shapes only where both have the
+# name, `ours.keys() & theirs.keys()`. A set has no order, so sort at the end.
 # </details>
 
 # %%

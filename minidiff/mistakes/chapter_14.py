@@ -18,6 +18,7 @@ def frechet_diagonal(answer):
         "not squared": (np.abs(m - n) + np.abs(s - r)).sum(),
         "added up before they were squared; each dimension has its own square": (m - n).sum() ** 2 + (s - r).sum() ** 2,
         "one square for mean and spread together; each has its own": ((m - n + s - r) ** 2).sum(),
+        "a root too many: (A B)^(1/2) has s r, where A and B have s^2 and r^2": (means + s + r - 2 * np.sqrt(s * r)).sum(),
         "the spreads are added; it is their difference": (means + (s + r) ** 2).sum(),
         "one number for each dimension: add them up": means + spreads,
         "s and n have changed places in the arguments: m, s, n, r": ((m - s) ** 2 + (n - r) ** 2).sum(),
@@ -50,8 +51,9 @@ def copied(answer):
         """Images of one grey level. From black, the only training image, they are as far as they are bright."""
         return np.asarray(brightness, float)[:, None, None, None] * np.ones((1, 2, 2, 1))
 
-    away, between = np.array([0.5, 1.5, 4.2, 9.0, 30.0, 100.0, 200.0, 900.0]), np.arange(1, 101.0) ** 2 / 20
-    for share in (0.5, 0.05):
+    away = np.array([0.1, 0.15, 0.5, 1.5, 4.2, 9.0, 30.0, 100.0, 195.0, 326.0, 900.0, 1500.0, 1600.0])
+    between = np.arange(1, 101.0) ** 2 / 20
+    for share in (0.05, 0.5):
         limit = np.quantile(between, share)
         same(answer(flat(away), flat([0.0]), flat(between), share), (away < limit).mean(), f"the share, threshold at {share}", {
             "this is the number; asked is the share": (away < limit).sum(),
@@ -64,6 +66,9 @@ def copied(answer):
             "a share of the largest distance; np.quantile counts images": (away < share * between.max()).mean(),
             "a share of the mean distance; np.quantile counts images": (away < share * between.mean()).mean(),
             "which images are copies; asked is their share": away < limit,
+            "the distances of the images to the unseen digits; it is those to the training digits": (
+                np.abs(away[:, None] - between).min(axis=1) < limit).mean(),
+            "the distances of the training digits to the images; it is the other way round": 1.0,
             "in percent; asked is a number from 0 to 1": 100 * (away < limit).mean(),
         })
 

@@ -9,13 +9,13 @@ from ..grading import WrongAnswer, parts, same
 def conv_for_torch(answer):
     w = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     same(answer(w), w.transpose(3, 2, 0, 1), "the weight", {
-        "this is the way from PyTorch to ours": w.transpose(2, 3, 1, 0),
+        "this is the way from PyTorch to minidiff": w.transpose(2, 3, 1, 0),
         "every axis is reversed: height comes before width in both": w.transpose(3, 2, 1, 0),
         "inputs and outputs have changed places: PyTorch has outputs first": w.transpose(2, 3, 0, 1),
         "only inputs and outputs were swapped; they also move to the front": w.transpose(0, 1, 3, 2),
         "inputs and outputs are at the end; they move to the front": w.transpose(1, 0, 3, 2),
         "reshaped: the numbers stay in their old order; transpose moves them": w.reshape(5, 4, 2, 3),
-        "outputs have moved to the front, inputs have not": w.transpose(3, 0, 1, 2),
+        "outputs moved to the front, inputs did not": w.transpose(3, 0, 1, 2),
         "first and last axis have changed places, and nothing else": w.transpose(3, 1, 2, 0),
         "the window is turned by half a turn; both libraries slide it unturned": w[::-1, ::-1].transpose(3, 2, 0, 1),
         "nothing has moved": w,
@@ -54,7 +54,7 @@ def compare(answer):
             if sorted(got) == wanted:
                 told = "; right, but not sorted"
             elif list(got) in right:
-                told = f"; that is {names[right.index(list(got))]}: missing in the file is what ours has and theirs has not"
+                told = f"; that is {names[right.index(list(got))]}: missing is what `ours` has and `theirs` does not have"
             elif what == "other_shape" and set(got) - set(wanted):
                 told = "; names that only one of the two has are missing or unexpected, and a shape that agrees is no fault"
             elif what == "other_shape" and list(got) in ([], ["k"]):
@@ -88,8 +88,8 @@ def which(answer):
             if not isinstance(got, str) or got not in targets:
                 raise WrongAnswer(f'{got!r} came back: expected "eps" or "v"')
             if not asked:
-                raise WrongAnswer("the network was not asked: net.predict(noisy images, t)")
-            x, told = asked[-1]
+                raise WrongAnswer("the network was not asked: call its `predict(noisy images, t)`")
+            x, given = asked[-1]
             same(x, a * x0 + s * eps, "what the network was shown", {
                 "the clean images; show it the noisy ones": x0,
                 "the noise; show it the noisy images": eps,
@@ -99,7 +99,7 @@ def which(answer):
                 "alpha and sigma are roots; these are their squares": a**2 * x0 + s**2 * eps,
                 "image and noise without their factors": x0 + eps,
             })
-            same(told, t, "the t that the network was told", {"one step too early": t - 1, "one step too late": t + 1})
+            same(given, t, "the t that the network was given", {"one step too early": t - 1, "one step too late": t + 1})
             if got != name:
                 raise WrongAnswer(
                     f"{got!r} at t = {t} for a network that predicts {name}: the targets are eps and v = alpha eps - sigma x0, "
