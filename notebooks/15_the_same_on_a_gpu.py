@@ -431,7 +431,8 @@ print("fast version, plain reference and this chapter's agree, on", xp.__name__)
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Far numbers can be added and divided where they are. `float(...)` comes last, around all the rest, as in `looks_once`.
+# Far numbers can be added and divided where they are: start from the first of them, and add the others. `float(...)` comes
+# last, around all the rest, as in `looks_once`.
 # </details>
 
 # %%
