@@ -207,7 +207,7 @@ def test_hand_computed_step():
         x0, eps = guided(x, 0)
         assert x0 == -1 and eps == 2
     doubled = cfg(cfg(clip_x0(denoiser, 1.2), 1.0, 1.0, null=0.0), 1.0, 0.0, null=0.0)
-    with pytest.raises(ValueError, match="guided to a condition"):
+    with pytest.raises(ValueError, match="already has a condition"):
         doubled(x, 0)
     nested = cfg(dynamic_threshold(clip_x0(denoiser, 1.2), 1.0), 1.0, 1.0, null=0.0)  # clipped to -1.2, then divided by 1.2
     np.testing.assert_allclose(nested(x, 0)[0], -1.0)
