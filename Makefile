@@ -27,6 +27,7 @@ quick: $(VENV)/.ready-test
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 # Mutation testing: a seeded sample of 400 one-token changes, each against its room's tests; without ROOM, all five rooms.
 # Stopped, it resumes;  make mutants ROOM=ops MUTANTS="--jobs 2 --again"

@@ -107,13 +107,13 @@ def build_schedule(d):
     if d.schedule in ("cosine", "from_betas") and options:
         raise ValueError(f"diffusion.{', diffusion.'.join(options)}: cannot be combined with schedule {d.schedule!r}")
     if (d.betas is not None) != (d.schedule == "from_betas"):
-        raise ValueError("diffusion.betas: only valid with schedule 'from_betas', which needs them")
+        raise ValueError("diffusion.betas: only valid with schedule 'from_betas', which requires them")
     if d.betas is not None:
         if len(d.betas) != d.T:
             raise ValueError(f"diffusion.T: got {d.T}, expected {len(d.betas)}, the number of diffusion.betas")
         return Schedule.from_betas(d.betas)
     if d.T > LONGEST:
-        raise ValueError(f"T: got {d.T}, expected at most {LONGEST:,}")
+        raise ValueError(f"diffusion.T: got {d.T}, expected at most {LONGEST:,}")
     if not options and d.schedule != "cosine":
         options = {"scale_to_T": True}  # the usual betas belong to T = 1000; with another T they end in too little noise
     return Schedule.named(d.schedule, d.T, **options)
@@ -140,7 +140,7 @@ def find_checkpoint(path):
 def config_of(kept, path):
     """The RunConfig of what a run kept. Raises ValueError where that is no run of `minidiff train` or `minidiff import`."""
     if not isinstance(kept, dict) or not {"model", "diffusion", "shape", "classes"} <= kept.keys():
-        raise ValueError(f"{path}: this checkpoint does not say how its model is built; open it with training.load")
+        raise ValueError(f"{path}: got a checkpoint without a model configuration, expected a run; open it with training.load")
     return RunConfig.from_dict({key: kept[key] for key in ("data", "model", "diffusion", "train") if key in kept})
 
 
@@ -187,11 +187,11 @@ def _complete(options, shape, classes, learned_variance=False):
         follows = {"num_class_embeds": classes + 1, "null_class": classes}  # one more: the class "none", for guidance
     if options["name"] == "unet":
         if len(shape) != 3:
-            raise ValueError(f"model.name: a unet takes images, and this data set's examples have shape {shape}: use mlp")
+            raise ValueError(f"model.name: got unet for examples of shape {shape}, expected mlp: a unet takes images")
         size = shape[0] if shape[0] == shape[1] else list(shape[:2])
         follows |= {"sample_size": size, "in_channels": shape[2], "out_channels": shape[2] * (1 + learned_variance)}
     elif len(shape) != 1:
-        raise ValueError(f"model.name: an mlp takes points, and this data set's examples have shape {shape}: use unet")
+        raise ValueError(f"model.name: got mlp for examples of shape {shape}, expected unet: an mlp takes points")
     else:
         follows |= {"features": shape[0], **({"out_features": 2 * shape[0]} if learned_variance else {})}
     return {**follows, **options}
@@ -203,17 +203,17 @@ def _check_fit(config, shape, classes):
     takes = model["in_channels"] if model["name"] == "unet" else model["features"]
     if takes != shape[-1]:
         what = "in_channels" if model["name"] == "unet" else "features"
-        raise ValueError(f"data: {name} has {shape[-1]} channels, but the model takes model.{what} = {takes}")
+        raise ValueError(f"data: got {name} with {shape[-1]} channels, expected model.{what} = {takes}")
     puts_out = model["out_channels"] if model["name"] == "unet" else model.get("out_features") or takes
     expected = takes * (1 + config.diffusion.learned_variance)
     if puts_out != expected:
         how = "with" if config.diffusion.learned_variance else "without"
-        raise ValueError(f"model: it puts out {puts_out} channels, expected {expected} {how} diffusion.learned_variance")
+        raise ValueError(f"model: got {puts_out} output channels, expected {expected} {how} diffusion.learned_variance")
     known, null = model["num_class_embeds"], model["null_class"]
     if known is None or model.get("class_embed_type"):
         return
     if classes is None:
-        raise ValueError(f"data: {name} has no classes, but the model has model.num_class_embeds = {known}")
+        raise ValueError(f"data: got {name} without classes, expected classes for model.num_class_embeds = {known}")
     if classes > known or (null is not None and null < classes):
         has = f"model.num_class_embeds = {known}, model.null_class = {null}"
-        raise ValueError(f"data: {name} has {classes} classes, more than the model knows ({has})")
+        raise ValueError(f"data: got {name} with {classes} classes, expected at most those of the model ({has})")

@@ -1,7 +1,8 @@
 """Looking at what came out: grids of images, films, loss curves, schedules.
 
 Images are float arrays in [-1, 1] or uint8, (N, H, W, C) or (N, H, W), C = 1 (grey) or 3 (RGB), on either device.
-matplotlib and Pillow are imported inside the functions that use them, and pyplot never, so nothing here needs a screen.
+
+The functions import matplotlib and Pillow when they use them, and never pyplot, so nothing here needs a screen.
 A function that returns a Figure shows it in a notebook when it is the last value of a cell, and writes it where a
 path is given.
 """

@@ -241,7 +241,7 @@ figure
 # foretold: its loss did not care. At large $t$ the one that was asked for the noise is the worst, where its loss did not
 # care. $v$ is good at both ends, and in between all three are alike. So it is a matter of the ends, and "noise is better" is
 # half true. (`minidiff study predictions` asks the same of [U-Nets](../docs/glossary.md#u-net) on digits:
-# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-picture).)
+# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-image).)
 #
 # There is even a case where predicting noise collapses. Noise fills all 64 directions of a digit's pixels. If a layer of the
 # network is *narrower* than that, say 16 numbers wide, the noise cannot get through it: 48 of 64 directions are lost, whatever

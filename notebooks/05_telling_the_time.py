@@ -233,7 +233,7 @@ assert np.abs(early - late).max() < 1e-12  # the last one, a group a channel
 #
 # One pair of networks shows how it is done, and what it gives is partly chance. `minidiff study time` trains each network of
 # this chapter longer and with three seeds, so the claims below are those of
-# [its tables](../docs/studies.md#what-if-the-network-is-not-told-t). ± is a standard error over the three seeds.
+# [its tables](../docs/studies.md#what-if-the-network-does-not-get-t). ± is a standard error over the three seeds.
 
 # %%
 class Mute(nn.Layer):

@@ -305,7 +305,7 @@ figure
 #
 # As DDIM adds no noise, one start gives one picture. So it can be walked backwards: from a picture to the noise that it comes
 # from. Up and down again should give back the picture. (`minidiff study inversion` does the same with
-# [a trained model](../docs/studies.md#does-ddim-find-the-noise-of-a-picture-again).)
+# [a trained model](../docs/studies.md#does-ddim-recover-the-noise-of-an-image).)
 
 # %%
 clean = ring.sample(2, 300)

@@ -264,7 +264,7 @@ figure
 # ## Handing over
 #
 # minidiff has these and more, each held to its paper's order by the same measurement (`minidiff study orders`,
-# [table](../docs/studies.md#how-fast-does-each-sampler-near-the-truth)). From the same start and on the same
+# [table](../docs/studies.md#how-fast-does-each-sampler-converge)). From the same start and on the same
 # noise levels they must land where ours do. (Its `plms` begins with more accurate steps, as the paper does, so it lands
 # elsewhere at first.)
 

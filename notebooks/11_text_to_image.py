@@ -460,7 +460,7 @@ print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), 
 
 # %% [markdown]
 # `minidiff study conditioning` trains the three ways alike, in one U-Net, on pictures of shapes, and counts the prompts
-# obeyed: [tables](../docs/studies.md#how-should-a-net-be-told-of-a-text).
+# obeyed: [tables](../docs/studies.md#how-should-a-model-be-conditioned-on-text).
 #
 # ## Exercises
 #

@@ -67,7 +67,7 @@ def _strings(text):
 
 def plain(text):
     """Text without code, formulas, tables, links and HTML; each piece of code or formula is one word."""
-    text = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^[ \t]*(```|~~~).*?^[ \t]*\1", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"\$\$.*?\$\$", " X ", text, flags=re.DOTALL)
     text = re.sub(r"^\s*\|.*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"``.*?``|`[^`]*`|(?<!\\)\$[^$\n]+\$", " X ", text, flags=re.DOTALL)

@@ -36,6 +36,12 @@ def studies():
     return table(["command", "asks"], [(f"`minidiff study {name}`", question(name)) for name in STUDIES])
 
 
+def error_messages():
+    from error_messages import rows
+
+    return table(["argument", "message", "from"], rows())
+
+
 def derivations():
     """Every op and the page that derives it, by what the pages include."""
     from derivation_pages import pages
@@ -132,7 +138,7 @@ class Made(SphinxDirective):
 
 MADE = {
     made.__name__: made
-    for made in (chapters, samplers, studies, derivations, questions, gradcheck, oracles, wrong_answers, zoo)
+    for made in (chapters, samplers, studies, error_messages, derivations, questions, gradcheck, oracles, wrong_answers, zoo)
 }
 
 

@@ -28,7 +28,7 @@ def run(arguments):
         print("\n".join(chapters.title(source) for source in sources.values()))
         return
     if arguments.folder is None:
-        raise ValueError("FOLDER: expected a folder for the notebooks; use --list to see the chapters")
+        raise ValueError("FOLDER: got none, expected a folder for the notebooks; use --list to see the chapters")
     for number in arguments.chapters:
         check_choice("CHAPTER", number, sources)
     folder, kept = Path(arguments.folder), []

@@ -51,7 +51,7 @@ def run(arguments):
         film = [noise] + [step.x for step in ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS, **options)]
         film = [to_numpy(x) for x in film]
         viz.save_png(film[-1], out / "samples.png", columns=10)
-        viz.save_gif(film, out / "denoising.gif", columns=10)
+        viz.save_gif(film, out / "denoising.gif", columns=10, scale=4)  # below 1 MB
 
         print(f"3/4  sampling {arguments.samples:,} more digits to measure")
         asked = xp.asarray(np.arange(arguments.samples) % 10)

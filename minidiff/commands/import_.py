@@ -33,6 +33,6 @@ def run(arguments):
     out = Path(arguments.out) / FILE
     with locked(arguments.out):
         if out.exists():
-            raise ValueError(f"--out: {arguments.out} already contains a checkpoint; use another folder")
+            raise ValueError(f"--out: got {arguments.out}, expected a folder without a checkpoint")
         checkpoint.save(out, model, config={"run": kept})
     print(f"{out}\nnext: minidiff sample {arguments.out}")

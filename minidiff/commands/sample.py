@@ -93,7 +93,8 @@ def run(arguments):
     if arguments.prompt is not None and arguments.pretrained is None:
         return sample_prompt(arguments)
     if (arguments.run_folder is None) == (arguments.pretrained is None):
-        raise ValueError("RUN, --pretrained: expected one of the two")
+        given = "neither" if arguments.pretrained is None else "both"
+        raise ValueError(f"RUN, --pretrained: got {given}, expected one of the two")
     if arguments.sampler is not None:
         find(arguments.sampler)  # an unknown name fails before any file is read
     if arguments.pretrained is not None:
@@ -136,7 +137,7 @@ def run_pretrained(arguments):
     for name in ("image", "mask"):
         given = getattr(arguments, name)
         if given is not None and not Path(given).is_file():
-            raise FileNotFoundError(f"--{name}: file {given} not found")
+            raise FileNotFoundError(f"--{name}: got {given}, expected an existing file")
     n = _count(arguments, 1)
     cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, None))
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
@@ -173,7 +174,7 @@ def _who(arguments, kept):
     classes = kept["classes"]
     if classes is None:
         if arguments.class_ is not None or arguments.guidance:
-            raise ValueError("--class, --guidance: this model was trained without classes")
+            raise ValueError("--class, --guidance: cannot be combined with a model that was trained without classes")
         return _count(arguments, 64), None
     if arguments.class_ is None:
         n = _count(arguments, 10 * classes if classes <= 10 else 100)

@@ -45,8 +45,8 @@ def configuration(arguments, resumed=None, given=None):
         config = shortened(config)
     differs = _differences(base, config, fixed)
     if differs and not arguments.allow_change:
-        who = "the checkpoint has" if resumed else f"{arguments.start_from} has"
-        raise SettingsDiffer([f"{key}: {who} {before}, got {after}" for key, before, after in differs], ALLOW)
+        who = "the checkpoint" if resumed else arguments.start_from
+        raise SettingsDiffer([f"{key}: got {after}, expected {before} as in {who}" for key, before, after in differs], ALLOW)
     return config, [f"{key} from {before} to {after}" for key, before, after in differs]
 
 

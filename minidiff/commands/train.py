@@ -84,7 +84,7 @@ def _train(arguments):
     name = data_name(arguments, given and given.kept)
     folder = Path(arguments.out or Path("runs") / folder_name(name))
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out: {folder} is a file, expected a folder")
+        raise ValueError(f"--out: got the file {folder}, expected a folder")
     with locked(folder):
         _train_in(folder, arguments, given)
 
@@ -150,11 +150,11 @@ def _checkpoint(folder, arguments):
     if arguments.resume:
         found = checkpoint.load(file)
         if not found.m:
-            raise ValueError(f"{file} contains no optimizer moments and cannot be resumed; fine-tune its weights with "
-                             f"--from {folder} and another --out")  # fmt: skip
+            raise ValueError(f"--resume: got {file} without optimizer moments, expected a checkpoint of a training run; "
+                             f"fine-tune its weights with --from {folder} and another --out")  # fmt: skip
         return found
     if file.exists() and not arguments.overwrite:
         raise ValueError(
-            f"--out: {folder} contains a checkpoint; use --resume to continue it, --overwrite to start over, or another folder"
+            f"--out: got {folder}, expected a folder without a checkpoint; add --resume to continue or --overwrite"
         )
     return None

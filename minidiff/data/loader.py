@@ -121,7 +121,7 @@ def _resolve(name_or_path):
     if path.is_dir():
         return None, path
     if path.exists():
-        raise ValueError(f"data: {name_or_path} is a file, expected a folder or one of {', '.join(_INFO)}")
+        raise ValueError(f"data: got the file {name_or_path}, expected a folder or one of {', '.join(_INFO)}")
     hint = did_you_mean(str(name_or_path).lower(), _INFO, cutoff=0.5) or "."
     raise ValueError(f"data: {str(name_or_path)!r} is neither a folder nor a known name{hint} Known: {', '.join(_INFO)}")
 

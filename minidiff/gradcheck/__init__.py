@@ -9,9 +9,10 @@ The idea: pick a random dy and a random unit direction r, one for each argument.
 
     sum(dx * r)      and      sum(dy * slope of y along r)
 
-are the same derivative, the first by your backward pass, the second by forward passes. dy is random because dy = 1 hides
-bugs: the sum of a normalised row is constant, so its gradient is 0 however wrong the backward pass is.
-A check proves that backward fits forward, no more: forward needs reference values.
+are the same derivative, the first by your backward pass, the second by forward passes.
+
+The check draws dy at random because dy = 1 hides bugs: the sum of a normalised row is constant, so its gradient is 0 however
+wrong the backward pass is. A check proves only that the backward pass fits the forward pass, which needs reference values.
 
 The slope comes from one forward pass in complex numbers where f takes them: y(x + i h r).imag / h, exact to rounding. The two
 numbers then agree to about 1e-15. Elsewhere it is (y(x + h r) - y(x - h r)) / 2 h, a difference, which loses digits.

@@ -38,7 +38,7 @@ class T5Tokenizer(Tokenizer):
         return cls(**read_t5(folder))
 
     def decode(self, ids):
-        """Decode token ids to text, without end token and padding."""
+        """Decode token ids to text, without the end token and padding."""
         tokens = [self.names[int(i)] for i in ids]
         text = "".join(token for token in tokens if token not in (self.end, self.pad))
         return text.replace(_SPACE, " ").strip()

@@ -48,7 +48,7 @@ def my_year(answer):
             (1, 8, 8, 1): "this is one image; four digits are asked for",
         }.get(year.shape, f"its shape is {year.shape}, expected (4, 8, 8, 1)"))
     if not np.allclose(answer(first), year, atol=1e-3):
-        raise WrongAnswer("the year: it is another one each time; draw it from the noise that is given, and from nothing else")
+        raise WrongAnswer("the year: it is another one each time; draw it only from the noise that is given")
     if np.allclose(answer(second), year, atol=1e-3):
         raise WrongAnswer("the year: it is the same for any noise; hand draw the noise that is given")
     if np.allclose(year, first):

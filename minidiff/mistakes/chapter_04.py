@@ -74,7 +74,7 @@ def eps_objective(answer):
         "alpha and sigma are the roots of alpha_bar and 1 - alpha_bar": of(a**2 * x0 + s**2 * eps),
         "alpha and sigma have changed places in x_t": of(s * x0 + a * eps),
         "the noise is subtracted in x_t": of(a * x0 - s * eps),
-        "the model is told alpha_bar; it expects t": of(a * x0 + s * eps, told=alpha_bar[t]),
+        "the model gets alpha_bar; it expects t": of(a * x0 + s * eps, told=alpha_bar[t]),
     })
     _gradient(back, received, error, 1.0)
 
@@ -99,7 +99,7 @@ def v_objective(answer):
         "this is the loss on x0: the target is alpha eps - sigma x0": to(x0),
         "a sign: the target is alpha eps - sigma x0": to(a * eps + s * x0),
         "eps and x0 have changed places in the target": to(a * x0 - s * eps),
-        "the model is told alpha_bar; it expects t": (
+        "the model gets alpha_bar; it expects t": (
             w * (_output(a * x0 + s * eps, alpha_bar[t]) - a * eps + s * x0) ** 2).mean(),
         "the t of a sample went to a column: it needs an axis of length 1 behind": (
             w * (_output(column[0] * x0 + column[1] * eps, t) - column[0] * eps + column[1] * x0) ** 2).mean(),

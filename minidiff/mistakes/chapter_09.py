@@ -56,7 +56,7 @@ def midpoint(answer):
         "the two slopes are averaged; the midpoint method goes with the second alone": y
         + (after - s) * (slope + eps(halfway, middle)) / 2,
         "halfway in s; it is halfway in log s, sqrt(s s')": y + (after - s) * eps(y - 1.5 * slope, 2.5),
-        "it goes on from the halfway point: return to y, then go the whole way": halfway + (after - s) * eps(halfway, middle),
+        "it continues from the halfway point: return to y, then go the whole way": halfway + (after - s) * eps(halfway, middle),
         "from the halfway point the rest of the way; return to y, then go the whole way": halfway
         + (after - middle) * eps(halfway, middle),
         "the second slope is asked for at y itself, not at the halfway point": y + (after - s) * eps(y, middle),
@@ -232,7 +232,7 @@ def dpm_solver_pp(answer):
         "the 1/2 in front of the difference is missing": walk(bend=lambda h, before: h / before),
         "steps of different length: the difference is multiplied by h / (2 h_before), not by 1/2": walk(
             bend=lambda h, before: 0.5),
-        "a sign: the slope goes on in the direction from the last guess to this one": walk(
+        "a sign: the slope continues in the direction from the last guess to this one": walk(
             bend=lambda h, before: -h / (2 * before)),
         "alpha' is missing: x here is alpha x0 + sigma eps, not divided by alpha": walk(scale=lambda a: 1),
         "the weight is 1 - e^(-h); this is h": walk(weight=lambda h: h),

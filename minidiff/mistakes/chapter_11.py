@@ -51,7 +51,7 @@ def among_nearest(answer):
     for k in (2, 1, 3, 6):
         same(answer(S, k), (ranks < k).mean(), f"the share, k = {k}", {
             "a rank of k has k captions before it: those among the k nearest have a rank below k": (ranks <= k).mean(),
-            "captions were ranked by pictures; each picture, a row, ranks the captions": (
+            "captions were ranked by images; each image, a row, ranks the captions": (
                 (S > S.diagonal()).sum(axis=0) < k).mean(),
             "this is the number; asked is the share": (ranks < k).sum(),
             "the least similar were counted: more similar is larger": ((S < S.diagonal()[:, None]).sum(axis=1) < k).mean(),

@@ -110,7 +110,7 @@ def two_steps(answer):
         "this is the first prediction": x1,
     })
     same(got, end, "end", {
-        "one step only: this is z_s, and the second step goes on to z_u": z_half,
+        "one step only: this is z_s, and the second step continues to z_u": z_half,
         "one long step with the first prediction; the second one has to be used": walk(k, k + 1, k + 2, second=True)[3],
         "the second step starts at z_s; here it starts at z_t": (
             ALPHA[k + 2, None] * x2 + SIGMA[k + 2, None] / SIGMA[k, None] * (z - ALPHA[k, None] * x2)

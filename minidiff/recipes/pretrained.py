@@ -67,7 +67,7 @@ def write(path, weights, config, told):
         narrow = {name: np.asarray(to_numpy(array), order="C").astype(np.float16) for name, array in weights.items()}
     lost = [name for name, array in narrow.items() if not np.isfinite(array).all()]
     if lost:
-        raise ValueError(f"weights: {', '.join(lost[:5])} contain values outside float16's range")
+        raise ValueError(f"weights: got values outside float16's range in {', '.join(lost[:5])}, expected at most 65504")
     write_whole(path, [save(narrow, metadata={"minidiff": json.dumps({**told, "config": config})})])
 
 
@@ -76,10 +76,11 @@ def read(path):
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).exists():
-        raise FileNotFoundError(f"{path} not found; train it with `minidiff train --recipe {Path(path).parent.name}`")
+        recipe = Path(path).parent.name
+        raise FileNotFoundError(f"weights: got {path}, expected an existing file; train it: minidiff train --recipe {recipe}")
     try:
         with safe_open(path, framework="np") as file:
             config = json.loads((file.metadata() or {}).get("minidiff", "{}")).get("config", {})
             return {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}, config
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut short: {error}") from None
+        raise ValueError(f"{path}: got a file that is damaged or cut short ({error}), expected safetensors") from None

@@ -35,7 +35,7 @@ def train(
             raise ValueError(f"{option}: got {value}, expected a number above 0")
     held = [stage.name for stage in recipe.stages if (folder / stage.name / FILE).exists()]
     if held and not resume:
-        raise ValueError(f"{folder} already contains a run ({', '.join(held)}): resume it, or use another folder")
+        raise ValueError(f"folder: got {folder}, with {', '.join(held)}, expected a folder without a run, or resume=True")
     parts = {}
     for i, stage in enumerate(recipe.stages):
         count = steps or max(1, round(stage.steps * (1 if minutes is None else minutes / recipe.minutes)))

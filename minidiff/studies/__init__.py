@@ -1,10 +1,10 @@
-"""Studies: questions that everybody asks of diffusion models, each put to the test and answered by a table and a plot.
+"""Studies: measurements that answer common questions about diffusion models, each with a table and a plot.
 
     minidiff study samplers                 or      python -c "from minidiff import studies; studies.carry_out('samplers')"
 
 A study is a file with
     run(options)    a generator of rows, dicts of plain values, each yielded as soon as it is measured
-    draw(rows)      the picture of a finished table, from its rows alone   -> matplotlib Figure
+    draw(rows)      the plot of a finished table, from its rows alone   -> matplotlib Figure
 The first line of its docstring is the question.
 """
 
@@ -31,20 +31,20 @@ STUDIES = {  # name: file
     "text_to_image": "text_to_image",
     "conditioning": "conditioning",
 }
-HOME = Path("runs/studies")  # where models are kept that several studies, or a study run again, can use
+HOME = Path("runs/studies")  # cache for models that several studies, or a repeated study, use
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every study is told.
+    """The options of every study.
 
-    out      folder for NAME.csv, NAME.png and further pictures
-    quick    seconds instead of minutes: the same code on tiny nets and few samples; its numbers mean nothing
-    seeds    one measurement each; error bars are standard errors over them. They are seeds of the noise; in the studies that
-             train a small model for each (T, subset, time, schedules, noise_level) of its training too
-    run      folder of a trained digits model; None: one is trained the first time and kept in `home`
-    home     where models are kept
-    progress bars
+    out      output folder for NAME.csv, NAME.png and further figures
+    quick    seconds instead of minutes: the same code with tiny models and few samples; its numbers are meaningless
+    seeds    one measurement for each; error bars are standard errors over them. They are seeds of the noise; the studies that
+             train a small model for each seed (T, subset, time, schedules, noise_level) also use them for training
+    run      run folder of a trained digits model; None trains one on first use and caches it in `home`
+    home     cache folder of trained models
+    progress show progress bars
     """
 
     out: Path = HOME
@@ -66,14 +66,14 @@ def find(name):
 
 
 def question(name):
-    """What a study asks, in a line."""
+    """The question that a study answers, in one line."""
     return (find(name).__doc__ or name).splitlines()[0]  # python -OO drops the docstrings
 
 
 def carry_out(name, options=None, say=None):
-    """Run a study: the table grows in out/NAME.csv row by row, the picture follows.   -> rows
+    """Run a study: write each row to out/NAME.csv as soon as it is measured, then plot the table.   -> rows
 
-    say   a function of each row, as it comes
+    say   called with each row as soon as it is measured
     """
     options = options or Options()
     study, rows = find(name), []
@@ -87,7 +87,7 @@ def carry_out(name, options=None, say=None):
 
 
 def redraw(name, out):
-    """The picture of a study once more, from its table.   -> its path"""
+    """Plot a study again from its table.   -> path of the figure"""
     study, path = find(name), Path(out) / f"{name}.png"
     study.draw(read_table(path.with_suffix(".csv"))).savefig(path)
     return path

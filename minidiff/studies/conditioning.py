@@ -1,8 +1,8 @@
-"""How should a net be told of a text? The same U-Net told by adding, by concatenating, and by cross-attention, trained alike.
+"""How should a model be conditioned on text? One U-Net with addition, concatenation or cross-attention, trained alike.
 
-The text comes from the contrastive encoder that ships with minidiff (where none does, it is trained first): its vector for the
-whole text where that is added or concatenated, its words where the net looks at them. Pictures of 16 x 16, the same batches
-and noise for all three.
+The contrastive text encoder that ships with minidiff encodes the text (if none ships, the study trains one first). Its vector
+for the whole text is added or concatenated; cross-attention uses its vector for each word. The images have 16 x 16 pixels, and
+all three models see the same batches and noise.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ STEPS, SAMPLING_STEPS = 3000, 16
 
 
 class ConditioningStage(CaptionedStage):
-    """The net, told of texts in one of the three ways."""
+    """The model, conditioned on text in one of the three ways."""
 
     size = SIZE
     options = {"batch_size": 32, "lr": 2e-3, "ema_decay": 0.998, "sample_every": None}
@@ -45,11 +45,11 @@ class ConditioningStage(CaptionedStage):
         return SimpleLoss(SCHEDULE, PREDICTS, cond_dropout=0.1, t_sampler="stratified")
 
     def prepare(self, parts, images, ids):
-        return images, told(parts["clip"], ids)
+        return images, condition_of(parts["clip"], ids)
 
 
-def told(clip, ids):
-    """What each word is and where, for a net that looks, and the vector of the whole, of about unit variance."""
+def condition_of(clip, ids):
+    """The vectors of the words for cross-attention, and the vector of the whole text, of about unit variance."""
     _, vectors = clip.embed_texts(ids)
     return TextCondition(clip.text.words(ids), None, vectors * np.float32(vectors.shape[1] ** 0.5))
 
@@ -61,8 +61,8 @@ def run(options):
         model, loss = train(name, parts, options)
         denoiser = Denoiser(model, SCHEDULE, PREDICTS)
 
-        def pictures_of(prompts, weight, seed, denoiser=denoiser):
-            guided = cfg(denoiser, told(parts["clip"], tokenizer.encode(prompts)), weight)
+        def images_of(prompts, weight, seed, denoiser=denoiser):
+            guided = cfg(denoiser, condition_of(parts["clip"], tokenizer.encode(prompts)), weight)
             steps = options.size(SAMPLING_STEPS, 2)
             return sample("dpmpp_2m", guided, (len(prompts), SIZE, SIZE, 3), steps=steps, rng=seed)
 
@@ -70,13 +70,13 @@ def run(options):
             asked = test_prompts(n, held_out, kinds)
             for weight in options.size(WEIGHTS, (0.0, 2.0)):
 
-                def measure(seed, asked=asked, weight=weight, pictures_of=pictures_of):
-                    return {"obeyed": float(checker.check(pictures_of(asked, weight, seed), asked).mean())}
+                def measure(seed, asked=asked, weight=weight, images_of=images_of):
+                    return {"obeyed": float(checker.check(images_of(asked, weight, seed), asked).mean())}
 
                 yield {"conditioning": name, "prompts": prompts, "weight": weight, "samples": n,
                        **over_seeds(options.seeds, measure), "parameters": model.size(),
                        "steps": options.size(STEPS, 3), "loss": loss}  # fmt: skip
-        pictures.append((name, pictures_of(SHOWN[: options.size(None, 2)], 2.0, 0)))
+        pictures.append((name, images_of(SHOWN[: options.size(None, 2)], 2.0, 0)))
     side_by_side(pictures, options.out / "conditioning_samples.png")
 
 
@@ -89,7 +89,7 @@ def encoder(options):
 
 
 def train(name, parts, options):
-    """One of the nets, trained unless that was done before.   -> the net with its averaged weights, its last loss"""
+    """Train one of the models, unless it is cached.   -> the model with its averaged weights, its last loss"""
     stage, folder = ConditioningStage(name, options.quick), place(options, f"conditioning_{name}")
     recipe = Recipe("conditioning", "", (stage,), minutes=0.0)
     trainer = stage_trainer(recipe, stage, parts, seed=0, steps=options.size(STEPS, 3), folder=folder)

@@ -1,4 +1,4 @@
-"""What the studies share: models trained on the 8 x 8 digits, the judge, and what is measured of samples."""
+"""Shared by the studies: models trained on the 8 x 8 digits, the judge, and measurements of samples."""
 
 import functools
 
@@ -19,16 +19,16 @@ TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.att
 
 
 def configuration(options, steps, *overrides):
-    """The RunConfig of the digits preset with so many training steps; a tiny net when the study is quick."""
+    """The RunConfig of the digits preset with this number of training steps; a tiny model if the study is quick."""
     tiny = TINY if options.quick else ()
     fixed = ("train.checkpoint_every=null", "train.sample_every=null", f"train.steps={options.size(steps, 30)}")
     return preset("digits").override([*fixed, *tiny, *overrides])
 
 
 def trained(options):
-    """The trained digits model that most studies are about.   -> a Denoiser over class-conditional pictures
+    """The trained digits model that most studies examine.   -> a class-conditional Denoiser
 
-    The run that `options.run` names; else the one in `home`, which is trained the first time it is asked for.
+    It comes from the run folder `options.run`, or else from `home`, where it is trained on first use.
     """
     if options.run is not None:
         saved = open_run(options.run)
@@ -39,7 +39,7 @@ def trained(options):
 
 
 def train(options, steps, name, *overrides):
-    """A digits model of its own, kept under this name and not trained twice.   -> Denoiser of the averaged weights"""
+    """Train a digits model and cache it under this name.   -> Denoiser of the averaged weights"""
     config = configuration(options, steps, *overrides)
     made, folder = build(config), place(options, name)
     if not _complete(folder, config.train.steps):
@@ -48,9 +48,9 @@ def train(options, steps, name, *overrides):
 
 
 def fit(model, objective, options, folder, config, kept=None, labelled=True):
-    """Train a net of any kind on the digits as `config.train` says, unless `folder` holds it trained already.
+    """Train a model on the digits with the settings `config.train`, unless `folder` contains the trained model.
 
-    -> the model, its averaged weights in it. Goes on where a run was stopped.
+    -> the model, with its averaged weights. Resumes an interrupted run.
     """
     images, labels = data.load("digits")
     labels = labels if labelled else None
@@ -60,7 +60,7 @@ def fit(model, objective, options, folder, config, kept=None, labelled=True):
 
 
 def place(options, name):
-    """The folder of a model that is kept."""
+    """The cache folder of a model."""
     return options.home / ("quick" if options.quick else "") / name
 
 
@@ -70,7 +70,7 @@ def _complete(folder, steps):
 
 
 class Judge:
-    """The classifier that looks at samples, with what it sees in real digits to compare them with."""
+    """The classifier that scores samples, with its features of real digits for comparison."""
 
     def __init__(self, net):
         self.net = net
@@ -78,7 +78,7 @@ class Judge:
         self.real = metrics.features(net, self.images)
 
     def look(self, samples, asked):
-        """{frechet: to the training digits, accuracy: share that show the class asked for}"""
+        """{frechet: to the training digits, accuracy: fraction that show the requested class}"""
         seen = metrics.features(self.net, samples)
         if not np.isfinite(seen).all():
             return {"frechet": float("nan"), "accuracy": float("nan")}
@@ -89,7 +89,7 @@ class Judge:
 
 
 def judge(options):
-    """The judge; its classifier is trained the first time and kept."""
+    """The judge; its classifier is trained on first use and cached."""
     return _judge(place(options, "judge.safetensors"), options.size(20, 1), options.size(24, 4))
 
 
@@ -106,24 +106,24 @@ def _judge(path, epochs, width):
 
 
 def asked_classes(n):
-    """Which class each of n samples is asked for: every one as often."""
+    """The requested class of each of n samples: every class equally often."""
     return np.arange(n) % CLASSES
 
 
 def start_noise(seed, n):
-    """The noise that n samples of a seed start from, the same for whatever sampler."""
+    """The noise from which n samples of a seed start, the same for every sampler."""
     return Rng(seed, Stream.STUDY_START).standard_normal((n, *SHAPE))
 
 
 def draw_samples(name, denoiser, n, seed, cond=None, **options):
-    """n samples by the sampler of this name, of all classes alike (or as `cond` says; False: without a condition)."""
+    """n samples by the sampler of this name, of all classes equally often (or of the classes `cond`; False: unconditional)."""
     cond = asked_classes(n) if cond is None else None if cond is False else cond
     x = start_noise(seed, n) * np.float32(getattr(denoiser.schedule, "prior_std", 1.0))
     return sample(name, denoiser, x.shape, x=x, rng=Rng(seed, Stream.STUDY_WALK), cond=cond, **options)
 
 
 class Counted:
-    """A denoiser that counts how often it is asked."""
+    """A denoiser that counts its evaluations."""
 
     def __init__(self, denoiser):
         self.denoiser, self.schedule, self.calls = denoiser, denoiser.schedule, 0
@@ -158,6 +158,6 @@ def loss_by_t(denoiser, times, options, n=None, seed=0):
 
 
 def denoiser_of(model, config):
-    """A Denoiser over a net that was trained with the configuration's schedule and prediction."""
+    """A Denoiser over a model that was trained with the configuration's schedule and prediction."""
     objective = build_objective(config)
     return Denoiser(model, objective.schedule, objective.predicts)

@@ -1,6 +1,6 @@
 """Does progressive distillation keep the quality? Steps halved from 64 to 1, each student measured against its teacher.
 
-The teacher at the same number of steps, undistilled, is the contrast: what is gained is the distance between the two.
+The study compares each student with the teacher at the same number of steps; the gain is the distance between the two.
 """
 
 from .. import data

@@ -1,7 +1,7 @@
 """What does the guidance weight do? Obedience against diversity on the digits, and a mixture where the tilted density is known.
 
-eps = (1 + w) eps(c) - w eps(null). On the mixture the density that w names, p(x | c)^(1 + w) / p(x)^w, is computed; guided
-sampling with the perfect denoiser is compared with it.
+eps = (1 + w) eps(c) - w eps(null). On the mixture, the study computes the tilted density p(x | c)^(1 + w) / p(x)^w that w seems
+to define, and compares it with guided samples of the perfect denoiser.
 """
 
 import numpy as np

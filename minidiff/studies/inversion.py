@@ -1,7 +1,7 @@
-"""Does DDIM find the noise of a picture again? There and back on real digits, by number of steps.
+"""Does DDIM recover the noise of an image? Inversion and sampling on real digits, by number of steps.
 
-The picture is walked up to noise by DDIM run backwards and down again by DDIM. Going up, the network is asked about a
-sample it does not have yet; `refine` asks again about the answer itself.
+DDIM run backwards turns the image into noise, and DDIM turns the noise back into an image. On the way to noise, a step should
+evaluate the network at its result, which is still unknown; `refine` repeats the step with the computed result.
 """
 
 from ..samplers import ddim, ddim_invert

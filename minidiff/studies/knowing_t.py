@@ -1,4 +1,4 @@
-"""What if the network is not told t? The same network told and not told, trained alike; and t read off x_t.
+"""What if the network does not get t? The same network with and without t, trained alike; and t estimated from x_t.
 
 All networks of a training seed see the same batches and the same noise. The linear schedule, no classes. Each row is a mean
 over training seeds; a ratio is taken within each seed, and its error is that of the ratios.
@@ -19,13 +19,13 @@ STEPS = 400  # of training
 TIMES = (0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 990)
 LATE = 600  # at and beyond: x_t is mostly noise
 INSIDE = (20, 900)  # where noise of the cosine schedule has levels that the linear one has too
-NETS = {"told t": range(BLOCKS), "not told": (), "told in the first block": (0,)}
-MOVED = ("cosine noise, told t", "cosine noise, told the log-SNR")
+NETS = {"given t": range(BLOCKS), "without t": (), "given t in the first block": (0,)}
+MOVED = ("cosine noise, given t", "cosine noise, given the log-SNR")
 WALK = 40  # steps of each sampler
 
 
 class GuessT:
-    """The loss of a network that reads t off x_t: the mean squared error of t / T."""
+    """The loss of a network that estimates t from x_t: the mean squared error of t / T."""
 
     def __init__(self, schedule):
         self.schedule = schedule
@@ -39,9 +39,9 @@ class GuessT:
 
 
 def run(options):
-    """Rows of four kinds (column "what"): error by t, mean error, samples, and how far t read off x_t is from t."""
+    """Rows of four kinds (column "what"): error by t, mean error, samples, and how far the estimate of t from x_t is from t."""
     schedule = Schedule.linear(1000)
-    errors = {seed: all_errors(options, seed, schedule) for seed in options.seeds}  # {seed: {(predicts, net): (times,)}}
+    errors = {seed: all_errors(options, seed, schedule) for seed in options.seeds}  # {seed: {(predicts, name): (times,)}}
     times = np.array(options.size(TIMES, (0, 20, 700)))
     means = {"all t": times >= 0, f"t >= {LATE}": times >= LATE, "t from {} to {}".format(*INSIDE): inside(times)}
     for predicts, net in errors[options.seeds[0]]:
@@ -61,30 +61,30 @@ def inside(times):
 
 
 def compared(errors, key, chosen):
-    """{eps_mse: of a network, ratio: to that of the one that is told t, on the same noise}, at the chosen times of one seed"""
+    """{eps_mse: of a network, ratio: to that of the network given t, on the same noise}, at the chosen times of one seed"""
     predicts, net = key
-    own, told = errors[key][chosen].mean(), errors[predicts, MOVED[0] if net in MOVED else "told t"][chosen].mean()
-    return {"eps_mse": own, "ratio": own / told}
+    own, given = errors[key][chosen].mean(), errors[predicts, MOVED[0] if net in MOVED else "given t"][chosen].mean()
+    return {"eps_mse": own, "ratio": own / given}
 
 
 def all_errors(options, seed, schedule):
-    """The error of eps at each of the times, of every network of a training seed.   -> {(predicts, net): (times,)}"""
+    """The error of eps at each of the times, of every network of a training seed.   -> {(predicts, name): (times,)}"""
     cosine = Schedule.cosine(schedule.T)
     found = {(predicts, net): error_by_t(options, seed, trained(options, seed, predicts, net, schedule), schedule, predicts)
              for predicts in ("eps", "v") for net in (NETS if predicts == "eps" else list(NETS)[:2])}  # fmt: skip
-    told, guesser = trained(options, seed, "eps", "told t", schedule), guesser_of(options, seed, schedule)
-    found["eps", "told the guess"] = error_by_t(options, seed, lambda x, t: told.predict(x, guess(guesser, x)), schedule)
-    found["eps", "told 500 always"] = error_by_t(options, seed, lambda x, t: told.predict(x, 500), schedule)
-    by_snr = trained(options, seed, "eps", "told the log-SNR", schedule)
-    found["eps", "told the log-SNR"] = error_by_t(options, seed, by_snr.predict, schedule)
+    given, guesser = trained(options, seed, "eps", "given t", schedule), guesser_of(options, seed, schedule)
+    found["eps", "given the guess"] = error_by_t(options, seed, lambda x, t: given.predict(x, guess(guesser, x)), schedule)
+    found["eps", "always given 500"] = error_by_t(options, seed, lambda x, t: given.predict(x, 500), schedule)
+    by_snr = trained(options, seed, "eps", "given the log-SNR", schedule)
+    found["eps", "given the log-SNR"] = error_by_t(options, seed, by_snr.predict, schedule)
     moved = TellLogSNR(by_snr.net, cosine, like=schedule)
-    found["eps", MOVED[0]] = error_by_t(options, seed, told.predict, cosine)
+    found["eps", MOVED[0]] = error_by_t(options, seed, given.predict, cosine)
     found["eps", MOVED[1]] = error_by_t(options, seed, moved.predict, cosine)
     return found
 
 
 def trained(options, seed, predicts, net, schedule):
-    """The network of this name, trained with this seed the first time it is asked for."""
+    """The network of this name, trained with this seed on first use."""
     channels = options.size(16, 8)
     model = unet(seed, NETS[net], channels) if net in NETS else TellLogSNR(unet(seed, channels=channels), schedule)
     return fit(options, seed, model, SimpleLoss(schedule, predicts), f"{predicts}_{net.replace(' ', '_')}")
@@ -114,13 +114,13 @@ def as_model(predict):
 
 
 def guesser_of(options, seed, schedule):
-    """A small convolutional network that reads t off x_t."""
+    """A small convolutional network that estimates t from x_t."""
     net = Classifier(digits.SHAPE, 1, width=options.size(16, 4), rng=Rng(seed, Stream.WEIGHTS))
     return fit(options, seed, net, GuessT(schedule), "guess")
 
 
 def guess(guesser, xt):
-    """The t that a guesser reads off each x_t.   -> (B,), real numbers from 0 to 999"""
+    """The estimate of t for each x_t.   -> (B,), real numbers from 0 to 999"""
     return np.clip(guesser.predict(xt)[:, 0].astype(np.float64) * 1000, 0, 999)
 
 
@@ -156,15 +156,15 @@ def draw(rows):
     figure, axes = panels(13, 8, 3, 2)
     lost = [row for row in rows if row["what"] in ("error", "other schedule") and row["t"] is not None]
     eps, v = ([row for row in lost if row["predicts"] == predicts] for predicts in ("eps", "v"))
-    names = ["told t", "not told", "told the guess", "told 500 always", "told in the first block"]
+    names = ["given t", "without t", "given the guess", "always given 500", "given t in the first block"]
     curves(axes[0], [row for row in eps if row["net"] in names[:4]], "t", "eps_mse", "net", names)
     finish(axes[0], "t", "mean squared error of eps", "The network predicts eps", legend=True, log="y")
     curves(axes[1], [row for row in eps if row["net"] in (*names[1:3], names[4])], "t", "ratio", "net", names)
-    finish(axes[1], "t", "error / error told t", "Predicts eps: what is lost", legend=True, log="y")
-    curves(axes[2], [row for row in v if row["net"] == "not told"], "t", "ratio", "net", names)
-    finish(axes[2], "t", "error / error told t", "Predicts v: what is lost", legend=True)
+    finish(axes[1], "t", "error / error given t", "Predicts eps: cost of not knowing t", legend=True, log="y")
+    curves(axes[2], [row for row in v if row["net"] == "without t"], "t", "ratio", "net", names)
+    finish(axes[2], "t", "error / error given t", "Predicts v: cost of not knowing t", legend=True)
     curves(axes[3], [row for row in rows if row["what"] == "reading t"], "t", "t_away")
-    finish(axes[3], "t", "mean error of the guess, of 1000", "How well t can be read off x_t")
+    finish(axes[3], "t", "mean error of the guess, of 1000", "How well t can be estimated from x_t")
     chosen = [row for row in eps if row["net"] in MOVED and INSIDE[0] <= row["t"] <= INSIDE[1]]
     curves(axes[4], chosen, "t", "eps_mse", "net", list(MOVED))
     finish(axes[4], "t", "mean squared error of eps", "On noise of another schedule", legend=True, log="y")
@@ -177,7 +177,7 @@ def draw(rows):
 def bars(ax, rows):
     """Fréchet distances side by side."""
     for i, row in enumerate(rows):
-        shade = {"told t": "#1f6feb", "not told": "#d9480f"}[row["net"]]
+        shade = {"given t": "#1f6feb", "without t": "#d9480f"}[row["net"]]
         ax.barh(i, row["frechet"], xerr=row["frechet_error"] or 0, color=shade, alpha=1 if row["sampler"] == "ddpm" else 0.6,
                 capsize=2)  # fmt: skip
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)

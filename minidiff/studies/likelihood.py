@@ -1,7 +1,7 @@
-"""How likely does the model find real digits? Bits a dimension by the variational bound and by the ODE; and what they see.
+"""How likely does the model find real digits? Bits per dimension by the variational bound and by the ODE, and their terms.
 
-The digits have 17 grey levels, so a model that knows nothing needs log2(17) = 4.09 bits a pixel. The bound sums one term for
-each of the T steps; the probability-flow ODE gives the density of pictures whose levels were spread over their bins.
+The digits have 17 grey levels, so a uniform model needs log2(17) = 4.09 bits per pixel. The bound sums one term for each of the
+T steps. The probability-flow ODE gives the density of dequantised images, whose grey levels are spread over their bins.
 """
 
 import math
@@ -19,7 +19,7 @@ LEVELS = 17
 
 
 def run(options):
-    """Rows: method, pictures ("held out", "training", "upside down"), bits a dimension; and terms of the bound by t."""
+    """Rows: method, images ("held out", "training", "upside down"), bits per dimension; and terms of the bound by t."""
     denoiser, n = digits.trained(options), options.size(60, 3)
     images, labels = digits.held_out(n)
     seen = tuple(array[:n] for array in data.load("digits"))

@@ -1,14 +1,14 @@
 """Can I clean up my own noisy photo? Estimate its t, run the chain from there, and compare with a denoising autoencoder.
 
-Held-out digits with noise of a known size and kind; no model knows how much noise it is, nor the class. Four methods, each
-with a model for each training seed:
+Held-out digits get noise of a known size and kind. No model gets the noise level or the class. The study compares four methods,
+each with a model for each training seed:
 
-    autoencoder   one look, trained on noisy digits of all these levels
-    one look      the diffusion model's x0 at the estimated t
-    chain         DDIM from the estimated t down, 10 steps: an image, where one look gives a mean of images
-    chain, DDPM   the same with fresh noise on the way: a draw from the possible originals
+    autoencoder   one evaluation of an autoencoder trained on noisy digits of all these levels
+    one look      one evaluation of the diffusion model: its x0 at the estimated t, a mean of images
+    chain         10 steps of DDIM from the estimated t: a single image
+    chain, DDPM   the same steps with fresh noise: a sample of the possible originals
 
-and "nothing" is the noisy image as it is.
+"nothing" is the noisy image itself.
 """
 
 import math
@@ -29,7 +29,7 @@ SHOWN = (("gaussian", 0.3), ("gaussian", 0.7), ("stripes", 0.7))
 
 
 class CleanUp:
-    """The autoencoder's loss: squared error of the clean picture, at a noise level drawn evenly from 0.05 to 1.6."""
+    """The autoencoder's loss: squared error of the clean image, at a noise level drawn uniformly from 0.05 to 1.6."""
 
     def __call__(self, net, x0, rng, cond):
         std = 0.05 + 1.55 * rng.random((len(x0), 1, 1, 1), dtype=x0.dtype)
@@ -110,7 +110,7 @@ def noise(kind, images, std, rng):
 
 
 def one_look(denoiser, noisy, t, cond):
-    """The clean picture that the model sees in x0 + noise, taken to be of its own t.   noisy (B, ...)   t (B,)"""
+    """The clean image that the model predicts from x0 + noise, each at its t.   noisy (B, ...)   t (B,)"""
     alpha = denoiser.schedule.alpha(t).astype(noisy.dtype)[:, None, None, None]
     return denoiser(alpha * noisy, t, cond)[0]
 

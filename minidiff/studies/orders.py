@@ -1,7 +1,7 @@
-"""How fast does each sampler near the truth as it takes more steps?
+"""How fast does each sampler converge as it takes more steps?
 
-Data N(m, s^2), where the truth is known: error against steps, on the grid that is uniform in log sigma from 80 to 0.002.
-The slope over the last two points is the sampler's order.
+On data N(m, s^2) the exact solution is known. The study measures the error against the number of
+steps, on the grid that is uniform in log sigma from 80 to 0.002. The slope over the last two points is the sampler's order.
 """
 
 from .. import viz

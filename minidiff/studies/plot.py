@@ -62,22 +62,22 @@ def _plain_numbers(axes):
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def side_by_side(pictures, path, columns=(), high=0.5):
-    """Images in rows, each row named at its left.   pictures: [(name, (n, H, W, C)), ...]
+def side_by_side(named, path, columns=(), high=0.5):
+    """Draw rows of images, each with its name on the left.   named: [(name, (n, H, W, C)), ...]
 
     columns: a text above each column, wrapped to its width; high: height of a row in inches
     """
-    label, gap = 0.075 * max(len(name) for name, _ in pictures) + 0.15, 0.06  # inches
-    grids = [viz.image_grid(images, columns=len(images)) for _, images in pictures]
+    label, gap = 0.075 * max(len(name) for name, _ in named) + 0.15, 0.06  # inches
+    grids = [viz.image_grid(images, columns=len(images)) for _, images in named]
     wide = high * grids[0].shape[1] / grids[0].shape[0]
     texts = [textwrap.fill(text, max(8, int(high / 0.062))) for text in columns]
     head = 0.14 * max((len(text.splitlines()) for text in texts), default=0)
-    width, height = label + wide + gap, len(pictures) * (high + gap) + gap + head
+    width, height = label + wide + gap, len(named) * (high + gap) + gap + head
     figure = viz.new_figure(width, height)
     for k, text in enumerate(texts):
         middle = label + wide * (k + 0.5) / len(texts)
         figure.text(middle / width, 1 - (gap + head) / height, text, ha="center", va="bottom", fontsize=7)
-    for i, ((name, _), grid) in enumerate(zip(pictures, grids, strict=True)):
+    for i, ((name, _), grid) in enumerate(zip(named, grids, strict=True)):
         bottom = height - head - (i + 1) * (high + gap)
         axes = figure.add_axes((label / width, bottom / height, wide / width, high / height))
         shown = grid if grid.shape[-1] == 3 else grid[..., 0]

@@ -1,7 +1,8 @@
-"""Why predict the noise and not the picture? eps, x0 and v trained alike; and a net narrower than the data.
+"""Why predict the noise and not the image? eps, x0 and v trained alike, also with a network narrower than the data.
 
-Losses by t are all given as errors of x0 and of eps, whatever the net predicts, so that they can be compared. The narrow net
-is an MLP whose hidden layers hold fewer numbers than the picture has pixels: noise does not fit through, a picture does.
+For every prediction, the study measures the errors of both x0 and eps by t, so that they can be compared. The narrow network is
+an MLP whose hidden layers have fewer units than the image has pixels. So it cannot represent the noise, but it can represent an
+image.
 """
 
 from ..runs import build_objective
@@ -17,7 +18,7 @@ WIDTHS = {"narrow MLP, 16 wide": 16, "wide MLP, 256 wide": 256}
 
 
 def run(options):
-    """Rows: net, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
+    """Rows: `net`, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
     judge, n, pictures = digits.judge(options), options.size(250, 20), []
     for net in ("U-Net", *WIDTHS):
         for predicts in PREDICTS:

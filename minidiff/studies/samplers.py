@@ -1,12 +1,12 @@
 """How many steps does each sampler need? Fréchet distance and obedience from 1 to 1000 steps, on one trained model.
 
-The table that the field shows, on the digits: every sampler starts from the same noise, and DDPM with all its 1000 steps is
-what the others are measured against. Where the steps lie matters as much as the sampler when they are few:
+The study repeats the usual table of samplers on the digits. Every sampler starts from the same noise, and the reference is DDPM
+with all its 1000 steps. With few steps, their spacing matters as much as the sampler:
 
-    trailing   whole steps, the first at T - 1. "leading", the usual choice, begins far below it (see "ddim leading")
+    trailing   whole steps, the first at T - 1. "leading", the usual choice, starts far below it (see "ddim leading")
     leading    for samplers that step with eps alone: at T - 1 of the cosine schedule alpha is 5e-5, and eps / alpha is noise
-    linspace   the DPM-Solver++ family's own choice
-    from 80    Karras levels from sigma / alpha = 80, as in EDM: this schedule goes on to 20,000, which wastes half the steps
+    linspace   the choice of the DPM-Solver++ family
+    from 80    Karras levels from sigma / alpha = 80, as in EDM: this schedule reaches 20,000, which wastes half the steps
 """
 
 from ..diffusion import karras_sigmas

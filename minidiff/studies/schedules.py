@@ -1,6 +1,7 @@
-"""Which noise schedule? The same network and training budget for each, sampled alike.
+"""Which noise schedule? The same network, training budget and samplers for each.
 
-An MLP for each training seed. All predict x0, so that the schedule whose last step is pure noise can be trained too.
+The study trains an MLP for each schedule and training seed. All predict x0, so that the schedule whose last step is pure noise
+can be trained too.
 """
 
 from ..diffusion import Schedule

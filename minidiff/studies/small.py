@@ -1,4 +1,4 @@
-"""Small models of the digits, trained once for each seed: for studies whose errors are those of three trainings."""
+"""Small models of the digits, trained once for each seed, for studies whose errors are over training seeds."""
 
 from ..diffusion import SimpleLoss
 from ..models import MLP
@@ -37,7 +37,7 @@ def mlp(options, seed, name, schedule=None):
 def unet(options, seed):
     """A U-Net a quarter the size of the digits preset, trained with this seed.   -> Denoiser
 
-    With `options.run` it is that run's denoiser for every seed: then seeds are of the noise alone.
+    With `options.run` it is that run's denoiser for every seed; the seeds then affect only the noise.
     """
     if options.run is not None:
         return digits.trained(options)

@@ -1,4 +1,4 @@
-"""Can DDPM's step just skip steps? The hack, the respaced chain, DDIM and DPM-Solver++: same steps, same noise.
+"""Can DDPM's step just skip steps? Skipping, respacing, DDIM and DPM-Solver++ with the same steps and noise.
 
 On Gaussian data, N(0, 0.5^2), the variance that each of them generates is known exactly. On the digits, with an MLP for each
 training seed, the samples are compared by Fréchet distance, and with those of DDIM from the same start noise.

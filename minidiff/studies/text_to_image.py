@@ -1,11 +1,12 @@
-"""How well do small text-to-image systems obey? Prompts held against the pictures, seen and held-out pairs, by guidance weight.
+"""How well do small text-to-image systems obey? Images compared with their prompts, seen and held out, by guidance weight.
 
-Each system that ships with minidiff draws every prompt once, and the checker reads the pictures: a prompt is obeyed when
-all that it names is there, as it says, and nothing else is. "seen" are prompts for one thing whose colour and shape training
-had together, "held out" those whose it never had, "relation" two things and how they stand to each other, of seen pairs.
+Each system that ships with minidiff draws every prompt once, and the checker reads the images. An image obeys its prompt if it
+shows everything that the prompt names, as described, and nothing else. Prompts called "seen" name one thing whose pair of
+colour and shape occurs in training, "held out" prompts one whose pair never occurs. Prompts called "relation" name two things
+of seen pairs and their relative position.
 
-The system `dalle2` also makes variations of pictures: "variation" is how often the new picture agrees with the fullest
-description of the given one (size, colour, shape, place), "variation colour and shape" how often with those two.
+The system `dalle2` also makes variations of images. "variation" is how often the new image agrees with the fullest description
+of the given one (size, colour, shape, place), "variation colour and shape" how often it agrees in those two.
 """
 
 from ..data import captioned_shapes, checker
@@ -51,7 +52,7 @@ def sheet(options):
 
 
 def vary(system, options):
-    """Rows of how well variations of pictures of one thing agree with them, at guidance weight 1."""
+    """Rows: how well variations of images of one thing agree with them, at guidance weight 1."""
     n, weight, kept = options.size(200, 10), 1.0, {}
     images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
     full = [max(reading.captions(), key=len) for reading in checker.read(images)]

@@ -1,4 +1,4 @@
-"""Small U-Nets that differ in what they know of the time: told in every block, in some, not at all, or the log-SNR instead."""
+"""Small U-Nets that get the timestep in every block, in some blocks or in none, or the log-SNR in its place."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ BLOCKS = 8  # of two convolutions each
 
 
 class Mute(Layer):
-    """The time projection of a block that is not told the time: zeros.   temb (B, D) -> (B, channels)"""
+    """The time projection of a block without a timestep: zeros.   temb (B, D) -> (B, channels)"""
 
     def __init__(self, channels):
         self.channels = channels
@@ -35,7 +35,7 @@ class TellLogSNR(Layer):
 
 
 def unet(seed, told=range(BLOCKS), channels=16):
-    """A U-Net without classes or attention, in which the blocks of these numbers, in the order of use, are told the time."""
+    """A U-Net without classes or attention, in which only the blocks with these numbers (in the order of use) get t."""
     net = UNet(in_channels=1, out_channels=1, block_out_channels=(channels, channels), layers_per_block=1, norm_num_groups=4,
                down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                rng=Rng(seed, Stream.WEIGHTS))  # fmt: skip

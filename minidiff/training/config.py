@@ -94,7 +94,7 @@ class RunConfig:
             try:
                 return cls.from_dict(tomllib.loads(read_text(path, LARGEST, "configuration")))
             except (tomllib.TOMLDecodeError, RecursionError) as error:
-                raise ValueError(f"{path} is not readable as TOML: {str(error) or 'nested too deeply'}") from None
+                raise ValueError(f"{path}: got {str(error) or 'tables nested too deeply'}, expected valid TOML") from None
 
     def to_dict(self):
         """Nested dicts of what JSON can hold."""
@@ -110,7 +110,7 @@ class RunConfig:
             key, equals, text = assignment.partition("=")
             section, dot, name = key.strip().partition(".")
             if not (equals and dot and name):
-                raise ValueError(f"got {assignment!r}, expected section.key=value such as train.lr=3e-4")
+                raise ValueError(f"--set: got {assignment!r}, expected section.key=value such as train.lr=3e-4")
             if section not in values:
                 raise ValueError(_unknown(section, values, ""))
             values[section][name] = self._read(section, name, text.strip())
@@ -195,7 +195,7 @@ def _words(hint):
 def _unknown(key, known, section):
     paths = [f"{section}.{name}".lstrip(".") for name in known]
     path = f"{section}.{key}".lstrip(".")
-    return f"unknown key {path}{did_you_mean(path, paths, 1) or '.'} Known: {', '.join(paths)}"
+    return f"key: got {path}, expected one of {', '.join(paths)}{did_you_mean(path, paths, 1)}"
 
 
 def _plain(value):

@@ -12,7 +12,7 @@ OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale"
 class SettingsDiffer(ValueError):
     """A checkpoint and what is to continue it have different settings.
 
-    differs   one "name: the checkpoint has A, this Trainer B" for each
+    differs   one "name: got B, expected A as in the checkpoint" for each
     hint      what to do where the change is wanted
     """
 
@@ -76,7 +76,7 @@ def take_over(trainer, path, strict):
     found = checkpoint.load(path)
     if not found.m or (trainer.ema is not None and not found.ema):
         lacks = "moving average" if found.m else "optimizer moments"
-        raise ValueError(f"{path} holds no {lacks}: it can be sampled from, but training cannot resume from it")
+        raise ValueError(f"{path}: got a checkpoint without {lacks}, expected one to resume from; it can only be sampled")
     if strict:
         _must_match(trainer, found)
     trainer.model.load_state(found.weights)  # the other groups have the same names and shapes, or it would not be there
@@ -93,4 +93,4 @@ def _must_match(trainer, found):
     theirs = {"seed": found.random.get("seed"), **found.config.get("settings", {})}
     differs = [key for key in mine if key != "steps" and key in theirs and theirs[key] != mine[key]]
     if differs:
-        raise SettingsDiffer([f"{key}: the checkpoint has {theirs[key]}, this Trainer {mine[key]}" for key in differs])
+        raise SettingsDiffer([f"{key}: got {mine[key]}, expected {theirs[key]} as in the checkpoint" for key in differs])

@@ -42,7 +42,7 @@ def test_work_that_is_there_is_kept(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [([], "FOLDER: expected"), (["x", "99"], "CHAPTER: got '99', expected one of 00,")]
+    ("arguments", "words"), [([], "FOLDER: got none"), (["x", "99"], "CHAPTER: got '99', expected one of 00,")]
 )
 def test_bad_arguments_are_named(arguments, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -459,7 +459,7 @@ def test_the_command_line(with_mask, folders, tmp_path, monkeypatch, capsys):
     (["runs/x", "--image", "a.png"], "--image: only valid with --pretrained"),
     (["--pretrained", "x", "--strength", "0.5"], "--strength: only valid with --image"),
     (["--pretrained", "x", "--mask", "m.png"], "--mask: only valid with --image"),
-    (["--pretrained", "x", "--image", "nowhere.png"], "--image: file nowhere.png not found"),
+    (["--pretrained", "x", "--image", "nowhere.png"], "--image: got nowhere.png, expected an existing file"),
 ])  # fmt: skip
 def test_flags_that_need_others(words, message, capsys):
     from minidiff import cli

@@ -32,7 +32,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(tmp_path):
     again = open_parts(CLIP, tmp_path / "halves")["clip"].state()
     assert all(np.array_equal(array, again[name]) for name, array in whole["clip"].state().items())
     assert checkpoint.load(files[0]).config["run"] == {"recipe": "clip", "stage": "clip"}
-    with pytest.raises(ValueError, match=r"already contains a run \(clip\)"):
+    with pytest.raises(ValueError, match=r"with clip, expected a folder without a run"):
         recipes.train("clip", tmp_path / "whole", steps=2)
 
 

@@ -65,7 +65,7 @@ def test_other_masks_are_refused_at_the_call(edit, mask, message):
 def test_nan_where_the_picture_is_known(edit):
     picture = PICTURE.copy()
     picture[:3, 0] = np.nan
-    with pytest.raises(ValueError, match="picture: got 3 values that are NaN or infinite where the mask is not 0"):
+    with pytest.raises(ValueError, match="image: got 3 values that are NaN or infinite where the mask is not 0"):
         EDITS[edit](picture, MASK)
 
 
@@ -73,5 +73,5 @@ def test_nan_where_the_picture_is_known(edit):
 def test_other_arguments_are_checked_too(edit):
     with pytest.raises(ValueError, match="variance: got 'fixed'"):
         EDITS[edit](PICTURE, MASK, variance="fixed")
-    with pytest.raises(ValueError, match=r"x: got shape \(2, 2\), expected the picture's \(200, 2\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(2, 2\), expected the image's \(200, 2\)"):
         EDITS[edit](PICTURE, MASK, x=np.zeros((2, 2)))

@@ -55,12 +55,12 @@ def test_calls_are_counted_and_noise_is_the_same_for_all():
 
 def test_ratios_are_taken_within_a_seed_and_over_the_times_chosen():
     """A network twice as far off at t = 0 and as good at t = 700: by hand."""
-    errors = {("eps", "told t"): np.array([1.0, 0.5, 0.1]), ("eps", "not told"): np.array([2.0, 0.5, 0.1])}
-    first = knowing_t.compared(errors, ("eps", "not told"), slice(0, 1))
+    errors = {("eps", "given t"): np.array([1.0, 0.5, 0.1]), ("eps", "without t"): np.array([2.0, 0.5, 0.1])}
+    first = knowing_t.compared(errors, ("eps", "without t"), slice(0, 1))
     assert first == {"eps_mse": 2.0, "ratio": 2.0}
     times = np.array([0, 20, 700])
-    assert knowing_t.compared(errors, ("eps", "not told"), knowing_t.inside(times))["ratio"] == 1
-    assert knowing_t.compared(errors, ("eps", "not told"), times >= 0)["ratio"] == pytest.approx(2.6 / 1.6)
+    assert knowing_t.compared(errors, ("eps", "without t"), knowing_t.inside(times))["ratio"] == 1
+    assert knowing_t.compared(errors, ("eps", "without t"), times >= 0)["ratio"] == pytest.approx(2.6 / 1.6)
 
 
 def test_the_error_of_a_network_that_predicts_zeros_is_the_variance_of_the_noise(tmp_path):

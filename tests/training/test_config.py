@@ -51,9 +51,12 @@ def test_values_on_the_command_line(text, value):
 @pytest.mark.parametrize(
     "assignment, message",
     [
-        ("train.lrr=1", r"unknown key train.lrr; did you mean train.lr\? Known: train.steps, train.batch_size, train.lr"),
-        ("trian.lr=1", r"unknown key trian; did you mean train\? Known: data, model, diffusion, train"),
-        ("train.zzzzzzz=1", "unknown key train.zzzzzzz. Known: train.steps"),
+        (
+            "train.lrr=1",
+            r"key: got train.lrr, expected one of train.steps, train.batch_size.*; did you mean train.lr\?",
+        ),
+        ("trian.lr=1", r"key: got trian, expected one of data, model, diffusion, train; did you mean train\?"),
+        ("train.zzzzzzz=1", r"key: got train.zzzzzzz, expected one of train.steps.*[^?]$"),
         ("diffusion.weightning=snr", "did you mean diffusion.weighting"),
         ("train.lr", "expected section.key=value"),
         ("lr=1", "expected section.key=value"),
@@ -93,7 +96,7 @@ def test_sections_that_are_no_tables():
 
 def test_options_of_a_model():
     check_options(models.UNet, {"sample_size": 8, "layers_per_block": 1}, "model")
-    with pytest.raises(ValueError, match=r"unknown key model.layers_per_blok; did you mean model.layers_per_block"):
+    with pytest.raises(ValueError, match=r"key: got model.layers_per_blok, expected .*; did you mean model.layers_per_block\?"):
         check_options(models.UNet, {"layers_per_blok": 1}, "model")
 
 
@@ -102,7 +105,7 @@ def test_toml(tmp_path):
     path.write_text('[train]\nlr = 2e-3\nsteps = 5\n[model]\nname = "mlp"\n')
     assert RunConfig.from_toml(path) == RunConfig().override(["train.lr=2e-3", "train.steps=5", "model.name=mlp"])
     path.write_text("[train\n")
-    with pytest.raises(ValueError, match=r"run.toml is not readable as TOML"):
+    with pytest.raises(ValueError, match=r"run.toml: got .*, expected valid TOML"):
         RunConfig.from_toml(path)
 
 

@@ -253,9 +253,9 @@ def test_save_and_resume_by_path_without_a_folder(trainer, tmp_path, same):
 
 def test_other_settings_are_named(trainer, tmp_path):
     trainer(folder=tmp_path).run(4, progress=False)
-    with pytest.raises(ValueError, match="batch_size: the checkpoint has 8, this Trainer 9") as error:
+    with pytest.raises(ValueError, match="batch_size: got 9, expected 8 as in the checkpoint") as error:
         trainer(folder=tmp_path, batch_size=9, seed=3).resume()
-    assert "seed: the checkpoint has 0, this Trainer 3" in str(error.value)
+    assert "seed: got 3, expected 0 as in the checkpoint" in str(error.value)
     assert trainer(folder=tmp_path, batch_size=9).resume(strict=False).done == 4
     assert trainer(folder=tmp_path, steps=40).resume().run(progress=False).step[-1] == 40  # a longer run is fine
 
@@ -275,7 +275,7 @@ def test_what_cannot_be_resumed(trainer, tmp_path, net):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         trainer(folder=tmp_path).resume()
     save(tmp_path / "weights", net())
-    with pytest.raises(ValueError, match="holds no optimizer moments"):
+    with pytest.raises(ValueError, match="got a checkpoint without optimizer moments"):
         trainer().resume(tmp_path / "weights")
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="empty"):

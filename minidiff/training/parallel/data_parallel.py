@@ -126,7 +126,7 @@ class DataParallel(Layer):
 
 
 def _together(workers, what, call, arguments, parts, run):
-    """run(arguments of the first part) here, while workers do the same for the other parts.   -> its answer, [theirs]"""
+    """run(first part) here, while workers run the other parts.   -> its result, [results of the workers]"""
     total, cores = parts[-1].stop, sorted(os.sched_getaffinity(0))
     tasks = []
     for i, part in enumerate(parts):

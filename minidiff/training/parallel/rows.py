@@ -6,13 +6,13 @@ from ...tree import tree_map
 
 
 class NotByRows(ValueError):
-    """An array has not one row for each example of the batch."""
+    """An array does not have one row for each example of the batch."""
 
 
 def rows_of(thing, rows, total):
     """These rows (a slice) of every array in thing; what is no array stays as it is.
 
-    Raises NotByRows for an array that is not NumPy's or has not `total` rows.
+    Raises NotByRows for an array that is not NumPy's or does not have `total` rows.
     """
 
     def cut(a):
@@ -28,7 +28,7 @@ def rows_of(thing, rows, total):
 def joined(things, parts):
     """The inverse: things of one structure, one for each slice of `parts`, their arrays one below the other.
 
-    Raises ValueError for an array that has not as many rows as its slice.
+    Raises ValueError for an array that does not have as many rows as its slice.
     """
 
     def join(*arrays):

@@ -155,9 +155,9 @@ class Workers:
 
 
 def _limit(connection, timeout):
-    """Reading from and writing to this connection fail with BlockingIOError once nothing has moved for so long.
+    """Make reads and writes of this connection fail with BlockingIOError after `timeout` seconds without progress.
 
-    The limit is the socket's own: Ctrl-Z stops this process and its workers together, and starts the time anew.
+    The limit is a socket timeout: Ctrl-Z stops this process and its workers together, and restarts the time.
     """
     if timeout is not None:
         span = struct.pack("@ll", int(timeout), max(1, int(timeout % 1 * 1e6)))
