@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 0. A tour in five minutes
 #
-# How can a program draw a picture that nobody drew before? The idea behind most of today's picture makers is simple enough
-# for five minutes: **a program that has learned to take a little noise out of pictures can make pictures out of nothing but
-# noise.** Here it is from beginning to end, with handwritten digits. Nothing has to be known beforehand, except a little
-# Python. Every step has its own chapter later.
+# How can a program draw an image that nobody has drawn before? The idea behind most of today's image generators fits into five
+# minutes: **a network that has learned to remove a little noise from images can turn pure noise into an image.** This chapter
+# shows all of it, from the data to new samples, with handwritten digits. You only need a little Python. Later chapters explain
+# each step.
 #
 # {{install}}
 # Nothing below needs a network or a graphics card.
 #
-# **To run.** Press shift and enter in each grey cell, from the top to the bottom.
+# **To run.** Press shift and enter in each grey cell, from top to bottom.
 
 # %%
 import os
@@ -21,17 +21,19 @@ from minidiff.diffusion import Schedule, SimpleLoss, cfg
 from minidiff.rng import Rng
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
-digits, labels = data.load("digits")  # pictures, and which digit each one shows
+digits, labels = data.load("digits")  # images, and the digit that each one shows
 print(f"{len(digits)} pictures of 8 x 8 numbers, from {digits.min():g} (black) to {digits.max():g} (white)")
 assert digits.shape[1:] == (8, 8, 1)
 viz.show_grid(digits[:30], columns=15, title="Digits that people wrote")
 
 # %% [markdown]
-# ## 1. Drown a picture in noise
+# ## 1. Add noise to an image
 #
-# *Noise* is one random number for each pixel. Mix a picture with noise: much picture and little noise at first, then less and
-# less picture. We number the mixtures from 0 (nearly clean) to 999 (nearly nothing but noise) and call this number the
-# **time** $t$. How much of each goes in at which time is written down in advance, in a list called the *schedule*:
+# *Noise* here means one random number for each pixel. We mix an image with noise in 1000 proportions. Mixture 0 is nearly the
+# clean image, and mixture 999 is nearly pure noise. The number of the mixture is called the
+# **[timestep](../docs/glossary.md#timestep)** $t$. A list that is fixed in advance, the
+# *[noise schedule](../docs/glossary.md#noise-schedule)*, gives the amount of image, `alpha`, and the amount of noise, `sigma`,
+# at each timestep:
 
 # %%
 schedule = Schedule.cosine(1000)
@@ -44,42 +46,44 @@ def mix(picture, noise, t):
 times = [0, 100, 200, 300, 400, 500, 600, 700, 850, 999]
 noise = Rng(0).standard_normal((3, 8, 8, 1))
 rows = [mix(digits[k], noise[k], t) for k in range(3) for t in times]
-assert np.allclose(mix(digits[:3], noise, 999), noise, atol=0.01)  # at the end nothing of the picture is left
+assert np.allclose(mix(digits[:3], noise, 999), noise, atol=0.01)  # at t = 999 nothing of the image is left
 viz.show_grid(np.stack(rows), columns=10, titles=[f"t = {t}" for t in times] + [""] * 20)
 
 # %% [markdown]
-# ([Chapter 3](03_adding_noise.ipynb) builds this slowly.) Adding noise is easy. The way back is the art.
+# ([Chapter 3](03_adding_noise.ipynb) explains this step by step.) Adding noise is easy. Removing it is the hard part.
 #
-# ## 2. Teach a network to see through noise
+# ## 2. Train a network to remove noise
 #
-# A **network** is a formula with many adjustable numbers in it; ours has about 70 thousand. To *train* it means: show it a
-# noisy picture, let it guess, measure how wrong the guess is (this number is called the **loss**), and turn all its numbers a
-# little in the direction that makes it less wrong. Then the next pictures, a thousand times. Which direction that is comes
-# out of a calculation called *[backward pass](../docs/glossary.md#backward-pass)*, which this course does by hand
-# ([chapter 1](01_backward_by_hand.ipynb)).
+# A **network** is a function with many adjustable numbers, its *[parameters](../docs/glossary.md#parameter)*; this one has
+# about 70 thousand. *Training* repeats one step a thousand times. The network gets a batch of noisy images and predicts what is
+# in them. One number, the **loss**, measures how wrong the prediction is. Then every parameter changes a little, in the
+# direction that lowers the loss. A calculation called the *[backward pass](../docs/glossary.md#backward-pass)* finds this
+# direction, and this course writes it by hand ([chapter 1](01_backward_by_hand.ipynb)).
 #
-# The network is told the noisy picture, the time $t$, and which digit it is meant to be. It guesses what was mixed,
-# the picture and the noise. ([Chapter 4](04_the_loss.ipynb) on the loss, [5](05_telling_the_time.ipynb) on the time,
-# [6](06_the_unet.ipynb) on what is in the network.)
+# The network takes three inputs: the noisy image, the timestep $t$, and the [class label](../docs/glossary.md#class-label),
+# which is the digit that the image shows. It predicts both parts of the mixture, the clean image and the noise. (Chapter
+# [4](04_the_loss.ipynb) explains the loss, [5](05_telling_the_time.ipynb) the timestep, and [6](06_the_unet.ipynb) the parts of
+# the network.)
 
 # %%
 network = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), layers_per_block=1, norm_num_groups=4,
                       down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                       num_class_embeds=11, null_class=10, rng=0)  # fmt: skip
-loss = SimpleLoss(schedule, "v")  # "v": a way to write picture and noise in one number a pixel (chapter 4)
+loss = SimpleLoss(schedule, "v")  # "v" combines image and noise into one target per pixel (chapter 4)
 trainer = training.Trainer(network, loss, digits, labels, steps=10 if FAST else 1000, batch_size=32, lr=3e-3, warmup=10,
                            ema_decay=0.98)  # fmt: skip
 history = trainer.run(progress=False)
-network.load_state(trainer.ema.state())  # the mean of its last states
+network.load_state(trainer.ema.state())  # the moving average of its weights
 guesser = loss.denoiser(network)
 print(f"{network.size():,} adjustable numbers; loss {history.loss[0]:.2f} at first, {np.mean(history.loss[-50:]):.2f} at last")
 assert np.mean(history.loss[-5:]) < history.loss[0]
 viz.plot_loss(history.loss, title="The loss, while it learns")
 
 # %% [markdown]
-# ## 3. What does it see in the noise?
+# ## 3. What does the network predict?
 #
-# A digit that the network has never met, at several times. Above what it is shown, below its guess of the clean picture:
+# Here is a digit that was not among the training images, at several timesteps. The upper row shows the network's input, the
+# lower row its prediction of the clean image:
 
 # %%
 unseen, their_labels = data.load("digits", split="test")
@@ -91,14 +95,14 @@ assert wrong[0] < wrong[-1]
 viz.show_grid(np.concatenate(shown + guessed), columns=10, titles=[f"t = {t}" for t in times] + [""] * 10)
 
 # %% [markdown]
-# With little noise it is nearly right. From much noise it guesses a blur, and rightly so: it cannot know, and a blur is the
-# mean of all that it might be. So one guess is not enough to draw a picture.
+# At small $t$ the prediction is nearly right. At large $t$ it is a blur, and a blur is the right answer: many digits could have
+# led to this input, and the mean of all of them is blurred. So one prediction is not enough to draw an image.
 #
-# ## 4. Draw
+# ## 4. Draw new images
 #
-# The trick: **do not believe the first guess; move a little towards it, and ask again.** Start from pure noise. Ask the
-# network what is picture and what is noise in it. Mix the two again, but as at an *earlier* time, with slightly more picture
-# and less noise. Repeat until the time is 0. That is the whole program:
+# The remedy is to **move only a little towards the prediction, and then to predict again.** Start from pure noise. Let the
+# network split it into image and noise. Mix the two again as at an *earlier* timestep, with slightly more image and slightly
+# less noise. Repeat until $t = 0$. This is the whole program:
 
 # %%
 def draw(x, labels, steps=25):
@@ -118,8 +122,8 @@ film = [[start, *states][n][k] for k in range(4) for n in taken]
 viz.show_grid(np.stack(film), columns=11, titles=[f"{n} steps" for n in taken] + [""] * 33)
 
 # %% [markdown]
-# This way of walking is called [DDIM](../docs/glossary.md#ddim). In minidiff it and a dozen others are one line, and ours
-# agrees with it:
+# This algorithm is called [DDIM](../docs/glossary.md#ddim). minidiff has it, and a dozen other
+# [samplers](../docs/glossary.md#sampler), as one function call. Its result agrees with the loop above:
 
 # %%
 theirs = sample("ddim", guesser, start.shape, steps=25, x=start, cond=np.array([3, 5, 8, 0]))
@@ -127,13 +131,13 @@ print(f"ours and the library's differ by at most {np.abs(theirs - states[-1]).ma
 assert np.allclose(theirs, states[-1], atol=1e-4)
 
 # %% [markdown]
-# ([Chapter 7](07_ddpm.ipynb) walks all thousand steps, [8](08_skipping_steps.ipynb) skips most of them, and
-# [9](09_ode_and_sde.ipynb) gets by with ten.)
+# ([Chapter 7](07_ddpm.ipynb) takes all thousand steps, [8](08_skipping_steps.ipynb) skips most of them, and
+# [9](09_ode_and_sde.ipynb) needs only ten.)
 #
-# ## 5. Say what you want
+# ## 5. Choose the digit
 #
-# We asked for a 3, a 5, an 8 and a 0. One can also make the network listen *harder* than it does by itself: ask it twice, with
-# and without saying which digit, and exaggerate the difference. This is called *guidance*
+# The class labels above were 3, 5, 8 and 0. The network can be made to follow its label more closely than it does by itself:
+# predict twice, with and without the label, and exaggerate the difference. This is called *guidance*
 # ([chapter 10](10_classes_and_guidance.ipynb)):
 
 # %%
@@ -151,14 +155,14 @@ for name, weight in (("plain", 0.0), ("guided", 1.0)):
 viz.show_grid(np.concatenate([plain, guided]), columns=10, title="From the same noise: plain above, guided below")
 
 # %% [markdown]
-# ## 6. Has it only learned them by heart?
+# ## 6. Does it only copy its training images?
 #
-# The question everybody should ask. For each guided digit, below it, the most similar one of all the pictures that it was
-# trained on:
+# A network could store its training images and return them. To test this, we put below each guided digit the training image
+# that is most similar to it:
 
 # %%
 flat, known = guided.reshape(10, 64), digits.reshape(-1, 64)
-apart = ((flat[:, None] - known) ** 2).mean(axis=2) ** 0.5  # (10, 1437): how different each pair is
+apart = ((flat[:, None] - known) ** 2).mean(axis=2) ** 0.5  # (10, 1437): the distance of each pair
 nearest = digits[apart.argmin(axis=1)]
 among_real = ((unseen.reshape(-1, 64)[:100, None] - known) ** 2).mean(axis=2) ** 0.5
 print(f"typical difference of a pixel to the most similar training digit: drawn {np.median(apart.min(axis=1)):.2f}, "
@@ -167,36 +171,37 @@ assert apart.min() > 0.02
 viz.show_grid(np.concatenate([guided, nearest]), columns=10, title="Drawn, and below the most similar that it had seen")
 
 # %% [markdown]
-# Alike, but no copies. (Chapter 14 measures this with more care.)
+# The digits are similar to training images, but none is a copy. ([Chapter 14](14_how_good_is_it.ipynb) measures this with more
+# care.)
 #
 # ## Where to go from here
 #
-# | if you ask | read |
+# | question | chapter |
 # |---|---|
-# | How is all this computed, backwards too? | [1](01_backward_by_hand.ipynb), [2](02_convolution_and_group_norm.ipynb) |
+# | How is all this computed, and how are the gradients? | [1](01_backward_by_hand.ipynb),
+# [2](02_convolution_and_group_norm.ipynb) |
 # | How is noise added? Is the schedule learned? | [3](03_adding_noise.ipynb) |
-# | Why predict the noise and not the picture? | [4](04_the_loss.ipynb) |
-# | What if the network is not told $t$? | [5](05_telling_the_time.ipynb) |
-# | What is in the network? | [6](06_the_unet.ipynb) |
-# | Where does a picture come from, if there is none? | [7](07_ddpm.ipynb) |
+# | Why predict the noise and not the image? | [4](04_the_loss.ipynb) |
+# | What if the network does not know $t$? | [5](05_telling_the_time.ipynb) |
+# | What are the parts of the network? | [6](06_the_unet.ipynb) |
+# | How does sampling start without an image? | [7](07_ddpm.ipynb) |
 # | Can I skip steps? | [8](08_skipping_steps.ipynb), [9](09_ode_and_sde.ipynb) |
 # | What does the guidance weight do? | [10](10_classes_and_guidance.ipynb) |
 #
 # ## Exercises
 #
-# Fill in each function (put your lines where the three dots are) and run its cell. The lines below the function test it. They
-# print "right", or what is probably wrong. Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function: replace the three dots by your lines, then run the cell. The lines below the function test it. They
+# print "right", or what is probably wrong. Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** How much noise, if so much image? The two amounts `alpha` and `sigma` are chosen so that the sum of their
-# squares is 1.
+# **Exercise 1.** The schedule chooses `alpha` and `sigma` so that the sum of their squares is 1. Compute `sigma` from `alpha`.
 #
 # <details><summary>Hint</summary>
 #
-# Write "the sum of their squares is 1" as an equation with two letters. Solve it for `sigma`.
+# Write "the sum of their squares is 1" as an equation with two unknowns. Solve it for `sigma`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $\sigma^2$ is 1 less the square of the other amount. A square is written `alpha**2`, and the square root is `np.sqrt`.
+# $\sigma^2$ is 1 minus the square of the other amount. In Python a square is `alpha**2`, and the square root is `np.sqrt`.
 # </details>
 
 # %%
@@ -210,16 +215,16 @@ if grading.answered(sigma_of, 0.6):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** You get the mixture, the noise in it, and the time. Get the image back.
+# **Exercise 2.** Given the mixture, the noise in it and the timestep, recover the image.
 #
 # <details><summary>Hint</summary>
 #
-# Look at the one line of `mix`. It multiplies, and then it adds. Undo this in reverse order.
+# `mix` is one line. It multiplies, and then it adds. Undo both, in reverse order.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# First take away what the noise added, and `mix` did not add the whole noise. What is left is the image times its amount at
-# this time, which `mix` asks the schedule for. Mind the brackets.
+# First subtract what the noise contributed; `mix` did not add the whole noise. The rest is the image times `alpha` at this
+# timestep, which the schedule gives. Take care with the parentheses.
 # </details>
 
 # %%
@@ -233,15 +238,15 @@ if grading.answered(unmix, noise, noise, 500):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Let the network write the year in which you were born.
+# **Exercise 3.** Let the network draw the year in which you were born.
 #
 # <details><summary>Hint</summary>
 #
-# `draw` does it, as in section 4. What does it take, and what does it return?
+# `draw` does this in section 4. What are its arguments, and what does it return?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# It takes noise, four images of it, and an array of four digits such as `np.array([3, 5, 8, 0])`. It returns a list of all the
+# `draw` takes noise for four images and an array of four digits, such as `np.array([3, 5, 8, 0])`. It returns the list of all
 # states on the way; `states[-1]` is the last entry of a list `states`.
 # </details>
 
@@ -258,4 +263,4 @@ if grading.answered(my_year, Rng(4).standard_normal((4, 8, 8, 1))):
 viz.show_grid(year, columns=4, title="3580" if year is states[-1] else "A year")
 
 # %% [markdown]
-# The answers stand in [docs/answers/00.py](../docs/answers/00.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/00.py](../docs/answers/00.py), together with the hidden tests for graded assignments.
