@@ -7,7 +7,7 @@
 # each step.
 #
 # {{install}}
-# Nothing below needs a network or a graphics card.
+# The code below needs neither the internet nor a GPU.
 #
 # **To run.** Press shift and enter in each grey cell, from top to bottom.
 

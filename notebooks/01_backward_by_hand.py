@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 1. Backward by hand
 #
-# A network learns by asking, for each of its numbers: *if I turned this up a little, would the loss rise or fall?* The
-# answer to that question, for every number at once, is called the **gradient**, and computing it is called the **backward
-# pass**. Most libraries do it for you, out of sight. Here we write it ourselves. It is shorter than you may think, and there
-# is a simple way to know that it is right.
+# Training changes every number of a network a little, in the direction that lowers the loss. For each number it must know: *if
+# this number grows a little, does the loss rise or fall, and how fast?* The answer for all numbers together is the
+# **gradient**, and computing it is the **backward pass**. Most libraries do this for you, out of sight. Here we write it
+# ourselves. It is shorter than you may expect, and there is a simple way to check that it is right.
 #
-# At the end of this chapter you will have trained a small network with nothing but NumPy and your own derivatives.
+# At the end of this chapter you will have trained a small network with only NumPy and derivatives that you wrote yourself.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 
 # %%
 import os
@@ -25,22 +25,22 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## What does a backward pass compute?
 #
-# Take the simplest layer there is, a **linear** one: it multiplies its input by a matrix of weights $w$ and adds a bias $b$,
+# Take the simplest layer, a **linear** layer. It multiplies its input $x$ by a matrix of weights $w$ and adds a bias $b$:
 #
 # $$y = x\,w + b.$$
 #
-# $x$ holds $B$ examples of $I$ numbers each, so it is a $B \times I$ matrix; $y$ is $B \times O$. Somewhere further on, a
-# single number is computed from $y$: the loss $L$. Suppose somebody hands us $\partial L/\partial y$, a matrix of $y$'s shape
-# that says how much $L$ changes when each entry of $y$ changes. We write `dy` for it, and `dx` for $\partial L/\partial x$,
-# and so on: *`dz` is always the derivative of the loss by `z`, and has `z`'s shape.*
+# $x$ contains $B$ examples of $I$ numbers each, so it is a $B \times I$ matrix; $w$ is $I \times O$ and $y$ is $B \times O$.
+# The layers after this one compute a single number from $y$, the loss $L$. Suppose they hand back $\partial L/\partial y$, a
+# matrix of $y$'s shape. It gives the rate at which $L$ changes with each entry of $y$. We write `dy` for it, and `dx` for
+# $\partial L/\partial x$. In general, *`dz` is always the derivative of the loss by `z`, and it has the shape of `z`.*
 #
-# Entry by entry, $y_{no} = \sum_i x_{ni} w_{io} + b_o$. The number $x_{ni}$ appears in the whole row $y_{n\cdot}$, each time
-# multiplied by a $w_{io}$, so $dx_{ni} = \sum_o dy_{no} w_{io}$. The number $w_{io}$ appears in every example, so its
-# derivative is a sum over examples; the same goes for $b_o$. In matrices:
+# For a single entry, $y_{no} = \sum_i x_{ni} w_{io} + b_o$. The number $x_{ni}$ appears in all entries of row $y_{n\cdot}$,
+# each time multiplied by one $w_{io}$, so $dx_{ni} = \sum_o dy_{no} w_{io}$. The numbers $w_{io}$ and $b_o$ appear in every
+# example, so their derivatives are sums over the examples. In matrices:
 #
 # $$dx = dy\,w^T, \qquad dw = x^T dy, \qquad db = \sum_n dy_n.$$
 #
-# Here is the idea that holds all of minidiff together: **a function returns its answer, and the function that carries the
+# All of minidiff is built on one idea: **a function returns its result together with a second function, which carries the
 # gradient back.**
 
 # %%
@@ -62,18 +62,19 @@ assert dx.shape == x.shape and dw.shape == w.shape and db.shape == b.shape
 print("x", x.shape, " w", w.shape, " b", b.shape, "  ->   y", y.shape)
 
 # %% [markdown]
-# `back` is a function that remembers: it was made inside `linear`, so it still sees the `x` and `w` of that one call.
-# (Such a function is called a *closure*.) Nothing else has to be stored anywhere.
+# `back` was made inside `linear`, so it can still use the `x` and `w` of that one call. Such a function is called a *closure*.
+# The layer needs no other storage.
 
 # %% [markdown]
-# ## How do I know that it is right?
+# ## How do I know that the gradient is right?
 #
-# Ask the forward pass. A derivative is a slope, and a slope can be measured: move one entry of $x$ up by a small $h$, then
-# down by $h$, and see how much the loss moved:
+# Compare it with the forward pass. A derivative is a slope, and a slope can be measured. Move one entry $x_i$ up by a small
+# $h$, then down by $h$, and see how much the loss changes:
 #
 # $$\frac{\partial L}{\partial x_i} \approx \frac{L(x + h\,e_i) - L(x - h\,e_i)}{2h}.$$
 #
-# Which loss? Any will do. The simplest one whose derivative by $y$ is exactly `dy` is $L = \sum dy \cdot y$.
+# Here $e_i$ is 1 at entry $i$ and 0 elsewhere. Any loss will do for the test. The simplest one whose derivative by $y$ is
+# exactly `dy` is $L = \sum dy \cdot y$. This estimate of a derivative is called a *finite difference*.
 
 # %%
 def slope(f, x, dy, h=1e-5):
@@ -98,9 +99,9 @@ for name, ours, measured in [
 # %% [markdown]
 # ## Why two forward passes, and why $h = 10^{-5}$?
 #
-# $\bigl(L(x+h) - L(x)\bigr)/h$ would need one pass less, but its error shrinks like $h$, while that of the two-sided slope
-# shrinks like $h^2$. And $h$ must not be *too* small: then $L(x+h)$ and $L(x-h)$ agree in nearly all of their digits, and
-# what is left of their difference is rounding. Let us measure it, on $e^{\sin x}$, whose derivative we know.
+# The one-sided slope $\bigl(L(x+h) - L(x)\bigr)/h$ needs only one extra pass, but its error shrinks like $h$; the error of the
+# two-sided slope shrinks like $h^2$. And $h$ must not be *too* small. Then $L(x+h)$ and $L(x-h)$ agree in nearly all digits,
+# and their difference is mostly rounding error. Let us measure this on $e^{\sin x}$, whose derivative we know.
 
 # %%
 def f(x):
@@ -113,7 +114,7 @@ true = np.cos(x1) * f(x1)
 one_sided = np.abs((f(x1 + h) - f(x1)) / h - true)
 two_sided = np.abs((f(x1 + h) - f(x1 - h)) / (2 * h) - true)
 x32, h32 = np.float32(x1), h.astype(np.float32)
-single = np.abs((f(x32 + h32) - f(x32 - h32)) / (2 * h32) - true)  # the same in 32-bit numbers
+single = np.abs((f(x32 + h32) - f(x32 - h32)) / (2 * h32) - true)  # the two-sided slope in float32
 
 figure = viz.new_figure(6.4, 3.8, "tight")
 axes = figure.add_subplot()
@@ -129,27 +130,27 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %%
-at = [np.argmin(np.abs(h - 10.0**k)) for k in (-3, -4, -5)]  # what the errors are at h = 1e-3, 1e-4, 1e-5
+at = [np.argmin(np.abs(h - 10.0**k)) for k in (-3, -4, -5)]  # positions of h = 1e-3, 1e-4, 1e-5
 print("two-sided, h = 1e-3, 1e-4, 1e-5:", *(f"{two_sided[i]:.0e}" for i in at))
 assert two_sided[at[0]] / two_sided[at[1]] > 90 and one_sided[at[0]] / one_sided[at[1]] < 11  # shrinks like h^2, and like h
 assert two_sided[at[2]] < 1e-9 < 1e-6 < one_sided[at[2]]
-assert np.median(single[h < 1e-3]) > 1e-4  # float32: the digits are gone before the slope is good
+assert np.median(single[h < 1e-3]) > 1e-4  # in float32 rounding dominates before the slope is accurate
 print(f"best error: one-sided {one_sided.min():.0e}, two-sided {two_sided.min():.0e}, two-sided in float32 {single.min():.0e}")
 
 # %% [markdown]
-# In float32 the curve turns up again near $h = 10^{-2}$, long before the slope is good, and its best error is larger than
-# many real mistakes. So: **gradients are checked in float64**, whatever the network is trained in.
+# In float32 the error rises again below $h \approx 10^{-2}$, long before the slope is accurate. Its smallest error is larger
+# than the error of many real bugs. So **gradients are checked in float64**, whatever dtype the network is trained in.
 
 # %% [markdown]
-# ## Something that bends: SiLU
+# ## A nonlinear function: SiLU
 #
-# Linear layers stacked on each other are one linear layer. Something between them has to bend. Diffusion networks use
-# **SiLU**, the number times its own sigmoid:
+# Several linear layers in a row are only one linear layer, so a network needs something nonlinear between them. Diffusion
+# networks use **SiLU**, the input times its sigmoid $s(x)$:
 #
 # $$\text{silu}(x) = x\,s(x), \qquad s(x) = \frac{1}{1 + e^{-x}}.$$
 #
-# By the product rule, and because $s' = s(1-s)$: $\ \text{silu}'(x) = s + x\,s(1-s)$. Every entry is on its own, so the
-# backward pass multiplies `dy` by that, entry by entry.
+# The product rule and $s' = s(1-s)$ give $\ \text{silu}'(x) = s + x\,s(1-s)$. SiLU acts on each entry separately, so its
+# backward pass multiplies `dy` by this derivative, entry by entry.
 
 # %%
 def silu(x):
@@ -177,10 +178,11 @@ axes.legend(frameon=False)
 figure
 
 # %% [markdown]
-# ## The chain rule is: call the backs in reverse
+# ## The chain rule: call the backward functions in reverse order
 #
-# If $x \to h \to y$, a nudge of $x$ moves $h$, and that moves $y$. So the gradient goes $dy \to dh \to dx$. No formula is
-# needed: each `back` takes what the next one hands over. Values go forward in blue, and gradients go back in orange.
+# In $x \to h \to y$, a small change of $x$ changes $h$, and that changes $y$. The gradient takes the opposite way:
+# $dy \to dh \to dx$. No new formula is needed, because each `back` takes the gradient that the next one returns. Below, values
+# go forward in blue and gradients go back in orange.
 
 # %%
 FORWARD, BACKWARD = viz.COLOURS[0], viz.COLOURS[1]
@@ -219,9 +221,9 @@ diagram(6.4, 1.8, {"linear": (2.1, 0.9), "silu": (4.3, 0.9)}, [
 ])  # fmt: skip
 
 # %% [markdown]
-# One rule goes with it. **A value that is used $k$ times gets a gradient that is a sum of $k$ terms**, because a nudge of it
-# acts along $k$ ways. In $y = x + \text{silu}(x w + b)$, called a *residual* block, $x$ is used twice: once on the straight
-# way, once through the layers.
+# One rule completes the chain rule. **The gradient of a value that is used $k$ times is a sum of $k$ terms**, because a change
+# of the value reaches the loss along $k$ paths. In $y = x + \text{silu}(x w + b)$, called a
+# *[residual block](../docs/glossary.md#residual-block)*, $x$ is used twice: once directly and once through the layers.
 
 # %%
 def residual(x, w, b):
@@ -252,13 +254,13 @@ diagram(6.4, 2.1, {"x": (1.3, 1.5), "+": (5.1, 1.5), "linear": (2.5, 0.6), "silu
 ])  # fmt: skip
 
 # %% [markdown]
-# The gradient returns along two paths, through the layers and past them, and the two add up at $x$. The straight path hands
-# over `dy` unchanged, however many blocks follow each other. This is one reason why deep networks are built from such blocks.
+# The gradient returns along two paths, through the layers and past them, and the two are added at $x$. The direct path carries
+# `dy` back unchanged, however many blocks follow each other. This is one reason why deep networks are built from such blocks.
 #
 # ## Why not store what backward needs in `self`?
 #
-# Nearly every tutorial writes a layer as an object that keeps its input in `self.cache` until `backward` is called. It looks
-# tidy. Here it is, and it passes our test:
+# Many tutorials write a layer as an object that keeps its input in `self.cache` until `backward` is called. It looks tidy, and
+# it passes our test:
 
 # %%
 class CachedLinear:
@@ -280,9 +282,9 @@ layer.backward(dy)
 assert np.abs(layer.dw - slope(lambda w: linear(x, w, b)[0], w, dy)).max() < 1e-8
 
 # %% [markdown]
-# Now use the same layer **twice in one forward pass**, which real networks do: a text encoder reads two captions, guidance
-# asks one network with and without a condition, a recurrent layer runs once a word. The loss depends on both calls, so the
-# gradient of $w$ is the sum of two terms.
+# Now use the same layer **twice in one forward pass**. Real networks do this: a text encoder reads two captions, guidance calls
+# one network with and without a condition, and a recurrent layer runs once per word. The loss depends on both calls, so the
+# gradient of $w$ is a sum of two terms.
 
 # %%
 rng = np.random.default_rng(18)
@@ -297,7 +299,7 @@ for dy in (dy_b, dy_a):
     layer.backward(dy)
     by_cache = by_cache + layer.dw
 
-(_, back_a), (_, back_b) = linear(x_a, w, b), linear(x_b, w, b)  # each back remembers its own call
+(_, back_a), (_, back_b) = linear(x_a, w, b), linear(x_b, w, b)  # each back keeps the arrays of its call
 by_back = back_a(dy_a)[1] + back_b(dy_b)[1]
 
 
@@ -310,8 +312,8 @@ print(f"y, back:     wrong by {off(by_back):.0e}")
 assert off(by_cache) > 0.3 and off(by_back) < 1e-8
 
 # %% [markdown]
-# The cached layer is not slightly off: it is wrong by about the size of the gradient itself, in silence. minidiff's checker
-# looks for this on purpose: it runs the forward pass once more before it calls `back` again.
+# The cached layer is not slightly off. Its error is about as large as the gradient itself, and nothing reports it. minidiff's
+# gradient checker tests for this bug: it runs the forward pass a second time before it calls the first `back` again.
 
 # %%
 def cached(x, w, b):
@@ -332,14 +334,15 @@ except gradcheck.GradientError as error:
     print(error)
 
 # %% [markdown]
-# ## Checking a million numbers: one random direction
+# ## Checking a million entries with one random direction
 #
-# Two forward passes for *each* entry is fine for twelve entries and hopeless for a million. But if we move all entries at
-# once, along a random direction $r$, the slope along it is one number, and backward predicts it:
+# Two forward passes for *each* entry are fine for twelve entries and hopeless for a million. Instead, move all entries at once
+# along a random direction $r$, an array of $x$'s shape. The slope along $r$ is one number, and the backward pass predicts it:
 #
 # $$\sum dx \cdot r \;=\; \frac{1}{2h} \sum dy \cdot \bigl(f(x + h r) - f(x - h r)\bigr).$$
 #
-# If `dx` is wrong anywhere, a random direction notices, except with probability zero. Two forward passes, whatever the size.
+# If `dx` is wrong in any entry, the two sides differ for almost every $r$. The check needs two forward passes, whatever the
+# size of $x$.
 
 # %%
 def check(f, x, h=1e-5, dy=None):
@@ -351,7 +354,7 @@ def check(f, x, h=1e-5, dy=None):
     r /= np.linalg.norm(r)
     by_back = (back(dy) * r).sum()
     by_slope = (dy * (f(x + h * r)[0] - f(x - h * r)[0])).sum() / (2 * h)
-    return abs(by_back - by_slope) / (abs(by_back) + abs(by_slope) + 1e-5)  # 0 against 0 is right
+    return abs(by_back - by_slope) / (abs(by_back) + abs(by_slope) + 1e-5)  # the 1e-5 accepts two slopes of 0
 
 
 rng = np.random.default_rng(22)
@@ -362,9 +365,9 @@ assert check(silu, big) < 1e-6
 # %% [markdown]
 # ## Why is `dy` random, and not simply all ones?
 #
-# Because ones hide mistakes. The **softmax** turns a row of numbers into probabilities, $y_i = e^{x_i} / \sum_j e^{x_j}$. Its
-# backward pass is $dx = y\,(dy - \sum_j dy_j y_j)$. Here is one with a mistake that people really make, a plain mean in place
-# of the weighted one:
+# Because ones hide bugs. The **softmax** turns a row of numbers into probabilities, $y_i = e^{x_i} / \sum_j e^{x_j}$. Its
+# backward pass is $dx_i = y_i\,(dy_i - \sum_j dy_j y_j)$. Below is a version with a common bug, a plain mean in place of the
+# weighted sum:
 
 # %%
 def wrong_softmax(x):
@@ -384,30 +387,30 @@ print(f"error seen with dy = 1: {with_ones:.0e}     error seen with a random dy:
 assert with_ones < 1e-6 and with_random > 0.01
 
 # %% [markdown]
-# With `dy = 1` the loss is the sum of the probabilities. That sum is always 1, so its true gradient is 0, and the wrong
-# formula gives 0 too. A random `dy` has no such blind spot.
+# With `dy = 1` the loss is the sum of the probabilities. This sum is always 1, so its true gradient is 0, and the wrong formula
+# gives 0 too. A random `dy` does not have this blind spot.
 
 # %% [markdown]
-# ## Why can a difference not see a mistake below $10^{-8}$?
+# ## Why can a finite difference not detect an error below $10^{-8}$?
 #
-# A float64 keeps about 16 digits. So $f(x + h)$ and $f(x - h)$ each carry a rounding error of about $\varepsilon\,|f|$, with
-# $\varepsilon = 2 \cdot 10^{-16}$. The subtraction keeps that error, and the division by $2h$ magnifies it. The formula itself
-# is off by another amount, which grows with $h$:
+# A float64 has about 16 digits. So $f(x + h)$ and $f(x - h)$ each have a rounding error of about $\varepsilon\,|f|$, with
+# $\varepsilon = 2 \cdot 10^{-16}$. The subtraction keeps this error, and the division by $2h$ magnifies it. The formula itself
+# has a second error, which grows with $h$:
 #
 # $$\text{error} \;\approx\; \frac{\varepsilon\,|f|}{h} + \frac{h^2}{6}\,|f'''|.$$
 #
 # If $f$, $f'$ and $f'''$ are all about 1, the sum is smallest near $h = \varepsilon^{1/3} \approx 10^{-5}$. There it is about
 # $\varepsilon^{2/3} \approx 10^{-11}$; a one-sided slope reaches $\sqrt\varepsilon \approx 10^{-8}$ at best. A function that
-# bends more quickly has its best $h$ elsewhere, and a checker does not know where.
+# varies more quickly has its best $h$ elsewhere, and a checker does not know where.
 #
-# A function that takes complex numbers offers another way. Step along the **imaginary** axis, and write down the Taylor series:
+# For functions of complex numbers there is another way. Take a step along the **imaginary** axis, and write the Taylor series:
 #
 # $$f(x + i h) = f(x) + i h\,f'(x) - \frac{h^2}{2} f''(x) - \dots \qquad\Longrightarrow\qquad
 # f'(x) = \frac{\operatorname{Im} f(x + i h)}{h} + O(h^2).$$
 #
-# The value is the real part and the slope is the imaginary part. Nothing is subtracted to tell them apart, so $h$ may be as
-# small as we like. With $h = 10^{-100}$ the error $O(h^2)$ is far below the last digit. This is the **complex step** (Squire
-# and Trapp, 1998). Let us measure both ways on $e^{\sin x}$ again, and on a wave that is 300 times as quick.
+# The real part contains the value and the imaginary part contains the slope. Nothing has to be subtracted, so $h$ may be as
+# small as we like. With $h = 10^{-100}$ the error $O(h^2)$ is far below the last digit. This method is the **complex step**
+# (Squire and Trapp, 1998). Let us measure both methods on $e^{\sin x}$ again, and on a wave that oscillates 300 times as fast.
 
 # %%
 def gentle(x):
@@ -430,7 +433,7 @@ for g, true, style in [(gentle, np.cos(0.3) * gentle(0.3), "-"), (quick, 300 * n
     print(f"{g.__name__:6}   difference {difference.min():.0e} at its best h, {difference[usual]:.0e} at h = 1e-5;   "
           f"complex step at most {step[h < 1e-12].max():.0e} for every h below 1e-12")  # fmt: skip
     assert step[h < 1e-12].max() < 1e-15 < difference.min()
-assert difference[usual] > 1e-8  # the quick one
+assert difference[usual] > 1e-8  # of the quick function, the last in the loop
 axes.axvline(1e-5, color="grey", linestyle=":", linewidth=1)
 axes.set(xlabel="h", ylabel="relative error of the slope", title="A difference needs the right h, a complex step a small one",
          ylim=(3e-18, 3))  # fmt: skip
@@ -438,12 +441,13 @@ axes.legend(frameon=False, fontsize=8, loc="center left")
 figure
 
 # %% [markdown]
-# On the right both errors are the term in $h^2$, and the lines lie on each other. On the left the error of a difference rises
-# again, so it is a V, and the tip of the V moves with the function. The error of a complex step stays flat at the last digit.
-# (Errors of 0 are drawn at $10^{-17}$.)
+# On the right of the plot both errors are the term in $h^2$, and the lines coincide. On the left the error of the difference
+# rises again, so its curve is a V, and the tip of the V depends on the function. The error of a complex step stays flat at the
+# last digit. (Errors of 0 are drawn at $10^{-17}$.)
 #
-# Now the check with it: the same `dy`, the same direction $r$, the slope from one forward pass in complex numbers. Here are
-# two right functions, and a SiLU that saves time: its backward pass computes in float32.
+# We now use the complex step in the gradient check, with the same `dy` and the same direction $r$. It takes the slope from one
+# forward pass in complex numbers. The test cases are two right functions, and a SiLU whose backward pass computes in float32 to
+# save time.
 
 # %%
 def exact_check(f, x):
@@ -476,20 +480,20 @@ numbers = np.random.default_rng(24).standard_normal((4, 3))
 errors = {f.__name__: (check(f, numbers), exact_check(f, numbers)) for f in (silu, wave, hasty_silu)}
 for name, (by_difference, by_step) in errors.items():
     print(f"{name:10} by a difference {by_difference:.0e}     by a complex step {by_step:.0e}")
-assert errors["hasty_silu"][0] < errors["wave"][0] < 1e-6  # by a difference the wrong function looks better than a right one
+assert errors["hasty_silu"][0] < errors["wave"][0] < 1e-6  # the wrong function has a smaller error than a right one
 assert max(errors["silu"][1], errors["wave"][1]) < 1e-14 and errors["hasty_silu"][1] > 1e-10
 
 # %% [markdown]
-# The difference gives the wrong function a smaller error than the right wave, so no tolerance tells them apart. The complex
-# step does: a right backward pass agrees with it to the last digits. `gradcheck.check` works like this. It fails above
-# $10^{-12}$, where a difference has to let $10^{-6}$ pass.
+# A finite difference gives the wrong function a smaller error than the right wave, so no tolerance separates them. The complex
+# step does: a right backward pass agrees with it to the last digits. `gradcheck.check` uses the complex step. It fails above
+# $10^{-12}$, where a finite difference has to accept $10^{-6}$.
 #
 # ### What a complex step needs
 #
 # The Taylor series has to hold along the imaginary axis: $f$ must be **analytic**. Sums, products, quotients, powers, `exp`,
 # `log`, `sin`, `tanh` and matrix products are. NumPy's `abs` is not. The absolute value of a complex number is its length, a
-# real number, and the slope is lost without an error. Whatever asks "how large?", an absolute value, a maximum, a comparison,
-# has to ask the **real part**.
+# real number, so `abs` drops the slope without an error. Any operation that compares sizes, such as an absolute value, a
+# maximum or a comparison, has to look at the **real part** only.
 
 # %%
 def absolute(x):
@@ -501,14 +505,15 @@ print("slopes of |x| at -2 and 3:   np.abs", np.abs(pair).imag / 1e-100, "  by t
 assert list(absolute(pair).imag / 1e-100) == [-1, 1]
 
 # %% [markdown]
-# Where your function cannot take complex numbers, `gradcheck.check` falls back to a difference and reports it: each error
-# knows its `.method`. The page [The complex step](../docs/guide/complex_step.md) has the details.
+# If your function cannot take complex numbers, `gradcheck.check` falls back to a finite difference and reports it: each error
+# has a `.method`. The page [The complex step](../docs/guide/complex_step.md) has the details.
 
 # %% [markdown]
-# ## Training a network with it
+# ## Training a network with these gradients
 #
-# Two moons: points in the plane, of two kinds. The network $2 \to 24 \to 24 \to 1$ puts out one number $z$ for each point,
-# and $s(z)$ is its belief that the point is of kind 1. The loss is the usual one, how surprised it is by the true label $k$:
+# The data are "two moons": points in the plane, of two kinds. The network $2 \to 24 \to 24 \to 1$ outputs one number $z$ for
+# each point, and $s(z)$ is the probability that it gives to kind 1. The loss is the usual one for two classes, the
+# cross-entropy. It is large where the network gives the true label $k$ (0 or 1) a small probability:
 #
 # $$L = \frac{1}{B}\sum_n \bigl(\log(1 + e^{z_n}) - k_n z_n\bigr), \qquad dz_n = \frac{s(z_n) - k_n}{B}.$$
 
@@ -548,7 +553,7 @@ points, kinds = points.astype(np.float64), kinds[:, None]
 gradcheck.check(lambda x: (network(x, params)[0], lambda dy: network(x, params)[1](dy)[0]), points[:5])
 
 # %% [markdown]
-# And the training itself: forward, backward, a small step downhill. Nothing else.
+# Each training step runs forward, then backward, and then moves each parameter a little against its gradient:
 
 # %%
 params, losses = start, []
@@ -579,10 +584,10 @@ right_axes.set(aspect="equal", title="What the network believes")
 figure
 
 # %% [markdown]
-# ## Handing over
+# ## The same with minidiff's layers
 #
-# minidiff's `ops` are these same functions, with friendlier errors, and its layers own their parameters: `layer(x)` gives
-# `y, back`, and `back(dy)` adds to each parameter's `.grad`. Built from them, the network above must give the same
+# minidiff's `ops` are the same functions with argument checks. Its layers contain their parameters: `layer(x)` returns
+# `y, back`, and `back(dy)` adds to each parameter's `.grad`. The network above, built from these layers, must give the same
 # numbers to the last digits. Does it?
 
 # %%
@@ -606,24 +611,24 @@ assert worst < 1e-12
 gradcheck.check_layer(net, points[:5])
 
 # %% [markdown]
-# `gradcheck.check(f, *arrays)` and `gradcheck.check_layer(layer, *arrays)` are public: use them on whatever you write. When
-# something is wrong they say which entry, by how much, and what such a mistake usually is.
+# `gradcheck.check(f, *arrays)` and `gradcheck.check_layer(layer, *arrays)` are public: use them on your own functions and
+# layers. When a gradient is wrong, they report which entry, by how much, and the usual cause of such an error.
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Write `tanh(x)` with its backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# The slope of tanh can be written with tanh itself, so `back` needs nothing but `y`.
+# The slope of tanh is a function of tanh itself, so `back` needs only `y`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Write $\tanh = (e^{2x} - 1) / (e^{2x} + 1)$ and take the derivative of the quotient. Then look for $\tanh^2$ in it. `np.tanh`
-# may be used; it is right for large numbers too.
+# Write $\tanh = (e^{2x} - 1) / (e^{2x} + 1)$ and take the derivative of the quotient. Then look for $\tanh^2$ in it. You may
+# use `np.tanh`, which is also right for large numbers.
 # </details>
 
 # %%
@@ -642,12 +647,12 @@ if grading.answered(tanh, np.zeros(1)):
 #
 # <details><summary>Hint</summary>
 #
-# Every $y_i$ depends on every $x_j$ of its row. In which place does the backward pass above treat all entries of a row alike?
+# Every $y_i$ depends on every $x_j$ of its row. Where does the backward pass above treat all entries of a row alike?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $\partial y_i / \partial x_j = y_i (\delta_{ij} - y_j)$. Multiply by $dy_i$ and sum over $i$: the second term is a sum of the
-# $dy_i$, each with a weight.
+# $\partial y_i / \partial x_j = y_i (\delta_{ij} - y_j)$, where $\delta_{ij}$ is 1 if $i = j$ and 0 otherwise. Multiply by
+# $dy_i$ and sum over $i$: the second term is a sum of the $dy_i$, each with a weight.
 # </details>
 
 # %%
@@ -662,7 +667,7 @@ if grading.answered(softmax, np.zeros((1, 2))):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** $y = x \cdot x$, a matrix times *itself* (for square $x$). How many terms has $dx$?
+# **Exercise 3.** $y = x \cdot x$, a matrix times *itself* (for square $x$). How many terms does $dx$ have?
 #
 # <details><summary>Hint</summary>
 #
@@ -670,8 +675,8 @@ if grading.answered(softmax, np.zeros((1, 2))):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# An array that is used twice receives a gradient from each use, and the two add up. Write $da$ and $db$ of $y = a\,b$ first.
-# Mind which factor is transposed, and on which side it stands.
+# An array that is used twice receives a gradient from each use, and the two are added. Write $da$ and $db$ of $y = a\,b$ first.
+# Check which factor is transposed, and on which side it stands.
 # </details>
 
 # %%
@@ -686,8 +691,8 @@ if grading.answered(squared_matrix, np.eye(2)):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** A gated layer: $y = (x\,w)\cdot\text{silu}(x\,v)$, entry by entry. Its cousins are in every modern text
-# encoder. Return `dx, dw, dv`.
+# **Exercise 4.** A gated layer: $y = (x\,w)\cdot\text{silu}(x\,v)$, with an entry-by-entry product. Many modern text encoders
+# contain similar layers. Return `dx, dw, dv`.
 #
 # <details><summary>Hint</summary>
 #
@@ -695,7 +700,7 @@ if grading.answered(squared_matrix, np.eye(2)):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $dp$ is `dy` times the other factor, and so is $dq$. From $dq$ the way leads back through silu, then through $x v$. As $x$ is
+# $dp$ is `dy` times the other factor, and so is $dq$. The gradient $dq$ passes back through silu, then through $x v$. As $x$ is
 # used twice, $dx$ has two terms.
 # </details>
 
@@ -711,18 +716,18 @@ if grading.answered(gated, np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))
     print("exercise 4: right")
 
 # %% [markdown]
-# **Exercise 5.** Divide each row of $x$ by its length, $y = x / \ell$ with $\ell = \sqrt{\sum_j x_j^2}$, so that a complex
-# step can check it.
+# **Exercise 5.** Divide each row of $x$ by its length, $y = x / \ell$ with $\ell = \sqrt{\sum_j x_j^2}$. Write it so that a
+# complex step can check it.
 #
 # <details><summary>Hint</summary>
 #
-# `np.linalg.norm` takes absolute values, which no complex step passes through. And $\ell$ is no constant: every $x_j$ of a row
-# acts on it.
+# `np.linalg.norm` takes absolute values, which lose the imaginary part. And $\ell$ is not a constant: it depends on every $x_j$
+# of the row.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $\partial \ell / \partial x_j = x_j / \ell = y_j$. With the rule for a quotient, $dx$ is `dy` less its part along $y$, and
-# all of it divided by the length.
+# $\partial \ell / \partial x_j = x_j / \ell = y_j$. By the quotient rule, $dx$ is `dy` minus its component along $y$, divided
+# by the length.
 # </details>
 
 # %%
@@ -739,20 +744,21 @@ if grading.answered(unit_rows, np.ones((1, 1))):
 # %% [markdown]
 # ### Build it: a layer, its network, its training
 #
-# Now the real thing, in three steps. Each can pass without the others: later steps may call the chapter's `linear` and `silu`.
+# Now build the whole thing, in three steps. Each exercise can pass without the others: later steps may call the chapter's
+# `linear` and `silu`.
 #
-# **Exercise 6.** A linear layer that takes any number of axes in front: $x$ is $(\dots, I)$ and $y$ is $(\dots, O)$. Text
-# models need it, with one vector for each word of each text. Write it without the chapter's `linear`; `back(dy)` returns
+# **Exercise 6.** Write a linear layer for any number of leading axes: $x$ is $(\dots, I)$ and $y$ is $(\dots, O)$. Text models
+# need it, because they have one vector for each word of each text. Do not use the chapter's `linear`. `back(dy)` returns
 # `dx, dw, db`.
 #
 # <details><summary>Hint</summary>
 #
-# The same $w$ serves every row, wherever the row stands. So $dw$ and $db$ are sums over **all** axes in front.
+# Every row uses the same $w$, wherever the row stands. So $dw$ and $db$ are sums over **all** leading axes.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `x.reshape(-1, I)` makes one long list of rows out of any number of axes. In this form $dw$ and $db$ are those of the chapter;
-# `dx` needs no reshape.
+# `x.reshape(-1, I)` turns any number of leading axes into one list of rows. In this form $dw$ and $db$ are those of the
+# chapter; `dx` needs no reshape.
 # </details>
 
 # %%
@@ -767,18 +773,18 @@ if grading.answered(linear_layer, np.ones((1, 1, 1)), np.ones((1, 1)), np.ones(1
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** A network with any number of layers, silu between them and none after the last. Return the loss, the mean of
-# $(y - \text{target})^2$ over all entries, and its gradients: a list of `(dw, db)`, one for each `(w, b)` in `params`. Write it
-# without the chapter's `network`.
+# **Exercise 7.** Write a network with any number of linear layers, with silu between them and none after the last. Return the
+# loss, which is the mean of $(y - \text{target})^2$ over all entries, and its gradients: a list of `(dw, db)`, one for each
+# `(w, b)` in `params`. Do not use the chapter's `network`.
 #
 # <details><summary>Hint</summary>
 #
-# Go forward once and put each `back` into a list. The loss hands the first gradient to the last layer.
+# Run forward once and put each `back` into a list. The loss gives the first gradient to the last layer.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The derivative of the mean by $y$ is $2 (y - \text{target}) / N$, with $N$ the number of entries. Carry it through the list of
-# backs in reverse. Insert each `(dw, db)` at the front.
+# The derivative of the mean by $y$ is $2 (y - \text{target}) / N$, where $N$ is the number of entries. Pass it through the list
+# of backs in reverse order. Insert each `(dw, db)` at the front.
 # </details>
 
 # %%
@@ -791,18 +797,19 @@ if grading.answered(loss_and_gradients, [(np.ones((1, 1)), np.ones(1))], np.ones
     print("exercise 7: right")
 
 # %% [markdown]
-# **Exercise 8.** The training loop. Each step draws `rows = rng.integers(len(x), size=batch)`, computes loss and gradients of
-# these rows, and moves every parameter a step of `lr` downhill. Return the last parameters and the list of losses. The arrays
-# in `params` must stay as they are: make new ones.
+# **Exercise 8.** Write the training loop. Each step draws `rows = rng.integers(len(x), size=batch)` and computes the loss and
+# gradients of these rows. Then it moves every parameter against its gradient, by `lr` times the gradient. Return the final
+# parameters and the list of losses. Do not change the arrays in `params`: make new ones.
 #
 # <details><summary>Hint</summary>
 #
-# The loop above has all the parts; it uses all points in each step, and here a step sees only its rows, of `x` and of `target`.
+# The training loop above has all the parts. It uses all points in each step; here each step uses only its `rows`, of `x` and of
+# `target`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `w -= lr * dw` would write into the array that the caller still holds; `w - lr * dw` makes a new one. The loss of a step is
-# that of the parameters before they move.
+# `w -= lr * dw` would write into the caller's array; `w - lr * dw` makes a new one. The loss of a step is the loss of the
+# parameters before the update.
 # </details>
 
 # %%
@@ -816,4 +823,4 @@ if grading.answered(train, lambda *_: (0.0, one), one, ones, ones, 1, 0.1, 1, np
     print("exercise 8: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/01.py](../docs/answers/01.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/01.py](../docs/answers/01.py), together with the hidden tests for graded assignments.

@@ -7,7 +7,7 @@
 # anybody noticing. We write both, check both, and then break one on purpose.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A function here returns its answer *and* the function that carries the gradient back:
 # `y, back = f(x)`, `dx = back(dy)`, where `dx` stands for $\partial L/\partial x$, the derivative of the loss, and has $x$'s
@@ -345,8 +345,8 @@ for ours, theirs, arrays in [
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** A $1 \times 1$ convolution looks at one pixel at a time. Write it, forward and backward, without `gather`.
 #
@@ -535,4 +535,4 @@ if grading.answered(norm_in_groups, np.zeros((1, 1, 1)), np.zeros(1), np.zeros(1
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/02.py](../docs/answers/02.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/02.py](../docs/answers/02.py), together with the hidden tests for graded assignments.

@@ -6,7 +6,7 @@
 # no network in it. It is also where most of the letters of the papers come from, so let us build it slowly.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 
 # %%
 import os
@@ -338,8 +338,8 @@ assert lost[0] < lost[1] < lost[2]
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** From the betas, compute the logarithm of the signal-to-noise ratio at every step.
 #
@@ -493,4 +493,4 @@ if grading.answered(q_sample, alpha_bar, np.zeros((1, 1)), np.zeros(1, int), np.
     print("exercise 6: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/03.py](../docs/answers/03.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/03.py](../docs/answers/03.py), together with the hidden tests for graded assignments.

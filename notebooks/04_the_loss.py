@@ -8,7 +8,7 @@
 # matters.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture at time $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$: $x_0$ the clean
 # picture, $\epsilon$ noise from the bell curve, $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3 wrote $\sqrt{\bar\alpha_t}$ for
@@ -326,8 +326,8 @@ assert FAST or (copied[:, told >= 600].max() < 0.01 and mean[wrong] > 1.2 * mean
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** From $x_t$ and $v$, compute the noise.
 #
@@ -460,4 +460,4 @@ if grading.answered(v_objective, lambda x, t: (x, lambda dy: dy), one, first, on
     print("exercise 5: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/04.py](../docs/answers/04.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/04.py](../docs/answers/04.py), together with the hidden tests for graded assignments.

@@ -6,7 +6,7 @@
 # layers that use it, forward and backward, by hand. Then it asks whether all that is needed, and measures.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with $t$ from 0 (clean) to
 # 999 (noise), and the network is trained to answer $\epsilon$ (chapters 3 and 4). `y, back = f(x)` returns an answer and the
@@ -521,8 +521,8 @@ figure
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Write the first DDPM code's sinusoids: sines first, and $i / (h - 1)$ in the exponent.
 #
@@ -706,4 +706,4 @@ if grading.answered(residual_block, x, x[:, 0, 0], layer, layer, lambda temb: ((
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/05.py](../docs/answers/05.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/05.py](../docs/answers/05.py), together with the hidden tests for graded assignments.

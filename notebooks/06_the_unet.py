@@ -7,7 +7,7 @@
 # trains it on digits, and takes parts away to see what they were good for.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** `y, back = layer(x)` returns an answer and the function that carries its gradient back;
 # whatever is used twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). A picture is an array
@@ -459,8 +459,8 @@ assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Another way down: the mean of each 2 x 2 block. Write it with its backward.
 #
@@ -639,4 +639,4 @@ if grading.answered(u_net, small, time, [], Block(8, 8, rng=0), []):
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/06.py](../docs/answers/06.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/06.py](../docs/answers/06.py), together with the hidden tests for graded assignments.

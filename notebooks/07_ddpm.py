@@ -8,7 +8,7 @@
 # and others, 2020).
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$,
 # where $\epsilon$ is noise from the bell curve, $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t$ is the product of the first of
@@ -216,8 +216,8 @@ assert gap[-1] < 1e-6 < gap[0]  # the last guess is the answer
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Fill in its form:
 # $\frac{1}{\sqrt{\alpha_t}}\bigl(x_t - \dots\,\hat\epsilon\bigr)$.
@@ -376,4 +376,4 @@ if grading.answered(ddpm_sampler, lambda x, t: x, lambda x, eps, t: x, np.zeros(
     print("exercise 6: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/07.py](../docs/answers/07.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/07.py](../docs/answers/07.py), together with the hidden tests for graded assignments.

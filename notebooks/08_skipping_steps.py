@@ -6,7 +6,7 @@
 # that work.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ with $a_t = \sqrt{\bar\alpha_t}$
 # and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
@@ -337,8 +337,8 @@ for name, ours in pairs.items():
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$,
 # minus the one that the denoiser is given at the next $t$. `schedule.sigma(t)` is the noise level at $t$.
@@ -494,4 +494,4 @@ if grading.answered(ddim_sampler, lambda x, t: 0 * x, start[:2], schedule.alpha_
     print("exercise 6: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/08.py](../docs/answers/08.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/08.py](../docs/answers/08.py), together with the hidden tests for graded assignments.
