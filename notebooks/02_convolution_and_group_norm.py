@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 2. Convolution and GroupNorm by hand
 #
-# The network of a diffusion model is made of very few kinds of layers. Two of them do most of the work on pictures: the
-# **convolution**, which looks at each pixel together with its neighbours, and **GroupNorm**, which keeps the numbers at a
-# healthy size. Both have a backward pass that people often get wrong, and one of the two can be wrong for months without
-# anybody noticing. We write both, check both, and then break one on purpose.
+# The network of a diffusion model consists of a few kinds of layers. Two of them do most of the work on images: the
+# **convolution**, which combines each pixel with its neighbours, and **GroupNorm**, which keeps activations at a stable scale.
+# Both have a backward pass that is easy to get wrong, and a wrong GroupNorm gradient can stay unnoticed for months. We write
+# both, check both, and then break one on purpose.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A function here returns its answer *and* the function that carries the gradient back:
-# `y, back = f(x)`, `dx = back(dy)`, where `dx` stands for $\partial L/\partial x$, the derivative of the loss, and has $x$'s
-# shape. `gradcheck.check` compares `back` with the exact slope of `f` along a random direction. Chapter 1 builds both.
+# **What you should know already.** A function here returns its result *and* the function that carries the gradient back:
+# `y, back = f(x)`, `dx = back(dy)`. Here `dx` is $\partial L/\partial x$, the derivative of the loss $L$, and it has the shape
+# of $x$. `gradcheck.check` compares `back` with the exact slope of `f` along a random direction.
+# [Chapter 1](01_backward_by_hand.ipynb) builds both.
 
 # %%
 import os
@@ -27,15 +28,15 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## What is a convolution?
 #
-# A small window, say $3 \times 3$, slides over the picture. At each place, the pixels under the window are multiplied by the
-# window's weights and added up. Pictures here are arrays $(B, H, W, C)$: $B$ pictures, $H$ rows, $W$ columns, $C$ numbers
-# (channels) in each pixel. The weights are $(K, K, C, O)$: for each place in the window, a matrix from $C$ input channels to
-# $O$ output channels.
+# A small window of weights, say $3 \times 3$, slides over the image. The window is called the **kernel**. At each position, the
+# pixels under the kernel are multiplied by its weights and added up. Images here are arrays $(B, H, W, C)$: $B$ images, $H$
+# rows, $W$ columns, and $C$ numbers (channels) per pixel. The kernel $w$ is $(K, K, C, O)$: at each position $(u, v)$ in the
+# window, a matrix $w_{u,v}$ from $C$ input channels to $O$ output channels. Output pixel $(i, j)$ of image $n$ is
 #
 # $$y_{n,i,j} = \sum_{u=0}^{K-1} \sum_{v=0}^{K-1} x_{n,\,i+u,\,j+v}\; w_{u,v} \; + b$$
 #
-# So that the output is as large as the input, the picture first gets a frame of zeros, the *padding*. The formula as it
-# stands, with loops:
+# To make the output as large as the input, we first put a frame of zeros around the image, the *padding*. Here is the formula
+# as loops:
 
 # %%
 def conv_loops(x, w, b):
@@ -53,20 +54,20 @@ def conv_loops(x, w, b):
 
 digits, labels = data.load("digits")
 digits = digits.astype(np.float64)
-sideways = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]]).reshape(3, 3, 1, 1) / 4  # bright left minus bright right
+sideways = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]]).reshape(3, 3, 1, 1) / 4  # left minus right: large at a vertical edge
 edges = conv_loops((digits[:10] + 1) / 2, sideways, np.zeros(1))
 assert edges.shape == digits[:10].shape
 viz.show_grid(np.concatenate([digits[:10], edges / np.abs(edges).max()]), columns=10,
               title="Ten digits, and the same seen through one 3 x 3 window: vertical edges")
 
 # %% [markdown]
-# A network *learns* its windows, hundreds of them.
+# A network *learns* its kernels, hundreds of them.
 #
 # ## How can it be fast?
 #
-# By writing what each output pixel sees into one long row, $3 \cdot 3 \cdot C$ numbers. Then the whole convolution is a
-# single matrix product, the one thing computers do best. The copying is called *im2col*, "image to columns"; we call it
-# `gather`.
+# Write the input of each output pixel as one long row of $3 \cdot 3 \cdot C$ numbers. Then the whole convolution is a single
+# matrix product, which computers do very efficiently. This rearrangement is called *im2col*, "image to columns"; here the
+# function is named `gather`.
 
 # %%
 def gather(x):
@@ -97,11 +98,11 @@ print(f"loops {1000 * (middle - start):.1f} ms, gather and one product {1000 * (
 assert np.allclose(by_loops, by_product)
 
 # %% [markdown]
-# ## And backward?
+# ## What is the backward pass of a convolution?
 #
-# The product is an old friend: for `y = rows @ wide`, the gradients are `drows = dy @ wide.T` and `dwide = rows.T @ dy`. What
-# is left is the way back through `gather`. It copied each pixel to several places, so the pixel's gradient is the **sum over
-# all the places it was copied to**. We run the same loop and add where it had copied. This is `scatter`:
+# The matrix product is known from chapter 1: for `y = rows @ wide`, the gradients are `drows = dy @ wide.T` and
+# `dwide = rows.T @ dy`. It remains to go back through `gather`. It copied each pixel to several places, so the gradient of the
+# pixel is the **sum over all its copies**. The same loop, with an addition in place of each copy, is the function `scatter`:
 
 # %%
 def scatter(dseen):
@@ -111,7 +112,7 @@ def scatter(dseen):
     for u in range(3):
         for v in range(3):
             dpadded[:, u : u + H, v : v + W] += dseen[:, :, :, u, v]
-    return dpadded[:, 1:-1, 1:-1]  # the frame was made of zeros, nobody asks for its gradient
+    return dpadded[:, 1:-1, 1:-1]  # the padding is constant and needs no gradient
 
 
 def conv(x, w, b):
@@ -134,9 +135,11 @@ errors = gradcheck.check(conv, *small)
 print({name: f"{error:.0e}" for name, error in zip("xwb", errors.values(), strict=True)})
 
 # %% [markdown]
-# `gather` is linear: a big matrix $G$ full of zeros and ones that nobody writes down. `scatter` is its transpose $G^T$. That
-# gives a test that needs no slope at all: $\langle G x, c\rangle = \langle x, G^T c\rangle$ for any $x$ and $c$. And
-# `scatter` of all ones counts how often each pixel is seen: nine times in the middle, less at the border.
+# `gather` is linear, so it is a product with a large matrix $G$ of zeros and ones that is never stored. `scatter` is its
+# transpose $G^T$, also called its [adjoint](../docs/glossary.md#adjoint). This gives a test without any slope:
+# $\langle G x, c\rangle = \langle x, G^T c\rangle$ for all arrays $x$ and $c$, where $\langle\cdot,\cdot\rangle$ is the sum of
+# the products of all entries. And `scatter` of all ones counts the copies of each pixel: nine in the middle, fewer at the
+# border.
 
 # %%
 rng = np.random.default_rng(9)
@@ -156,26 +159,28 @@ figure
 # %% [markdown]
 # ## What is GroupNorm?
 #
-# After a few convolutions, numbers may have grown to thousands or shrunk to nothing, and learning stalls. A **norm** layer
-# puts them back: subtract the mean, divide by the standard deviation. *GroupNorm* does so for each picture by itself, over
-# all pixels and over a group of neighbouring channels together. For the $n$ numbers $x_1 \dots x_n$ of one group:
+# After a few convolutions, activations may have grown to thousands or shrunk to almost zero, and training stalls. A
+# **normalisation** layer rescales them: it subtracts the mean and divides by the standard deviation. *GroupNorm* does this
+# separately for each image and each group of neighbouring channels, over all pixels. For the $n$ numbers $x_1 \dots x_n$ of one
+# group:
 #
 # $$\mu = \frac1n \sum_i x_i, \qquad s = \frac{1}{\sqrt{\frac1n \sum_i (x_i - \mu)^2 + \epsilon}}, \qquad
 # \hat x_i = (x_i - \mu)\, s, \qquad y_i = \gamma\, \hat x_i + \beta,$$
 #
-# where $\gamma$ and $\beta$ are learned, one for each channel, and the tiny $\epsilon$ guards against dividing by zero.
+# Here $\mu$ is the mean, $s$ is one over the standard deviation, and $\hat x$ is the normalised input. Each channel has a
+# learned gain $\gamma$ and a learned bias $\beta$. The tiny $\epsilon$ prevents a division by zero.
 #
 # ## Why does its gradient have three terms?
 #
-# Because $x_j$ acts on $y_i$ in three ways. Directly, if $i = j$. Through the mean $\mu$, on all of them. And through the
-# standard deviation, on all of them. Write $d\hat x = \gamma\,dy$ and let $\langle\cdot\rangle$ be the mean over the group.
-# Then
+# Because $x_j$ affects $y_i$ in three ways: directly, if $i = j$; through the mean $\mu$; and through the standard deviation,
+# both for every $i$. Write $d\hat x = \gamma\,dy$, and let $\langle\cdot\rangle$ be the mean over the group. Then
 #
 # $$dx = s\,\Bigl(\underbrace{d\hat x}_{\text{direct}} \;-\; \underbrace{\langle d\hat x\rangle}_{\text{through the mean}}
 # \;-\; \underbrace{\hat x\,\langle d\hat x \cdot \hat x\rangle}_{\text{through the deviation}}\Bigr).$$
 #
-# A way to remember it: shifting all $x$ changes nothing, so `dx` must have no part that shifts all alike. The second term
-# takes that part out. Scaling all $x$ changes nothing either. The third takes that part out.
+# This formula is easy to remember. Adding a constant to all $x$ changes nothing, so `dx` must not have a constant part; the
+# second term removes it. Scaling all $x$ changes nothing either (up to $\epsilon$); the third term removes the part along
+# $\hat x$.
 
 # %%
 def group_norm(x, gamma, beta, groups, without=""):
@@ -213,7 +218,7 @@ assert abs(first_group.mean()) < 1e-12 and abs(first_group.std() - 1) < 1e-4
 # %% [markdown]
 # ## What if I forget a term?
 #
-# Let us ask the checker. It knows the usual mistakes and names them:
+# Let us ask the gradient checker. It knows the usual bugs and names them:
 
 # %%
 for term in ("mean", "deviation"):
@@ -225,10 +230,10 @@ for term in ("mean", "deviation"):
         assert term in str(error)
 
 # %% [markdown]
-# How large is the mistake? It depends on `dy`. With a random `dy` the missing terms are small, because a mean of many random
-# numbers is near 0. With the `dy` of a real loss it may be anything. We measure it on a real network, in the next section.
-# And with `dy` all ones (and $\gamma = 1$) the true gradient is exactly **zero**, as the sum of all $\hat x$ is always zero.
-# This is why a check that uses ones is blind here.
+# How large is the error? It depends on `dy`. With a random `dy` the missing terms are small, because a mean of many random
+# numbers is near 0. With the `dy` of a real loss they can have any size; the next section measures them on a real network. With
+# `dy` all ones (and $\gamma = 1$) the true gradient is exactly **zero**, because the sum of all $\hat x$ is always zero. So a
+# check with ones detects nothing here.
 
 # %%
 _, back = group_norm(x, np.ones(6), np.zeros(6), groups=2)
@@ -239,9 +244,9 @@ assert np.abs(dx).max() < 1e-12
 # %% [markdown]
 # ## Does it still train?
 #
-# Here is why such mistakes live for years. We train the same little network three times, to tell digits apart:
-# once with the right gradient, once without the term through the mean, once without the term through the deviation. The
-# network is convolution, norm, SiLU, twice over, then the mean over all pixels and a linear layer.
+# The next experiment shows why such bugs survive for years. We train the same small network three times to recognise digits:
+# with the right gradient, without the term through the mean, and without the term through the deviation. The network is
+# convolution, GroupNorm, SiLU, all of it twice, then the mean over all pixels and a linear layer.
 
 # %%
 def network(images, p, without=""):
@@ -284,7 +289,7 @@ def train(without, steps):
         scores, back = network(digits[index], p, without)
         loss, back_loss = ops.cross_entropy(scores, labels[index])
         grads = back(back_loss())
-        for name in p:  # downhill, with some momentum
+        for name in p:  # gradient descent with momentum
             speed[name] = 0.9 * speed[name] - 0.1 * grads[name]
             p[name] = p[name] + speed[name]
         losses.append(float(loss))
@@ -306,9 +311,10 @@ for without in ("", "mean", "deviation"):
 viz.plot_loss({name: losses for name, (losses, _) in results.items()}, title="One of these is right. Which one?")
 
 # %% [markdown]
-# All three go down, and all three networks read digits: run in full, 97 % of unseen digits are right with the true gradient,
-# 96 % without the term through the mean, 91 % without the term through the deviation. Had you only had one of the curves, you
-# would not have suspected anything. How wrong was the gradient, then? At the start of training, for the first convolution:
+# All three losses fall, and all three networks recognise digits. In the full run, 97 % of the held-out digits are right with
+# the true gradient, 96 % without the term through the mean, and 91 % without the term through the deviation. From any one of
+# these curves alone, you would not suspect a bug. So how wrong was the gradient? We measure it for the first convolution, at
+# the start of training:
 
 # %%
 scores, back = network(digits[:64], fresh())
@@ -320,15 +326,15 @@ for without in ("mean", "deviation"):
     print(f"without the {without} term the gradient of w1 is off by {off:.0%}")
     assert off > 0.02
 for losses, _ in results.values():
-    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2  # every one of them learns something
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2  # all three losses fall
 
 # %% [markdown]
-# **A falling loss proves nothing about a gradient. A slope does.**
+# **A falling loss does not prove that a gradient is right. A gradient check does.**
 #
-# ## Handing over
+# ## The same with minidiff's ops
 #
-# minidiff's `ops.conv2d` and `ops.group_norm` are these functions, for any window, stride and padding. On the same arrays
-# they must give the same answers and the same gradients.
+# minidiff's `ops.conv2d` and `ops.group_norm` are these functions, for any kernel size, stride and padding. On the same arrays
+# they must return the same outputs and the same gradients.
 
 # %%
 rng = np.random.default_rng(22)
@@ -348,16 +354,16 @@ for ours, theirs, arrays in [
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** A $1 \times 1$ convolution looks at one pixel at a time. Write it, forward and backward, without `gather`.
+# **Exercise 1.** A $1 \times 1$ convolution uses one pixel at a time. Write its forward and backward pass without `gather`.
 #
 # <details><summary>Hint</summary>
 #
-# Every pixel goes through the same linear layer. Where a pixel stands does not matter.
+# Every pixel passes through the same linear layer. Its position does not matter.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Make a table with one row for each pixel, `x.reshape(-1, C)`, and you have chapter 1's linear layer. Give $y$ and $dx$ the
-# image's shape again. $w$ and $b$ serve every pixel, so their gradients are sums over all rows.
+# Make a table with one row per pixel, `x.reshape(-1, C)`, and apply chapter 1's linear layer to it. Give $y$ and $dx$ the
+# image's shape again. All pixels share $w$ and $b$, so their gradients are sums over all rows.
 # </details>
 
 # %%
@@ -372,8 +378,8 @@ if grading.answered(conv1x1, np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Make an image twice as large by repeating each pixel, `y = x.repeat(2, axis=1).repeat(2, axis=2)`. Write
-# the way back.
+# **Exercise 2.** Double the height and width of an image by repeating each pixel, `y = x.repeat(2, axis=1).repeat(2, axis=2)`.
+# Write its backward pass.
 #
 # <details><summary>Hint</summary>
 #
@@ -381,8 +387,8 @@ if grading.answered(conv1x1, np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Bring the four copies next to each other: split the axis of length $2H$ into $H$ and 2, and the axis of length $2W$ into $W$
-# and 2. In `reshape` each 2 stands right behind the axis that it doubled.
+# Put the four copies next to each other: split the axis of length $2H$ into $H$ and 2, and the axis of length $2W$ into $W$ and
+# 2. In `reshape` each 2 stands directly after the axis that it doubled.
 # </details>
 
 # %%
@@ -397,17 +403,17 @@ if grading.answered(upsample, np.zeros((1, 1, 1, 1))):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** LayerNorm normalises each row of features by itself: $x$ is $(N, D)$, mean and deviation are taken over $D$.
-# Write it with its three terms, and with $\epsilon$ = 1e-5.
+# **Exercise 3.** LayerNorm normalises each row of features separately: $x$ is $(N, D)$, and mean and deviation run over $D$.
+# Write it, with all three terms in the gradient and with $\epsilon$ = 1e-5.
 #
 # <details><summary>Hint</summary>
 #
-# It is GroupNorm with another set of numbers to average over. In which line of `group_norm` does that set stand?
+# LayerNorm is GroupNorm with another set of numbers to average over. Which line of `group_norm` chooses that set?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Take `.mean(axis=-1, keepdims=True)` wherever the chapter has a group's mean, in the backward pass too. $\gamma$ and $\beta$
-# serve every row, so their gradients are sums over the rows.
+# Take `.mean(axis=-1, keepdims=True)` wherever the chapter takes a group's mean, in the backward pass too. All rows share
+# $\gamma$ and $\beta$, so their gradients are sums over the rows.
 # </details>
 
 # %%
@@ -422,17 +428,17 @@ if grading.answered(layer_norm, np.zeros((1, 2)), np.zeros(2), np.zeros(2)):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** The image's gradient in `conv` can be written as a convolution too, of `dy`, with the window turned by half
-# a circle and its two channel axes swapped. Write that window.
+# **Exercise 4.** The gradient `dx` of `conv` is itself a convolution, of `dy`. Its kernel is $w$ rotated by 180 degrees in the
+# plane, with its two channel axes swapped. Write that kernel.
 #
 # <details><summary>Hint</summary>
 #
-# Half a circle turns rows round and columns round. A slice with a negative step turns one axis round.
+# A rotation by 180 degrees reverses the rows and the columns. A slice with a negative step reverses one axis.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Turn the first two axes, `[::-1]` for each of them, and leave the other two in their order. Then `np.swapaxes` exchanges
-# these: `dy` has $O$ channels, and $dx$ has $C$.
+# Reverse the first two axes, with `[::-1]` for each, and leave the other two in their order. Then `np.swapaxes` exchanges the
+# channel axes: `dy` has $O$ channels, and $dx$ has $C$.
 # </details>
 
 # %%
@@ -453,23 +459,24 @@ if grading.answered(window_of_the_way_back, np.zeros((3, 3, 1, 1))):
 # ### Build it: convolution and GroupNorm as networks use them
 #
 # The [U-Net](../docs/glossary.md#u-net) of chapter 6 needs more than the functions above. It makes images smaller with a
-# **stride** $s$: the window moves on by $s$ pixels, not by one. Its windows have any size $K$, and the frame of zeros any width
-# $P$, the **padding**. Output row $i$ sees rows $i s$ to $i s + K - 1$ of the framed image. So there are
-# $\lfloor (H + 2 P - K) / s \rfloor + 1$ output rows, and as many columns with $W$ for $H$. Write it in two steps, then
-# GroupNorm for any number of axes. Each exercise can pass without the others: exercise 6 is handed a `windows` that works.
+# **stride** $s$: the kernel moves by $s$ pixels instead of one. Its kernels have any size $K$, and its **padding** any width
+# $P$. Output row $i$ depends on rows $i s$ to $i s + K - 1$ of the padded image. So there are
+# $\lfloor (H + 2 P - K) / s \rfloor + 1$ output rows, and likewise for the columns, with $W$ in place of $H$. Write the
+# convolution in two steps, then GroupNorm for any number of axes. Each exercise can pass without the others: the tests of
+# exercise 6 supply a `windows` that works.
 #
-# **Exercise 5.** What each output pixel sees, and the way back. Write it without `gather` and `scatter`.
+# **Exercise 5.** Return the window of inputs of each output pixel, and the backward pass. Do not use `gather` and `scatter`.
 #
 # <details><summary>Hint</summary>
 #
-# It is `gather` with a stride and another size. For one place $(u, v)$ of the window, which rows of the framed image are seen
-# by the output rows 0, 1, 2, ...?
+# It is `gather` with a stride and any kernel size. For one place $(u, v)$ of the window, which rows of the padded image belong
+# to output rows 0, 1, 2, ...?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Those rows start at $u$ and are $s$ apart: a slice with a step. It must stop after $OH$ rows. The way back has the same two
-# loops and the same slices, and adds where the way there has copied. Cut the frame off by where the image starts and how
-# long it is; `[P:-P]` is empty for $P = 0$.
+# Those rows start at $u$ and are $s$ apart: a slice with a step. It must stop after $OH$ rows, the number of output rows. The
+# backward pass has the same two loops and the same slices, and adds where the forward pass copies. To remove the padding, slice
+# from $P$ to $P$ plus the image's length; `[P:-P]` is empty for $P = 0$.
 # </details>
 
 # %%
@@ -484,18 +491,18 @@ if grading.answered(windows, np.zeros((1, 2, 2, 1)), 1, 1, 0):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The convolution. `windows` is an argument: call `windows(x, K, stride, padding)` for what each output pixel
-# sees, and for the way back.
+# **Exercise 6.** Write the convolution. `windows` is an argument: `windows(x, K, stride, padding)` returns the window of inputs
+# of each output pixel, and the backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# With `windows` for `gather`, this is `conv`. Which numbers and shapes in `conv` are only right for a $3 \times 3$ window, and
-# for an output of the image's size?
+# With `windows` in place of `gather`, this is `conv`. Which numbers and shapes in `conv` hold only for a $3 \times 3$ kernel,
+# and for an output as large as the image?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Read $K$ from `w.shape`, and the output's shape from what `windows` returns, `seen.shape[:3]`. What the matrix product sends
-# back has one row for each output pixel; give it the shape of `seen` before it goes back through `windows`.
+# Read $K$ from `w.shape`, and the output's shape from the array that `windows` returns, `seen.shape[:3]`. The gradient of the
+# rows has one row for each output pixel; reshape it to `seen.shape` before you pass it to the backward function of `windows`.
 # </details>
 
 # %%
@@ -509,12 +516,12 @@ if grading.answered(conv2d, pixel, window, np.zeros(1), 1, 1, lambda *_: (seen, 
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** GroupNorm for any number of axes between the first and the last, even none: vectors $(B, C)$, sequences
-# $(B, N, C)$, images, films. $\epsilon$ is an argument. Write it without the chapter's `group_norm`.
+# **Exercise 7.** Write GroupNorm for any number of axes between the first and the last, even none: vectors $(B, C)$, sequences
+# $(B, N, C)$, images, videos. $\epsilon$ is an argument. Do not use the chapter's `group_norm`.
 #
 # <details><summary>Hint</summary>
 #
-# All that stands between the first axis and the last is averaged over. Make one axis of it.
+# The mean runs over all axes between the first and the last. Merge them into one.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
