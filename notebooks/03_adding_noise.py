@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3. Adding noise
 #
-# A diffusion model learns to turn noise into pictures. Before it can learn the way back, somebody has to go the way there:
-# take a picture and drown it in noise, little by little. This is called the **forward process**. It has nothing to learn and
-# no network in it. It is also where most of the letters of the papers come from, so let us build it slowly.
+# A diffusion model learns to turn noise into images. To train it, we first need the opposite: a process that turns an image
+# into noise, step by step. This is called the **forward process**. It contains no network and nothing to learn. It also
+# introduces most of the symbols in the papers, so we build it slowly.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
@@ -23,14 +23,16 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## How is noise added?
 #
-# In many small steps. Step $t$ shrinks the picture a little and adds a little Gaussian noise $z$ (numbers from the bell
-# curve, of mean 0 and variance 1):
+# In many small steps. Let $x_0$ be the clean image and $x_t$ the image after $t$ steps; the number $t$ is the **timestep**.
+# Step $t$ shrinks the image a little and adds a little Gaussian noise. In the formula, $z$ is an array of the image's shape,
+# whose entries are independent random numbers with a normal distribution of mean 0 and variance 1:
 #
 # $$x_t = \sqrt{1 - \beta_t}\; x_{t-1} + \sqrt{\beta_t}\; z.$$
 #
-# $\beta_t$ is the **variance that step $t$ adds**, a small number chosen in advance. Why shrink at all? So that nothing
-# grows: if $x_{t-1}$ has variance 1, then $x_t$ has variance $(1 - \beta_t) + \beta_t = 1$ again. The list of all $\beta_t$
-# is the **schedule**. The first one that was used, by Ho and others in 2020, is a straight line in $T = 1000$ steps:
+# $\beta_t$ is the **variance that step $t$ adds**, a small number chosen in advance. Why shrink the image at all? So that the
+# variance does not grow: if $x_{t-1}$ has variance 1, then $x_t$ has variance $(1 - \beta_t) + \beta_t = 1$ again. The list of
+# all $\beta_t$ is the **noise schedule**. The first one, of Ho et al. (2020), grows along a straight line in $T = 1000$ steps.
+# It is called the **linear schedule**:
 
 # %%
 T = 1000
@@ -47,25 +49,25 @@ x, states = digits[:4].astype(np.float64), [digits[:4]]
 for t in range(T):
     x = one_step(x, t)
     states.append(x)
-assert abs(x.mean()) < 0.3 and abs(x.std() - 1) < 0.2  # nothing of the picture is left
+assert abs(x.mean()) < 0.3 and abs(x.std() - 1) < 0.2  # no trace of the image is left
 viz.denoising_strip(states, times=range(T + 1), samples=4, columns=11, title="A thousand small steps, number of steps taken")
 
 # %% [markdown]
 # ## Do I have to take all the steps?
 #
-# No, and this is what makes training possible. A sum of independent Gaussian numbers is Gaussian again, and variances add up.
-# Follow two steps: the picture is multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$, and the noise that has gathered has variance
-# $(1-\beta_2)\beta_1 + \beta_2 = 1 - (1-\beta_1)(1-\beta_2)$. So it goes on. With
+# No, and this makes training practical. A sum of independent Gaussian numbers is Gaussian again, and the variances add up.
+# After two steps the image is multiplied by $\sqrt{(1-\beta_1)(1-\beta_2)}$, and the accumulated noise has variance
+# $(1-\beta_2)\beta_1 + \beta_2 = 1 - (1-\beta_1)(1-\beta_2)$. More steps follow the same pattern. With
 #
 # $$\alpha_t = 1 - \beta_t, \qquad \bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t,$$
 #
-# **many small steps equal one big jump**:
+# **many small steps are equal to one large jump**:
 #
 # $$x_t = \sqrt{\bar\alpha_t}\; x_0 + \sqrt{1 - \bar\alpha_t}\; \epsilon.$$
 #
-# Let us not believe it but measure it. We send 20,000 copies of one number, $x_0 = 0.8$, through the small steps, and hold
-# their mean and variance against the formula. A measured mean is itself a little random; its typical error is called the
-# *standard error*, and a fair test allows a few of them.
+# Here $\epsilon$ is again standard normal noise of the image's shape. Let us test this formula. We send 20,000 copies of one
+# number, $x_0 = 0.8$, through the small steps and compare their mean and variance with the formula. A measured mean is itself a
+# little random; its typical error is called the *standard error*, and a fair test allows a few of them.
 
 # %%
 alpha_bar = np.cumprod(1 - betas)
@@ -94,8 +96,8 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# So in training we pick any $t$ we like and jump there at once. In minidiff this is `Schedule.add_noise(x0, eps, t)`, steps
-# counted from 0: `alpha_bar[0]` is what one step has left.
+# So training picks any $t$ and jumps there at once. In minidiff this is `Schedule.add_noise(x0, eps, t)`. The code counts steps
+# from 0, so `alpha_bar[0]` is $\bar\alpha$ after one step.
 
 # %%
 def add_noise(x0, eps, t):
@@ -111,10 +113,10 @@ assert np.allclose(add_noise(digits[:4], eps, 250), theirs)
 # %% [markdown]
 # ## What does $x_t$ look like as a distribution?
 #
-# One image shows one draw of $x_t$. Now take the pixels of all digits, jump with each of them to the same $t$, and draw the
-# histogram. At $t = 0$ it is that of the data: most pixels are black, some are white. Each jump squeezes it towards 0 and
-# blurs it with a bell curve of width $\sqrt{1 - \bar\alpha_t}$. At $t = 999$ only the bell curve is left (grey line: mean 0,
-# variance 1), and it would be the same for any other data:
+# One image shows one draw of $x_t$. Now take the pixels of all digits, jump with each of them to the same $t$, and plot the
+# histogram. At $t = 0$ it is the histogram of the data: most pixels are black, some are white. The jump squeezes this histogram
+# towards 0 and blurs it with a Gaussian of standard deviation $\sqrt{1 - \bar\alpha_t}$. At $t = 999$ only the Gaussian is left
+# (grey line: mean 0, variance 1), whatever the data were:
 
 # %%
 rng = np.random.default_rng(8)
@@ -128,16 +130,16 @@ for axes, t in zip(figure.subplots(1, 4), (0, 250, 500, 999), strict=True):
     axes.set(yticks=[], xlabel=r"value of a pixel of $x_t$", title=f"t = {t}")
     print(f"t = {t:3}: mean {xt.mean():+.3f}, variance {xt.var():.3f}")
     mean, variance = np.sqrt(alpha_bar[t]) * pixels.mean(), alpha_bar[t] * pixels.var() + 1 - alpha_bar[t]
-    assert abs(xt.mean() - mean) < 0.02 and abs(xt.var() - variance) < 0.02  # four standard errors and more
+    assert abs(xt.mean() - mean) < 0.02 and abs(xt.var() - variance) < 0.02  # at least four standard errors
 assert abs(xt.mean()) < 0.03 and abs(xt.var() - 1) < 0.03
 figure
 
 # %% [markdown]
-# ## One notation
+# ## Notation
 #
-# Papers, chapters and the code write the same things in different letters. Formulas count steps from 1, the code from 0:
+# Papers, chapters and the code use different symbols for the same quantities. Formulas count steps from 1, the code from 0:
 #
-# | what it is | here, as in DDPM's paper | code, for step $t$ of the formula | other letters |
+# | quantity | symbol here, as in the DDPM paper | code, for step $t$ of the formula | other symbols |
 # |---|---|---|---|
 # | variance that step $t$ adds | $\beta_t$, $t = 1 \dots T$ | `schedule.betas[t - 1]` | |
 # | share of variance that step $t$ keeps | $\alpha_t = 1 - \beta_t$ | `schedule.alphas[t - 1]` | |
@@ -145,21 +147,21 @@ figure
 # | factor of $x_0$ in $x_t$ | $\sqrt{\bar\alpha_t}$ | `schedule.alpha(t - 1)` | $\alpha_t$, $a_t$ |
 # | noise level: factor of $\epsilon$ in $x_t$ | $\sqrt{1 - \bar\alpha_t}$ | `schedule.sigma(t - 1)` | $\sigma_t$ |
 #
-# Beware of $\alpha_t$: in [DDPM](../docs/glossary.md#ddpm)'s paper, here and in chapter 7 it is what one step keeps. In most
-# later papers, in `schedule.alpha` and in chapters 4, 5, 9 and 10 it is the whole factor of $x_0$; chapters 8 and 13 write
-# $a_t$ for it. All these chapters write $\sigma_t$ for the noise level. A number such as $t = 250$ is always the one that the
-# code takes, from 0 (nearly clean) to $T - 1$ (nearly pure noise).
+# The symbol $\alpha_t$ has two meanings. In the [DDPM](../docs/glossary.md#ddpm) paper, here and in chapter 7 it is the share
+# that one step keeps. In most later papers, in `schedule.alpha` and in chapters 4, 5, 9 and 10 it is the whole factor of $x_0$;
+# chapters 8 and 13 write $a_t$ for that factor. All these chapters write $\sigma_t$ for the noise level. A number such as
+# $t = 250$ is always the index that the code takes, from 0 (nearly clean) to $T - 1$ (nearly pure noise).
 #
 # ## Which schedules are there?
 #
-# Any list of betas will do, and people have tried many. Nichol and Dhariwal (2021) noticed that the straight line destroys
-# small pictures too soon, so that the last steps have nothing left to do. They chose $\bar\alpha_t$ first, as a squared
-# cosine that falls evenly, and took the betas from it:
+# Any list of betas between 0 and 1 defines a schedule. Nichol and Dhariwal (2021) noticed that the linear schedule destroys
+# small images too early, so that the last steps add almost nothing. They chose $\bar\alpha_t$ first, as a squared cosine that
+# falls smoothly, and computed the betas from it. This is the **cosine schedule**:
 #
 # $$\bar\alpha_t = \frac{f(t)}{f(0)}, \quad f(t) = \cos^2\Bigl(\frac{t/T + 0.008}{1.008}\cdot\frac{\pi}{2}\Bigr), \qquad
 # \beta_t = 1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}} \text{, at most } 0.999.$$
 #
-# In minidiff this is `Schedule.cosine(T)`. You will write it yourself in exercise 5.
+# In minidiff this is `Schedule.cosine(T)`. You will write it in exercise 5.
 
 # %%
 start, middle = (np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2 for t in (0, 500))
@@ -170,20 +172,21 @@ for schedule in schedules:
     print(f"{schedule.name:14} more noise than picture from t = {half:3}; {schedule.alpha_bar[-1]:.0e} of it left at the end")
 
 # %% [markdown]
-# Which of them gives the best samples? `minidiff study schedules` trains the same network on each, with three training seeds:
+# Which schedule gives the best samples? `minidiff study schedules` trains the same network on each, with three training seeds:
 # [table and plot](../docs/studies.md#which-noise-schedule). With 5 steps of [DDIM](../docs/glossary.md#ddim) (chapter 8) the
 # cosine schedule is the best of six, with a [Fréchet distance](../docs/glossary.md#fréchet-distance) of 4.0 ± 0.1 against 5.8 ±
-# 0.2 for the linear one (lower is better, chapter 14). With 50 steps the cosine, quadratic and sigmoid schedules do not differ
-# outside the spread, and the linear one is still worse.
+# 0.2 for the linear one (lower is better, chapter 14). With 50 steps the differences between the cosine, quadratic and sigmoid
+# schedules are within the spread, and the linear one is still worse.
 #
 # ## Noise level against timestep
 #
-# The same $t$ means something else in each schedule. On the left, the **noise level** $\sigma_t = \sqrt{1 - \bar\alpha_t}$,
-# the standard deviation of the noise in $x_t$. On the right, the **signal-to-noise ratio**,
+# The same $t$ means a different amount of noise in each schedule. On the left is the **noise level**
+# $\sigma_t = \sqrt{1 - \bar\alpha_t}$, the standard deviation of the noise in $x_t$. On the right is the **signal-to-noise
+# ratio**,
 #
 # $$\text{SNR}(t) = \frac{\bar\alpha_t}{1 - \bar\alpha_t},$$
 #
-# how much stronger the picture is than the noise. At SNR 1, the grey line, they are equally strong.
+# the variance of the image over the variance of the noise. At an SNR of 1, the grey line, they are equal.
 
 # %%
 figure = viz.new_figure(9.4, 3.9, "tight")
@@ -198,7 +201,7 @@ left.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# And to the eye: one digit, each schedule a row, with the same noise $\epsilon$ everywhere.
+# The same comparison in images: one digit, one row for each schedule, with the same noise $\epsilon$ everywhere.
 
 # %%
 times = np.linspace(0, 999, 11).round().astype(int)
@@ -210,23 +213,23 @@ names = ", ".join(schedule.name for schedule in schedules)
 viz.show_grid(np.concatenate(rows), columns=len(times), titles=titles, title=f"From top to bottom: {names}")
 
 # %% [markdown]
-# If two schedules have the same SNR at their own $t$, their pictures there are *the same*, whatever $t$ is called. The SNR is
-# what counts; $t$ is only a label for it.
+# If two schedules have the same SNR, one at its $t$ and the other at another $t$, their noisy images there are *the same*. Only
+# the SNR matters; $t$ is a label for it.
 
 # %%
 linear, cosine = Schedule.linear(1000), Schedule.cosine(1000)
 t_cosine = 500
-t_linear = linear.t_of_log_snr(cosine.log_snr(t_cosine))  # where the linear schedule is as noisy; between two steps
+t_linear = linear.t_of_log_snr(cosine.log_snr(t_cosine))  # t of equal SNR, between two steps
 a, b = cosine.add_noise(digits[9:10], eps, t_cosine), linear.add_noise(digits[9:10], eps, t_linear)
 print(f"t = {t_cosine} of the cosine schedule is t = {t_linear:.2f} of the linear one; difference {np.abs(a - b).max():.0e}")
 assert np.abs(a - b).max() < 1e-6
 
 # %% [markdown]
-# ## Does the network predict the noise? And with it the schedule?
+# ## Does the network predict the noise? And does it learn the schedule?
 #
-# The usual answer: it predicts $\epsilon$; the schedule is fixed and never learned. Let us watch. We train a small network on
-# points in the plane and compare the betas before and after, bit by bit. The loss, `SimpleLoss`, jumps to a random $t$ for
-# each point, asks the network for the $\epsilon$ in $x_t$, and takes the mean squared error
+# The usual answer is: it predicts $\epsilon$, and the schedule is fixed and never learned. Let us test this. We train a small
+# network on points in the plane and compare the bits of the betas before and after. The loss, `SimpleLoss`, picks a random $t$
+# for each point, lets the network predict the $\epsilon$ in $x_t$, and takes the mean squared error
 # ([chapter 4](04_the_loss.ipynb) builds it).
 
 # %%
@@ -239,10 +242,10 @@ history = trainer.run(progress=False)
 first, last = np.mean(history.loss[:20]), np.mean(history.loss[-50:])
 print(f"loss {first:.3f} -> {last:.3f}; the betas are the same bits as before: {schedule.betas.tobytes() == before}")
 assert last < 0.9 * first and schedule.betas.tobytes() == before
-assert not any("beta" in name or "alpha" in name for name in net.parameters())  # nor is there anything to learn them with
+assert not any("beta" in name or "alpha" in name for name in net.parameters())  # no parameter is a part of the schedule
 
 # %% [markdown]
-# The network is a function of $(x_t, t)$ and has never heard of a beta. You could not even change them if you wanted to:
+# The network is a function of $(x_t, t)$ and never receives a beta. The schedule even rejects a change:
 
 # %%
 try:
@@ -252,20 +255,20 @@ except ValueError as error:
     print("ValueError:", error)
 
 # %% [markdown]
-# ## Does no model learn how much noise there is?
+# ## Does any model learn how much noise to add?
 #
-# Some learn a part of it, on the way back. Going back from $x_t$ to $x_{t-1}$, the [sampler](../docs/glossary.md#sampler) adds
-# noise of some variance (chapter 7). The best value lies between two bounds: $\beta_t$, right for data of variance 1, and
-# $\tilde\beta_t = \beta_t\, (1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$, right for data that is a single point. Nichol and
-# Dhariwal (2021) let the network put out a second number $v$ from 0 to 1 for every pixel, and take the variance between the
-# bounds on a log scale:
+# Some models learn a part of it, for the [reverse process](../docs/glossary.md#reverse-process). Going back from $x_t$ to
+# $x_{t-1}$, the [sampler](../docs/glossary.md#sampler) adds noise of some variance (chapter 7). The best value lies between two
+# bounds: $\beta_t$, right for data of variance 1, and $\tilde\beta_t = \beta_t\, (1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$,
+# right for data that is a single point. Nichol and Dhariwal (2021) let the network output a second number $v$ from 0 to 1 for
+# every pixel. It selects a variance $\Sigma_t$ between the bounds on a log scale:
 #
 # $$\Sigma_t = \exp\bigl(v \log\beta_t + (1 - v) \log\tilde\beta_t\bigr).$$
 #
 # This is called **learned variance**. The bounds come from the schedule, and the schedule itself stays fixed. The loss on
-# $\epsilon$ does not depend on $v$, so a small part of the variational bound (chapter 4) is added to train it: in minidiff
-# `HybridLoss` in place of `SimpleLoss`, and `variance="learned"` for the sampler. How much is there to learn? In single
-# steps the bounds differ at small $t$ only. Where steps are skipped (chapter 8) they lie further apart:
+# $\epsilon$ does not depend on $v$, so a small part of the variational bound (chapter 4) is added to train $v$. In minidiff,
+# use `HybridLoss` in place of `SimpleLoss`, and `variance="learned"` for the sampler. How much is there to learn? For single
+# steps the bounds differ only at small $t$. If steps are skipped (chapter 8), the bounds lie further apart:
 
 # %%
 beta_tilde = betas[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])  # for t = 1 .. 999; at t = 0 it is 0
@@ -280,13 +283,12 @@ assert np.allclose(beta_tilde, Posterior(linear).variance[1:])
 # %% [markdown]
 # ## What does $T$ do? Is a very high $T$ better?
 #
-# The way back treats each small step as Gaussian, which is true only in the limit of small steps. So more steps should be
-# better, at the price of a slower model. How much better? There is one kind of data for which we can compute *exactly* what
-# comes out at the end of the way back: numbers that are Gaussian themselves, of variance 1, with the best possible network.
-# If the sampler were perfect, the variance it generates would be 1. The sampler is DDPM, of
-# [chapter 7](07_ddpm.ipynb): each of its steps back takes out part of the noise that the network sees, and adds a little fresh
-# noise. Two variances of this step noise are in use, $\beta_t$ (large) and
-# $\tilde\beta_t = \beta_t\,(1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$ (small).
+# The reverse process treats each small step as Gaussian, which is exact only in the limit of small steps. So more steps should
+# be better, at the price of slower sampling. How much better? For one kind of data we can compute the generated distribution
+# *exactly*: numbers that are themselves Gaussian with variance 1, with the best possible network. A perfect sampler would
+# generate a variance of 1. The sampler here is DDPM, of [chapter 7](07_ddpm.ipynb): each of its steps back removes part of the
+# noise that the network predicts, and adds a little fresh noise. Two variances of this step noise are in use, $\beta_t$ (large)
+# and $\tilde\beta_t = \beta_t\,(1 - \bar\alpha_{t-1}) / (1 - \bar\alpha_t)$ (small).
 
 # %%
 def shrunk(T):
@@ -310,11 +312,11 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# Each doubling of $T$ costs twice the time and cuts the error to a half: at some point other errors, above all the network's
-# own, are larger. (Large step noise wins here because it is the right one for data of variance 1. For data that is a single
-# point the small one is right; real data lies between.) And there is **rounding**. With many tiny betas, the first
-# $\bar\alpha_t$ are so close to 1 that float32, which has 7 digits, keeps only a few digits of the difference $1 -
-# \bar\alpha_t$, the variance of the noise. Small, but it grows with $T$, so schedules are computed in float64:
+# Each doubling of $T$ doubles the time and halves the error. At some point other errors are larger, above all the error of the
+# network. (The large step noise wins here because it is right for data of variance 1. For data that is a single point the small
+# one is right; real data lies between.) A second limit is **rounding**. With many tiny betas, the first $\bar\alpha_t$ are so
+# close to 1 that float32, which has 7 digits, keeps only a few digits of the difference $1 - \bar\alpha_t$, the variance of the
+# noise. This error is small, but it grows with $T$, so minidiff computes schedules in float64:
 
 # %%
 lost = []
@@ -326,15 +328,15 @@ for T in (100, 1000, 4000):
 assert lost[0] < lost[1] < lost[2]
 
 # %% [markdown]
-# ### And with a trained model?
+# ### What does $T$ do for a trained model?
 #
 # A trained model has to learn every noise level, with the same number of training steps whatever $T$ is. `minidiff study T`
 # trains an MLP on the digits for each of five values of $T$, with three training seeds each.
-# [The table and the plot](../docs/studies.md#is-a-very-high-t-better) give the Fréchet distance of samples to real digits:
-# lower is better, chapter 14 builds it, and ± is the standard error over the three seeds. DDPM with all $T$ steps reaches
-# 5.4 ± 0.4 with $T = 50$, 6.4 ± 0.3 with 1000 and 7.7 ± 0.7 with 4000. DDIM, which takes 10 steps whatever $T$ is (chapter 8),
+# [The table and the plot](../docs/studies.md#is-a-very-high-t-better) give the Fréchet distance of samples to real digits.
+# Lower is better, chapter 14 explains it, and ± is the standard error over the three seeds. DDPM with all $T$ steps reaches 5.4
+# ± 0.4 with $T = 50$, 6.4 ± 0.3 with 1000 and 7.7 ± 0.7 with 4000. DDIM, which takes 10 steps whatever $T$ is (chapter 8),
 # reaches 4.5 ± 0.7, 4.6 ± 0.3 and 4.4 ± 0.1. **No $T$ is better than another outside the spread.** So for this model a very
-# high $T$ costs time and gains nothing: the model's own errors are larger than what shorter steps save.
+# high $T$ costs time and gains nothing: the model's errors are larger than what shorter steps save.
 #
 # ## Exercises
 #
@@ -345,12 +347,12 @@ assert lost[0] < lost[1] < lost[2]
 #
 # <details><summary>Hint</summary>
 #
-# First you need $\bar\alpha_t$ for every $t$: what all steps up to $t$ together have left.
+# First you need $\bar\alpha_t$ for every $t$: the share of variance that all steps up to $t$ keep together.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.cumprod` gives running products. The ratio is that of two variances, the image's over the noise's, and the two variances
-# add up to 1. `np.log` is the natural logarithm.
+# `np.cumprod` gives running products. The ratio is the variance of the image over the variance of the noise, and the two
+# variances add up to 1. `np.log` is the natural logarithm.
 # </details>
 
 # %%
@@ -364,11 +366,11 @@ if grading.answered(log_snr, betas):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** One jump from $x_s$ to $x_t$, $s < t$: with which numbers $a$ and $b$ is $x_t = a\,x_s + b\,z$?
+# **Exercise 2.** Jump from $x_s$ to $x_t$, with $s < t$. For which numbers $a$ and $b$ is $x_t = a\,x_s + b\,z$?
 #
 # <details><summary>Hint</summary>
 #
-# Only the betas after $s$ have been at work. What have they left of $x_s$, all together?
+# Only the steps after $s$ have acted. What factor do they leave of $x_s$, all together?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -389,16 +391,16 @@ if grading.answered(jump, alpha_bar, 10, 20):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Make betas from any `alpha_bar` you choose.
+# **Exercise 3.** Compute the betas of any given `alpha_bar`.
 #
 # <details><summary>Hint</summary>
 #
-# $\bar\alpha_t$ is $\bar\alpha_{t-1}$ times what step $t$ keeps. What was $\bar\alpha$ before the first step?
+# $\bar\alpha_t$ is $\bar\alpha_{t-1}$ times the share that step $t$ keeps. What was $\bar\alpha$ before the first step?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Make an array of the $\bar\alpha_{t-1}$: `alpha_bar` without its last entry, with a 1 put in front (`np.append` takes a number
-# first, too). Then one division does it for all $t$.
+# Make an array of the $\bar\alpha_{t-1}$: `alpha_bar` without its last entry, with a 1 in front. (The first argument of
+# `np.append` may be a single number.) Then one division gives all betas.
 # </details>
 
 # %%
@@ -412,18 +414,18 @@ if grading.answered(betas_of, alpha_bar):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** The linear schedule ends with a trace of the image left, $\bar\alpha_T \approx 4 \cdot 10^{-5}$. Shift
-# and stretch $\sqrt{\bar\alpha}$ so that it starts where it did and ends at exactly 0 (Lin and others, 2024). Return the new
-# $\bar\alpha$.
+# **Exercise 4.** The linear schedule ends with a trace of the image left, $\bar\alpha_T \approx 4 \cdot 10^{-5}$. Shift and
+# stretch $\sqrt{\bar\alpha}$ so that its first entry stays the same and its last is exactly 0, a schedule with **zero terminal
+# SNR** (Lin et al., 2024). Return the new $\bar\alpha$.
 #
 # <details><summary>Hint</summary>
 #
-# Work with $a = \sqrt{\bar\alpha}$. A shift brings its end to 0. Which factor then brings its start back?
+# Work with $a = \sqrt{\bar\alpha}$. A shift brings its last entry to 0. Which factor then restores its first entry?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# After $a_T$ is subtracted from all, the first entry is $a_1 - a_T$ and should be $a_1$. One factor for all entries mends this.
-# Square at the end, and make a new array.
+# After you subtract $a_T$ from all entries, the first is $a_1 - a_T$ and should be $a_1$. One factor for all entries corrects
+# this. Square at the end, and make a new array.
 # </details>
 
 # %%
@@ -439,12 +441,12 @@ if grading.answered(end_in_pure_noise, alpha_bar):
 # %% [markdown]
 # ### Build it: a schedule, and noise for a whole batch
 #
-# With these two functions you can train a model: a schedule, and the jump from clean images to noisy ones. Each can pass
-# without the other.
+# Training needs these two functions: a schedule, and the jump from clean images to noisy ones. Each exercise can pass without
+# the other.
 #
-# **Exercise 5.** The cosine schedule of Nichol and Dhariwal, with the formula above: $f(t) = \cos^2\bigl(\frac{t/T +
-# 0.008}{1.008} \cdot \frac{\pi}{2}\bigr)$, and no beta above 0.999. Return the $T$ betas and the $T$ entries of $\bar\alpha$
-# that belong to **these** betas.
+# **Exercise 5.** Write the cosine schedule of Nichol and Dhariwal, with the formula above:
+# $f(t) = \cos^2\bigl(\frac{t/T + 0.008}{1.008} \cdot \frac{\pi}{2}\bigr)$, and no beta above 0.999. Return the $T$ betas and
+# the $T$ entries of $\bar\alpha$ that belong to **these** betas.
 #
 # <details><summary>Hint</summary>
 #
@@ -452,8 +454,8 @@ if grading.answered(end_in_pure_noise, alpha_bar):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $f(0)$ drops out of $\bar\alpha_t / \bar\alpha_{t-1}$: it is $f(t) / f(t-1)$, a division of two slices. At $t = T$ the cosine
-# is 0, so the last beta would be 1; `np.minimum` limits it. The limit changes $\bar\alpha$ too, which is therefore computed
+# $f(0)$ cancels in $\bar\alpha_t / \bar\alpha_{t-1}$: the ratio is $f(t) / f(t-1)$, a division of two slices. At $t = T$ the
+# cosine is 0, so the last beta would be 1; `np.minimum` limits it. The limit changes $\bar\alpha$ too, so compute $\bar\alpha$
 # from the betas, as at the start of the chapter.
 # </details>
 
@@ -468,17 +470,17 @@ if grading.answered(cosine_schedule, 10):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The jump as training needs it: every sample of the batch has its own $t$. `x0` has any number of axes: rows of
-# numbers, images, films. $x_t$ has the dtype of `x0`. Write it without `add_noise`.
+# **Exercise 6.** Write the jump as training needs it, with a separate $t$ for every sample of the batch. `x0` has any number of
+# axes: rows of numbers, images, videos. $x_t$ has the dtype of `x0`. Do not use `add_noise`.
 #
 # <details><summary>Hint</summary>
 #
-# `alpha_bar[t]` is one number for each sample. NumPy lines up shapes from the *last* axis, and the samples are on the first.
+# `alpha_bar[t]` is one number for each sample. NumPy broadcasts from the *last* axis, and the samples are on the first.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Give those numbers as many axes as `x0` has: the first of length $B$ and all others of length 1. `reshape` takes a list of
-# lengths, and `x0.ndim` tells how many there are. `astype` changes the dtype at the end.
+# Reshape those numbers to as many axes as `x0` has: the first of length $B$ and all others of length 1. `reshape` takes a list
+# of lengths, and `x0.ndim` is the number of axes. `astype` changes the dtype at the end.
 # </details>
 
 # %%
