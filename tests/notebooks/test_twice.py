@@ -61,6 +61,15 @@ def test_the_runner_sees_a_cell_that_is_not_the_same(cells, words, tmp_path):
     assert done.returncode == 1 and words in done.stdout, done.stdout + done.stderr
 
 
+def test_the_next_section_starts_from_the_names_that_a_reader_has(tmp_path):
+    path, solutions = tmp_path / "00_x.py", tmp_path / "solutions.py"
+    one, two = "# %%\nn = 1\nf = lambda: n\n\n# %%\nn = 2\n\n", "# %% [markdown]\n# ## Next\n\n# %%\nprint('n is', n, f())\n"
+    path.write_text(one + two)
+    solutions.write_text("")
+    done = run(path, solutions, tmp_path)
+    assert done.returncode == 0 and "n is 2 2" in done.stdout, done.stdout + done.stderr
+
+
 def test_digits_of_a_duration_may_differ_and_its_words_may_not():
     assert run_twice.without_digits("12.5 ms in 3 steps\n  conv 1 ms") == run_twice.without_digits(
         "0.9 ms in 3 steps\n  norm 2 ms"
