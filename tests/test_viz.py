@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -107,19 +109,41 @@ assert 'matplotlib.pyplot' not in sys.modules"
 def test_strip_shows_first_and_last(digits):
     states = [np.full((2, 4, 4, 1), value) for value in np.linspace(-1, 1, 31)]
     figure = viz.denoising_strip(states, times=list(range(30, -1, -1)), columns=4)
-    assert [a.get_title() for a in figure.axes] == ["t = 30", "t = 20", "t = 10", "t = 0", "", "", "", ""]
-    shown = [a.images[0].get_array()[0, 0] for a in figure.axes]
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["t = 30", "t = 20", "t = 10", "t = 0"]
+    shown = [image.get_array()[0, 0, 0] for image in axes.images]
     assert shown[0] == 0 and shown[3] == 255 and shown[4] == 0
+    for text, image in zip(axes.texts, axes.images, strict=False):  # each title stands above its image
+        left, right, _, top = image.get_extent()
+        assert text.get_position() == pytest.approx(((left + right) / 2, top + 3 / 72))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_image_is_drawn_whole_and_in_its_place(channels):
+    """The right values are the images': the middle of each of their pixels, read from the PNG. Figures have 120 dpi."""
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 6, channels), dtype=np.uint8)
+    figure = viz.show_grid(images, columns=3, scale=1.0, titles=["a", "", "b", *"cdef"], rows=["x", "y", "z"], title="all")
+    png = np.array(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB"))
+    boxes = [image.get_extent() for image in figure.axes[0].images]
+    for image, (left, right, bottom, top) in zip(images, boxes, strict=True):
+        x, y = left + (right - left) * (np.arange(6) + 0.5) / 6, top - (top - bottom) * (np.arange(4) + 0.5) / 4
+        read = png[(len(png) - 120 * y).astype(int)][:, (120 * x).astype(int)]
+        np.testing.assert_array_equal(read, np.broadcast_to(image, (4, 6, 3)))
+    lefts, bottoms = np.array(boxes)[:, 0], np.array(boxes)[:, 2]
+    np.testing.assert_allclose(lefts, lefts[0] + np.arange(7) % 3)  # 1 inch each, from left to right
+    assert bottoms[0] == bottoms[2] > bottoms[3] == bottoms[5] > bottoms[6]
+    grey = np.abs(png.astype(int) - [0xCE, 0xD4, 0xDA]).max(axis=2) <= 40  # the frame of the first image, at its left
+    x, y = round(120 * lefts[0]), len(png) - 120 * (boxes[0][2] + boxes[0][3]) / 2
+    assert grey[int(y), x - 1 : x + 1].any()
 
 
 def test_row_labels_stand_left_of_their_rows(digits):
     figure = viz.show_grid(digits[:6], columns=3, rows=["above", "the row that is below"])
-    left = min(axes.get_position().x0 for axes in figure.axes)
+    boxes = [image.get_window_extent() for image in figure.axes[0].images]
     assert [label.get_text() for label in figure.texts] == ["above", "the row that is\nbelow"]
-    for label, axes in zip(figure.texts, figure.axes[::3], strict=True):
-        box = axes.get_position()
-        assert box.y0 < label.get_position()[1] < box.y1
-        assert label.get_window_extent().x1 / figure.bbox.width < left
+    for label, box in zip(figure.texts, boxes[::3], strict=True):
+        assert box.y0 < label.get_position()[1] * figure.bbox.height < box.y1
+        assert label.get_window_extent().x1 < min(box.x0 for box in boxes)
         assert label.get_window_extent().x0 > 0
     with pytest.raises(ValueError, match="rows: got 1, expected a label for each of 2 rows"):
         viz.show_grid(digits[:6], columns=3, rows=["a"])
