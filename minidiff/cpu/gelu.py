@@ -65,7 +65,9 @@ def gelu_and_slope(x, y, slope):
         slope += p
         slope *= t
     slope *= bell
-    np.subtract(1, slope, out=slope, where=z > 0)
+    np.greater(z, 0, out=t)
+    slope -= t  # |Phi(-|x|) - 1| = Phi(|x|) to the bit; NumPy's `where=` takes ten times as long
+    np.abs(slope, out=slope)
     y *= slope
     bell *= DENSITY
     bell *= z
