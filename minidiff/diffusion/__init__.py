@@ -5,6 +5,7 @@ from .continuous import EDM, VE, VP, SubVP
 from .denoiser import Denoiser
 from .edm import EDMDenoiser
 from .edm_loss import EDMLoss
+from .flow import Flow, Interpolant
 from .guidance import cfg, classifier_gradient, classifier_guidance
 from .likelihood import bits_per_dim, dequantize, ode_log_likelihood
 from .losses import Objective, SimpleLoss
@@ -28,8 +29,10 @@ __all__ = [
     "Denoiser",
     "EDMDenoiser",
     "EDMLoss",
+    "Flow",
     "GaussianMixture",
     "HybridLoss",
+    "Interpolant",
     "Objective",
     "Posterior",
     "Schedule",

@@ -1,11 +1,12 @@
 """Prediction types, and the clean image and the noise from each.
 
-At a known t these four are equivalent:
+At a known t these five are equivalent:
 
-    eps      the noise that was added
-    x0       the clean image
-    v        alpha eps - sigma x0                    Salimans and Ho 2022 (arXiv:2202.00512)
-    score    gradient of log p(x_t) = -eps / sigma   Song et al. 2021 (arXiv:2011.13456)
+    eps        the noise that was added
+    x0         the clean image
+    v          alpha eps - sigma x0                    Salimans and Ho 2022 (arXiv:2202.00512)
+    velocity   eps - x0                                Lipman et al. 2023 (arXiv:2210.02747), Liu et al. 2023 (arXiv:2209.03003)
+    score      gradient of log p(x_t) = -eps / sigma   Song et al. 2021 (arXiv:2011.13456)
 """
 
 import numpy as np
@@ -14,20 +15,24 @@ from ..backend import xp_of
 from ..names import check_choice
 from .schedule import per_sample
 
-PREDICTS = ("eps", "x0", "v", "score")
+PREDICTS = ("eps", "x0", "v", "velocity", "score")
 
 
 def to_x0_eps(output, xt, alpha, sigma, predicts):
     """(x0, eps) from a network's output.   output, xt (B, ...)   alpha, sigma: floats or (B, 1, ..., 1)."""
     check_predicts(predicts)
     if predicts in ("eps", "score") and np.ndim(alpha) == 0 and alpha == 0:
-        raise ValueError(f"alpha(t) is 0: {predicts} does not determine x0 in pure noise; use a model that predicts v or x0")
+        raise ValueError(
+            f"alpha(t) is 0: {predicts} does not determine x0 in pure noise; use a model that predicts v, velocity or x0"
+        )
     if predicts == "eps":
         return (xt - sigma * output) / alpha, output
     if predicts == "x0":
         return output, (xt - alpha * output) / sigma
     if predicts == "v":
         return alpha * xt - sigma * output, sigma * xt + alpha * output
+    if predicts == "velocity":
+        return (xt - sigma * output) / (alpha + sigma), (xt + alpha * output) / (alpha + sigma)
     return (xt + sigma * sigma * output) / alpha, -sigma * output
 
 
@@ -40,6 +45,8 @@ def from_x0_eps(x0, eps, alpha, sigma, predicts):
         return x0
     if predicts == "v":
         return alpha * eps - sigma * x0
+    if predicts == "velocity":
+        return eps - x0
     return -eps / sigma
 
 
@@ -48,7 +55,7 @@ class Denoiser:
 
     model      a Layer (its `predict` is called), or any function (x, t, cond) -> array of x's shape
     schedule   anything with alpha(t) and sigma(t): a Schedule, or a process from `continuous`
-    predicts   "eps", "x0", "v" or "score"
+    predicts   one of PREDICTS
     learned_variance   the model outputs 2 C channels; the second half places the variance of a DDPM step between its
                        two bounds. Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.1
     time_scale the time input of the model is time_scale t. The default 1 passes t; a process with t up to 1 needs about 1000
@@ -115,6 +122,8 @@ def eps_slopes(alpha, sigma, predicts):
         return -alpha / sigma, 1 / sigma
     if predicts == "v":
         return alpha, sigma
+    if predicts == "velocity":
+        return alpha / (alpha + sigma), 1 / (alpha + sigma)
     return -sigma, 0.0
 
 
@@ -150,5 +159,5 @@ def split_variance(output, x):
 
 
 def check_predicts(predicts):
-    """Raises ValueError, with the nearest names, unless predicts is one of the four."""
+    """Raises ValueError, with the nearest names, unless predicts is one of PREDICTS."""
     check_choice("predicts", predicts, PREDICTS)

@@ -36,7 +36,7 @@ class Likelihood(NamedTuple):
 
 
 def ode_log_likelihood(
-    denoiser, x, cond=None, divergence="exact", probes=1, rng=None, rtol=1e-5, atol=1e-5, steps=None, t_min=None,
+    denoiser, x, cond=None, divergence="exact", probes=1, rng=None, rtol=1e-5, atol=1e-5, steps=None, t_min=None, t_max=None,
     log_prior=None, jacobian="vjp",
 ):  # fmt: skip
     """log p(x), in nats, of a sample at the lowest noise level.   x (B, ...)   ->   Likelihood
@@ -48,6 +48,7 @@ def ode_log_likelihood(
                  needed, so the model may be any analytic function, and the denoiser clipped, thresholded or rescaled
     rtol, atol   tolerance of the adaptive solver; steps: that many steps of classical Runge-Kutta instead, even in log s
     t_min        where x is taken to be: the schedule's lowest t unless given
+    t_max        where the prior is: the schedule's highest t unless given, below it where alpha is 0 there (0.999 of a Flow)
 
     log_prior    (x at t_max) -> (B,), nats; None: N(0, sigma(t_max)^2 I)
 
@@ -63,10 +64,10 @@ def ode_log_likelihood(
         raise ValueError(f"probes, steps: got {probes}, {steps}, expected at least 1")
     schedule, xp, B = denoiser.schedule, xp_of(x), len(x)
     low, high = (0, schedule.T - 1) if hasattr(schedule, "betas") else (schedule.t_min, schedule.t_max)
-    low = low if t_min is None else t_min
+    low, high = low if t_min is None else t_min, high if t_max is None else t_max
     if schedule.alpha(high) == 0:
         raise ValueError("schedule: got alpha = 0 at the last step (zero terminal SNR), where log(sigma / alpha) is infinite; "
-                         "expected a schedule that ends above 0")  # fmt: skip
+                         "expected a schedule that ends above 0, or a t_max before its end")  # fmt: skip
     D, shape = x.size // B, x.shape
     signs = random_signs(rng, (probes, *shape), x) if divergence == "hutchinson" else None
     calls = 0

@@ -22,9 +22,9 @@ class Objective:
     """Base class of the losses. A subclass defines `compare`, and `denoiser` if sampling needs another one.
 
     schedule      a Schedule or a process from `continuous`
-    predicts      prediction type: "eps", "x0", "v" or "score"
+    predicts      prediction type: one of `denoiser.PREDICTS`
     cond_dropout  probability of replacing a sample's condition by the null condition, for guidance
-    t_sampler     "uniform", "stratified", "loss", or a t sampler from `timesteps`
+    t_sampler     "uniform", "stratified", "loss", "logit_normal", "mode", or a t sampler from `timesteps`
     real_t        draw real-valued t from a Schedule too (a process always has them)
     time_scale    factor of the model's time input: see `Denoiser`
     """

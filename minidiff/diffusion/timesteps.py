@@ -17,15 +17,21 @@ class Uniform:
     """Each t alike, each draw by itself. DDPM, algorithm 1.
 
     real   t real-valued on [low, high] instead of the whole steps of a Schedule; always so for a process
+    A `Flow` with a shift moves every real-valued t, whatever drew it.
     """
 
     def __init__(self, schedule, real=False):
         self.low, self.high, self.real = time_range(schedule, real)
+        self.shifted = getattr(schedule, "shifted", lambda t: t)
 
     def __call__(self, rng, B):
         if not self.real:
             return rng.integers(self.low, self.high + 1, size=B), None
-        return self.low + (self.high - self.low) * rng.random(B, dtype=np.float64), None
+        return self.at(rng.random(B, dtype=np.float64)), None
+
+    def at(self, u):
+        """The real-valued t at a share u (B,) of the range, shifted."""
+        return self.shifted(self.low + (self.high - self.low) * u)
 
     def update(self, t, losses):
         """Nothing to learn."""
@@ -49,7 +55,48 @@ class Stratified(Uniform):
         u = (xp_of(u).arange(B) + u) / B  # one in each [i / B, (i + 1) / B)
         if not self.real:
             return self.low + (u * (self.high + 1 - self.low)).astype(np.int64), None
-        return self.low + (self.high - self.low) * u, None
+        return self.at(u), None
+
+
+class Between0And1(Uniform):
+    """Base class of densities on 0 .. 1, for flows and other processes whose t ends at 1."""
+
+    def __init__(self, schedule, real=True):
+        super().__init__(schedule, True)
+        if self.high > 1:
+            raise ValueError(
+                f"t_sampler: {NAMES[type(self)]} draws t between 0 and 1, but this schedule's run to {self.high:g}"
+            )
+
+
+class LogitNormal(Between0And1):
+    """log(t / (1 - t)) normal: most of the work at middle noise. Esser et al. 2024 (arXiv:2403.03206), section 3.1."""
+
+    def __init__(self, schedule, real=True, mean=0.0, std=1.0):
+        super().__init__(schedule)
+        self.mean, self.std = float(mean), float(std)
+
+    def __call__(self, rng, B):
+        z = self.mean + self.std * rng.standard_normal(B, dtype=np.float64)
+        return self.at(1 / (1 + math.e**-z)), None
+
+
+class Mode(Between0And1):
+    """More t at the middle (scale > 0) or at the ends (scale < 0), none of them rare. Esser et al. 2024, equation 20.
+
+    scale   -1 to 2 / (pi - 2), about 1.75; 1.29 is what they found best of the densities of this kind
+    """
+
+    def __init__(self, schedule, real=True, scale=1.29):
+        super().__init__(schedule)
+        if not -1 <= scale <= 2 / (math.pi - 2):
+            raise ValueError(f"scale: got {scale}, expected -1 to {2 / (math.pi - 2):.2f}")
+        self.scale = float(scale)
+
+    def __call__(self, rng, B):
+        u = rng.random(B, dtype=np.float64)
+        t = 1 - u - self.scale * (xp_of(u).cos(math.pi / 2 * u) ** 2 - 1 + u)
+        return self.at(t), None
 
 
 class LogNormal(Uniform):
@@ -129,11 +176,12 @@ class Drawn(Uniform):
         return self.draw(rng, B)
 
 
-T_SAMPLERS = {"uniform": Uniform, "stratified": Stratified, "loss": ByLoss}
+T_SAMPLERS = {"uniform": Uniform, "stratified": Stratified, "loss": ByLoss, "logit_normal": LogitNormal, "mode": Mode}
+NAMES = {kind: name for name, kind in T_SAMPLERS.items()}
 
 
 def make_t_sampler(t_sampler, schedule, real=False):
-    """A t sampler from its name ("uniform", "stratified", "loss"), from a function (rng, B) -> (t, weight), or itself."""
+    """A t sampler from its name in T_SAMPLERS, from a function (rng, B) -> (t, weight), or itself."""
     if callable(t_sampler):
         return t_sampler if hasattr(t_sampler, "update") else Drawn(t_sampler)
     check_choice("t_sampler", t_sampler, T_SAMPLERS)

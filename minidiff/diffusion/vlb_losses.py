@@ -79,6 +79,8 @@ def slope_of_x0(alpha, sigma, predicts):
         return -sigma / alpha
     if predicts == "v":
         return -sigma
+    if predicts == "velocity":
+        return -sigma / (alpha + sigma)
     if predicts == "score":
         return sigma * sigma / alpha
     return 1.0

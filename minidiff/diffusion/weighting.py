@@ -3,9 +3,10 @@
 Every weighting is written as a weight on the squared error of x0; `weight` turns it into one on the squared error of what
 the network predicts. At one x_t the errors differ only by a factor:
 
-    eps error = alpha / sigma   x0 error
-    v error   = (alpha^2 + sigma^2) / sigma   x0 error
-    score error = alpha / sigma^2   x0 error
+    eps error      = alpha / sigma   x0 error
+    v error        = (alpha^2 + sigma^2) / sigma   x0 error
+    velocity error = (alpha + sigma) / sigma   x0 error
+    score error    = alpha / sigma^2   x0 error
 
 Where the SNR is 0 (zero terminal SNR) or infinite (sigma = 0) the two factors may be 0 and infinite. The weight is then the
 limit of their product, so each weighting is defined for x0 and for eps.
@@ -43,7 +44,8 @@ def weight(schedule, t, predicts="eps", weighting="simple", gamma=None, k=1.0):
             return on_eps
         if predicts == "score":
             return noise * on_eps
-        return xp_of(t).where(signal < noise, noise * on_x0, signal * on_eps) / (signal + noise) ** 2
+        size = (signal + noise) ** 2 if predicts == "v" else (schedule.alpha(t) + schedule.sigma(t)) ** 2
+        return xp_of(t).where(signal < noise, noise * on_x0, signal * on_eps) / size
 
 
 def _pair(xp, signal, noise, weighting, gamma, k):

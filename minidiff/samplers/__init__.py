@@ -11,6 +11,7 @@ from .dpm_solver import dpm_solver, dpmpp_2s
 from .dpmpp import dpmpp_2m, dpmpp_2m_sde, dpmpp_sde
 from .editing import inpaint, interpolate, repaint, sdedit, slerp
 from .euler import euler, euler_ancestral
+from .flow import flow_euler, flow_sde
 from .heun import heun
 from .lms import lms
 from .not_finite import NotFinite
@@ -26,6 +27,6 @@ from .unipc import unipc
 __all__ = [
     "SAMPLERS", "NotFinite", "Point", "Sampler", "Step", "Trajectory", "ddim", "ddim_invert", "ddpm", "ddpm_respaced",
     "ddpm_subset", "dpm_solver", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s", "dpmpp_sde", "euler", "euler_ancestral", "find",
-    "heun", "inpaint", "interpolate", "lms", "plms", "predictor_corrector", "probability_flow", "repaint",
-    "reverse_diffusion", "rk4", "sample", "sdedit", "slerp", "table", "unipc",
+    "flow_euler", "flow_sde", "heun", "inpaint", "interpolate", "lms", "plms", "predictor_corrector", "probability_flow",
+    "repaint", "reverse_diffusion", "rk4", "sample", "sdedit", "slerp", "table", "unipc",
 ]  # fmt: skip

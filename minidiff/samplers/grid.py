@@ -67,7 +67,8 @@ def _spaced(curve, steps, given, spacing=None, offset=0, skip_last=False, whole=
     if T:
         skip_last = skip_last and steps != T  # all the steps there are leave none to end on
         return spaced_steps(curve.schedule, steps, spacing, offset, skip_last, whole)
-    return np.linspace(curve.t_max, curve.t_min, steps + skip_last)[:steps]
+    times = np.linspace(curve.t_max, curve.t_min, steps + skip_last)[:steps]
+    return curve.schedule.shifted(times) if hasattr(curve.schedule, "shifted") else times
 
 
 def _from_sigmas(curve, sigmas):

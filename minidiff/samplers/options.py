@@ -44,7 +44,10 @@ def whole(low):
 
 
 POSITIVE = Allowed("a positive number", lambda value: value > 0)
-FROM_PURE_NOISE = "ddim, ddpm, ddpm_respaced, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s, dpmpp_3s, dpm_solver, unipc or plms(mix='v')"
+FROM_PURE_NOISE = (
+    "ddim, ddpm, ddpm_respaced, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s, dpmpp_3s, dpm_solver, flow_euler, flow_midpoint, flow_heun, "
+    "flow_rk4, flow_sde, unipc or plms(mix='v')"
+)
 
 
 def pure_noise(who):

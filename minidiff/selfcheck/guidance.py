@@ -5,10 +5,10 @@ import numpy as np
 from .. import diffusion, models
 from ..backend import xp_of
 from ..diffusion import likelihood
+from ..diffusion.denoiser import PREDICTS
 from .inputs import classes, stirred
 
 SCHEDULES = (diffusion.Schedule.cosine(20), diffusion.VP())
-PREDICTS = ("eps", "x0", "v", "score")
 
 
 def _times(schedule, n):
@@ -26,7 +26,7 @@ def _network(pick, randn, out=1):
 def Denoiser(pick, randn):
     schedule, learned = SCHEDULES[pick(0, 1)], bool(pick(0, 1))
     net, x = _network(pick, randn, 1 + learned)
-    denoiser = diffusion.Denoiser(net, schedule, PREDICTS[pick(0, 3)], learned, time_scale=pick(1, 2) / 2)
+    denoiser = diffusion.Denoiser(net, schedule, PREDICTS[pick(0, 4)], learned, time_scale=pick(1, 2) / 2)
     t, cond = _times(schedule, len(x)), classes(len(x), 3)
     return lambda x: denoiser.eps_back(x, t, cond), [x]
 
@@ -44,7 +44,7 @@ def cfg(pick, randn):
     weight = 1.5 if pick(0, 1) else randn(len(x))
     interval, t = (None, (0.2, 0.8))[pick(0, 1)], (0.5, 1)[pick(0, 1)]
     guided = diffusion.cfg(
-        diffusion.Denoiser(net, schedule, PREDICTS[pick(0, 3)]), classes(len(x), 2), weight, interval=interval
+        diffusion.Denoiser(net, schedule, PREDICTS[pick(0, 4)]), classes(len(x), 2), weight, interval=interval
     )
     return lambda x: guided.eps_back(x, t), [x]
 

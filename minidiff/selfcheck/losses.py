@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import diffusion, models, nn
 from ..backend import xp_of
+from ..diffusion.denoiser import PREDICTS
 from ..diffusion.losses import mean_square
 from ..diffusion.posterior import Posterior
 from ..diffusion.vlb import discretized_gaussian, normal_kl, term
@@ -66,7 +67,7 @@ def _diffusion(objective, pick, randn):
 
 
 def SimpleLoss(pick, randn):
-    predicts = ("eps", "x0", "v", "score")[pick(0, 3)]
+    predicts = PREDICTS[pick(0, 4)]
     weighting = ("simple", "x0", "snr", "truncated_snr", "min_snr", "p2")[pick(0, 5)]
     return _diffusion(diffusion.SimpleLoss(SCHEDULE, predicts, weighting, 0.3, "stratified"), pick, randn)
 
@@ -104,7 +105,7 @@ def _grey(pick, randn):
 
 def VLBLoss(pick, randn):
     x0, learned = _grey(pick, randn), bool(pick(0, 1))
-    schedule, predicts = diffusion.Schedule.linear(4, 0.05, 0.5), ("eps", "x0", "v", "score")[pick(0, 3)]
+    schedule, predicts = diffusion.Schedule.linear(4, 0.05, 0.5), PREDICTS[pick(0, 4)]
     objective = diffusion.VLBLoss(schedule, predicts, "learned" if learned else "fixed_large", levels=8)
     return _Objective(objective, _Net(x0.shape[1], 1 + learned), x0), []
 

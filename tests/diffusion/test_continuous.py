@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidiff.diffusion import EDM, VE, VP, GaussianMixture, Schedule, SubVP
+from minidiff.diffusion import EDM, VE, VP, Flow, GaussianMixture, Interpolant, Schedule, SubVP
 
-ALL = [VP(), VP(0.5, 8.0), VP(3.0, 3.0), SubVP(), VE(), VE(0.02, 100.0), EDM()]
+ROUND = Interpolant(lambda t: np.cos(1.5 * t), lambda t: np.sin(1.5 * t))
+ALL = [VP(), VP(0.5, 8.0), VP(3.0, 3.0), SubVP(), VE(), VE(0.02, 100.0), EDM(), Flow(), Flow(3.0), ROUND]
 
 
 @pytest.mark.parametrize("process", ALL, ids=repr)

@@ -23,9 +23,9 @@ def test_every_conversion_there_and_back(x0, eps, angle):
 
 @given(numbers, numbers, st.floats(0.1, 3), st.floats(0.1, 50))
 def test_conversions_hold_off_the_circle_too(x0, eps, alpha, sigma):
-    """In a variance-exploding process alpha^2 + sigma^2 is not 1, and v has no use; the other three have."""
+    """In a variance-exploding process alpha^2 + sigma^2 is not 1, and v has no use; the others have."""
     xt = alpha * x0 + sigma * eps
-    for predicts in ("eps", "x0", "score"):
+    for predicts in ("eps", "x0", "velocity", "score"):
         np.testing.assert_allclose(
             to_x0_eps(from_x0_eps(x0, eps, alpha, sigma, predicts), xt, alpha, sigma, predicts), (x0, eps), atol=1e-8
         )
@@ -79,9 +79,13 @@ def test_pure_noise_says_nothing_to_eps(predicts):
 
 def test_pure_noise_is_fine_for_v_and_x0():
     s, x = Schedule.linear(1000).rescale_zero_terminal_snr(), np.array([[0.5, -2.0]])
-    for predicts, output in (("v", -np.array([[0.1, 0.2]])), ("x0", np.array([[0.1, 0.2]]))):
+    for predicts, output in (
+        ("v", -np.array([[0.1, 0.2]])),
+        ("velocity", np.array([[0.4, -2.2]])),
+        ("x0", np.array([[0.1, 0.2]])),
+    ):
         x0, eps = Denoiser(lambda x, t, c, o=output: o, s, predicts)(x, 999)
-        np.testing.assert_array_equal(x0, [[0.1, 0.2]])
+        np.testing.assert_allclose(x0, [[0.1, 0.2]], rtol=1e-15 if predicts != "velocity" else 1e-14)
         np.testing.assert_array_equal(eps, x)
 
 
@@ -125,12 +129,12 @@ def test_eps_back_needs_a_layer():
 
 
 @pytest.mark.parametrize("process", [Schedule.linear(100), VP(), VE()])
-def test_the_perfect_denoiser_says_the_same_in_all_four_languages(process):
+def test_the_perfect_denoiser_says_the_same_whatever_it_predicts(process):
     mixture = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], stds=[0.3, 0.6])
     t, x = 40 if hasattr(process, "T") else 0.5, np.random.default_rng(2).standard_normal((5, 2))
     x0, eps = mixture.denoiser(process)(x, t)
     np.testing.assert_allclose(x0, mixture.x0_mean(x, process.alpha(t), process.sigma(t)), rtol=1e-10, atol=1e-12)
-    for predicts in PREDICTS if not isinstance(process, VE) else ("eps", "x0", "score"):
+    for predicts in PREDICTS if not isinstance(process, VE) else ("eps", "x0", "velocity", "score"):
         model = lambda x, t, c, p=predicts: from_x0_eps(x0, eps, process.alpha(t), process.sigma(t), p)  # noqa: E731
         for ours, truth in zip(Denoiser(model, process, predicts)(x, t), (x0, eps), strict=True):
             np.testing.assert_allclose(ours, truth, rtol=1e-9, atol=1e-10)
@@ -147,7 +151,7 @@ def test_slopes_of_eps(output, xt, angle):
 
 
 def test_unknown_names_list_the_nearest():
-    with pytest.raises(ValueError, match="predicts: got 'epsilon', expected one of eps, x0, v, score"):
+    with pytest.raises(ValueError, match="predicts: got 'epsilon', expected one of eps, x0, v, velocity, score"):
         Denoiser(lambda x, t, c: x, Schedule.linear(10), "epsilon")
     with pytest.raises(ValueError, match="did you mean score"):
         from_x0_eps(1.0, 1.0, 0.5, 0.5, "scor")

@@ -11,6 +11,7 @@ from minidiff.diffusion import (
     VP,
     Denoiser,
     EDMDenoiser,
+    Flow,
     GaussianMixture,
     Schedule,
     SubVP,
@@ -21,7 +22,7 @@ from minidiff.diffusion import (
 from minidiff.models import MLP, UNet
 from minidiff.rng import Rng
 
-PROCESSES = [VP(), SubVP(), VE(), EDM()]
+PROCESSES = [VP(), SubVP(), VE(), EDM(), Flow(3.0)]
 TIMES = np.array([0.01, 0.3, 0.77])
 MIXTURE = GaussianMixture([[-1.0, 0.4], [0.8, 0.9]], stds=[0.3, 0.5])
 X = MIXTURE.sample(1, 4)

@@ -1,7 +1,8 @@
 """Loss weights where the SNR is 0 or infinite: the analytic limit of every weighting on every prediction.
 
 With a = alpha, s = sigma, a^2 + s^2 = 1 and SNR r = a^2 / s^2, the squared error of x0 is 1/r of eps's, s^2 of v's and
-s^2/r of the score's. A weight w(r) on x0 is then w/r on eps, w s^2 on v, and w s^2/r on the score.
+s^2/r of the score's, and s^2/(a + s)^2 of the velocity's, whose limits are those of v. A weight w(r) on x0 is then w/r on eps,
+w s^2 on v, w s^2/r on the score and w s^2/(a + s)^2 on the velocity.
 """
 
 import numpy as np
@@ -15,13 +16,34 @@ INF = np.inf
 # limits for SNR -> 0 (a = 0, s = 1) and SNR -> infinity (a = 1, s = 0), worked out by hand
 LIMITS = {
     # weighting: {prediction: (at 0, at infinity)}
-    "x0": {"x0": (1, 1), "eps": (INF, 0), "v": (1, 0), "score": (INF, 0)},  # 1/r; s^2; s^2/r
-    "snr": {"x0": (0, INF), "eps": (1, 1), "v": (0, 1), "score": (1, 0)},  # r; 1; r s^2 = a^2; s^2
-    "truncated_snr": {"x0": (1, INF), "eps": (INF, 1), "v": (1, 1), "score": (INF, 0)},  # max(r, 1); max(1, 1/r); max(a^2, s^2)
-    "min_snr": {"x0": (0, 5), "eps": (1, 0), "v": (0, 0), "score": (1, 0)},  # min(r, 5); min(1, 5/r); min(a^2, 5 s^2)
-    "p2": {"x0": (0, 1), "eps": (1, 0), "v": (0, 0), "score": (1, 0)},  # r/(1 + r); 1/(1 + r) = s^2; a^2 s^2; s^4
+    # 1/r; s^2; s^2/r
+    "x0": {"x0": (1, 1), "eps": (INF, 0), "v": (1, 0), "velocity": (1, 0), "score": (INF, 0)},
+    # r; 1; r s^2 = a^2; s^2
+    "snr": {"x0": (0, INF), "eps": (1, 1), "v": (0, 1), "velocity": (0, 1), "score": (1, 0)},
+    "truncated_snr": {
+        "x0": (1, INF),
+        "eps": (INF, 1),
+        "v": (1, 1),
+        "velocity": (1, 1),
+        "score": (INF, 0),
+    },  # max(r, 1); max(1, 1/r); max(a^2, s^2)
+    "min_snr": {
+        "x0": (0, 5),
+        "eps": (1, 0),
+        "v": (0, 0),
+        "velocity": (0, 0),
+        "score": (1, 0),
+    },  # min(r, 5); min(1, 5/r); min(a^2, 5 s^2)
+    "p2": {
+        "x0": (0, 1),
+        "eps": (1, 0),
+        "v": (0, 0),
+        "velocity": (0, 0),
+        "score": (1, 0),
+    },  # r/(1 + r); 1/(1 + r) = s^2; a^2 s^2; s^4
 }
 ENDS = (1e-9, 1 - 1e-9)  # alpha_bar
+NEARER = (1e-16, 1 - 2.0**-52)  # for the velocity, whose weights near their limits as alpha and sigma do, not as their squares
 
 
 class At:
@@ -34,7 +56,7 @@ class At:
         return np.sqrt(1 - t)
 
 
-CASES = [(weighting, predicts) for weighting in LIMITS for predicts in ("x0", "eps", "v", "score")]
+CASES = [(weighting, predicts) for weighting in LIMITS for predicts in ("x0", "eps", "v", "velocity", "score")]
 
 
 @pytest.mark.filterwarnings("error")
@@ -42,7 +64,7 @@ CASES = [(weighting, predicts) for weighting in LIMITS for predicts in ("x0", "e
 def test_the_limits(weighting, predicts):
     at = weight(At(), np.array([0.0, 1.0]), predicts, weighting)
     np.testing.assert_array_equal(at, LIMITS[weighting][predicts])
-    near = weight(At(), np.array(ENDS), predicts, weighting)  # and the curve runs there
+    near = weight(At(), np.array(NEARER if predicts == "velocity" else ENDS), predicts, weighting)  # and the curve runs there
     for value, limit in zip(near, at, strict=True):
         assert value > 1e8 if limit == INF else abs(value - limit) < 1e-7, (near, at)
 
@@ -66,7 +88,7 @@ def test_between_the_ends_nothing_has_changed(weighting, predicts):
     on_x0 = {"x0": 1 + 0 * r, "snr": r, "truncated_snr": np.maximum(r, 1), "min_snr": np.minimum(r, 5), "p2": r / (1 + r)}[
         weighting
     ]
-    factor = {"x0": 1, "eps": 1 / r, "v": s2, "score": s2 / r}[predicts]
+    factor = {"x0": 1, "eps": 1 / r, "v": s2, "velocity": 1 / (1 + r**0.5) ** 2, "score": s2 / r}[predicts]
     np.testing.assert_allclose(weight(At(), alpha_bar, predicts, weighting), on_x0 * factor, rtol=1e-12)
 
 

@@ -88,6 +88,11 @@ def test_no_option_is_accepted_and_ignored(name, option):
             "dpmpp_3m",
             "dpmpp_2m_sde",
             "unipc",
+            "flow_euler",
+            "flow_midpoint",
+            "flow_heun",
+            "flow_rk4",
+            "flow_sde",
         )
     else:
         assert abs(with_it - without).max() > 1e-9, f"{name} ignores {option}"
@@ -97,7 +102,7 @@ OWN = {
     "eta": 0.5, "variance": "fixed_large", "solver": "heun", "lower_order_final": False, "order": 1, "r": 0.3,
     "warm_up": "none", "mix": "v", "rtol": 1e-2, "atol": 1e-2, "corrector_steps": 2, "snr": 0.3, "interpolates": "eps",
     "corrector": False, "s_churn": 5.0, "s_min": 1.0, "s_max": 0.5, "s_noise": 1.3,
-    "stride": 2, "noisy_end": True, "uncorrected": (0, 1), "euler_at_final": True, "bend": "halved",
+    "stride": 2, "noisy_end": True, "uncorrected": (0, 1), "euler_at_final": True, "bend": "halved", "method": "heun",
 }  # fmt: skip
 BESIDE = {"s_min": {"s_churn": 5.0}, "s_max": {"s_churn": 5.0}, "s_noise": {"s_churn": 5.0},
           "noisy_end": {"spacing": "trailing", "variance": "fixed_large"},
@@ -118,6 +123,8 @@ def test_a_samplers_own_options_matter(name, option):
     value = OWN[option]
     if option == "solver" and name == "unipc":
         value = "bh1"
+    if name == "flow_heun":
+        value = "rk4"
     beside = BESIDE.get(option, {}) | ({"final": "sigma_min"} if option == "lower_order_final" else {})
     try:
         with_it = run(name, {option: value} | beside)

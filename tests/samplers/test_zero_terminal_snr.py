@@ -20,6 +20,7 @@ CONVERGES = [
     ("ddim", {}), ("dpmpp_3m", {}), ("dpmpp_2m", {}), ("dpmpp_2m", {"solver": "heun"}), ("dpmpp_2m_sde", {"eta": 0.0}),
     ("dpmpp_2s", {}), ("dpmpp_2s", {"solver": "heun"}), ("dpmpp_3s", {}), ("dpmpp_3s", {"solver": "heun"}),
     ("dpm_solver", {}), ("dpm_solver", {"solver": "heun"}), ("dpm_solver_1", {}), ("dpm_solver_2", {}),
+    ("flow_euler", {}), ("flow_midpoint", {}), ("flow_heun", {}), ("flow_rk4", {}), ("flow_sde", {"eta": 0.0}),
     ("plms", {"mix": "v"}), ("plms", {"mix": "v", "warm_up": "none"}),
     *(("unipc", dict(order=order, solver=solver, interpolates=form, corrector=corrector))
       for order in (1, 2, 3) for solver in ("bh1", "bh2") for form in ("x0", "eps") for corrector in (True, False)),
@@ -61,7 +62,10 @@ def test_converges_to_the_exact_flow(name, options, predicts):
 
 
 @pytest.mark.parametrize("predicts", ("v", "x0"))
-@pytest.mark.parametrize("name, options", [("ddpm", {}), ("ddpm_respaced", {"steps": 500}), ("dpmpp_2m_sde", {"steps": 100})])
+@pytest.mark.parametrize(
+    "name, options",
+    [("ddpm", {}), ("ddpm_respaced", {"steps": 500}), ("dpmpp_2m_sde", {"steps": 100}), ("flow_sde", {"steps": 500})],
+)
 def test_noisy_samplers_generate_the_data(name, options, predicts):
     """Mean and variance of 5,000 samples: 0.3 and 0.25, to four standard errors and 2 % of step error."""
     spacing = {} if name == "ddpm" else {"spacing": "trailing"}
@@ -78,7 +82,7 @@ def test_the_first_step_is_ddims():
     np.testing.assert_allclose(x0, M)  # nothing is known of x0 but its mean
     expected = SCHEDULE.alpha(1999) * M + SCHEDULE.sigma(1999) * X
     for name, options in CONVERGES:
-        if name == "plms":
+        if name in ("plms", "flow_midpoint", "flow_heun", "flow_rk4"):
             continue  # its first step mixes several predictions
         step = next(SAMPLERS[name].function(best("v"), X, steps=[t, 1999, 0], **options))
         np.testing.assert_allclose(step.x, expected, rtol=1e-12, err_msg=f"{name} {options}")
@@ -101,7 +105,8 @@ def test_the_others_say_what_works(name, options):
         assert message.startswith("schedule: got alpha = 0 at the first step (a zero-terminal-SNR schedule)")
         assert message.partition("; ")[2] == (
             "use spacing='trailing' with ddim, ddpm, ddpm_respaced, dpmpp_2m, dpmpp_2m_sde, dpmpp_2s, dpmpp_3s, dpm_solver, "
-            "unipc or plms(mix='v'), or leave that step out: steps=[...]"
+            "flow_euler, flow_midpoint, flow_heun, flow_rk4, flow_sde, unipc or plms(mix='v'), "
+            "or leave that step out: steps=[...]"
         )
     if name != "probability_flow":  # and the way out that the message offers is one
         times = np.linspace(SCHEDULE.T - 40, 0, 200).round().astype(int)

@@ -4,6 +4,7 @@ import numpy as np
 from sides import case, grads
 
 from minidiff import diffusion, models, nn, ops
+from minidiff.backend import xp_of
 from minidiff.diffusion import (
     EDM,
     VE,
@@ -12,8 +13,10 @@ from minidiff.diffusion import (
     Denoiser,
     EDMDenoiser,
     EDMLoss,
+    Flow,
     GaussianMixture,
     HybridLoss,
+    Interpolant,
     Posterior,
     Schedule,
     ScoreMatching,
@@ -52,7 +55,9 @@ def _trained(side, objective, net, x0, cond=None):
     return loss, grads(net)
 
 
-for _predicts in ("eps", "x0", "v", "score"):
+ROUND = Interpolant(lambda t: xp_of(t).cos(1.5 * t), lambda t: xp_of(t).sin(1.5 * t))
+
+for _predicts in ("eps", "x0", "v", "velocity", "score"):
 
     @case("SimpleLoss", "Objective", "Schedule")
     def simple_loss(side, predicts=_predicts):
@@ -80,7 +85,7 @@ def loss_with_times_by_their_loss(side):
     return found
 
 
-for _process in (VP(), SubVP(), VE(sigma_max=10.0), EDM()):
+for _process in (VP(), SubVP(), VE(sigma_max=10.0), EDM(), Flow(3.0)):
 
     @case("SimpleLoss", "VP", "SubVP", "VE", "EDM")
     def continuous_loss(side, process=_process):
@@ -128,10 +133,19 @@ def schedules(side):
     return found
 
 
-@case("VP", "SubVP", "VE", "EDM")
+@case("Flow")
+def flow_matching(side):
+    names = ("uniform", "stratified", "logit_normal", "mode")
+    return [_trained(side, SimpleLoss(Flow(3.0), "velocity", t_sampler=name), mlp(side), points(side)) for name in names]
+
+
+@case("VP", "SubVP", "VE", "EDM", "Flow", "Interpolant")
 def processes(side):
     t = side.up(np.array([0.1, 0.5, 0.9]))
-    return [[p.alpha(t), p.sigma(t), p.log_snr(t), p.t_of_log_snr(p.log_snr(t))] for p in (VP(), SubVP(), VE(), EDM())]
+    return [
+        [p.alpha(t), p.sigma(t), p.log_snr(t), p.t_of_log_snr(p.log_snr(t))]
+        for p in (VP(), SubVP(), VE(), EDM(), Flow(), ROUND)
+    ]
 
 
 @case("Posterior", waits=True)
