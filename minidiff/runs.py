@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import data, models
-from .diffusion import HybridLoss, Schedule, SimpleLoss
+from .diffusion import Flow, HybridLoss, Schedule, SimpleLoss
+from .diffusion.schedule import NAMES
 from .json_file import about_file
+from .names import check_choice
 from .rng import Rng, Stream
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
@@ -102,7 +104,15 @@ def build_model(options, seed=0):
 
 
 def build_schedule(d):
-    """The Schedule of a DiffusionConfig. Raises ValueError for options that do not go together."""
+    """The Schedule or Flow of a DiffusionConfig. Raises ValueError for options that cannot be combined."""
+    check_choice("schedule", d.schedule, (*NAMES, "from_betas", "flow"))
+    if d.schedule == "flow":
+        for key in ("beta_start", "beta_end", "betas"):
+            if getattr(d, key) is not None:
+                raise ValueError(f"diffusion.{key}: cannot be combined with schedule 'flow'")
+        return Flow() if d.shift is None else Flow(d.shift)
+    if d.shift is not None:
+        raise ValueError(f"diffusion.shift: only valid with schedule 'flow', got schedule {d.schedule!r}")
     options = {key: getattr(d, key) for key in ("beta_start", "beta_end") if getattr(d, key) is not None}
     if d.schedule in ("cosine", "from_betas") and options:
         raise ValueError(f"diffusion.{', diffusion.'.join(options)}: cannot be combined with schedule {d.schedule!r}")
@@ -124,11 +134,23 @@ def build_objective(config):
     d, schedule = config.diffusion, build_schedule(config.diffusion)
     if d.clip is not None and not 0 < d.clip < math.inf:
         raise ValueError(f"diffusion.clip: got {d.clip}, expected a finite number > 0, or none")
+    if d.schedule == "flow":
+        return _flow_objective(d, schedule)
     if not d.learned_variance:
         return SimpleLoss(schedule, d.predicts, d.weighting, d.cond_dropout, d.t_sampler)
     if d.weighting != "simple":
         raise ValueError(f"diffusion.weighting: got {d.weighting!r}, expected 'simple' with diffusion.learned_variance")
     return HybridLoss(schedule, d.predicts, cond_dropout=d.cond_dropout, t_sampler=d.t_sampler)
+
+
+def _flow_objective(d, flow):
+    """Conditional flow matching, its model being given T t."""
+    if d.learned_variance:
+        raise ValueError("diffusion.learned_variance: cannot be combined with schedule 'flow', which has no steps of DDPM")
+    if d.predicts in ("eps", "score"):
+        raise ValueError(f"diffusion.predicts: got {d.predicts!r}, expected 'velocity', 'v' or 'x0' with schedule 'flow', "
+                         "whose sampling starts from pure noise, where alpha is 0")  # fmt: skip
+    return SimpleLoss(flow, d.predicts, d.weighting, d.cond_dropout, d.t_sampler, time_scale=float(d.T))
 
 
 def find_checkpoint(path):

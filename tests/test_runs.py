@@ -447,3 +447,43 @@ def test_a_pipeline_takes_at_most_T_steps_unless_more_are_asked_for(tmp_path):
     np.testing.assert_array_equal(pipeline.sample(2, rng=0), pipeline.sample(2, steps=10, rng=0))
     with pytest.raises(ValueError, match="steps: got 50, expected a whole number from 1 to T = 10"):
         pipeline.sample(2, steps=50, rng=0)
+
+
+# ---- flow matching --------------------------------------------------------------------------------------------------------
+
+
+def test_a_flow_is_trained_resumed_and_sampled_with_its_shift_and_times(tmp_path, capsys):
+    """`--schedule flow` predicts the velocity unless told otherwise, and the model is given T t."""
+    command = ["train", "--data", "moons", "--schedule", "flow", "--set", "diffusion.shift=2", *FEW, "--out", str(tmp_path)]
+    command += ["--set", "diffusion.t_sampler=logit_normal", "--set", "model.width=16"]
+    assert main([*command, "--steps", "3"]) == 0
+    saved = runs.open_run(tmp_path)
+    assert kept_of(tmp_path)["diffusion"] | {"schedule": "flow", "shift": 2, "predicts": "velocity"} == saved.kept["diffusion"]
+    assert repr(saved.denoiser.schedule) == "Flow(shift=2)"
+    assert (saved.denoiser.predicts, saved.denoiser.time_scale) == ("velocity", 1000.0)
+    asked = []
+    saved.denoiser._run = lambda x, t, cond: asked.append(t) or 0 * x
+    list(samplers.flow_euler(saved.denoiser, np.zeros((2, 2)), steps=2))
+    np.testing.assert_allclose(asked, [1000, 1000 * 2 / 3], atol=0.01)  # u = 1/2 becomes 2/3
+    assert main([*command, "--steps", "5", "--resume"]) == 0
+    assert "resuming" in capsys.readouterr().out
+    for sampler in ("ddim", "flow_heun"):
+        assert main(["sample", str(tmp_path), "--sampler", sampler, "--steps", "3", "--no-progress",
+                     "--out", str(tmp_path / f"{sampler}.png")]) == 0  # fmt: skip
+    assert main([*command, "--steps", "6", "--resume", "--set", "diffusion.shift=3"]) == 2
+    assert "diffusion.shift: the checkpoint has 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"predicts": "eps"}, "diffusion.predicts: got 'eps', expected 'velocity', 'v' or 'x0' with schedule 'flow'"),
+    ({"learned_variance": True, "predicts": "v"}, "diffusion.learned_variance: cannot be combined with schedule 'flow'"),
+    ({"beta_end": 0.1}, "diffusion.beta_end: cannot be combined with schedule 'flow'"),
+    ({"shift": -1.0}, "shift: got -1.0, expected a finite number > 0"),
+    ({"schedule": "cosine", "shift": 2.0}, "diffusion.shift: only valid with schedule 'flow', got schedule 'cosine'"),
+    ({"schedule": "flwo"}, "did you mean flow"),
+])  # fmt: skip
+def test_options_of_a_flow(options, message):
+    config = RunConfig.from_dict({"diffusion": {"schedule": "flow", "predicts": "velocity"} | options})
+    with pytest.raises(ValueError) as caught:
+        runs.build_objective(config)
+    assert message in str(caught.value)

@@ -89,6 +89,8 @@ def _laid_over(base, tables):
 def _assignments(arguments, name):
     """Flags and --set as assignments.   name: the data set so far; another spelling of its folder is no change"""
     flags = {key: getattr(arguments, flag) for flag, key in SHORT.items()}
+    if arguments.schedule == "flow" and arguments.predicts is None and not _sets(arguments, "diffusion.predicts"):
+        flags["diffusion.predicts"] = "velocity"
     given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     if arguments.data and not _same_place(arguments.data, name):
         given.insert(0, f"data.name={json.dumps(arguments.data)}")

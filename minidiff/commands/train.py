@@ -48,9 +48,17 @@ def add_arguments(parser):
     )
     how.add_argument("--batch-size", type=int, metavar="N", help="examples per step")
     how.add_argument("--lr", type=float, metavar="X", help="peak learning rate of AdamW")
-    how.add_argument("--schedule", metavar="NAME", help="noise schedule: linear, scaled_linear, quadratic, cosine, sigmoid")
+    how.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="noise schedule: linear, scaled_linear, quadratic, cosine, sigmoid; or flow, for flow matching",
+    )
     how.add_argument("--T", type=int, metavar="N", help="number of timesteps of the noise schedule")
-    how.add_argument("--predicts", metavar="NAME", help="prediction target of the model: eps, x0, v or score")
+    how.add_argument(
+        "--predicts",
+        metavar="NAME",
+        help="prediction target of the model: eps, x0, v, velocity or score (with --schedule flow: velocity)",
+    )
     how.add_argument("--seed", type=int, metavar="N", help="seed of weights, data order, noise and dropout (default: 0)")
     device.add_arguments(how)
     how.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
@@ -129,7 +137,7 @@ def sample_all_classes(made, each=8, steps=20):
 
     With many classes there are fewer samples per class, at most SHEET in all. Takes at most T steps.
     """
-    classes, steps = made.kept["classes"], min(steps, made.objective.schedule.T)
+    classes, steps = made.kept["classes"], min(steps, getattr(made.objective.schedule, "T", steps))
     each = max(1, min(each, SHEET // (classes or 1)))
     n = 64 if classes is None else min(classes, SHEET) * each
 

@@ -31,8 +31,10 @@ class DataConfig:
 class DiffusionConfig:
     """Schedule, loss, and what sampling has to know of them.
 
-    schedule    a constructor of Schedule; beta_start, beta_end None: its defaults
+    schedule    a constructor of Schedule, or "flow"; beta_start, beta_end None: its defaults
+    T           number of steps; of a flow, whose t runs from 0 to 1, the factor of the model's time input
     betas       all T of them, for schedule "from_betas"
+    shift       of a flow, towards the noise: see `diffusion.Flow`
     learned_variance   the model puts out its variance too, trained by HybridLoss
     clip        bound of the predicted x0 while sampling; None: none
     """
@@ -42,6 +44,7 @@ class DiffusionConfig:
     beta_start: float | None = None
     beta_end: float | None = None
     betas: list | None = None
+    shift: float | None = None
     predicts: str = "eps"
     weighting: str = "simple"
     cond_dropout: float = 0.1
