@@ -207,7 +207,7 @@ MISTAKES = [
     (["train", "--steps", "0"], 2, "steps: got 0"),
     (["train", "--lr", "-1"], 2, "lr: got -1"),
     (["train", "--schedule", "cosinus"], 2, "cosine"),
-    (["train", "--predicts", "epsilon"], 2, "predicts: got 'epsilon', expected one of eps, x0, v, score"),
+    (["train", "--predicts", "epsilon"], 2, "predicts: got 'epsilon', expected one of eps, x0, v, velocity, score"),
     (["train", "--T", "0"], 2, "T: got 0"),
     (["train", "--set", "model.block_out_channels=[30,64]"], 2, "30 is not divisible"),
     (["train", "--set", "model.name=vit"], 2, "model.name: got 'vit', expected one of unet, mlp"),

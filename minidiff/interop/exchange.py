@@ -3,10 +3,12 @@
 import contextlib
 from pathlib import Path
 
+from ..diffusion import Flow
 from ..files import whole_folder, write_whole
 from ..models import UNet
 from ..runs import build_objective, build_schedule, open_run
 from ..training.config import DiffusionConfig, RunConfig
+from .flow_schedulers import flow_config
 from .model_folder import save_model, write_json
 from .readme import readme
 from .schedulers import scheduler_config
@@ -30,14 +32,17 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
     class_names = kept.get("class_names")
     run = {name: kept["diffusion"][name] for name in OBJECTIVE if name in kept["diffusion"]} | {"class_names": class_names}
     save_pipeline(denoiser.model, denoiser.schedule, folder, denoiser.predicts, clip, dtype, denoiser.learned_variance, run,
-                  classes=kept["classes"], class_names=class_names)  # fmt: skip
+                  T=int(kept["diffusion"]["T"]), classes=kept["classes"], class_names=class_names)  # fmt: skip
 
 
-def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, run=None, **more):
+def save_pipeline(
+    unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, run=None, T=1000, **more
+):  # fmt: skip
     """Write a model and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
 
     clip   bound of the predicted x0 while sampling; None: none
-    learned_variance   the model predicts its variance too: a DDPMPipeline, all others being DDIMPipelines
+    learned_variance   the model predicts its variance too: a DDPMPipeline, all others being DDIMPipelines but for a Flow
+    T      of a Flow, which becomes a DDPMPipeline with the scheduler of flow matching: the model is given T t
     run    {name: value} that only `minidiff import` reads: how a run was trained
     more   further arguments of `readme.readme`: classes, class_names
     All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a model
@@ -45,19 +50,24 @@ def save_pipeline(unet, schedule, folder, predicts="eps", clip=1.0, dtype="float
     """
     if not isinstance(unet, UNet):
         raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
-    folder, name = Path(folder), "DDPM" if learned_variance else "DDIM"
-    scheduler = scheduler_config(schedule, predicts, clip, f"{name}Scheduler")
+    folder, name, steps = Path(folder), "DDPM" if learned_variance else "DDIM", getattr(schedule, "T", T)
+    kind = f"{name}Scheduler"
+    if isinstance(schedule, Flow):
+        name, kind = "DDPM", "FlowMatchEulerDiscreteScheduler"
+        scheduler = flow_config(schedule, predicts, clip, T)
+    else:
+        scheduler = scheduler_config(schedule, predicts, clip, kind)
     if run:
         scheduler["_minidiff"] = run
     if learned_variance:
         scheduler["variance_type"] = "learned_range"
-    index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", f"{name}Scheduler"],
+    index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", kind],
              "unet": ["diffusers", "UNet2DModel"]}  # fmt: skip
     shape = _shape(unet)
     if shape is not None:
         _check_shape(unet, shape)
         more = {"classes": _classes(unet), "null": unet.config["null_class"]} | more
-        text = readme(folder.name, f"{name}Pipeline", f"{name}Scheduler", shape, schedule.T, **more)
+        text = readme(folder.name, f"{name}Pipeline", kind, shape, steps, **more)
     with whole_folder(folder) as place:
         save_model(unet, place / "unet", dtype)
         (place / "scheduler").mkdir()
@@ -115,6 +125,8 @@ def _classes(unet):
 def _schedule_options(sampling):
     """How a DiffusionConfig says a schedule: by its name where that gives the same numbers, else beta by beta."""
     schedule, full = sampling.schedule, sampling.config
+    if isinstance(schedule, Flow):
+        return {"schedule": "flow", "shift": schedule.shift, "T": int(sampling.time_scale)}
     ends = [(schedule.betas[0], schedule.betas[-1]), (full.get("beta_start", 1e-4), full.get("beta_end", 0.02))]
     options = [{"schedule": name, "beta_start": float(a), "beta_end": float(b)}
                for name in ("linear", "scaled_linear", "sigmoid") for a, b in ends]  # fmt: skip

@@ -10,7 +10,7 @@ _INDEX = ("pad_token_id", "bos_token_id", "eos_token_id", "downsample_padding", 
 _NUMBERS = ("freq_shift", "norm_eps", "mid_block_scale_factor", "dropout", "resnet_out_scale_factor", "scaling_factor",
             "shift_factor", "layer_norm_eps", "attention_dropout", "dropout_rate", "layer_norm_epsilon", "beta_start",
             "beta_end", "clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "sigma_min", "sigma_max",
-            "flow_shift", "shift_terminal")  # fmt: skip
+            "flow_shift", "shift_terminal", "shift", "base_shift", "max_shift")  # fmt: skip
 _NUMBER_LISTS = ("latents_mean", "latents_std", "trained_betas", "fourier_weights")
 _TEXT = ("time_embedding_act_fn", "timestep_post_act", "class_embed_type", "addition_embed_type", "encoder_hid_dim_type",
          "mid_block_type", "variance_type", "cross_attention_norm")  # fmt: skip
@@ -23,7 +23,14 @@ _OR_NONE = ("attention_head_dim", "norm_num_groups", "mid_block_type", "pad_toke
 _LEAST = {"norm_eps": 0.0, "layer_norm_eps": 0.0, "layer_norm_epsilon": 0.0, "beta_start": 0.0, "beta_end": 0.0,
           "dropout": 0.0, "attention_dropout": 0.0, "dropout_rate": 0.0, "dynamic_thresholding_ratio": 0.0}  # fmt: skip
 _MOST = {name: 1.0 for name in _LEAST if "eps" not in name}
-_ABOVE_ZERO = ("clip_sample_range", "sample_max_value", "flow_shift", "mid_block_scale_factor", "resnet_out_scale_factor")
+_ABOVE_ZERO = (
+    "clip_sample_range",
+    "sample_max_value",
+    "flow_shift",
+    "shift",
+    "mid_block_scale_factor",
+    "resnet_out_scale_factor",
+)
 
 
 def check_types(given, defaults, where):

@@ -88,7 +88,7 @@ class Pipeline:
     @property
     def default_steps(self):
         """Steps of a run that does not state them: 50, and at most the schedule's T."""
-        return min(int(STEPS), self.sampling.schedule.T)
+        return min(int(STEPS), getattr(self.sampling.schedule, "T", int(STEPS)))
 
     @property
     def image_channels(self):
@@ -151,7 +151,8 @@ class Pipeline:
         row.check(options)  # before a text encoder is asked
         if steps is STEPS:
             steps = self.default_steps
-        steps = steps or min(row.steps or sampling.schedule.T, sampling.schedule.T)
+        T = getattr(sampling.schedule, "T", None)
+        steps = steps or (min(row.steps or T, T) if T else row.steps)
         edit = edit_of(self, n, image, mask, strength, (height, width), steps, options)
         shape = edit.shape if edit else self.shape(n, height, width) if x is None else tuple(x.shape)
         weight = guidance if guidance is not None else 6.5 if prompt is not None else 0.0

@@ -1,7 +1,7 @@
 """Scheduler configurations of diffusers: the training schedule of a model, and how diffusers would sample it.
 
 A diffusers scheduler combines a noise schedule, a prediction type and a sampler. `Sampling` separates them: a Schedule; "eps",
-"v" or "x0"; and the name and options of a minidiff sampler, chosen so that the same noise gives the same image.
+"v", "x0" or "velocity"; and the name and options of a minidiff sampler, chosen so that the same noise gives the same image.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..backend import xp_of
-from ..diffusion import Denoiser, Schedule, clip_x0, dynamic_threshold
+from ..diffusion import Denoiser, Flow, Schedule, clip_x0, dynamic_threshold
 from ..diffusion.spacing import spaced_steps
 from ..json_file import about
+from . import flow_schedulers
 from .levels import WHOLE_STEPS, levels_of
 from .scheduler_options import LEARNED, SAMPLER_OF, SHARED, check_options, options_for
 
@@ -33,6 +34,7 @@ class Sampling:
     told                 time input of the model for each integer t; None: t itself
     unit                 standard deviation of the first noise
     end                  factor for the last sample
+    time_scale           factor of the model's time input
     """
 
     schedule: Any
@@ -46,6 +48,7 @@ class Sampling:
     told: Any = None
     unit: float = 1.0
     end: float = 1.0
+    time_scale: float = 1.0
 
     def at(self, steps, options=()):
         """The same for one run of so many steps, on the very noise levels that diffusers visits.
@@ -55,6 +58,9 @@ class Sampling:
         chooses = np.ndim(steps) or any(dict(options).get(option) is not None for option in STEPPING)
         if not self.config.get("_class_name") or not self.options or chooses:
             return self
+        if self.config["_class_name"] in flow_schedulers.DEFAULTS:
+            full = flow_schedulers.check_flow_options(self.config["_class_name"], self.config, "scheduler_config.json")
+            return replace(self, options={"steps": flow_schedulers.flow_times(full, steps), "final": "zero"})
         name, full = check_options(self.config, "scheduler_config.json")
         if name in WHOLE_STEPS:
             self._check_first(name, full, steps)
@@ -79,7 +85,7 @@ class Sampling:
         """model: a Layer or a function (x, t, cond) -> array.   -> a denoiser for our samplers"""
         if self.told is not None:
             model = _Told(model, self.told)
-        denoiser = Denoiser(model, self.schedule, self.predicts, self.learned_variance)
+        denoiser = Denoiser(model, self.schedule, self.predicts, self.learned_variance, self.time_scale)
         if self.threshold:
             return dynamic_threshold(denoiser, *self.threshold)
         return denoiser if self.clip is None else clip_x0(denoiser, self.clip)
@@ -99,6 +105,8 @@ class Sampling:
         This matches `from_config`: options in the configuration that the class knows are kept, all others take the class's
         defaults. The sampler's name has precedence for order and algorithm.
         """
+        if isinstance(self.schedule, Flow):
+            return self._change_on_flow(sampler)
         name, forced = SAMPLER_OF.get(sampler, (None, {}))
         full = check_options(self.config, "scheduler_config.json")[1] if self.config else {}
         if sampler == self.sampler and all(full.get(option, value) == value for option, value in forced.items()):
@@ -109,9 +117,19 @@ class Sampling:
         found = sampling_from_config({**kept, "_class_name": name, **forced})
         return replace(found, learned_variance=found.learned_variance or self.learned_variance)
 
+    def _change_on_flow(self, sampler):
+        name = flow_schedulers.SAMPLER_OF.get(sampler)
+        if name is None or name == self.config.get("_class_name"):
+            return self if sampler == self.sampler else replace(self, sampler=sampler, options={})
+        defaults = flow_schedulers.DEFAULTS[name]
+        kept = {option: value for option, value in self.config.items() if option in defaults}
+        return sampling_from_config({**kept, "_class_name": name})
+
 
 def sampling_from_config(config, where="scheduler_config.json"):
     """The Sampling of a scheduler's configuration. Raises ValueError that names a class or an option not supported."""
+    if config.get("_class_name") in flow_schedulers.DEFAULTS:
+        return _flow_sampling(config, where)
     name, full = check_options(config, where)
     with about(where):
         schedule = schedule_from_config(full, where)
@@ -126,6 +144,14 @@ def sampling_from_config(config, where="scheduler_config.json"):
         full["clip_sample_range"] if full.get("clip_sample") and not full.get("thresholding") else None,
         full.get("variance_type") in LEARNED,
     )  # fmt: skip
+
+
+def _flow_sampling(config, where):
+    name = config["_class_name"]
+    full = flow_schedulers.check_flow_options(name, config, where)
+    sampler = next(ours for ours, theirs in flow_schedulers.SAMPLER_OF.items() if theirs == name)
+    return Sampling(Flow(full["shift"]), "velocity", sampler, {"final": "zero"}, dict(config),
+                    time_scale=float(full["num_train_timesteps"]))  # fmt: skip
 
 
 def schedule_from_config(full, where):
