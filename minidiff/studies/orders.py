@@ -18,7 +18,7 @@ def run(options):
 
 
 def draw(rows):
-    figure = viz.new_figure(7.5, 5.5, layout="constrained")
+    figure = viz.new_figure(8.5, 5.5, layout="constrained")
     axes = figure.add_subplot()
     styles, names = {1: "-", 2: "--", 3: "-.", 4: ":"}, dict.fromkeys((row["sampler"], row["order"]) for row in rows)
     for i, (name, order) in enumerate(sorted(names, key=lambda name: name[1])):
@@ -29,5 +29,5 @@ def draw(rows):
     axes.set_title("Error on Gaussian data, and the order it shows over the last two points", fontsize=11)
     axes.minorticks_off()
     axes.grid(True, linewidth=0.5, alpha=0.5)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), handlelength=3.5)
     return figure
