@@ -1,19 +1,19 @@
 # %% [markdown]
 # # 4. The loss
 #
-# Chapter 3 drowned pictures in noise. Now a network shall learn to look through it. The surprise of this chapter is how
-# little there is to it: draw a picture, draw a noise level, draw noise, and ask the network *which noise was it?* We build
-# this loss, see what the best answer to it looks like, and find that "predict the noise", "predict the picture", "predict
-# $v$" and "predict the [score](../docs/glossary.md#score)" are one thing under four names, apart from one weight, which
+# Chapter 3 turned images into noise. Now a network learns the opposite direction. The loss is surprisingly short: draw an
+# image, a noise level and noise, mix them, and let the network *predict the noise*. We build this loss and see what its best
+# possible prediction looks like. Then we compare four prediction targets: the noise, the image, $v$ and the
+# [score](../docs/glossary.md#score). They contain the same information, but each weights the errors differently, and the weight
 # matters.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture at time $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$: $x_0$ the clean
-# picture, $\epsilon$ noise from the bell curve, $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3 wrote $\sqrt{\bar\alpha_t}$ for
-# this $\alpha_t$: see its [table of letters](03_adding_noise.ipynb).) And `y, back = f(x)` returns an answer and the function
-# that carries its gradient back (chapter 1).
+# **What you should know already.** A noisy image at timestep $t$ is $x_t = \alpha_t x_0 + \sigma_t \epsilon$. Here $x_0$ is the
+# clean image, $\epsilon$ is standard normal noise, $\sigma_t$ is the noise level, and $\alpha_t^2 + \sigma_t^2 = 1$. (Chapter 3
+# wrote $\sqrt{\bar\alpha_t}$ for this $\alpha_t$: see its [table of symbols](03_adding_noise.ipynb).) A function returns its
+# result and its backward pass, `y, back = f(x)` (chapter 1).
 
 # %%
 import os
@@ -27,12 +27,13 @@ FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything r
 rng = np.random.default_rng(0)
 schedule = Schedule.linear(1000)
 digits, _ = data.load("digits")
-flat = digits.reshape(len(digits), 64).astype(np.float64)  # the chapter treats a digit as 64 numbers in a row
+flat = digits.reshape(len(digits), 64).astype(np.float64)  # here a digit is a row of 64 numbers
 
 # %% [markdown]
 # ## What is the loss?
 #
-# The mean squared error of the noise, at a random time, for every picture of a batch (Ho and others, 2020):
+# The loss is the mean squared error of the predicted noise $\hat\epsilon$, at a random timestep for every image of a batch (Ho
+# et al., 2020). It is called the **simple loss**; $\mathbb{E}$ is the mean over images, timesteps and noise:
 #
 # $$L = \mathbb{E}_{x_0,\,t,\,\epsilon}\; \bigl\| \epsilon - \hat\epsilon(x_t, t) \bigr\|^2 .$$
 
@@ -55,12 +56,12 @@ x0, t, eps = flat[:8], rng.integers(0, 1000, 8), rng.standard_normal((8, 64))
 loss, back = noise_loss(net, x0, t, eps)
 print(f"loss of a network that has learned nothing: {loss:.2f}")
 
-losses, _, _ = SimpleLoss(schedule, "eps").compare(net, x0, eps, t, None)  # the library's, one number for each picture
+losses, _, _ = SimpleLoss(schedule, "eps").compare(net, x0, eps, t, None)  # the loss of the library, one number per image
 assert np.isclose(loss, losses.mean())
 
 # %% [markdown]
-# A network that always answers 0 has loss 1, the variance of the noise. (A fresh one answers at random, so it may be a bit
-# above.) Is our `back` right? Move one weight and see:
+# A network whose output is always 0 has loss 1, the variance of the noise. (The output of an untrained network is random, so
+# its loss may be a bit higher.) Is our `back` right? Change one weight and measure the slope:
 
 # %%
 weight = net.parameters()["output.weight"]
@@ -76,14 +77,15 @@ print(f"backward {dy:+.8f}, slope {(values[0] - values[1]) / (2 * h):+.8f}")
 assert np.isclose(dy, (values[0] - values[1]) / (2 * h), rtol=1e-5)
 
 # %% [markdown]
-# ## How do I get the clean picture from the noise?
+# ## How do I get the clean image from the noise?
 #
-# Turn the formula round: $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / \alpha_t$. If $\hat\epsilon$ were exactly the noise that
-# was added, this would be exactly the picture. But nobody can know which noise was added. What does the best possible answer
-# look like?
+# Solve the formula for the image: $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / \alpha_t$. A function that estimates the clean
+# image from $x_t$ and $t$ is called a **denoiser**. If $\hat\epsilon$ were exactly the noise that was added, $\hat x_0$ would
+# be exactly the image. But $x_t$ does not determine which noise was added. What does the best possible prediction look like?
 #
-# The answer that makes a squared error smallest is a **mean**: the mean of all pictures that could have led to $x_t$, each
-# weighted by how likely that is. If the only pictures in the world are our training digits $x^{(i)}$, we can compute it:
+# The prediction with the smallest squared error is a **mean**: the mean of all images that could have led to $x_t$, each
+# weighted by its probability. It is called the **[posterior](../docs/glossary.md#posterior) mean**. If our training digits
+# $x^{(i)}$ were the only images in the world, we could compute it, with a weight $w_i$ for each digit:
 #
 # $$\hat x_0 = \sum_i w_i\, x^{(i)}, \qquad w_i \propto \exp\Bigl(-\frac{\|x_t - \alpha_t x^{(i)}\|^2}{2 \sigma_t^2}\Bigr).$$
 
@@ -109,21 +111,21 @@ viz.show_grid(pictures, columns=10, titles=[f"t = {t}" for t in times] + [""] * 
               title="Above: a noisy digit. Below: the best possible guess of the clean one")
 
 # %% [markdown]
-# At large $t$ the guess is a **blur**, and that is no failure of a network. The blur *is* the best answer to the question.
-# Getting a sharp picture out takes many steps (chapter 7).
+# At large $t$ the best prediction is a **blur**, and this is not a fault of the network. A sharp image takes many steps
+# (chapter 7).
 #
-# ## Four names for one thing
+# ## Four prediction targets, the same information
 #
-# | the network puts out | which is | used by |
+# | the network predicts | which is | used by |
 # |---|---|---|
-# | $\epsilon$ | the noise | Ho and others, 2020 |
-# | $x_0$ | the clean picture | many |
-# | $v = \alpha_t \epsilon - \sigma_t x_0$ | a mixture of both that is well behaved at both ends | Salimans and Ho, 2022 |
-# | score $= -\epsilon / \sigma_t$ | the direction in which noisy pictures get more likely | Song and others, 2021 |
+# | $\epsilon$ | the noise | Ho et al., 2020 |
+# | $x_0$ | the clean image | many |
+# | $v = \alpha_t \epsilon - \sigma_t x_0$ | a mixture of both, well defined at both ends | Salimans and Ho, 2022 |
+# | score $= -\epsilon / \sigma_t$ | the direction in which noisy images become more likely | Song et al., 2021 |
 #
-# Knowing $x_t$ and one of them, you know all. From $x_t = \alpha x_0 + \sigma \epsilon$ and $v = \alpha \epsilon - \sigma
-# x_0$, and because $\alpha^2 + \sigma^2 = 1$, it follows that $x_0 = \alpha x_t - \sigma v$ and $\epsilon = \sigma x_t +
-# \alpha v$.
+# Given $x_t$, each of the four determines the other three. From $x_t = \alpha x_0 + \sigma \epsilon$ and
+# $v = \alpha \epsilon - \sigma x_0$, and because $\alpha^2 + \sigma^2 = 1$, it follows that $x_0 = \alpha x_t - \sigma v$ and
+# $\epsilon = \sigma x_t + \alpha v$.
 
 # %%
 def x0_and_eps(output, xt, t, predicts):
@@ -148,24 +150,23 @@ for predicts, output in {"eps": eps, "x0": x0, "v": a * eps - s * x0, "score": -
 print("all four agree")
 
 # %% [markdown]
-# ## So is it all the same which one is predicted?
+# ## Does it matter which target the network predicts?
 #
-# The information is the same, the *loss* is not. An error $e$ in $\hat x_0$ is an error of $\alpha_t e / \sigma_t$ in
-# $\hat\epsilon$, and of $e / \sigma_t$ in $\hat v$. So, with the signal-to-noise ratio $\text{SNR} = \alpha_t^2 /
-# \sigma_t^2$,
+# The information is the same, but the *loss* is not. An error $e$ in $\hat x_0$ is an error of $\alpha_t e / \sigma_t$ in
+# $\hat\epsilon$, and of $e / \sigma_t$ in $\hat v$. So, with the signal-to-noise ratio $\text{SNR} = \alpha_t^2 / \sigma_t^2$,
 #
 # $$\|\epsilon - \hat\epsilon\|^2 = \text{SNR}\cdot\|x_0 - \hat x_0\|^2,$$
 # $$\|v - \hat v\|^2 = (\text{SNR} + 1)\,\|x_0 - \hat x_0\|^2.$$
 #
-# And the papers' mathematics, the *variational bound* on how likely the model finds the data, asks for yet another weight. In
-# it, each step back is compared with the best step back there is, both of them bell curves of the same width $\tilde\beta_t$
-# (the variance of that step), and the distance between two such curves is their means' squared distance divided by
-# $2\tilde\beta_t$:
+# The theory behind diffusion suggests another weight. The papers derive a *variational bound* on the
+# [likelihood](../docs/glossary.md#likelihood) of the data. It compares each step of the model with the best possible step back.
+# Both are Gaussians with the same variance $\tilde\beta_t$, and the distance between two such Gaussians is the squared distance
+# of their means, divided by $2\tilde\beta_t$:
 #
 # $$L_t = \frac{\beta_t^2}{2\,\tilde\beta_t\,(1 - \beta_t)\,\sigma_t^2}\; \|\epsilon - \hat\epsilon\|^2 .$$
 #
-# Ho and others found that pictures come out better when this weight is simply left out. That is the whole story of
-# "$L_\text{simple}$".
+# Ho et al. found that images come out better if this weight is simply left out. The result is $L_\text{simple}$, the simple
+# loss.
 
 # %%
 guess = best_x0(xt, t)
@@ -195,10 +196,10 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# ## Why predict the noise and not the picture?
+# ## Why predict the noise and not the image?
 #
-# What is usually said: a simpler loss that scales better, and $v$ better still. Let us train the three alike, on points in
-# the plane, and read all three networks as predictors of noise, so that they can be compared.
+# The usual answer is that the noise gives a simpler loss which scales better, and that $v$ is better still. Let us train all
+# three targets the same way, on points in the plane. To compare them, we convert every prediction to a prediction of the noise.
 
 # %%
 def train(points, predicts, steps, seed=0, **options):
@@ -223,7 +224,7 @@ denoisers = {predicts: train(points, predicts, steps, width=64, depth=3) for pre
 errors = {predicts: noise_error(denoiser, unseen, times) for predicts, denoiser in denoisers.items()}
 for predicts, error in errors.items():
     print(f"predicts {predicts:4}  error of the noise: t = 5: {error[0]:.2f},  mean over t: {error.mean():.3f}")
-assert errors["x0"][0] > errors["eps"][0]  # near t = 0, dividing by a tiny sigma blows up what x0 gets wrong
+assert errors["x0"][0] > errors["eps"][0]  # near t = 0 the division by a tiny sigma amplifies an error of x0
 assert all(error.mean() < 0.8 for name, error in errors.items() if name != "x0")
 
 # %%
@@ -237,15 +238,16 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# At the smallest $t$ the network that was asked for the picture is the worst at telling the noise, as the weights above
-# foretold: its loss did not care. At large $t$ the one that was asked for the noise is the worst, where its loss did not
-# care. $v$ is good at both ends, and in between all three are alike. So it is a matter of the ends, and "noise is better" is
-# half true. (`minidiff study predictions` asks the same of [U-Nets](../docs/glossary.md#u-net) on digits:
-# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-image).)
+# At the smallest $t$ the network that predicts the image is the worst at predicting the noise. The weights above explain this:
+# at small $t$ its loss gives such errors little weight. At large $t$ the network that predicts the noise is the worst, because
+# there its loss gives errors of the image little weight. The target $v$ is good at both ends, and in between all three are
+# alike. So the targets differ only at the ends, and "noise is better" is half true. (`minidiff study predictions` compares them
+# for [U-Nets](../docs/glossary.md#u-net) on digits:
+# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-picture).)
 #
-# There is even a case where predicting noise collapses. Noise fills all 64 directions of a digit's pixels. If a layer of the
-# network is *narrower* than that, say 16 numbers wide, the noise cannot get through it: 48 of 64 directions are lost, whatever
-# is learned. The digits themselves fill far fewer directions, so they do get through.
+# In one case predicting noise even fails completely. Noise fills all 64 directions in the space of a digit's pixels. If a layer
+# of the network is *narrower* than that, say 16 numbers wide, the noise cannot pass through it: 48 of 64 directions are lost,
+# whatever the weights are. The digits fill far fewer directions, so they do pass.
 
 # %%
 pixels = flat.astype(np.float32)
@@ -261,9 +263,9 @@ assert stuck > 0.7 and free < 0.6 * stuck
 # %% [markdown]
 # ## Does the network know $\alpha_t$?
 #
-# Only through $t$. It got $t$ in training and has learned what that means for its input. So let us give it a wrong $t$: the
-# points have the noise of $t = 300$, and the network gets any other. We train it with three seeds; the numbers after ± are
-# standard errors over these three.
+# Only through $t$. The network receives $t$ in training and learns what that means for its input. So let us give it a wrong
+# $t$: the points have the noise of $t = 300$, and the network gets another $t$. We train it with three seeds; the numbers after
+# ± are standard errors over these three.
 
 # %%
 rng = np.random.default_rng(18)
@@ -304,11 +306,12 @@ figure
 
 # %% [markdown]
 # With too small a $t$ the network takes noise for data and misses much of it. With too large a $t$ it loses surprisingly
-# little. Does it read the noise level off the points? **No: from $t = 600$ on it returns $x_t$ itself**, as the right plot
-# shows. That is what it has learned for these $t$, where $x_t$ is nearly all noise and returning it is nearly the best answer.
-# It goes on doing so for points that have less noise. What this costs can be computed: $x_t - \epsilon = \alpha_t x_0 -
-# (1 - \sigma_t)\,\epsilon$, with the mean square $\alpha_t^2 \cdot \overline{x_0^2} + (1 - \sigma_t)^2$. At $t = 300$ this is
-# only 14 % more than the error with the right $t$, because that error is large too. At $t = 100$ it is 40 % more:
+# little. Does it estimate the noise level from the points? **No: from $t = 600$ on it returns $x_t$ itself**, as the right plot
+# shows. This is what it has learned for these $t$, where $x_t$ is nearly all noise and returning it is nearly the best
+# prediction. It does the same for points with less noise. The cost of this can be computed:
+# $x_t - \epsilon = \alpha_t x_0 - (1 - \sigma_t)\,\epsilon$, with the mean square
+# $\alpha_t^2 \cdot \overline{x_0^2} + (1 - \sigma_t)^2$, where $\overline{x_0^2}$ is the mean square of the data. At $t = 300$
+# this is only 14 % more than the error with the right $t$, because that error is large too. At $t = 100$ it is 40 % more:
 
 # %%
 for true_t in (300, 100):
@@ -321,24 +324,24 @@ for true_t in (300, 100):
 assert FAST or (copied[:, told >= 600].max() < 0.01 and mean[wrong] > 1.2 * mean[right])
 
 # %% [markdown]
-# So what the network knows of $\alpha_t$ is the $t$ that it gets. (Chapter 5 asks how a network does that
-# gets no $t$ at all.)
+# So all that the network knows of $\alpha_t$ is the $t$ that it gets. ([Chapter 5](05_telling_the_time.ipynb) examines networks
+# that get no $t$ at all.)
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** From $x_t$ and $v$, compute the noise.
+# **Exercise 1.** Compute the noise from $x_t$ and $v$.
 #
 # <details><summary>Hint</summary>
 #
-# $x_t$ and $v$ are two mixtures of the same two unknowns, $x_0$ and $\epsilon$: two equations. Get rid of $x_0$.
+# $x_t$ and $v$ are two mixtures of the same two unknowns, $x_0$ and $\epsilon$: two equations. Eliminate $x_0$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Multiply $x_t$'s equation by $\sigma$ and $v$'s by $\alpha$, and add them. What remains has the factor $\alpha^2 + \sigma^2$.
-# The two factors are `schedule.alpha(t)` and `schedule.sigma(t)`.
+# Multiply the equation of $x_t$ by $\sigma$ and the equation of $v$ by $\alpha$, and add them. What remains has the factor
+# $\alpha^2 + \sigma^2$. In code the two factors are `schedule.alpha(t)` and `schedule.sigma(t)`.
 # </details>
 
 # %%
@@ -358,12 +361,12 @@ if grading.answered(eps_of_v, v_test, x_test, 10):
 #
 # <details><summary>Hint</summary>
 #
-# The loss is a mean of squares, as in `noise_loss`. What differs is the target, which stands in the table of four names.
+# The loss is a mean of squares, as in `noise_loss`. Only the target differs; the table of prediction targets defines it.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# With `error = output - target`: how does the mean of `error**2` change when one entry of `output` changes? The mean divides
-# by the number of all entries, and `dloss` multiplies the whole.
+# With `error = output - target`: how does the mean of `error**2` change when one entry of `output` changes? The mean divides by
+# the number of all entries, and `dloss`, the gradient of the loss, multiplies the result.
 # </details>
 
 # %%
@@ -378,17 +381,17 @@ if grading.answered(v_loss, v_test, v_test, v_test, 10):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** "Min-SNR" (Hang and others, 2023) counts an error in $x_0$ with weight $\min(\text{SNR}, 5)$. Which weight
-# is that for a network that predicts $\epsilon$?
+# **Exercise 3.** "Min-SNR" (Hang et al., 2023) gives an error in $x_0$ the weight $\min(\text{SNR}, 5)$. Which weight does this
+# give an error in $\epsilon$?
 #
 # <details><summary>Hint</summary>
 #
-# The loss on $\epsilon$ counts an error in $x_0$ with a weight already. Which?
+# The loss on $\epsilon$ already gives an error in $x_0$ a weight. Which one?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# (wanted weight on $\epsilon$) times (what the $\epsilon$-loss has already) is (wanted weight on $x_0$). `np.minimum` takes an
-# array and a number.
+# (wanted weight on $\epsilon$) times (weight that the $\epsilon$-loss already gives) is (wanted weight on $x_0$). `np.minimum`
+# takes an array and a number.
 # </details>
 
 # %%
@@ -403,21 +406,21 @@ if grading.answered(min_snr_weight, np.ones(1)):
 # %% [markdown]
 # ### Build it: the losses that models are trained with
 #
-# A real loss takes images of any shape, one $t$ for each sample, and goes on backwards through the model. The next two
-# functions do, and each can pass without the other. `model(x, t)` returns its output and its backward pass, which takes the
-# gradient by the output. `alpha_bar` is a list of all $\bar\alpha_t$, so that the functions serve any schedule.
+# A loss for training takes images of any shape and one $t$ for each sample, and its backward pass runs through the model. The
+# next two functions do this, and each can pass without the other. `model(x, t)` returns its output and its backward pass, which
+# takes the gradient by the output. `alpha_bar` is an array of all $\bar\alpha_t$, so that the functions work with any schedule.
 #
-# **Exercise 4.** The loss on $\epsilon$. `back(dloss)` runs the model's backward pass and returns what that returns. Write it
-# without `noise_loss`.
+# **Exercise 4.** Write the loss on $\epsilon$. `back(dloss)` runs the model's backward pass and returns its result. Do not use
+# `noise_loss`.
 #
 # <details><summary>Hint</summary>
 #
-# `noise_loss` has the right parts; two of its lines are only right for rows of numbers, and its `back` knows no `dloss`.
+# `noise_loss` has the right parts. Two of its lines work only for rows of numbers, and its `back` does not take a `dloss`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
 # `alpha_bar[t]` has one number for each sample. Reshape it to length $B$ on the first axis and 1 on all others, `x0.ndim` axes
-# in all; then its roots multiply `x0` and `eps` of any shape. The model is told the whole array `t`.
+# in all. Then its square roots multiply `x0` and `eps` of any shape. Pass the whole array `t` to the model.
 # </details>
 
 # %%
@@ -435,7 +438,7 @@ if grading.answered(eps_objective, lambda x, t: (x, lambda dy: dy), one, first, 
     print("exercise 4: right")
 
 # %% [markdown]
-# **Exercise 5.** The loss on $v$, with a weight for each sample: the mean over all numbers of weight times squared error.
+# **Exercise 5.** Write the loss on $v$ with a weight for each sample: the mean over all numbers of weight times squared error.
 #
 # <details><summary>Hint</summary>
 #
@@ -443,8 +446,8 @@ if grading.answered(eps_objective, lambda x, t: (x, lambda dy: dy), one, first, 
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Reshape `weight` like `alpha_bar[t]`. It stands outside the square, so it comes through to the gradient as it is. The mean
-# still divides by the number of all entries, not by the sum of the weights.
+# Reshape `weight` like `alpha_bar[t]`. It is outside the square, so the gradient contains it once, unchanged. The mean still
+# divides by the number of all entries, not by the sum of the weights.
 # </details>
 
 # %%
