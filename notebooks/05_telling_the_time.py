@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 5. Telling the network the time
 #
-# One network has to clean pictures at every noise level, from a hint of dust to pure noise. So it is told at which level it
-# is: besides the noisy picture $x_t$ it gets the time $t$. This chapter builds everything between the number $t$ and the
-# layers that use it, forward and backward, by hand. Then it asks whether all that is needed, and measures.
+# One network has to denoise images at every noise level, from almost clean to pure noise. Therefore it gets a second input
+# besides the noisy image $x_t$: the timestep $t$. This chapter builds everything between the number $t$ and the layers that use
+# it, forward and backward, by hand. Then it measures whether the network needs $t$ at all.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with $t$ from 0 (clean) to
-# 999 (noise), and the network is trained to answer $\epsilon$ (chapters 3 and 4). `y, back = f(x)` returns an answer and the
-# function that carries its gradient back; `gradcheck.check` compares that with the slope of `f` (chapter 1).
-# ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see [chapter 3's table of letters](03_adding_noise.ipynb).)
+# **What you should know already.** A noisy image is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, with the clean image $x_0$,
+# standard normal noise $\epsilon$, and $t$ from 0 (nearly clean) to 999 (nearly pure noise). The network is trained to predict
+# $\epsilon$ (chapters 3 and 4). A function returns its result and its backward pass, `y, back = f(x)`; `gradcheck.check`
+# compares `back` with the slope of `f` (chapter 1). ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see
+# [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import copy
@@ -29,18 +30,19 @@ FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything r
 rng = np.random.default_rng(0)
 schedule = Schedule.linear(1000)
 digits, _ = data.load("digits")
-held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # digits that no network here is trained on
+held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # no network in this chapter trains on these
 
 # %% [markdown]
-# ## Why not simply hand over the number?
+# ## Why not use the number $t$ as it is?
 #
-# One number from 0 to 999 is a poor input: it is large, and a layer that multiplies it by a weight can only draw a straight
-# line through it. We want *many* numbers, all between -1 and 1, that tell any two times apart, near or far. The
-# [transformer](../docs/glossary.md#transformer)'s authors had the same problem with positions in a sentence (Vaswani and
-# others, 2017) and used clock hands: one turns fast, the next slower, the last so slowly that it shows the rough time only. For
-# $i = 0 \dots h-1$, $h$ being half of the wanted length:
+# One number from 0 to 999 is a poor input. It is large, and a linear layer can only compute a linear function of it. We want
+# *many* numbers between -1 and 1 that differ for any two timesteps, near or far. The
+# [transformer](../docs/glossary.md#transformer) has the same problem with positions in a sentence (Vaswani et al., 2017), and
+# solves it with sines and cosines of several frequencies, a **sinusoidal embedding**. It works like the hands of a clock: one
+# hand turns fast, the next more slowly, and the slowest shows only the rough time. Each hand is a cosine and a sine. With $h$
+# hands, half of the wanted number of values, and $i = 0 \dots h-1$:
 #
-# $$\text{angle}_i = t \cdot 10000^{-i/h}, \qquad \text{the numbers are } \cos(\text{angle}_i) \text{ and }
+# $$\text{angle}_i = t \cdot 10000^{-i/h}, \qquad \text{the values are } \cos(\text{angle}_i) \text{ and }
 # \sin(\text{angle}_i).$$
 
 # %%
@@ -76,18 +78,19 @@ right.set(xlabel="t", ylabel="likeness", title="How much each time looks like t 
 figure
 
 # %% [markdown]
-# The fast hands (top of each half) tell 500 from 501; the slow ones tell 500 from 900. The likeness falls within the
-# first ten steps. Then it goes up and down: fast hands come round again, and the slowest have hardly moved. So it does not
-# measure how far apart two times are, and it need not. What counts is that no two times share all their numbers; a layer
-# learns which hands to look at.
+# The fast hands (top of each half) distinguish 500 from 501; the slow ones distinguish 500 from 900. The likeness is the scalar
+# product of two embeddings divided by $h$, so it is 1 where all hands agree. It falls within the first ten steps. Then it rises
+# and falls again, because the fast hands come round again and the slowest have hardly moved. So the likeness does not measure
+# the distance of two timesteps, and it does not need to. It is enough that no two timesteps share all their numbers; a layer
+# learns which hands to use.
 #
 # **A trap for later.** The code of the first diffusion model divides by $h - 1$ where we divide by $h$, and puts the sines
-# first; most later code does as we do. Both are fine. Hold on to one thing: the four combinations give *different numbers
-# for the same time*.
+# first. Most later code uses the convention of this chapter. Both work, but the four combinations give *different numbers for
+# the same timestep*.
 
 # %%
 conventions = {
-    "cosines first, i / h": dict(flip_sin_to_cos=True, downscale_freq_shift=0.0),  # ours; Stable Diffusion's
+    "cosines first, i / h": dict(flip_sin_to_cos=True, downscale_freq_shift=0.0),  # here and in Stable Diffusion
     "cosines first, i / (h - 1)": dict(flip_sin_to_cos=True, downscale_freq_shift=1.0),
     "sines first, i / h": dict(flip_sin_to_cos=False, downscale_freq_shift=0.0),
     "sines first, i / (h - 1)": dict(flip_sin_to_cos=False, downscale_freq_shift=1.0),  # the first DDPM code
@@ -97,13 +100,13 @@ for name, options in conventions.items():
     print(f"{name:28} differs from ours at t = 500 by up to {np.abs(other - hands[500]).max():.2f}")
 
 # %% [markdown]
-# ## How does $t$ get into a U-Net, in code?
+# ## How does $t$ enter a U-Net, in code?
 #
-# The usual answer is right and complete: **sinusoids, a small MLP, added after the first convolution of every block, each
-# block with its own projection.** A *[U-Net](../docs/glossary.md#u-net)* is the usual network for images: down to a small
-# image, up again, and each image of the way down is laid beside the one of its size on the way up
-# ([chapter 6](06_the_unet.ipynb) builds it). A *block* is a pair of convolutions in it. This is the one that the chapter trains
-# below, and where the time enters:
+# In short: **a sinusoidal embedding and a small MLP make one vector. Every block projects this vector with a separate linear
+# layer and adds it after its first convolution.** A *[U-Net](../docs/glossary.md#u-net)* is the usual network for images. It
+# halves the image several times, doubles it again, and concatenates features of the way down with those of the same size on the
+# way up ([chapter 6](06_the_unet.ipynb) builds it). A *block* is a pair of convolutions in it. The figure shows the network
+# that this chapter trains below, and where the timestep enters:
 
 # %%
 blocks = {1: (1, 8), 2: (3, 4), 3: (4.2, 4), 4: (5.4, 4), 5: (6.6, 4), 6: (7.6, 4), 7: (9.6, 8), 8: (10.6, 8)}
@@ -145,8 +148,9 @@ axes.set_axis_off()
 figure
 
 # %% [markdown]
-# Dashed: the images laid beside those of their size. First the MLP, two linear layers with a SiLU between, so that the
-# network can make of the clock hands whatever it needs. Backward is forward read from the bottom:
+# The dashed arrows are the concatenations. The MLP, two linear layers with a SiLU between them, computes from the sinusoids the
+# **time embedding**, the vector that the blocks use. Its backward pass calls the backward functions of its layers in reverse
+# order:
 
 # %%
 def time_mlp(hands, w1, b1, w2, b2):
@@ -165,12 +169,12 @@ def time_mlp(hands, w1, b1, w2, b2):
 library_mlp = TimestepEmbedding(32, 64, rng=0).astype(np.float64)
 arrays = [hands[[3, 500]], *(p.value for p in library_mlp.parameters().values())]
 print("gradient errors:", max(gradcheck.check(time_mlp, *arrays).values()))
-temb, _ = time_mlp(*arrays)  # (2, 64): one vector for each picture of the batch
+temb, _ = time_mlp(*arrays)  # (2, 64): one vector for each image of the batch
 assert np.allclose(temb, library_mlp.predict(arrays[0]))
 
 # %% [markdown]
-# Now the block. Its own linear layer, its *projection*, turns the time's vector into one number for each channel, and this
-# number is added at every pixel. Going back, whatever was added at every pixel gets the **sum over the pixels**.
+# Next comes the block. Its linear layer, the *projection*, maps the time embedding to one number per channel, and this number
+# is added at every pixel. In the backward pass, a number that was added at every pixel gets the **sum over the pixels**.
 
 # %%
 def timed_block(x, temb, gamma1, beta1, w1, b1, wt, bt, gamma2, beta2, w2, b2, groups=4):
@@ -200,11 +204,11 @@ x = rng.standard_normal((2, 5, 5, 8))
 print("gradient errors:", max(gradcheck.check(timed_block, x, temb, *weights).values()))
 
 # %% [markdown]
-# It is the library's block to the last digit, backward too:
+# The block equals the library's block to the last digit, and so do its gradients:
 
 # %%
 y, back = timed_block(x, temb, *weights)
-library_block.zero_grad()  # gradients are added up: without this line a second run of the cell would count twice
+library_block.zero_grad()  # gradients accumulate: a second run of the cell would count twice
 their_y, their_back = library_block(x, temb)
 rng = np.random.default_rng(11)
 dy = rng.standard_normal(y.shape)
@@ -214,24 +218,25 @@ assert all(np.allclose(d, p.grad) for d, p in zip(dweights, library_block.parame
 print("block, and gradients of input, time and all", len(weights), "parameters: equal")
 
 # %% [markdown]
-# A detail that costs people days: after the time is added comes a GroupNorm, which subtracts the mean of each group of
-# channels. Were every channel its own group, it would subtract exactly what was added, and **the time would be gone**
-# without an error message:
+# One detail costs people days. After the projected time embedding is added comes a GroupNorm, which subtracts the mean of each
+# group of channels. If every channel were a separate group, it would subtract exactly what was added. **The timestep would have
+# no effect**, and no error would be raised:
 
 # %%
 for groups in (4, 8):
     early, late = (timed_block(x[:1], temb[[k]], *weights, groups=groups)[0] for k in (0, 1))  # t = 3 and t = 500
     print(f"8 channels in {groups} groups: t = 3 against t = 500 changes the answer by up to {np.abs(early - late).max():.1e}")
-assert np.abs(early - late).max() < 1e-12  # the last one, a group a channel
+assert np.abs(early - late).max() < 1e-12  # the last case, one group per channel
 
 # %% [markdown]
-# ## What if it is not told $t$?
+# ## What if the network does not get $t$?
 #
-# "It would collapse", people say. Let us take a small U-Net with eight blocks and train it twice, equally long, on the same
-# pictures with the same noise: once as it is, once with every block's time projection replaced by zeros. (The same trick
-# will tell *some* of the blocks.)
+# A common answer is that training would collapse. Let us test it. We train a small U-Net with eight blocks twice, equally long,
+# on the same images with the same noise: once as it is, and once with zeros in place of every block's time projection. (Later,
+# the same method removes the timestep from only *some* of the blocks.) In the code and the figures, "told" is the network with
+# $t$ and "not told" the one without.
 #
-# One pair of networks shows how it is done, and what it gives is partly chance. `minidiff study time` trains each network of
+# A single pair of networks shows the method, but its numbers are partly chance. `minidiff study time` trains each network of
 # this chapter longer and with three seeds, so the claims below are those of
 # [its tables](../docs/studies.md#what-if-the-network-does-not-get-t). ± is a standard error over the three seeds.
 
@@ -275,8 +280,8 @@ print(f"mean loss of the last quarter: told t {told_loss[late].mean():.3f}, not 
 assert FAST or 0.9 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
 
 # %% [markdown]
-# No collapse: the loss falls nearly as far. Where is the rest? We ask both networks about digits that they have never seen,
-# time by time, with the same noise for both:
+# Training does not collapse: without $t$ the loss falls nearly as far. Where is the difference? We test both networks on
+# held-out digits, at several timesteps, with the same noise for both:
 
 # %%
 times = np.array([0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999])[:: 3 if FAST else 1]
@@ -312,16 +317,16 @@ right.set(xlabel="t", ylabel="error not told / told", title="Where not knowing t
 figure
 
 # %% [markdown]
-# With three seeds the mean error without $t$ is 1.089 ± 0.002 times that with $t$. By far the most, in proportion, is lost at
-# large $t$: at $t \geq 600$ the error is 2.55 ± 0.11 times as large, at $t = 0$ only 1.04 times. At large $t$ the picture is
-# nearly all noise, so the right answer is nearly $x_t$ itself. A network that is not sure of this has a mean squared error of a
-# hundredth, so a pixel is off by about a tenth: little, but several times what is possible.
+# With three seeds the mean error without $t$ is 1.089 ± 0.002 times that with $t$. The largest relative difference is at large
+# $t$: at $t \geq 600$ the error is 2.55 ± 0.11 times as large, at $t = 0$ only 1.04 times. At large $t$ the image is nearly all
+# noise, so the right prediction is nearly $x_t$ itself. A network that is not sure of this has a mean squared error of about
+# 0.01, so a predicted value is off by about 0.1. This is little, but several times the error that is possible.
 #
-# ## How can it know, untold?
+# ## How can it work without $t$?
 #
-# Because much of the noise level can be **read off the picture**. How well? We train a small network to predict $t$ from
-# $x_t$. Then we give the *told* network this guess in place of the true time. To see what ignorance would cost if nothing
-# could be read, we also tell it $t = 500$ whatever the truth is.
+# The network can **estimate much of the noise level from the image**. How well? We train a small network to predict $t$ from
+# $x_t$. Then we give the network *with* $t$ this estimate in place of the true timestep. For comparison we also give it
+# $t = 500$ always: this is the cost if the image contained no information about $t$.
 
 # %%
 def guess_loss(net, x0, rng, cond):
@@ -371,26 +376,27 @@ right.legend(frameon=False)
 figure
 
 # %% [markdown]
-# The guess is never exact. In the study it is off by 17 ± 1 of 1000 at $t = 100$, by 66 ± 4 at $t = 0$, by 130 ± 4 at $t = 500$
-# and by 249 ± 2 at $t = 990$: between nearly pure noise and pure noise nobody can tell.
+# The estimate is never exact. In the study its mean error is 17 ± 1 of 1000 at $t = 100$, 66 ± 4 at $t = 0$, 130 ± 4 at
+# $t = 500$ and 249 ± 2 at $t = 990$. At the noisy end it is largest, because nearly pure noise hardly differs from pure noise.
 #
-# Over three seeds the mean error is 1.094 ± 0.008 times that with $t$ for the guess, 1.089 ± 0.002 times without $t$, and 1.982
-# ± 0.002 times with 500 always. So **nine tenths of what the time is worth can be read off the picture**, and on the whole it
-# makes no difference whether a guesser does it or the network by itself. But the two err in different places. At $t = 400$ the
-# network without $t$ is better (1.29 ± 0.03 times the error with $t$, against 1.43 ± 0.03 for the guess). At $t \geq 600$ the
-# guess is better (1.58 ± 0.02 against 2.55 ± 0.11).
+# Over three seeds the mean error is 1.094 ± 0.008 times that with $t$ for the estimate, 1.089 ± 0.002 times without $t$, and
+# 1.982 ± 0.002 times with 500 always. So **nine tenths of the value of $t$ can be recovered from the image**. On average it
+# makes no difference whether a separate network estimates $t$ or the denoising network does without it. But the two fail in
+# different places. At $t = 400$ the network without $t$ is better (1.29 ± 0.03 times the error with $t$, against 1.43 ± 0.03
+# for the estimate). At $t \geq 600$ the estimate is better (1.58 ± 0.02 against 2.55 ± 0.11).
 #
 # ## And what do the samples look like?
 #
-# So little more loss sounds harmless. But sampling asks the network dozens of times, and each error is carried on. So let us
-# draw, from the same noise, with [DDPM](../docs/glossary.md#ddpm) and with [DDIM](../docs/glossary.md#ddim) (chapters 7 and 8).
+# A slightly larger loss sounds harmless. But sampling calls the network dozens of times, and each error affects all later
+# steps. So let us draw samples from the same noise, with [DDPM](../docs/glossary.md#ddpm) and with
+# [DDIM](../docs/glossary.md#ddim) (chapters 7 and 8).
 #
-# One thing more to try: chapter 4 had several names for what a network predicts. Besides $\epsilon$ we train both networks
-# on $v = \alpha_t \epsilon - \sigma_t x_0$.
+# We also vary what the network predicts (chapter 4). Besides $\epsilon$ we train both networks to predict
+# $v = \alpha_t \epsilon - \sigma_t x_0$.
 #
-# The two [samplers](../docs/glossary.md#sampler) in one line each. DDPM ([chapter 7](07_ddpm.ipynb)) takes a step to a lower
-# noise level and adds a little fresh noise. DDIM ([chapter 8](08_skipping_steps.ipynb)) mixes its guesses of image and noise
-# again, for the lower level.
+# The two [samplers](../docs/glossary.md#sampler) in brief: DDPM ([chapter 7](07_ddpm.ipynb)) takes a step to a lower noise
+# level and adds a little fresh noise. DDIM ([chapter 8](08_skipping_steps.ipynb)) mixes its predictions of image and noise
+# again, at the lower level.
 
 # %%
 nets = {("told t", "eps"): told, ("not told", "eps"): untold}
@@ -412,43 +418,44 @@ axes.spines[:].set_visible(False)
 figure
 
 # %% [markdown]
-# There is the collapse, and it is half true. **A network that predicts $\epsilon$ and is not told $t$ draws badly**, worst with
+# Here is the collapse, for one of the two targets. **A network that predicts $\epsilon$ without $t$ draws badly**, worst with
 # DDIM, although its loss was hardly higher. The study measures the [Fréchet distance](../docs/glossary.md#fréchet-distance) to
-# real digits (lower is better; chapter 14 builds it): with DDIM 62 ± 8 not told and 35 ± 2 told, with DDPM 47 ± 2 not told and
-# 37 ± 2 told. The guess of the picture is $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$, and where the walk begins
-# $\alpha_t$ is below 0.01: an error of a tenth in $\hat\epsilon$ is one of more than ten in the picture, and the walk starts in
-# a wrong direction. DDPM's fresh noise covers up some of that. (With DDIM a few starts fail even where $t$ is told: the same
-# division, by a network that was trained for seconds.)
+# real digits (lower is better; chapter 14 explains it). With DDIM it is 62 ± 8 without $t$ and 35 ± 2 with $t$; with DDPM, 47 ±
+# 2 without and 37 ± 2 with. The cause is the division in $\hat x_0 = (x_t - \sigma_t\hat\epsilon) / \alpha_t$, the predicted
+# image. At the start of sampling $\alpha_t$ is below 0.01, so an error of 0.1 in $\hat\epsilon$ becomes an error of more than
+# ten in the image, and sampling starts in a wrong direction. The fresh noise of DDPM hides a part of this error. (With DDIM a
+# few samples fail even with $t$. The cause is the same division, with a network that was trained for seconds.)
 #
-# **A network that predicts $v$ does not suffer outside the spread**: with DDIM 39 ± 2 not told and 37 ± 3 told, with DDPM
-# 47 ± 3 not told and 42 ± 3 told. From its answer the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$: "nearly $x_t$
-# itself" is in the formula, which does know $t$, and the network's errors are multiplied by the small $\alpha_t$, not divided
-# by it.
+# **For a network that predicts $v$, the difference is within the spread**: with DDIM 39 ± 2 without $t$ and 37 ± 3 with $t$,
+# with DDPM 47 ± 3 without and 42 ± 3 with. Its prediction of the noise is $\hat\epsilon = \sigma_t x_t + \alpha_t \hat v$. The
+# formula itself contains "nearly $x_t$", and the formula does know $t$. The network's errors are multiplied by the small
+# $\alpha_t$, not divided by it.
 #
-# ## Why inside every block?
+# ## Why in every block?
 #
-# What is usually said: layers work at different scales, and each needs the time. The study puts it to the test: the same
-# network, told in its first block only or in all eight. Can the time reach the output from the first block at all?
+# The usual answer is that layers work at different scales, and each needs the timestep. The study tests this with the same
+# network, which gets $t$ in its first block only or in all eight. Can the timestep affect the output from the first block at
+# all?
 
 # %%
 xt = schedule.add_noise(held_out, Rng(7).standard_normal(held_out.shape), 700)
 for name, blocks in {"none": (), "the first block": (0,), "all eight": "all"}.items():
-    net = unet(told=blocks)  # fresh weights: does the time reach the output at all?
+    net = unet(told=blocks)  # untrained: can t affect the output?
     apart = np.abs(net.predict(xt, 700) - net.predict(xt, 100)).max()
     print(f"told in {name:16} t = 700 against t = 100 changes the output by up to {apart:.3f}")
     assert (apart == 0) == (name == "none")
 
 # %% [markdown]
-# It can: every block adds to what it was given, so what the first has written travels on to all the others. Trained with three
-# seeds, the network that is told in its first block has an error 1.009 ± 0.003 times that of the network told in all eight, and
-# 1.09 ± 0.02 times at $t \geq 600$, where the network that is not told has 2.55 times. So for this network **one block is
-# nearly enough**, and the other seven bring something at large $t$, for the price of one small linear layer each. (With only
-# two sizes of picture, 8 and 4, this network has few "scales"; a large one may have more use for it.)
+# It can: every block adds to its input, so what the first block adds reaches all later blocks. Over three training seeds, the
+# network with $t$ in its first block has an error 1.009 ± 0.003 times that of the network with $t$ in all eight, and 1.09 ±
+# 0.02 times at $t \geq 600$, where the network without $t$ has 2.55 times. So for this network **one block is nearly enough**.
+# The other seven help a little at large $t$, for the price of one small linear layer each. (This network has only two image
+# sizes, 8 and 4. A large network with more scales may gain more from it.)
 #
-# ## Does the network know $\alpha_t$? Feed it the noise level instead
+# ## Does the network know $\alpha_t$? Use the noise level instead of $t$
 #
-# The network only ever sees the number $t$, so another label of the noise level may do as well. Take the *log-SNR*,
-# $\lambda_t = \log(\alpha_t^2/\sigma_t^2)$, how much stronger the picture is than the noise, stretched to run from 0 to 999:
+# The network only receives the number $t$, so another label of the noise level may work as well. Take the *log-SNR*,
+# $\lambda_t = \log(\alpha_t^2/\sigma_t^2)$, the logarithm of the signal-to-noise ratio, rescaled to run from 0 to 999:
 
 # %%
 top, bottom = schedule.log_snr(0), schedule.log_snr(999)
@@ -479,18 +486,18 @@ assert np.allclose(by_snr.predict(xt, 300), by_snr.net.predict(xt, by_snr.label(
 
 # %% [markdown]
 # The same noise level has the same label in both schedules. Trained with this label and three seeds, the error at $t \geq 600$
-# is 0.999 ± 0.004 times that of the network told $t$: no difference. Over all $t$ it is 1.012 ± 0.003 times, most of it from
-# $t = 0$ (1.031 ± 0.004), which the log-SNR sets far apart from the other times. So the network knows $\alpha_t$ only through
-# the number it gets, and **another number that contains the same does almost as well**.
+# is 0.999 ± 0.004 times that of the network that gets $t$: no difference. Over all $t$ it is 1.012 ± 0.003 times. Most of this
+# comes from $t = 0$ (1.031 ± 0.004), which the log-SNR places far from the other timesteps. So the network knows $\alpha_t$
+# only through the number it gets, and **another number with the same information works almost as well**.
 #
 # The log-SNR has one advantage: it means the same in every schedule, and $t$ does not. All these networks were trained on the
-# linear schedule. On noise of the *cosine* schedule, $t$ from 20 to 900, the network that gets the cosine's $t$ has an error of
-# 0.343 ± 0.002, and the one that gets the log-SNR 0.275 ± 0.002.
+# linear schedule. On noise of the *cosine* schedule, with $t$ from 20 to 900, the network that gets the cosine schedule's $t$
+# has an error of 0.343 ± 0.002, and the one that gets the log-SNR 0.275 ± 0.002.
 #
-# ## Mixing up the conventions
+# ## What if the conventions are mixed up?
 #
-# Now the trap from above. Somebody loads our trained weights into a network that computes its sinusoids by another
-# convention. All shapes fit. Nothing complains.
+# Now to the trap from above. Suppose you load the trained weights into a network that computes its sinusoids with another
+# convention. All shapes fit, and no error is raised.
 
 # %%
 noise, pictures, ruined = noise[:12], [], {}
@@ -515,25 +522,25 @@ axes.spines[:].set_visible(False)
 figure
 
 # %% [markdown]
-# Sines for cosines: noise for pictures. The wrong divisor alone: grey ghosts of digits, easily mistaken for a model that wants
-# more training. If a model from elsewhere draws like this, look here first. (minidiff keeps both settings in the model's
-# configuration, as `flip_sin_to_cos` and `freq_shift`, and reads them with its weights.)
+# With sines in place of cosines the samples are noise. With only the wrong divisor they are faint grey digits, as if the model
+# needed more training. If a model from another library draws like this, check this convention first. (minidiff stores both
+# settings in the model's configuration, as `flip_sin_to_cos` and `freq_shift`, and reads them together with the weights.)
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Write the first DDPM code's sinusoids: sines first, and $i / (h - 1)$ in the exponent.
+# **Exercise 1.** Write the sinusoids of the first DDPM code: sines first, and $i / (h - 1)$ in the exponent.
 #
 # <details><summary>Hint</summary>
 #
-# It takes two small changes to `sinusoids`.
+# Two small changes to `sinusoids` are enough.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# With $h - 1$ the exponents run from 0 to exactly $-1$: the slowest hand turns by $1/10000$ in each step. The number of hands
-# does not change.
+# With $h - 1$ the exponents run from 0 to exactly $-1$: the slowest hand turns by an angle of $1/10000$ in each step. The
+# number of hands does not change.
 # </details>
 
 # %%
@@ -546,8 +553,8 @@ if grading.answered(old_sinusoids, np.zeros(1), 4):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Turn the clock back: $t$ and $t + 1$ have the same hands, each turned by a small angle. Return the hands of
-# $t + 1$ from those of $t$ alone, without knowing $t$. (So a linear layer can move in time: one reason for sinusoids.)
+# **Exercise 2.** From $t$ to $t + 1$ every hand turns by a small angle. Compute the hands of $t + 1$ from those of $t$, without
+# knowing $t$. (So a linear layer can shift the timestep, which is one reason for sinusoids.)
 #
 # <details><summary>Hint</summary>
 #
@@ -556,7 +563,7 @@ if grading.answered(old_sinusoids, np.zeros(1), 4):
 # <details><summary>Bigger hint</summary>
 #
 # $\cos(a + b) = \cos a \cos b - \sin a \sin b$ and $\sin(a + b) = \sin a \cos b + \cos a \sin b$. The first half of `hands` is
-# $\cos a$, the second $\sin a$.
+# $\cos a$, the second is $\sin a$.
 # </details>
 
 # %%
@@ -569,16 +576,16 @@ if grading.answered(tick, hands[:2]):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** A bias that is added at every pixel: write its forward and backward.
+# **Exercise 3.** A bias is added at every pixel. Write the forward and the backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# What was copied to many places gets the sum of their gradients.
+# The gradient of a value that was copied to many places is the sum of the gradients of its copies.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Two new axes of length 1 make (B, C) fit (B, H, W, C). Going back, these are the axes to sum over. Each image keeps its own
-# sum.
+# Two new axes of length 1 make (B, C) broadcast to (B, H, W, C). The backward pass sums over these two axes. Each image keeps a
+# separate sum.
 # </details>
 
 # %%
@@ -593,17 +600,17 @@ if grading.answered(add_everywhere, x, x[:, 0, 0]):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** Many newer networks let the time *scale and shift* instead of adding it: $y = h\,(1 + s) + b$, where the
-# projection gives $s$ and $b$, one number a channel each. Write it with its backward.
+# **Exercise 4.** Many newer networks use the time embedding to *scale and shift* instead of adding it: $y = h\,(1 + s) + b$,
+# where the projection gives $s$ and $b$, one number of each per channel. Write it with its backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# Look at $y$ as a function of one argument at a time. What multiplies $h$, what multiplies $s$?
+# Look at $y$ as a function of one argument at a time. Which factor multiplies $h$, and which multiplies $s$?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# For each pixel $ds$ is `dy` times what $s$ was multiplied with. As one $s$ serves a whole channel of an image, these terms
-# are summed over the pixels, as for a bias.
+# For each pixel $ds$ is `dy` times the factor of $s$. All pixels of a channel share one $s$, so these terms are summed over the
+# pixels, as for a bias.
 # </details>
 
 # %%
@@ -620,16 +627,17 @@ if grading.answered(scale_and_shift, x, x[:, 0, 0], x[:, 0, 0]):
 # %% [markdown]
 # ### Build it: from the number to the block
 #
-# Now the real thing, in three steps: sinusoids with every convention, the projection, and the
+# Now build the whole path, in three steps: sinusoids with every convention, the projection, and the
 # [residual block](../docs/glossary.md#residual-block) of the diffusion models that first beat GANs (Dhariwal and Nichol, 2021).
-# Each step can pass without the others.
+# Each exercise can pass without the others.
 #
-# **Exercise 5.** Sinusoids for checkpoints from anywhere. $i$ runs from 0 to $h - 1$, with $h$ half of `dim`, rounded down:
+# **Exercise 5.** Write sinusoids that fit checkpoints of any convention. $i$ runs from 0 to $h - 1$, where $h$ is half of
+# `dim`, rounded down:
 #
 # $$\text{angle}_i = t \cdot P^{-i/(h - \text{shift})},$$
 #
-# with $P$ for `max_period`. `sines_first` chooses which half comes first. An odd `dim` gets a last column of zeros. Write it
-# without the chapter's `sinusoids`.
+# Here $P$ is `max_period`. `sines_first` chooses which half comes first. An odd `dim` gets a last column of zeros. Do not use
+# the chapter's `sinusoids`.
 #
 # <details><summary>Hint</summary>
 #
@@ -637,8 +645,8 @@ if grading.answered(scale_and_shift, x, x[:, 0, 0], x[:, 0, 0]):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `dim // 2` rounds down, so an odd `dim` gives two halves that are one column short together. `np.zeros((len(t), 1))` is the
-# column that fills up.
+# `dim // 2` rounds down, so for an odd `dim` the two halves together are one column short. `np.zeros((len(t), 1))` is the
+# missing column.
 # </details>
 
 # %%
@@ -651,17 +659,17 @@ if grading.answered(time_sinusoids, np.zeros(1), 4):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The projection of a block that is scaled and shifted by the time: SiLU, then a linear layer with $2C$ outputs.
-# The first $C$ are the scale, the others the shift. `back` gets a gradient for each, and returns `dtemb, dw, db`. You may use
+# **Exercise 6.** Write the projection of a block that uses scale and shift: SiLU, then a linear layer with $2C$ outputs. The
+# first $C$ are the scale, the others the shift. `back` takes a gradient for each, and returns `dtemb, dw, db`. You may use
 # `ops.silu` and `ops.linear`.
 #
 # <details><summary>Hint</summary>
 #
-# The forward pass cuts an array into two halves. What is the backward pass of a cut?
+# The forward pass splits an array into two halves. What is the backward pass of a split?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Lay `dscale` and `dshift` side by side: this is the gradient of the linear layer's output. The rest is the backward pass of a
+# Concatenate `dscale` and `dshift`: this is the gradient of the linear layer's output. The rest is the backward pass of the
 # linear layer and then of SiLU.
 # </details>
 
@@ -675,24 +683,24 @@ if grading.answered(time_projection, np.ones((1, 1)), np.ones((1, 2)), np.ones(2
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** The block itself, from layers that you are given. `norm1`, `conv1`, `norm2`, `conv2` and `shortcut` are called
-# with one array and return `y, back`; `project(temb)` returns `(scale, shift), back`, as in exercise 6. The order is
+# **Exercise 7.** Write the block from given layers. `norm1`, `conv1`, `norm2`, `conv2` and `shortcut` take one array and return
+# `y, back`; `project(temb)` returns `(scale, shift), back`, as in exercise 6. The order is
 #
-# norm1, SiLU, conv1, norm2, scale and shift, SiLU, conv2, and in the end the input is added.
+# norm1, SiLU, conv1, norm2, scale and shift, SiLU, conv2, and finally the input is added.
 #
-# Scaled and shifted is $h\,(1 + \text{scale}) + \text{shift}$, at every pixel. Where the number of channels changes, the input
-# is added after `shortcut`; where `shortcut` is None, it is added as it is. `back(dy)` returns `dx, dtemb`. Write it without
-# `timed_block`.
+# Scale and shift mean $h\,(1 + \text{scale}) + \text{shift}$, at every pixel. If the number of channels changes, the input
+# passes through `shortcut` before it is added; if `shortcut` is None, it is added unchanged. `back(dy)` returns `dx, dtemb`. Do
+# not use `timed_block`.
 #
 # <details><summary>Hint</summary>
 #
-# Give every `back` a different name on the way forward, then call them in reverse. Which array do you have to keep for the
-# gradient of the scale?
+# Give every `back` a different name in the forward pass, then call them in reverse order. Which array do you have to keep for
+# the gradient of the scale?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Name the output of `norm2` before it is scaled: `dscale` needs it. The gradient below the scaling is multiplied by
-# $1 + \text{scale}$. `dx` has two terms, and one of them goes back through the shortcut.
+# Keep the output of `norm2` before it is scaled: `dscale` needs it. The gradient that goes back from the scaling to `norm2` is
+# multiplied by $1 + \text{scale}$. `dx` has two terms, and one of them goes back through the shortcut.
 # </details>
 
 # %%

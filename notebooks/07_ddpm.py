@@ -14,7 +14,7 @@
 # where $\epsilon$ is noise from the bell curve, $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t$ is the product of the first of
 # them; one more step is $x_t = \sqrt{\alpha_t}\,x_{t-1} + \sqrt{\beta_t}\,z$. A *denoiser* answers, from $x_t$ and $t$, its
 # guess of $x_0$ and of $\epsilon$. (Other chapters write $\alpha_t$ for $\sqrt{\bar\alpha_t}$, and the code counts $t$ from 0:
-# see [chapter 3's table of letters](03_adding_noise.ipynb).)
+# see [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import os

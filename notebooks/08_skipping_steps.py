@@ -10,7 +10,7 @@
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ with $a_t = \sqrt{\bar\alpha_t}$
 # and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
-# $\epsilon$ (chapter 4). (Other names of $a_t$: see [chapter 3's table of letters](03_adding_noise.ipynb).)
+# $\epsilon$ (chapter 4). (Other names of $a_t$: see [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import os
