@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 6. The U-Net
 #
-# A diffusion model is a loss (chapter 4) and a network that answers it: a noisy picture and a time go in, a picture of the
-# same size comes out. Which network? Since the first diffusion models it has been the **U-Net**: down to a small picture,
-# up again, with bridges across. This chapter builds one from its parts, every backward by hand, checks every gradient,
-# trains it on digits, and takes parts away to see what they were good for.
+# A diffusion model needs a loss (chapter 4) and a network whose output has the shape of its input: it maps a noisy image and a
+# timestep to an image of the same size. Since the first diffusion models this network has been the **U-Net**. It reduces the
+# image to a small one, enlarges it again, and connects equal sizes directly. This chapter builds a U-Net from its parts with
+# every backward pass by hand and checks every gradient. Then it trains the network on digits and removes parts to see what they
+# contribute.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** `y, back = layer(x)` returns an answer and the function that carries its gradient back;
-# whatever is used twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). A picture is an array
-# (B, H, W, C): batch, height, width, channels. How a time becomes a vector is told in full in chapter 5.
+# **What you should know already.** A layer returns its result and its backward pass, `y, back = layer(x)`; a value that is used
+# twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). Images are arrays (B, H, W, C): batch,
+# height, width, channels. Chapter 5 explains how a timestep becomes a vector.
 
 # %%
 import os
@@ -26,11 +27,11 @@ FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything r
 rng = np.random.default_rng(0)
 
 # %% [markdown]
-# ## Why not simply a stack of convolutions?
+# ## Why not use a stack of convolutions?
 #
-# To tell noise from ink, a network has to see *what is drawn*. But a 3 x 3 convolution sees one pixel to each side. How far
-# does a stack of them see? A backward pass answers this: send a gradient of 1 into one output pixel, and look which input
-# pixels get any.
+# To tell noise from ink, a network has to see *what is drawn*. But one 3 x 3 convolution sees only one pixel to each side. How
+# far does a stack of convolutions see? A backward pass answers this: start from a gradient of 1 at one output pixel, and find
+# the input pixels whose gradient is not 0. They are the **receptive field** of the output pixel.
 
 # %%
 def sees(layers, size=16, channels=8):
@@ -49,14 +50,14 @@ for name, view in views.items():
 assert [(view > 0).sum() for view in views.values()] == [3 * 3, 5 * 5, 11 * 11]
 
 # %% [markdown]
-# Each further layer adds one pixel to each side: for a picture of 256 x 256 this takes 128 layers at full size. The U-Net's
-# idea (Ronneberger and others, 2015): **halve the picture**. In a picture of half the size, one pixel to the side is two, and
-# everything costs a quarter.
+# Each further layer adds one pixel to each side. For an image of 256 x 256 this takes 128 layers at full size. The U-Net
+# (Ronneberger et al., 2015) therefore **halves the image**. In an image of half the size, one pixel covers two pixels of the
+# input, and every layer costs a quarter.
 #
-# ## Down and up
+# ## Downsampling and upsampling
 #
-# Down is a convolution that moves in steps of 2 (its *stride*). Up is each pixel copied to a block of 2 x 2, then a
-# convolution. Going back, a pixel that was copied four times gets a sum of four gradients.
+# Downsampling is a convolution with *stride* 2: its kernel moves by two pixels. Upsampling copies each pixel to a block of 2 x
+# 2 and then applies a convolution. In the backward pass, a pixel that was copied four times gets a sum of four gradients.
 
 # %%
 class Up(nn.Layer):
@@ -85,10 +86,11 @@ print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e
 # %% [markdown]
 # ## The residual block
 #
-# The workhorse: norm, SiLU (a soft switch, $x$ times a number between 0 and 1), convolution; then the time is added, one
-# number for each channel; norm, SiLU, convolution; and in the end **the input is added again**. So a block only has to learn
-# what to *change*, and gradients have a straight way back (He and others, 2015). Where the number of channels changes, a
-# 1 x 1 convolution takes the input along.
+# Most of the U-Net consists of residual blocks. A block applies GroupNorm, SiLU ($x$ times its sigmoid) and a convolution. Then
+# it adds the projected time embedding, one number per channel, and applies GroupNorm, SiLU and a convolution again. Finally
+# **it adds its input**. So the layers of a block only have to learn a *change* of the input, and gradients have a direct path
+# back (He et al., 2015). If the number of channels changes, a 1 x 1 convolution gives the input the new number before it is
+# added.
 
 # %%
 class Block(nn.Layer):
@@ -121,15 +123,15 @@ errors = gradcheck.check_layer(Block(8, 16, rng=0), rng.standard_normal((2, 4, 4
 print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
 
 # %% [markdown]
-# ## Attention: everyone looks at everyone
+# ## Attention: every pixel sees every other pixel
 #
-# In the small picture at the bottom there are few pixels, few enough that each may look at all. Every pixel puts a *query*
-# $q$ (what am I looking for?), shows a *key* $k$ (what am I?) and has a *value* $v$ to give. It takes a weighted mean of all
-# values, most from those whose keys fit its query:
+# At the bottom of the U the image has so few pixels that each can look at all others. Every pixel computes three vectors: a
+# *query* $q$ (what it looks for), a *key* $k$ (what it offers) and a *value* $v$ (what it passes on). **Attention** gives pixel
+# $n$ a weighted mean $y_n$ of the values of all pixels $m$. The weight $w_{nm}$ is large where key $m$ matches query $n$:
 #
 # $$y_n = \sum_m w_{nm}\, v_m, \qquad w_{nm} \propto \exp\bigl(q_n \cdot k_m / \sqrt{D}\bigr), \quad \sum_m w_{nm} = 1,$$
 #
-# with $D$ the length of $q$ and $k$. Here the pixels stand in a row: (B, N, D), N of them.
+# Here $D$ is the length of $q$ and $k$. The $N$ pixels of an image stand in a row, so the arrays are (B, N, D).
 
 # %%
 def attention(q, k, v):
@@ -149,8 +151,9 @@ print("gradient errors:", max(gradcheck.check(attention, *qkv).values()))
 assert np.allclose(attention(*qkv)[0], ops.attention(*qkv)[0])
 
 # %% [markdown]
-# As a layer: norm, three linear layers for $q$, $k$ and $v$, one behind, and the input added again. $x$ goes four ways, so
-# its gradient has four terms: one for the straight way and three through the norm.
+# In the U-Net, queries, keys and values come from the same image, which is called **self-attention**. The layer applies
+# GroupNorm, three linear layers for $q$, $k$ and $v$, attention and another linear layer. Then it adds its input. $x$ is used
+# in four ways, so its gradient has four terms: one along the direct path and three through GroupNorm.
 
 # %%
 class SelfAttention(nn.Layer):
@@ -179,11 +182,12 @@ errors = gradcheck.check_layer(SelfAttention(8, rng=0), rng.standard_normal((2, 
 print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
 
 # %% [markdown]
-# ## Bridges
+# ## Skip connections
 #
-# On the way down the pictures are kept. On the way up each is laid beside the picture of its own size, channel to channel,
-# and a block takes both in: what is *meant* comes from below, *where* it is comes straight across. These bridges are called
-# **skip connections**. (Setting `bridge` to 0 closes one, for an experiment below.)
+# The way down keeps its images. On the way up, each block concatenates one of them with an image of the same size, along the
+# channels. The image from below contains *what* is drawn, and the image from the other side contains *where* it is. These
+# connections are called **skip connections**; the code calls one a `bridge`. (Setting `bridge` to 0 removes it, for an
+# experiment below.)
 
 # %%
 class BlockBeside(Block):
@@ -205,10 +209,10 @@ class BlockBeside(Block):
 
 
 # %% [markdown]
-# ## The whole U
+# ## The whole U-Net
 #
 # Two sizes are enough for digits of 8 x 8 pixels: 8 and 4. Read `back` beside `forward`, from the bottom to the top. Each of
-# the pictures `a`, `b`, `c`, `d` was used twice, to go on and to go across, so each gets two gradients.
+# the arrays `a`, `b`, `c`, `d` is used twice, by the next layer and by a skip connection, so each gets two gradients.
 
 # %%
 class UNet(nn.Layer):
@@ -266,7 +270,7 @@ errors = gradcheck.check_layer(net, rng.standard_normal((2, 8, 8, 1)), np.array(
 print(f"{net.size():,} parameters; {len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
 
 # %%
-places = {  # name: (height of the picture, channels, column, across to)
+places = {  # name: (height of the image, channels, column, target of the skip connection)
     "conv_in": (8, 16, 0, "up_4"), "down_1": (8, 16, 1, "up_3"), "halve": (4, 16, 2, "up_2"), "down_2": (4, 32, 3, "up_1"),
     "middle_1\nattention\nmiddle_2": (4, 32, 4.2, None),
     "up_1": (4, 32, 5.4, None), "up_2": (4, 32, 6.4, None), "double": (8, 32, 7.4, None), "up_3": (8, 16, 8.4, None),
@@ -288,8 +292,8 @@ axes.set_axis_off()
 figure
 
 # %% [markdown]
-# Down on the left, up on the right; dashed, the bridges. And how far does it see? The question from the beginning, asked of
-# a picture of 16 x 16:
+# The left half goes down and the right half goes up; the dashed arrows are the skip connections. How large is the receptive
+# field? We repeat the first measurement, with an image of 16 x 16:
 
 # %%
 rng = np.random.default_rng(18)
@@ -307,13 +311,13 @@ for axes, (name, view) in zip(figure.subplots(1, 4), views.items(), strict=True)
 figure
 
 # %% [markdown]
-# Bright is what counts most, each shade a factor of ten over the whole scale. (Attention and GroupNorm look at the whole
-# picture at once; the small picture in the middle makes that cheap.)
+# Bright pixels affect the output most; the scale is logarithmic. (Attention and GroupNorm look at the whole image at once. The
+# small image in the middle makes this cheap.)
 #
 # ## Does it learn?
 #
-# We train it on the real digits to tell the noise in them, for half a minute, and look at what it draws. (Chapter 10 trains
-# longer, and says which digit is wanted: then they become clear.)
+# We train the network for half a minute to predict the noise in real digits, and look at its samples. (Chapter 10 trains longer
+# and gives the network the [class label](../docs/glossary.md#class-label). Its samples are clear.)
 
 # %%
 digits, _ = data.load("digits")  # 8 x 8 pixels, from -1 (black) to 1 (white)
@@ -339,7 +343,7 @@ def error(net, times=range(25, 1000, 190 if FAST else 50)):
     return np.array(errors)
 
 
-net = UNet(rng=Rng(0))  # untrained, however often this cell runs
+net = UNet(rng=Rng(0))  # a new network, so that the cell can run again
 loss = train(net)
 print(f"loss {loss[:5].mean():.2f} -> {loss[-50:].mean():.3f}")
 assert loss[-5:].mean() < loss[:5].mean()
@@ -348,9 +352,9 @@ samples = sample("ddpm_respaced", objective.denoiser(net), (count, 8, 8, 1), ste
 viz.show_grid(samples, columns=14, title="Digits that nobody wrote")
 
 # %% [markdown]
-# ## What is each part good for?
+# ## What does each part contribute?
 #
-# Take one away, train again for as long, compare on digits that the networks have not seen.
+# We remove one part, train again for equally long, and compare on held-out digits.
 
 # %%
 class Through(nn.Layer):
@@ -391,19 +395,19 @@ right.set(xlabel="t", ylabel="error / error of the whole U", title="What is lost
 figure
 
 # %% [markdown]
-# **The bridges** are worth a fifth of the error on average, and the most where one would not look for it: at large $t$, where
-# the picture is nearly all noise and the right answer is nearly a *copy* of it. A copy of 64 pixels through the small pictures
-# has to be learned; the bridges hand it over.
+# **Without the skip connections** the mean error is a fifth larger. They help most in an unexpected place: at large $t$, where
+# the image is nearly all noise and the right prediction is nearly a *copy* of it. Without skip connections, the small images in
+# the middle have to learn to transmit a copy of 64 pixels. With them, the copy passes directly.
 #
-# **Attention** is worth nothing here that could be measured. Every book has it in the U-Net, and rightly for large pictures.
-# But the small picture here has 4 x 4 pixels, of which the convolutions see nearly all anyway, and digits of 8 x 8 have no far
-# ends that must fit together.
+# **Without attention** the error does not change measurably. Textbooks rightly include attention for large images. But the
+# smallest image here has 4 x 4 pixels, and the convolutions already see nearly all of them. And digits of 8 x 8 pixels have no
+# distant parts that must match.
 #
-# ## Where does a pixel look?
+# ## What does each pixel attend to?
 #
-# All the same it has learned something. Query and key of the trained attention, for three digits with a little noise
-# ($t = 100$): each small picture is one row of the weights $w$, how much the marked pixel of the small, 4 x 4, picture takes
-# from each other. Pixels of the empty edge look everywhere alike; some of those in the middle look for something.
+# Attention has learned something nevertheless. The figure shows the weights $w$ of the trained attention, for three digits with
+# a little noise ($t = 100$). Each small image is one row of $w$: how much the marked pixel of the 4 x 4 image takes from each
+# pixel. Pixels of the empty edge attend to all places alike; some of those in the middle attend to particular places.
 
 # %%
 xt = schedule.add_noise(digits[:3], Rng(3).standard_normal((3, 8, 8, 1)), 100)
@@ -427,10 +431,11 @@ for axes in grid.flat:
 figure
 
 # %% [markdown]
-# ## Handing over
+# ## The same with minidiff's U-Net
 #
-# minidiff's `models.UNet` is this network, with more options: any number of sizes, attention at each, classes. Its parts have
-# the names that the field uses. Here is the dictionary from ours to them; with it, our trained weights go in:
+# minidiff's `models.UNet` is this network with more options: any number of sizes, attention at each, class labels. Its parts
+# have the usual names of the field. The dictionary below maps the names of this chapter to them, so that the library's network
+# can load the trained weights:
 
 # %%
 field_names = {
@@ -462,16 +467,16 @@ assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Another way down: the mean of each 2 x 2 block. Write it with its backward.
+# **Exercise 1.** Another way to downsample is the mean of each 2 x 2 block. Write it with its backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# Find a shape in which the two rows and the two columns of a block are axes by themselves.
+# Find a shape in which the two rows and the two columns of a block are separate axes.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `reshape` to (B, H / 2, 2, W / 2, 2, C) has these axes. Each of the four pixels has the same part in the mean, so each gets
-# the same part of `dy`; `repeat` brings it to the four places.
+# `reshape` to (B, H / 2, 2, W / 2, 2, C) has these axes. All four pixels have the same share in the mean, so they get the same
+# share of `dy`; `repeat` copies it to the four places.
 # </details>
 
 # %%
@@ -490,12 +495,12 @@ if grading.answered(mean_pool, rng.standard_normal((1, 2, 2, 1))):
 #
 # <details><summary>Hint</summary>
 #
-# A convolution adds one pixel *of the size it works at*. How large is such a pixel, in pixels of the input?
+# A convolution adds one pixel *of its input's size*. How large is such a pixel, in pixels of the first input?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Go through the list with two numbers: what is seen so far, and the size of a pixel. A stride makes the pixels larger for the
-# convolutions after it, not for its own.
+# Go through the list with two numbers: the reach so far, and the size of a pixel. A stride makes the pixels larger for the
+# convolutions after it, but not for the convolution that has the stride.
 # </details>
 
 # %%
@@ -508,17 +513,17 @@ if grading.answered(reach, [1]):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Attention with several *heads*: cut the features into equal parts, let each part attend by itself, and put
-# the answers side by side. Forward only.
+# **Exercise 3.** Write attention with several *heads*: split the features into equal parts, apply attention to each part
+# separately, and concatenate the results. Only the forward pass is needed.
 #
 # <details><summary>Hint</summary>
 #
-# `np.split` cuts an array into equal parts along an axis. Each head is one call of `attention`.
+# `np.split` splits an array into equal parts along an axis. Each head is one call of `attention`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Cut all three of q, k and v along the last axis, and go through the three lists of parts together. `attention` returns two
-# things, and you need the first.
+# Split q, k and v along the last axis, and go through the three lists of parts together. `attention` returns two things, and
+# you need the first.
 # </details>
 
 # %%
@@ -531,8 +536,8 @@ if grading.answered(many_heads, *qkv, 2):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** In images of N pixels, attention makes N x N weights. How many gigabytes are they, in float32 and for one
-# head and one image of `size` x `size` pixels?
+# **Exercise 4.** For an image of N pixels, attention computes N x N weights. How many gigabytes do they take, in float32, for
+# one head and one image of `size` x `size` pixels?
 #
 # <details><summary>Hint</summary>
 #
@@ -540,7 +545,7 @@ if grading.answered(many_heads, *qkv, 2):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# A float32 has 4 bytes; a gigabyte here is $10^9$ bytes. Twice the `size` makes sixteen times as many weights.
+# A float32 has 4 bytes; a gigabyte here is $10^9$ bytes. Doubling `size` multiplies the number of weights by sixteen.
 # </details>
 
 # %%
@@ -553,22 +558,21 @@ if grading.answered(gigabytes, 8):
     print(f"exercise 4: right; at 512 x 512 it would be {gigabytes(512):.0f} GB, so attention lives in the small images")
 
 # %% [markdown]
-# ### Build it: a U of any depth
+# ### Build it: a U-Net of any depth
 #
-# Now the real thing, in three steps: a skip connection, a U-Net of two levels, and one of any number of levels with a time. The
-# layers are given to you as functions that return `y, back`. Each step can pass without the others.
+# Now build the network in three steps: a skip connection, a U-Net of two levels, and a U-Net of any number of levels with a
+# time embedding. The layers are given as functions that return `y, back`. Each exercise can pass without the others.
 #
-# **Exercise 5.** Lay `skip` beside `x`, channel to channel, `x` first. An image of odd height is halved to one that comes back
-# a row too large, and so is a width. So `x` may have one row or one column more than `skip`: cut off its last ones.
+# **Exercise 5.** Concatenate `x` and `skip` along the channels, `x` first. Halving an odd height and doubling the result gives
+# one row too many, and likewise for the width. So `x` may have one row or one column more than `skip`: remove the last one.
 #
 # <details><summary>Hint</summary>
 #
-# `back` cuts `dy` where the forward pass laid the arrays side by side. Which shape must `dx` have?
+# `back` splits `dy` where the forward pass concatenated the arrays. Which shape must `dx` have?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Pixels that were cut off do not move $y$, so their gradient is 0. Begin with zeros of `x`'s shape and fill in the part that
-# was used.
+# Removed pixels do not affect $y$, so their gradient is 0. Start from zeros of `x`'s shape and fill in the part that was used.
 # </details>
 
 # %%
@@ -583,18 +587,18 @@ if grading.answered(beside, np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1))):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** A U-Net of two levels. `enter` makes an image $a$ of the input. One way goes down and up: `halve`, `middle`,
-# `double`. The other goes straight across. `leave` gets both, laid side by side along the channels, what comes from below
-# first. Each layer is called with one array and returns `y, back`.
+# **Exercise 6.** Write a U-Net of two levels. `enter` makes an image $a$ from the input. One path goes down and up: `halve`,
+# `middle`, `double`. The other is a skip connection. `leave` gets both, concatenated along the channels, with the image from
+# below first. Each layer takes one array and returns `y, back`.
 #
 # <details><summary>Hint</summary>
 #
-# Draw the five layers as boxes, with an arrow for each array. Then turn every arrow round: where two arrows left a box, two
+# Draw the five layers as boxes, with an arrow for each array. Then reverse every arrow: where two arrows left a box, two
 # gradients now arrive.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `back` of `leave` gives one gradient for both images; cut it at the number of channels that came from below. $a$ was used
+# `back` of `leave` returns one gradient for both images; split it at the number of channels that came from below. $a$ was used
 # twice, so its two gradients are added **before** they go back through `enter`.
 # </details>
 
@@ -609,23 +613,24 @@ if grading.answered(two_levels, np.ones((1, 1, 1, 1)), layer, layer, layer, laye
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** Any number of levels, with the time. `downs` is a list of `(block, halve)`, from the large image to the small,
-# and `ups` a list of `(double, block)`, from the small to the large. Blocks and `middle` are called as `block(h, time)` and
-# return `y, back` with `back(dy) -> dh, dtime`; `halve` and `double` are called with one array.
+# **Exercise 7.** Write a U-Net with any number of levels and with a time embedding. `downs` is a list of `(block, halve)`, from
+# the largest image to the smallest, and `ups` is a list of `(double, block)`, from the smallest to the largest. Blocks and
+# `middle` are called as `block(h, time)` and return `y, back` with `back(dy) -> dh, dtime`; `halve` and `double` take one
+# array.
 #
-# What goes across is the output of a block of the way down, before it is halved. On the way up an image is doubled first, then
-# the skip is laid beside it, then the block follows. `back(dy)` returns `dx, dtime`.
+# The skip connection carries the output of a block on the way down, before it is halved. On the way up the image is doubled
+# first, then concatenated with the skip, and then passed to the block. `back(dy)` returns `dx, dtime`.
 #
 # <details><summary>Hint</summary>
 #
-# Put the skips on a list on the way down. Which end of the list does the first block of the way up need? And in `back`, in
-# which order do the gradients of the skips come to light?
+# On the way down, append the skips to a list. Which end of the list does the first block of the way up need? And in which order
+# does `back` compute the gradients of the skips?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `skips.pop()` takes the last one. For `back` keep, at each level up, the two backs and the number of channels from below. It
-# walks the levels up in reverse and puts each gradient of a skip on a list; the levels down, in reverse, take them off again
-# with `pop`. The gradients of the time add up over all blocks.
+# `skips.pop()` takes the last one. For `back` keep, at each level up, the two backward functions and the number of channels
+# from below. `back` goes through the levels up in reverse order and appends the gradient of each skip to a list. The levels
+# down, in reverse order, take these gradients with `pop`. The gradient of the time embedding is a sum over all blocks.
 # </details>
 
 # %%
