@@ -1,20 +1,20 @@
 # %% [markdown]
-# # 7. DDPM: walking back all the steps
+# # 7. DDPM: the reverse process, step by step
 #
-# Noise goes in easily, one small step at a time (chapter 3). A network can guess the clean picture behind a noisy one, but at
-# high noise its guess is a blur, the mean of everything it might be (chapter 4). How does one get from pure noise to one
-# sharp picture with such a network? By taking **small steps back and asking again after each**. This chapter builds that
-# walk. It is called *ancestral sampling*, or by the name of the paper, **DDPM**: denoising diffusion probabilistic models (Ho
-# and others, 2020).
+# Adding noise is easy, one small step at a time (chapter 3). A network can predict the clean image behind a noisy one, but at
+# high noise its prediction is a blur, the mean of all possible images (chapter 4). How can such a network turn pure noise into
+# one sharp image? By taking **small steps back and predicting again after each**. This chapter builds this **reverse process**.
+# Sampling with it is called *ancestral sampling*, or **DDPM** after the paper: denoising diffusion probabilistic models (Ho et
+# al., 2020).
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$,
-# where $\epsilon$ is noise from the bell curve, $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t$ is the product of the first of
-# them; one more step is $x_t = \sqrt{\alpha_t}\,x_{t-1} + \sqrt{\beta_t}\,z$. A *denoiser* answers, from $x_t$ and $t$, its
-# guess of $x_0$ and of $\epsilon$. (Other chapters write $\alpha_t$ for $\sqrt{\bar\alpha_t}$, and the code counts $t$ from 0:
-# see [chapter 3's table of symbols](03_adding_noise.ipynb).)
+# **What you should know already.** A noisy image is $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$, where
+# $x_0$ is the clean image, $\epsilon$ is standard normal noise, $\alpha_t = 1 - \beta_t$ and
+# $\bar\alpha_t = \alpha_1 \cdots \alpha_t$. One more step is $x_t = \sqrt{\alpha_t}\,x_{t-1} + \sqrt{\beta_t}\,z$, with new
+# noise $z$. A *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. (Other chapters write $\alpha_t$ for
+# $\sqrt{\bar\alpha_t}$, and the code counts $t$ from 0: see [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import os
@@ -30,21 +30,22 @@ rng = np.random.default_rng(0)
 T = 100 if FAST else 500
 schedule = Schedule.linear(T, scale_to_T=True)
 beta, alpha_bar = schedule.betas, schedule.alpha_bar
-alpha_bar_before = np.append(1.0, alpha_bar[:-1])  # one step earlier; before the first step, all is picture
+alpha_bar_before = np.append(1.0, alpha_bar[:-1])  # one step earlier; 1 before the first step, the clean image
 
 # %% [markdown]
-# ## If I knew the clean picture, what would one step back be?
+# ## If the clean image were known, what would one step back be?
 #
-# Suppose somebody told us $x_0$. Then $x_{t-1}$ has two witnesses: from before, $x_0$ with gathered noise of variance $1 -
-# \bar\alpha_{t-1}$; from after, $x_t$, which is $x_{t-1}$ shrunk plus noise of variance $\beta_t$. Two Gaussian witnesses
-# together give a Gaussian, its mean a weighted mean of what they say:
+# Suppose that $x_0$ is known. Then $x_{t-1}$ is constrained from two sides. The forward process leads from $x_0$ to $x_{t-1}$,
+# with accumulated noise of variance $1 - \bar\alpha_{t-1}$. One more step leads from $x_{t-1}$ to $x_t$, which shrinks it and
+# adds noise of variance $\beta_t$. The distribution of $x_{t-1}$ given both is called the **posterior**. It is Gaussian with
+# variance $\tilde\beta_t$, and its mean $\tilde\mu$ is a weighted sum of $x_0$ and $x_t$:
 #
 # $$\tilde\mu = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1 - \bar\alpha_t}\,x_0 +
 # \frac{\sqrt{\alpha_t}\,(1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\,x_t, \qquad
 # \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\,\beta_t .$$
 #
-# Let us measure it: walk 200,000 copies of one number to $t-1$ and one step on to $t$, and ask how $x_{t-1}$ depends on
-# $x_t$. A straight line fitted through the pairs has to have these coefficients, and the rest has to have this variance.
+# Let us measure this. We send 200,000 copies of one number to $t-1$ and one step further to $t$, and fit a straight line to
+# $x_{t-1}$ as a function of $x_t$. The line must have these coefficients, and the residuals must have this variance.
 
 # %%
 c_x0 = np.sqrt(alpha_bar_before) * beta / (1 - alpha_bar)
@@ -63,29 +64,29 @@ print(f"variance measured {rest:.6f} formula {beta_tilde[t]:.6f}")
 assert abs(slope - c_xt[t]) < 0.01 and abs(offset - c_x0[t] * x0) < 0.01 and abs(rest / beta_tilde[t] - 1) < 0.02
 
 # %% [markdown]
-# ## At serving time there is no picture: what is $t$ then?
+# ## When sampling, there is no image: what is $t$ then?
 #
-# We start from pure noise and count $t$ down, from $T - 1$ to 0. At each step the model is called as $f(x, t)$, its *guess*
-# takes the place of $x_0$ in the formula, and fresh noise of variance $\tilde\beta_t$ is added. The whole sampler:
+# Sampling starts from pure noise and counts $t$ down, from $T - 1$ to 0. At each step it calls the model as $f(x, t)$, puts the
+# *predicted* $x_0$ into the formula, and adds fresh noise of variance $\tilde\beta_t$. This is the whole **sampler**:
 
 # %%
 def ddpm(denoiser, x, rng, step_noise=1.0):
     """Walk from noise to a sample.   x (B, ...)   yields (t, x, the guess of x0), T times"""
     for t in range(T - 1, -1, -1):
         x0, _ = denoiser(x, t)
-        a, b, std = float(c_x0[t]), float(c_xt[t]), float(beta_tilde[t]) ** 0.5  # plain numbers leave x its float32
+        a, b, std = float(c_x0[t]), float(c_xt[t]), float(beta_tilde[t]) ** 0.5  # Python floats keep the dtype float32 of x
         x = a * x0 + b * x
-        if t > 0:  # the last step adds no noise: the picture is finished
+        if t > 0:  # the last step returns the finished image
             x = x + step_noise * std * rng.standard_normal(x.shape, dtype=x.dtype)
         yield t, x, x0
 
 
 # %% [markdown]
-# ## Does it work? First without any network
+# ## Does it work with a perfect denoiser?
 #
-# To test the walk and not a network, we want a perfect denoiser. For points drawn from a few Gaussian blobs there is one: the
-# best guess of $x_0$ is known exactly (`GaussianMixture` writes it down). Eight blobs on a ring, each of standard deviation
-# 0.1:
+# To test the sampler and not a network, we need a perfect denoiser. For points drawn from a mixture of Gaussians there is one:
+# the posterior mean of $x_0$ is known exactly, and `GaussianMixture` computes it. The data are eight Gaussian blobs on a ring,
+# each with standard deviation 0.1:
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -126,14 +127,14 @@ axes[1, 0].set_ylabel(r"guess of $x_0$")
 figure
 
 # %% [markdown]
-# Above, the points; below, at the same moment, the denoiser's guess of where each will end. At first all guesses are near the
-# middle, the mean of the eight blobs. They spread as the noise goes down, and each small step follows its guess only a little
-# way, so there is time for the guess to get better.
+# The upper row shows the points. The lower row shows, at the same step, where the denoiser predicts that each will end. At
+# first all predictions are near the centre, which is the mean of the eight blobs. They spread as the noise decreases. Each
+# small step moves the point only a little towards its prediction, so there is time for the prediction to improve.
 #
-# ## Why is noise added on the way *back*?
+# ## Why does a step *back* add noise?
 #
-# It looks like a mistake: we want less noise, not more. Leave it out and see. (A common bug, because the pictures still look
-# fine.)
+# Adding noise looks wrong, because we want less of it. Let us leave it out. (This is a common bug, because the images still
+# look fine.)
 
 # %%
 quiet = list(ddpm(perfect, start, np.random.default_rng(1), step_noise=0.0))[-1][1]
@@ -149,13 +150,13 @@ for number, (points, title) in enumerate([(made, "with noise on the way"), (quie
 figure
 
 # %% [markdown]
-# Without it, the points huddle together. Each step's mean is the middle of what $x_{t-1}$ may be; the noise stands for the
-# rest. Always taking the middle loses variety. (There *is* a right way to walk without noise, with other coefficients:
-# [DDIM](../docs/glossary.md#ddim).)
+# Without the step noise, the points are too close together. Each step moves to the mean of the possible $x_{t-1}$; the noise
+# represents their spread. Taking the mean in every step loses variety. (A sampler without noise *can* be right, with other
+# coefficients: [DDIM](../docs/glossary.md#ddim).)
 #
-# ## Handing over
+# ## The same with minidiff's sampler
 #
-# minidiff's `samplers.ddpm` is this loop. From the same start and the same noise it must make the same points.
+# minidiff's `samplers.ddpm` is this loop. With the same start and the same noise it must return the same points.
 
 # %%
 theirs = [step.x for step in samplers.ddpm(perfect, start, rng=Rng(5))]
@@ -164,15 +165,15 @@ print(f"{len(theirs)} steps; the points differ by at most {np.abs(theirs[-1] - o
 assert len(theirs) == len(ours) == T and np.abs(theirs[-1] - ours[-1]).max() < 1e-8
 
 # %% [markdown]
-# ## And with a network
+# ## Sampling with a trained network
 #
-# A small U-Net, the usual network for pictures, trained for a short while on the real 8 x 8 digits. The sampler does not
-# change: it takes anything that answers `(x0, eps)`.
+# Next we use a small U-Net, the usual network for images, trained briefly on the real 8 x 8 digits. The sampler does not
+# change: it takes any function that returns `(x0, eps)`.
 
 # %%
 digits, _ = data.load("digits")
 net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8, rng=0)
-objective = SimpleLoss(schedule, "v")  # v = alpha eps - sigma x0: its guess of x0 is tame even in pure noise
+objective = SimpleLoss(schedule, "v")  # v = alpha eps - sigma x0; x0 is well defined even at pure noise
 steps, batch = (10, 32) if FAST else (600, 64)
 trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=batch, lr=3e-3, warmup=10, ema_decay=None)
 history = trainer.run(progress=False)
@@ -187,8 +188,9 @@ viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote,
 # %% [markdown]
 # ## The predicted $x_0$ at each step
 #
-# Three walks in images. In each pair of rows, above $x$ after the step from $t$, below the network's guess of $x_0$ in it: a
-# blur first, a digit long before the noise has gone. (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` makes a film of it.)
+# The figure shows three trajectories. In each pair of rows, the upper one is $x$ after the step from $t$, and the lower one is
+# the network's prediction of $x_0$ in that step. It is a blur at first, and a digit long before the noise is gone.
+# (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` saves all steps as an animation.)
 
 # %%
 picked = np.linspace(0, T - 1, 10).round().astype(int)
@@ -206,31 +208,31 @@ figure
 final = walk[-1][1]
 gap = np.array([((x0 - final) ** 2).mean() for _, _, x0 in walk])
 print("squared distance of the guess from what comes out:", *(f"t = {walk[i][0]}: {gap[i]:.3f}" for i in picked[::3]))
-assert gap[-1] < 1e-6 < gap[0]  # the last guess is the answer
+assert gap[-1] < 1e-6 < gap[0]  # the last prediction is the sample
 
 # %% [markdown]
-# ## Are there as many denoising as noising steps?
+# ## Does the reverse process need as many steps as the forward process?
 #
-# In DDPM, yes: $T$ steps there and $T$ calls of the network back, for every single picture. This is why it is slow. It is not
-# a law: the next chapter skips steps, first wrongly, then rightly.
+# In DDPM, yes: $T$ noising steps, and $T$ calls of the network for every image. This makes it slow. Other samplers need fewer
+# calls: the next chapter skips steps, first in a wrong way and then in a right way.
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Fill in its form:
+# **Exercise 1.** The paper writes the mean with the *noise* instead of $x_0$. Complete its formula:
 # $\frac{1}{\sqrt{\alpha_t}}\bigl(x_t - \dots\,\hat\epsilon\bigr)$.
 #
 # <details><summary>Hint</summary>
 #
-# Put $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ into $\tilde\mu$ and collect what stands before
+# Substitute $x_0 = (x_t - \sqrt{1 - \bar\alpha_t}\,\hat\epsilon)/\sqrt{\bar\alpha_t}$ in $\tilde\mu$ and collect the factor of
 # $\hat\epsilon$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Use $\sqrt{\bar\alpha_{t-1}} / \sqrt{\bar\alpha_t} = 1 / \sqrt{\alpha_t}$: it takes the $t - 1$ out of the formula. What
-# remains is $\beta_t$ divided by a noise level.
+# Use $\sqrt{\bar\alpha_{t-1}} / \sqrt{\bar\alpha_t} = 1 / \sqrt{\alpha_t}$ to remove $t - 1$ from the formula. What remains is
+# $\beta_t$ divided by a noise level.
 # </details>
 
 # %%
@@ -245,16 +247,16 @@ if grading.answered(mean_from_eps, start, start, 5, beta, alpha_bar):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Some code adds step noise of variance $\beta_t$ in place of $\tilde\beta_t$. Which share of it is too much?
+# **Exercise 2.** Some code adds step noise of variance $\beta_t$ in place of $\tilde\beta_t$. What share of it is too much?
 # Return $(\beta_t - \tilde\beta_t)/\beta_t$ from `alpha_bar` alone.
 #
 # <details><summary>Hint</summary>
 #
-# The formula of $\tilde\beta_t$ stands at the top of the chapter. Divide it by $\beta_t$.
+# The formula of $\tilde\beta_t$ is at the top of the chapter. Divide it by $\beta_t$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $\tilde\beta_t / \beta_t$ is a quotient of two noise variances, one step apart. It is the share that is right.
+# $\tilde\beta_t / \beta_t$, the right share, is a quotient of two noise variances, one step apart.
 # </details>
 
 # %%
@@ -269,17 +271,17 @@ if grading.answered(too_much, alpha_bar, 5):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Clean an image that is not pure noise: given $x$ at noise level $t$, walk back from there. The tables `c_x0`,
+# **Exercise 3.** Denoise an image that is not pure noise: given $x$ at timestep $t$, sample from there on. The tables `c_x0`,
 # `c_xt` and `beta_tilde` are those of the chapter. Draw noise with `rng.standard_normal(x.shape)`.
 #
 # <details><summary>Hint</summary>
 #
-# It is the loop of `ddpm` with another beginning, and it returns in place of `yield`.
+# It is the loop of `ddpm` with another start, and with `return` in place of `yield`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The first step is the one from $t$ itself, the last is the one from 0 and adds no noise. Write `x = ...`, not `x += ...`: the
-# array that you are given must stay as it is.
+# The first step is the one from $t$ itself. The last is the step from 0, and it adds no noise. Write `x = ...`, not `x += ...`,
+# so that the input array stays unchanged.
 # </details>
 
 # %%
@@ -301,20 +303,20 @@ if grading.answered(walk_from, perfect, start[:1], 0, c_x0, c_xt, beta_tilde, rn
 # %% [markdown]
 # ### Build it: a sampler for models that predict noise
 #
-# Now the real thing, in three steps. Most models predict $\epsilon$ and are sampled with a guess of $x_0$ that is *clipped* to
-# the range of the data, with either of two variances. Each step can pass without the others.
+# Now build the whole sampler, in three steps. Most models predict $\epsilon$. Their samplers *clip* the predicted $x_0$ to the
+# range of the data and use one of two variances. Each exercise can pass without the others.
 #
-# **Exercise 4.** The mean of $x_{t-1}$ from $x_t$ and $\hat\epsilon$, with `betas` alone: all other tables follow from it. If
-# `clip` is a number, the guess of $x_0$ is clipped to $[-\text{clip}, \text{clip}]$ before it is used. Before the first step
-# $\bar\alpha$ is 1. Write it without `Posterior`.
+# **Exercise 4.** Compute the mean of $x_{t-1}$ from $x_t$ and $\hat\epsilon$, with `betas` alone: all other tables follow from
+# it. If `clip` is a number, clip the predicted $x_0$ to $[-\text{clip}, \text{clip}]$ before you use it. Before the first step
+# $\bar\alpha$ is 1. Do not use `Posterior`.
 #
 # <details><summary>Hint</summary>
 #
-# Exercise 1's short form has no $x_0$ that could be clipped. Go the long way: first the guess of $x_0$, then $\tilde\mu$.
+# The short formula of exercise 1 has no $x_0$ to clip. Compute the predicted $x_0$ first, then $\tilde\mu$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.cumprod(1 - betas)` is $\bar\alpha$. Its entry $t - 1$ exists for $t \ge 1$ only: in Python, `alpha_bar[-1]` is the last
+# `np.cumprod(1 - betas)` is $\bar\alpha$. Its entry $t - 1$ exists only for $t \ge 1$: in Python, `alpha_bar[-1]` is the last
 # entry and raises no error.
 # </details>
 
@@ -328,17 +330,17 @@ if grading.answered(step_mean, start, start, 5, beta):
     print("exercise 4: right")
 
 # %% [markdown]
-# **Exercise 5.** The noise of each step, as a table of standard deviations. For kind `"small"` the variance is $\tilde\beta_t$,
-# for `"large"` it is $\beta_t$. The step from $t = 0$ adds no noise, so its entry is 0 in both.
+# **Exercise 5.** Return the noise of every step as a table of standard deviations. For kind `"small"` the variance is
+# $\tilde\beta_t$, for `"large"` it is $\beta_t$. The step from $t = 0$ adds no noise, so its entry is 0 for both kinds.
 #
 # <details><summary>Hint</summary>
 #
-# $\tilde\beta_0$ is 0 by its formula, if $\bar\alpha$ before the first step is 1. $\beta_0$ is not.
+# The formula gives $\tilde\beta_0 = 0$ if $\bar\alpha$ before the first step is 1. $\beta_0$ is not 0.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.append(1.0, alpha_bar[:-1])` is $\bar\alpha$ one step earlier, for all $t$ at once. A standard deviation is the root of a
-# variance.
+# `np.append(1.0, alpha_bar[:-1])` is $\bar\alpha$ one step earlier, for all $t$ at once. A standard deviation is the square
+# root of a variance.
 # </details>
 
 # %%
@@ -351,19 +353,19 @@ if grading.answered(step_std, beta, "small"):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The whole loop. Draw $x_T$ of the given `shape` and walk all the steps. At each, the model gets $x$ and an
-# array of whole numbers, $t$ for each image of the batch, and returns $\hat\epsilon$. `mean(x, eps, t)` gives the mean one step
-# back, and `std[t]` the standard deviation of the noise of this step; `std` has one entry for each of the $T$ steps. Draw with
-# `rng.standard_normal(shape)`, and nothing after the last step.
+# **Exercise 6.** Write the whole loop. Draw $x_T$ of the given `shape` and take all the steps. In each step the model gets $x$
+# and an array of integers, $t$ for each image of the batch, and returns $\hat\epsilon$. `mean(x, eps, t)` returns the mean one
+# step back, and `std[t]` is the standard deviation of the noise of this step; `std` has one entry for each of the $T$ steps.
+# Draw with `rng.standard_normal(shape)`, and draw nothing after the last step.
 #
 # <details><summary>Hint</summary>
 #
-# How many random arrays does a walk of $T$ steps draw? Count $x_T$, and count the steps that add noise.
+# How many random arrays does sampling with $T$ steps draw? Count $x_T$, and count the steps that add noise.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.full(shape[0], t)` is $t$ for each image. The order in a step is: ask the model, take the mean, add noise unless this was
-# the step from 0.
+# `np.full(shape[0], t)` is $t$ for each image. In each step, call the model, take the mean, and add noise unless this is the
+# step from 0.
 # </details>
 
 # %%

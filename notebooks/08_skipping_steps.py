@@ -1,16 +1,16 @@
 # %% [markdown]
 # # 8. Skipping steps
 #
-# DDPM (chapter 7) calls the network a thousand times for one picture. Must it? Everybody who meets it tries the obvious
-# thing: visit only every twentieth step. This chapter shows exactly what that does, why it breaks, and two ways to skip steps
-# that work.
+# DDPM (chapter 7) calls the network a thousand times for one image. Is this necessary? An obvious idea is to visit only every
+# twentieth timestep. This chapter shows exactly what that does and why it fails, and then two ways to skip steps that work.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ with $a_t = \sqrt{\bar\alpha_t}$
-# and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
-# $\epsilon$ (chapter 4). (Other names of $a_t$: see [chapter 3's table of symbols](03_adding_noise.ipynb).)
+# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$, with the clean image $x_0$, standard
+# normal noise $\epsilon$, $a_t = \sqrt{\bar\alpha_t}$ and $\sigma_t = \sqrt{1 - \bar\alpha_t}$ (chapter 3). A *denoiser*
+# predicts $x_0$ and $\epsilon$ from $x_t$ and $t$ (chapter 4). (Other symbols for $a_t$: see
+# [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import os
@@ -27,16 +27,16 @@ T = 200 if FAST else 1000
 schedule = Schedule.linear(T, scale_to_T=True)
 
 # %% [markdown]
-# ## One step back, from any time to any other
+# ## One step back, from any timestep to any earlier one
 #
-# Chapter 7's formula for a step from $t$ to $t - 1$ holds for a step from any $t$ to any earlier $s$, if we write down the
-# variance $\beta$ that is really added on the way from $s$ to $t$:
+# Chapter 7's formula for a step from $t$ to $t - 1$ holds for a step from any $t$ to any earlier $s$, if $\beta$ is the
+# variance that the forward process adds between $s$ and $t$. With the predicted image $\hat x_0$ and new noise $z$:
 #
 # $$\beta = 1 - \frac{a_t^2}{a_s^2}, \qquad
 # x_s = \frac{a_s\,\beta}{\sigma_t^2}\,\hat x_0 + \frac{a_t}{a_s}\,\frac{\sigma_s^2}{\sigma_t^2}\,x_t
 # + \sqrt{\beta\,\frac{\sigma_s^2}{\sigma_t^2}}\;z .$$
 #
-# The code takes a list of moves `(t, s)`. $s = -1$ stands for "clean": $a = 1$, $\sigma = 0$.
+# The code takes a list of moves `(t, s)`. $s = -1$ stands for the clean image: $a = 1$, $\sigma = 0$.
 
 # %%
 def level(t):
@@ -50,7 +50,7 @@ def ddpm(denoiser, x, moves, rng):
         x0, _ = denoiser(x, t)
         beta = 1 - (a_t / a_s) ** 2
         x = a_s * beta / sigma_t**2 * x0 + a_t / a_s * sigma_s**2 / sigma_t**2 * x
-        if number < len(moves) - 1:  # no noise into the finished picture
+        if number < len(moves) - 1:  # the finished image gets no noise
             x = x + (beta * sigma_s**2 / sigma_t**2) ** 0.5 * rng.standard_normal(x.shape, dtype=x.dtype)
     return x
 
@@ -60,11 +60,12 @@ def every_step():
 
 
 # %% [markdown]
-# ## Can I skip any $t$ I like with the ordinary DDPM step?
+# ## Can the ordinary DDPM step simply skip timesteps?
 #
-# The hack: keep the step from $t$ to $t - 1$ as it is, and then simply go on at the next $t$ of a shorter list. The usual
-# answer is "it breaks the chain; sometimes it works". The right way: step from $t$ to the $s$ that really comes next, called
-# *respacing* (Nichol and Dhariwal, 2021). Look how small the difference is in code:
+# The naive way, called a *hack* here, keeps the step from $t$ to $t - 1$ as it is and continues at the next $t$ of a shorter
+# list. It is sometimes called a "subset of steps". The usual verdict is "it breaks the chain; sometimes it works". The right
+# way is a step from $t$ to the $s$ that comes next in the list, which is called **respacing** (Nichol and Dhariwal, 2021). The
+# difference in code is small:
 
 # %%
 def hack(steps):
@@ -78,20 +79,21 @@ def respaced(steps):
 
 print("hack    ", hack(5))
 print("respaced", respaced(5))
-assert hack(T) == respaced(T) == every_step()  # with all the steps there is no difference
+assert hack(T) == respaced(T) == every_step()  # with all steps they are the same
 
 # %% [markdown]
-# After the hack's first move, $x$ is as noisy as at $t - 1$, and the denoiser is told that it is far cleaner. Nobody removes
-# the noise in between.
+# After the hack's first move, $x$ has the noise level of $t - 1$, but the denoiser gets the next, much smaller $t$ of the list.
+# No step removes the noise in between.
 #
-# ## And with DDIM?
+# ## Can DDIM skip timesteps?
 #
-# DDIM (Song, Meng and Ermon, 2020) asks a different question: not "which random step back is right?" but "where would this
-# picture be at the lower noise level, *with the same noise in it*?" Mix the two guesses anew:
+# **DDIM** (Song, Meng and Ermon, 2020) takes another kind of step. It does not draw a random $x_s$. It computes where this
+# image would be at the lower noise level *with the same noise in it*, by mixing the two predictions $\hat x_0$ and
+# $\hat\epsilon$ again:
 #
 # $$x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon .$$
 #
-# No fresh noise at all. Any $s$ will do.
+# This step adds no fresh noise, and it works for any $s$.
 
 # %%
 def ddim(denoiser, x, moves):
@@ -103,10 +105,10 @@ def ddim(denoiser, x, moves):
 
 
 # %% [markdown]
-# ## DDPM, subset, DDIM side by side
+# ## DDPM, a subset of steps and DDIM side by side
 #
-# A perfect denoiser, so that all that goes wrong is the sampler's fault: for points from eight blobs the best guess is
-# known exactly. (See chapter 7.) All samplers start from the same noise.
+# We use a perfect denoiser, so that every error comes from the sampler: for points from eight blobs the best prediction is
+# known exactly (chapter 7). All samplers start from the same noise.
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -146,10 +148,10 @@ figure
 # %% [markdown]
 # ## Exactly where does it go wrong?
 #
-# On data that is Gaussian, with standard deviation $c$, the best denoiser is a plain factor, $\hat x_0 = g\,x_t$ with $g =
-# c^2 a_t / (c^2 a_t^2 + \sigma_t^2)$. Then every move multiplies $x$ by a number $m$ and adds noise of a known variance, so
-# the variance that comes out can be computed exactly, with no sampling: $\text{var} \leftarrow m^2\,\text{var} +
-# \text{added}$.
+# For Gaussian data with standard deviation $c$, the best denoiser multiplies by a number, $\hat x_0 = g\,x_t$ with
+# $g = c^2 a_t / (c^2 a_t^2 + \sigma_t^2)$. Then every move multiplies $x$ by a number $m$ and adds noise of a known variance.
+# So the variance of the result can be computed exactly, without sampling:
+# $\text{var} \leftarrow m^2\,\text{var} + \text{added}$.
 
 # %%
 def spread_made(moves, c, kind="ddpm"):
@@ -178,7 +180,7 @@ for c in (0.2, 1.0):
         found[name, c] = [spread_made(move(n), c, kind) for n in counts]
         print(f"{name:>36}", *(f"{v:6.3f}" for v in found[name, c]))
 assert found["hack", 0.2][1] > 2 * 0.2 and abs(found["DDIM", 0.2][4] - 0.2) < 0.02
-assert np.isclose(found["hack", 0.2][-1], found["respaced", 0.2][-1])  # all the steps: no difference
+assert np.isclose(found["hack", 0.2][-1], found["respaced", 0.2][-1])  # with all steps they are the same
 
 figure = viz.new_figure(9.4, 3.6, "tight")
 for number, c in enumerate((0.2, 1.0)):
@@ -193,17 +195,17 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# On the left, data that is narrower than the noise: the hack leaves most of the noise in, and the fewer the steps, the more.
-# On the right the data has the *same* variance as the noise, and the hack looks the best of all three! The noise that it
-# leaves behind has just the variance that the data should have. A test on such data would never see the mistake, a reason to
-# measure on more than one thing. (What the other two lose on the right is real: with few steps they make too little variety.)
+# On the left, the data is narrower than the noise. The hack leaves most of the noise in, and more with fewer steps. On the
+# right, the data has the *same* variance as the noise, and the hack looks best of all three! The noise that it leaves has
+# exactly the variance that the data should have. A test on such data alone would miss the bug, so measure on more than one kind
+# of data. (The loss of the other two on the right is real: with few steps their samples vary too little.)
 
 # %% [markdown]
-# ## 1000 steps beside 50 beside 10, in pictures
+# ## 1000 steps beside 50 beside 10, in images
 #
-# The best denoiser for a world in which only the training digits exist is known too: the mean of the digits, weighted by how
-# likely each is (chapter 4). It needs no training. What it makes are training digits, so this picture is about samplers, not
-# about new digits.
+# If the training digits were the only images, the best denoiser would be known too: the mean of the digits, each weighted by
+# its probability (chapter 4). It needs no training. Its samples are training digits, so this figure compares samplers and does
+# not show new digits.
 
 # %%
 digits, labels = data.load("digits")
@@ -220,16 +222,16 @@ columns = np.stack(rows, axis=1).reshape(-1, 8, 8, 1)[: 5 * len(rows)]
 viz.show_grid(columns, columns=len(rows), titles=names + [""] * (len(columns) - len(rows)), scale=1.15)
 
 # %% [markdown]
-# ## And with a trained model?
+# ## What happens with a trained model?
 #
-# So far every denoiser was perfect. A trained model adds errors of its own. We train a small MLP on the digits, conditioned on
-# the class, with three training seeds, and sample each of the three models from 1000 steps down to 5. Beside the hack,
-# respacing and DDIM stands [DPM-Solver](../docs/glossary.md#dpm-solver)++ (chapter 9), which uses the last two predictions in
-# each step.
+# So far every denoiser was perfect. A trained model has errors too. We train a small MLP on the digits, conditioned on the
+# [class label](../docs/glossary.md#class-label), with three training seeds, and sample each of the three models with 1000 steps
+# down to 5. Besides the hack, respacing and DDIM we test [DPM-Solver](../docs/glossary.md#dpm-solver)++ (chapter 9), which uses
+# the last two predictions in each step.
 #
-# The number is the *[Fréchet distance](../docs/glossary.md#fréchet-distance)*: how far the samples are from real digits in the
-# features of a classifier. Lower is better; chapter 14 builds it. Each training seed starts from its own noise, and ± is the
-# standard error over the three seeds.
+# The numbers are *[Fréchet distances](../docs/glossary.md#fréchet-distance)*: how far the samples are from real digits in the
+# features of a classifier. Lower is better; chapter 14 explains it. Each training seed starts from different noise, and ± is
+# the standard error over the three seeds.
 
 # %%
 seeds, counts, n = ((0, 1), (T, 5), 10) if FAST else ((0, 1, 2), (T, 250, 50, 20, 10, 5), 100)
@@ -273,7 +275,7 @@ for name in ("hack", "respaced", "DDIM", "DPM-Solver++"):
 print("steps       ", *(f"{steps:>14}" for steps in counts))
 for name in ("hack", "respaced", "DDIM", "DPM-Solver++"):
     print(f"{name:12}", *("{:>7.2f} ± {:4.2f}".format(*distances[name, steps]) for steps in counts))
-assert distances["hack", T] == distances["respaced", T]  # all the steps: no difference
+assert distances["hack", T] == distances["respaced", T]  # with all steps they are the same
 assert FAST or min(distances["hack", steps][0] / distances["respaced", steps][0] for steps in (50, 20, 10, 5)) > 2
 
 # %%
@@ -291,21 +293,21 @@ figure
 
 # %% [markdown]
 # With 250 of the 1000 steps the hack and respacing differ by no more than the spread. From 50 steps down the hack is two to
-# three times as far from real digits. It still draws grey digits, because its last move returns the model's guess of a clean
-# image, whatever noise is left. **Respacing and DDIM lose nothing outside the spread down to 10 steps.** At 5 respacing and
-# DPM-Solver++ are somewhat further away than at 10.
+# three times as far from real digits. It still draws grey digits, because its last move returns the model's prediction of a
+# clean image, whatever noise is left. **Respacing and DDIM lose nothing outside the spread down to 10 steps.** At 5 respacing
+# and DPM-Solver++ are somewhat further away than at 10.
 #
-# More steps are not better here. DPM-Solver++ with 10 steps comes nearer to real digits than any sampler with 1000: what is
-# left at 1000 steps is the model's error and not the sampler's, and following a flawed model more closely does not mend it.
-# `minidiff study subset` repeats this on the cosine schedule, where the last step visited lies above $t = 0$. There nothing
-# covers up the noise that the hack leaves: at 250 steps it is three times as far away as respacing, and from 50 steps down it
-# draws nothing but noise ([tables and plots](../docs/studies.md#can-ddpms-step-just-skip-steps)).
+# More steps are not better here. DPM-Solver++ with 10 steps is nearer to real digits than any sampler with 1000. At 1000 steps
+# the remaining error is the model's and not the sampler's, and following an imperfect model more closely does not reduce it.
+# `minidiff study subset` repeats this on the cosine schedule, where the last visited timestep is above $t = 0$. There nothing
+# hides the noise that the hack leaves: at 250 steps it is three times as far away as respacing, and from 50 steps down its
+# samples are only noise ([tables and plots](../docs/studies.md#can-ddpms-step-just-skip-steps)).
 #
-# ## Walking up again: inversion
+# ## From image to noise: inversion
 #
-# As DDIM adds no noise, one start gives one picture. So it can be walked backwards: from a picture to the noise that it comes
-# from. Up and down again should give back the picture. (`minidiff study inversion` does the same with
-# [a trained model](../docs/studies.md#does-ddim-recover-the-noise-of-an-image).)
+# DDIM adds no noise, so one start gives one image, and the steps can be reversed: from an image to the noise that it comes
+# from. This is called **inversion**. Inversion followed by DDIM should return the image. (`minidiff study inversion` does the
+# same with [a trained model](../docs/studies.md#does-ddim-find-the-noise-of-a-picture-again).)
 
 # %%
 clean = ring.sample(2, 300)
@@ -318,10 +320,10 @@ print("typical error of the round trip:", ", ".join(f"{steps} steps {error:.3f}"
 assert trips[100] < trips[10]
 
 # %% [markdown]
-# ## Handing over
+# ## The same with minidiff's samplers
 #
-# minidiff has all three: `ddpm_subset` (the hack, kept to be looked at), `ddpm_respaced` and `ddim`. Same start, same noise,
-# same points?
+# minidiff has all three: `ddpm_subset` (the hack, kept for comparison), `ddpm_respaced` and `ddim`. Do they return the same
+# points from the same start and the same noise?
 
 # %%
 pairs = {
@@ -340,16 +342,16 @@ for name, ours in pairs.items():
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$,
-# minus the one that the denoiser is given at the next $t$. `schedule.sigma(t)` is the noise level at $t$.
+# **Exercise 1.** How much noise does the hack leave? Return the noise level that $x$ really has after the move from $t$, minus
+# the noise level of the next $t$, which the denoiser gets. `schedule.sigma(t)` is the noise level at $t$.
 #
 # <details><summary>Hint</summary>
 #
-# To which time does the hack's move lead? Look at what `hack(5)` printed.
+# To which timestep does the hack's move lead? Look at the printed moves of `hack(5)`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Both levels are values of `schedule.sigma`, at two different times, and neither of them is $t$.
+# Both levels are values of `schedule.sigma`, at two different timesteps, and neither of them is $t$.
 # </details>
 
 # %%
@@ -362,13 +364,13 @@ if grading.answered(noise_left, schedule, 50, 40):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** DDIM with a little noise, $\eta$ between 0 and 1: the noise added has standard deviation
-# $\eta\,\frac{\sigma_s}{\sigma_t}\sqrt{1 - a_t^2/a_s^2}$. How much of $\hat\epsilon$ is kept, so that the noise level is
-# still $\sigma_s$? `now` is the pair $(a_t, \sigma_t)$ and `after` is $(a_s, \sigma_s)$.
+# **Exercise 2.** DDIM can also add a little noise, controlled by $\eta$ between 0 and 1. The added noise has standard deviation
+# $\eta\,\frac{\sigma_s}{\sigma_t}\sqrt{1 - a_t^2/a_s^2}$. Which factor of $\hat\epsilon$ keeps the noise level at $\sigma_s$?
+# `now` is the pair $(a_t, \sigma_t)$ and `after` is $(a_s, \sigma_s)$.
 #
 # <details><summary>Hint</summary>
 #
-# Old noise and fresh noise are independent. What adds up, deviations or variances?
+# Old noise and fresh noise are independent. Which add up, the standard deviations or the variances?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -385,16 +387,16 @@ if grading.answered(kept, level(50), level(40), 0.5):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** A mistake from public code: DDIM with a minus, $x_s = a_s \hat x_0 - \sigma_s \hat\epsilon$. Write it, and
-# see how far it lands. `level(s)` gives $a_s$ and $\sigma_s$.
+# **Exercise 3.** Here is a bug from public code: DDIM with a minus, $x_s = a_s \hat x_0 - \sigma_s \hat\epsilon$. Write it, and
+# see how far its points are from the centres. `level(s)` gives $a_s$ and $\sigma_s$.
 #
 # <details><summary>Hint</summary>
 #
-# The chapter's `ddim` has one line that mixes the two guesses.
+# The chapter's `ddim` has one line that mixes the two predictions.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Only the sign of the noise changes. The denoiser is still asked at $t$, and all the moves are made before you return.
+# Only the sign of the noise changes. The denoiser is still called with $t$, and all moves are made before the function returns.
 # </details>
 
 # %%
@@ -408,23 +410,23 @@ if grading.answered(ddim_minus, perfect, start[:2], [(50, 40)], level):
     print(f"exercise 3: right; the points land {off:.3f} from the centres")
 
 # %% [markdown]
-# ### Build it: two samplers for any list of times
+# ### Build it: two samplers for any list of timesteps
 #
-# Now the real thing, in three steps: the betas of a shorter chain, and the two samplers that skip steps, for a model that
-# predicts $\epsilon$. `alpha_bar` is the table of the long chain, and `times` lists the times to visit, the noisiest first; its
-# last step leads to the finished image, where $\bar\alpha$ is 1. Each step can pass without the others.
+# Now build the whole thing, in three steps: the betas of a shorter chain, and the two samplers that skip steps, for a model
+# that predicts $\epsilon$. `alpha_bar` is the table of the long chain, and `times` lists the timesteps to visit, the noisiest
+# first. The last step leads to the finished image, where $\bar\alpha$ is 1. Each exercise can pass without the others.
 #
-# **Exercise 4.** The betas of the shorter chain, in the order of `times`: each time's beta is the variance that is added on the
-# way from the next time in the list to this one.
+# **Exercise 4.** Compute the betas of the shorter chain, in the order of `times`. The beta of each timestep is the variance
+# that the forward process adds between the next timestep in the list and this one.
 #
 # <details><summary>Hint</summary>
 #
-# The formula stands at the top of the chapter, with $a^2$ for $\bar\alpha$.
+# The formula is at the top of the chapter, with $a^2$ for $\bar\alpha$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `alpha_bar[np.asarray(times)]` looks up all the times at once. The same array, moved by one place and with a 1 at the end,
-# belongs to the times that come next.
+# `alpha_bar[np.asarray(times)]` looks up all timesteps at once. The same array, shifted by one place and with a 1 at the end,
+# belongs to the timesteps that come next.
 # </details>
 
 # %%
@@ -437,18 +439,19 @@ if grading.answered(respaced_betas, schedule.alpha_bar, [5, 0]):
     print("exercise 4: right")
 
 # %% [markdown]
-# **Exercise 5.** The respaced DDPM sampler. `model(x, t)` returns $\hat\epsilon$ for a whole number `t`. If `clip` is a number,
-# the guess of $x_0$ is clipped to $[-\text{clip}, \text{clip}]$ before it is used. Draw with `rng.standard_normal(x.shape)`,
-# and nothing in the last step. Write it without the chapter's `ddpm`.
+# **Exercise 5.** Write the respaced DDPM sampler. `model(x, t)` returns $\hat\epsilon$ for an integer `t`. If `clip` is a
+# number, clip the predicted $x_0$ to $[-\text{clip}, \text{clip}]$ before you use it. Draw with `rng.standard_normal(x.shape)`,
+# and draw nothing in the last step. Do not use the chapter's `ddpm`.
 #
 # <details><summary>Hint</summary>
 #
-# Go through the times in pairs, each with the next one. What takes the place of the next time in the last pair?
+# Go through the timesteps in pairs, each with the next one. What takes the place of the next timestep in the last pair?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# In a step: $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / a_t$, clip, then the chapter's formula for a step from $t$ to $s$. Its
-# square root is the deviation of the noise. `zip(times, [*times[1:], None])` makes the pairs.
+# In each step, compute $\hat x_0 = (x_t - \sigma_t \hat\epsilon) / a_t$, clip it, and apply the chapter's formula for a step
+# from $t$ to $s$. The square root in it is the standard deviation of the noise. `zip(times, [*times[1:], None])` makes the
+# pairs.
 # </details>
 
 # %%
@@ -466,18 +469,18 @@ if grading.answered(respaced_sampler, lambda x, t: 0 * x, start[:2], schedule.al
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The DDIM sampler with $\eta$: fresh noise as in exercise 2, and $\hat\epsilon$ fills up what is left of the
-# noise level. Where the guess of $x_0$ was clipped, $\hat\epsilon$ has to be computed again, so that the two still make $x_t$.
-# With $\eta = 0$ nothing is drawn.
+# **Exercise 6.** Write the DDIM sampler with $\eta$. It adds fresh noise as in exercise 2, and the factor of $\hat\epsilon$
+# keeps the noise level right. If the predicted $x_0$ was clipped, compute $\hat\epsilon$ again, so that the two still give
+# $x_t$. With $\eta = 0$ nothing is drawn.
 #
 # <details><summary>Hint</summary>
 #
-# $x_t = a_t \hat x_0 + \sigma_t \hat\epsilon$ has three parts. From any two of them follows the third.
+# $x_t = a_t \hat x_0 + \sigma_t \hat\epsilon$ has three parts. Any two of them determine the third.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The order in a step: ask the model, guess $x_0$, clip it and solve for $\hat\epsilon$ again, compute the deviation of the
-# noise, mix, add the noise. In the last step $\sigma_s$ is 0, so the deviation is 0 too.
+# In each step, call the model, predict $x_0$, clip it and solve for $\hat\epsilon$ again, compute the standard deviation of the
+# noise, mix, and add the noise. In the last step $\sigma_s$ is 0, so the standard deviation is 0 too.
 # </details>
 
 # %%
