@@ -225,7 +225,7 @@ print(f"t = {t_cosine} of the cosine schedule is t = {t_linear:.2f} of the linea
 assert np.abs(a - b).max() < 1e-6
 
 # %% [markdown]
-# ## Does the network predict the noise? And does it learn the schedule?
+# ## Does the network predict the noise? Does it learn the schedule too?
 #
 # The usual answer is: it predicts $\epsilon$, and the schedule is fixed and never learned. Let us test this. We train a small
 # network on points in the plane and compare the bits of the betas before and after. The loss, `SimpleLoss`, picks a random $t$

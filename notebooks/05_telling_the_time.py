@@ -100,7 +100,7 @@ for name, options in conventions.items():
     print(f"{name:28} differs from ours at t = 500 by up to {np.abs(other - hands[500]).max():.2f}")
 
 # %% [markdown]
-# ## How does $t$ enter a U-Net, in code?
+# ## How does $t$ get into a U-Net, in code?
 #
 # In short: **a sinusoidal embedding and a small MLP make one vector. Every block projects this vector with a separate linear
 # layer and adds it after its first convolution.** A *[U-Net](../docs/glossary.md#u-net)* is the usual network for images. It
@@ -431,7 +431,7 @@ figure
 # formula itself contains "nearly $x_t$", and the formula does know $t$. The network's errors are multiplied by the small
 # $\alpha_t$, not divided by it.
 #
-# ## Why in every block?
+# ## Why does every block get $t$?
 #
 # The usual answer is that layers work at different scales, and each needs the timestep. The study tests this with the same
 # network, which gets $t$ in its first block only or in all eight. Can the timestep affect the output from the first block at

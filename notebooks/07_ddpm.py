@@ -64,7 +64,7 @@ print(f"variance measured {rest:.6f} formula {beta_tilde[t]:.6f}")
 assert abs(slope - c_xt[t]) < 0.01 and abs(offset - c_x0[t] * x0) < 0.01 and abs(rest / beta_tilde[t] - 1) < 0.02
 
 # %% [markdown]
-# ## When sampling, there is no image: what is $t$ then?
+# ## When sampling starts there is no image: what is $t$ then?
 #
 # Sampling starts from pure noise and counts $t$ down, from $T - 1$ to 0. At each step it calls the model as $f(x, t)$, puts the
 # *predicted* $x_0$ into the formula, and adds fresh noise of variance $\tilde\beta_t$. This is the whole **sampler**:
@@ -211,7 +211,7 @@ print("squared distance of the guess from what comes out:", *(f"t = {walk[i][0]}
 assert gap[-1] < 1e-6 < gap[0]  # the last prediction is the sample
 
 # %% [markdown]
-# ## Does the reverse process need as many steps as the forward process?
+# ## Are there as many denoising steps as noising steps?
 #
 # In DDPM, yes: $T$ noising steps, and $T$ calls of the network for every image. This makes it slow. Other samplers need fewer
 # calls: the next chapter skips steps, first in a wrong way and then in a right way.

@@ -60,7 +60,7 @@ def every_step():
 
 
 # %% [markdown]
-# ## Can the ordinary DDPM step simply skip timesteps?
+# ## Can I skip any $t$ with the ordinary DDPM step?
 #
 # The naive way, called a *hack* here, keeps the step from $t$ to $t - 1$ as it is and continues at the next $t$ of a shorter
 # list. It is sometimes called a "subset of steps". The usual verdict is "it breaks the chain; sometimes it works". The right
