@@ -2,7 +2,7 @@
 # # 0. A tour in five minutes
 #
 # How can a program draw an image that nobody has drawn before? The idea behind most of today's image generators fits into five
-# minutes: **a network that has learned to remove a little noise from images can turn pure noise into an image.** This chapter
+# minutes. **A network that has learned to remove a little noise from images can turn pure noise into an image.** This chapter
 # shows all of it, from the data to new samples, with handwritten digits. You only need a little Python. Later chapters explain
 # each step.
 #
@@ -136,8 +136,8 @@ assert np.allclose(theirs, states[-1], atol=1e-4)
 #
 # ## 5. Choose the digit
 #
-# The class labels above were 3, 5, 8 and 0. The network can be made to follow its label more closely than it does by itself:
-# predict twice, with and without the label, and exaggerate the difference. This is called *guidance*
+# The class labels above were 3, 5, 8 and 0. *Guidance* makes the samples follow their labels more closely. The network predicts
+# twice, once with and once without the label, and the sampler exaggerates the difference
 # ([chapter 10](10_classes_and_guidance.ipynb)):
 
 # %%
@@ -178,11 +178,10 @@ viz.show_grid(np.concatenate([guided, nearest]), columns=10, title="Drawn, and b
 #
 # | question | chapter |
 # |---|---|
-# | How is all this computed, and how are the gradients? | [1](01_backward_by_hand.ipynb),
-# [2](02_convolution_and_group_norm.ipynb) |
+# | How are the gradients computed? | [1](01_backward_by_hand.ipynb), [2](02_convolution_and_group_norm.ipynb) |
 # | How is noise added? Is the schedule learned? | [3](03_adding_noise.ipynb) |
 # | Why predict the noise and not the image? | [4](04_the_loss.ipynb) |
-# | What if the network does not know $t$? | [5](05_telling_the_time.ipynb) |
+# | What if the network does not get $t$? | [5](05_telling_the_time.ipynb) |
 # | What are the parts of the network? | [6](06_the_unet.ipynb) |
 # | How does sampling start without an image? | [7](07_ddpm.ipynb) |
 # | Can I skip steps? | [8](08_skipping_steps.ipynb), [9](09_ode_and_sde.ipynb) |

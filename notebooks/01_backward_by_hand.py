@@ -365,7 +365,7 @@ assert check(silu, big) < 1e-6
 # %% [markdown]
 # ## Why is `dy` random, and not simply all ones?
 #
-# Because ones hide bugs. The **softmax** turns a row of numbers into probabilities, $y_i = e^{x_i} / \sum_j e^{x_j}$. Its
+# A `dy` of ones hides bugs. The **softmax** turns a row of numbers into probabilities, $y_i = e^{x_i} / \sum_j e^{x_j}$. Its
 # backward pass is $dx_i = y_i\,(dy_i - \sum_j dy_j y_j)$. Below is a version with a common bug, a plain mean in place of the
 # weighted sum:
 
@@ -491,9 +491,9 @@ assert max(errors["silu"][1], errors["wave"][1]) < 1e-14 and errors["hasty_silu"
 # ### What a complex step needs
 #
 # The Taylor series has to hold along the imaginary axis: $f$ must be **analytic**. Sums, products, quotients, powers, `exp`,
-# `log`, `sin`, `tanh` and matrix products are. NumPy's `abs` is not. The absolute value of a complex number is its length, a
-# real number, so `abs` drops the slope without an error. Any operation that compares sizes, such as an absolute value, a
-# maximum or a comparison, has to look at the **real part** only.
+# `log`, `sin`, `tanh` and matrix products are analytic; NumPy's `abs` is not. The absolute value of a complex number is its
+# length, a real number, so `abs` drops the slope without an error. Any operation that compares sizes, such as an absolute
+# value, a maximum or a comparison, has to look at the **real part** only.
 
 # %%
 def absolute(x):

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 2. Convolution and GroupNorm by hand
 #
-# The network of a diffusion model consists of a few kinds of layers. Two of them do most of the work on images: the
-# **convolution**, which combines each pixel with its neighbours, and **GroupNorm**, which keeps activations at a stable scale.
-# Both have a backward pass that is easy to get wrong, and a wrong GroupNorm gradient can stay unnoticed for months. We write
-# both, check both, and then break one on purpose.
+# The network of a diffusion model consists of a few kinds of layers. Two of them do most of the work on images. The
+# **convolution** combines each pixel with its neighbours, and **GroupNorm** keeps activations at a stable scale. Both have a
+# backward pass that is easy to get wrong, and a wrong GroupNorm gradient can stay unnoticed for months. We write both, check
+# both, and then break one on purpose.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
@@ -165,15 +165,16 @@ figure
 # group:
 #
 # $$\mu = \frac1n \sum_i x_i, \qquad s = \frac{1}{\sqrt{\frac1n \sum_i (x_i - \mu)^2 + \epsilon}}, \qquad
-# \hat x_i = (x_i - \mu)\, s, \qquad y_i = \gamma\, \hat x_i + \beta,$$
+# \hat x_i = (x_i - \mu)\, s, \qquad y_i = \gamma\, \hat x_i + \beta.$$
 #
 # Here $\mu$ is the mean, $s$ is one over the standard deviation, and $\hat x$ is the normalised input. Each channel has a
 # learned gain $\gamma$ and a learned bias $\beta$. The tiny $\epsilon$ prevents a division by zero.
 #
 # ## Why does its gradient have three terms?
 #
-# Because $x_j$ affects $y_i$ in three ways: directly, if $i = j$; through the mean $\mu$; and through the standard deviation,
-# both for every $i$. Write $d\hat x = \gamma\,dy$, and let $\langle\cdot\rangle$ be the mean over the group. Then
+# There are three terms because $x_j$ affects $y_i$ in three ways: directly, if $i = j$; through the mean $\mu$; and through the
+# standard deviation, both for every $i$. Write $d\hat x = \gamma\,dy$, and let $\langle\cdot\rangle$ be the mean over the
+# group. Then
 #
 # $$dx = s\,\Bigl(\underbrace{d\hat x}_{\text{direct}} \;-\; \underbrace{\langle d\hat x\rangle}_{\text{through the mean}}
 # \;-\; \underbrace{\hat x\,\langle d\hat x \cdot \hat x\rangle}_{\text{through the deviation}}\Bigr).$$

@@ -23,9 +23,9 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## How is noise added?
 #
-# In many small steps. Let $x_0$ be the clean image and $x_t$ the image after $t$ steps; the number $t$ is the **timestep**.
-# Step $t$ shrinks the image a little and adds a little Gaussian noise. In the formula, $z$ is an array of the image's shape,
-# whose entries are independent random numbers with a normal distribution of mean 0 and variance 1:
+# Noise is added in many small steps. Let $x_0$ be the clean image and $x_t$ the image after $t$ steps; the number $t$ is the
+# **timestep**. Step $t$ shrinks the image a little and adds a little Gaussian noise. In the formula, $z$ is an array of the
+# image's shape, whose entries are independent random numbers with a normal distribution of mean 0 and variance 1:
 #
 # $$x_t = \sqrt{1 - \beta_t}\; x_{t-1} + \sqrt{\beta_t}\; z.$$
 #
@@ -155,8 +155,8 @@ figure
 # ## Which schedules are there?
 #
 # Any list of betas between 0 and 1 defines a schedule. Nichol and Dhariwal (2021) noticed that the linear schedule destroys
-# small images too early, so that the last steps add almost nothing. They chose $\bar\alpha_t$ first, as a squared cosine that
-# falls smoothly, and computed the betas from it. This is the **cosine schedule**:
+# small images too early, so that the last steps have almost no image left. They chose $\bar\alpha_t$ first, as a squared cosine
+# that falls smoothly, and computed the betas from it. This is the **cosine schedule**:
 #
 # $$\bar\alpha_t = \frac{f(t)}{f(0)}, \quad f(t) = \cos^2\Bigl(\frac{t/T + 0.008}{1.008}\cdot\frac{\pi}{2}\Bigr), \qquad
 # \beta_t = 1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}} \text{, at most } 0.999.$$
@@ -173,10 +173,11 @@ for schedule in schedules:
 
 # %% [markdown]
 # Which schedule gives the best samples? `minidiff study schedules` trains the same network on each, with three training seeds:
-# [table and plot](../docs/studies.md#which-noise-schedule). With 5 steps of [DDIM](../docs/glossary.md#ddim) (chapter 8) the
-# cosine schedule is the best of six, with a [Fréchet distance](../docs/glossary.md#fréchet-distance) of 4.0 ± 0.1 against 5.8 ±
-# 0.2 for the linear one (lower is better, chapter 14). With 50 steps the differences between the cosine, quadratic and sigmoid
-# schedules are within the spread, and the linear one is still worse.
+# [table and plot](../docs/studies.md#which-noise-schedule). The measure is the
+# [Fréchet distance](../docs/glossary.md#fréchet-distance) (lower is better, chapter 14). With 5 steps of
+# [DDIM](../docs/glossary.md#ddim) (chapter 8) the cosine schedule is the best of six, with 4.0 ± 0.1 against 5.8 ± 0.2 for the
+# linear one. With 50 steps the differences between the cosine, quadratic and sigmoid schedules are within the spread, and the
+# linear one is still worse.
 #
 # ## Noise level against timestep
 #
@@ -201,7 +202,8 @@ left.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# The same comparison in images: one digit, one row for each schedule, with the same noise $\epsilon$ everywhere.
+# The next figure shows the same comparison in images: one digit, with one row for each schedule and the same noise $\epsilon$
+# everywhere.
 
 # %%
 times = np.linspace(0, 999, 11).round().astype(int)

@@ -263,9 +263,9 @@ assert stuck > 0.7 and free < 0.6 * stuck
 # %% [markdown]
 # ## Does the network know $\alpha_t$?
 #
-# Only through $t$. The network receives $t$ in training and learns what that means for its input. So let us give it a wrong
-# $t$: the points have the noise of $t = 300$, and the network gets another $t$. We train it with three seeds; the numbers after
-# ± are standard errors over these three.
+# It knows $\alpha_t$ only through $t$. The network receives $t$ in training and learns what that means for its input. So let us
+# give it a wrong $t$: the points have the noise of $t = 300$, and the network gets another $t$. We train it with three seeds;
+# the numbers after ± are standard errors over these three.
 
 # %%
 rng = np.random.default_rng(18)

@@ -37,10 +37,10 @@ held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # no net
 #
 # One number from 0 to 999 is a poor input. It is large, and a linear layer can only compute a linear function of it. We want
 # *many* numbers between -1 and 1 that differ for any two timesteps, near or far. The
-# [transformer](../docs/glossary.md#transformer) has the same problem with positions in a sentence (Vaswani et al., 2017), and
-# solves it with sines and cosines of several frequencies, a **sinusoidal embedding**. It works like the hands of a clock: one
-# hand turns fast, the next more slowly, and the slowest shows only the rough time. Each hand is a cosine and a sine. With $h$
-# hands, half of the wanted number of values, and $i = 0 \dots h-1$:
+# [transformer](../docs/glossary.md#transformer) has the same problem with positions in a sentence (Vaswani et al., 2017). It
+# solves it with a **sinusoidal embedding**, sines and cosines of several frequencies. They work like the hands of a clock: one
+# hand turns fast, the next more slowly, and the slowest shows only the rough time. Each hand gives a cosine and a sine. With
+# $h$ hands, half of the wanted number of values, and $i = 0 \dots h-1$:
 #
 # $$\text{angle}_i = t \cdot 10000^{-i/h}, \qquad \text{the values are } \cos(\text{angle}_i) \text{ and }
 # \sin(\text{angle}_i).$$
@@ -218,9 +218,9 @@ assert all(np.allclose(d, p.grad) for d, p in zip(dweights, library_block.parame
 print("block, and gradients of input, time and all", len(weights), "parameters: equal")
 
 # %% [markdown]
-# One detail costs people days. After the projected time embedding is added comes a GroupNorm, which subtracts the mean of each
-# group of channels. If every channel were a separate group, it would subtract exactly what was added. **The timestep would have
-# no effect**, and no error would be raised:
+# One detail can cost days. A GroupNorm follows the addition, and it subtracts the mean of each group of channels. If every
+# channel were a separate group, it would subtract exactly what was added. **The timestep would have no effect**, and no error
+# would be raised:
 
 # %%
 for groups in (4, 8):
@@ -232,9 +232,9 @@ assert np.abs(early - late).max() < 1e-12  # the last case, one group per channe
 # ## What if the network does not get $t$?
 #
 # A common answer is that training would collapse. Let us test it. We train a small U-Net with eight blocks twice, equally long,
-# on the same images with the same noise: once as it is, and once with zeros in place of every block's time projection. (Later,
-# the same method removes the timestep from only *some* of the blocks.) In the code and the figures, "told" is the network with
-# $t$ and "not told" the one without.
+# on the same images with the same noise. The first network is complete; the second has zeros in place of every block's time
+# projection. (Later, the same method removes the timestep from only *some* of the blocks.) In the code and the figures, "told"
+# is the network with $t$ and "not told" the one without.
 #
 # A single pair of networks shows the method, but its numbers are partly chance. `minidiff study time` trains each network of
 # this chapter longer and with three seeds, so the claims below are those of
@@ -628,13 +628,13 @@ if grading.answered(scale_and_shift, x, x[:, 0, 0], x[:, 0, 0]):
 # ### Build it: from the number to the block
 #
 # Now build the whole path, in three steps: sinusoids with every convention, the projection, and the
-# [residual block](../docs/glossary.md#residual-block) of the diffusion models that first beat GANs (Dhariwal and Nichol, 2021).
-# Each exercise can pass without the others.
+# [residual block](../docs/glossary.md#residual-block). The block is that of the diffusion models that first beat GANs (Dhariwal
+# and Nichol, 2021). Each exercise can pass without the others.
 #
 # **Exercise 5.** Write sinusoids that fit checkpoints of any convention. $i$ runs from 0 to $h - 1$, where $h$ is half of
 # `dim`, rounded down:
 #
-# $$\text{angle}_i = t \cdot P^{-i/(h - \text{shift})},$$
+# $$\text{angle}_i = t \cdot P^{-i/(h - \text{shift})}.$$
 #
 # Here $P$ is `max_period`. `sines_first` chooses which half comes first. An odd `dim` gets a last column of zeros. Do not use
 # the chapter's `sinusoids`.

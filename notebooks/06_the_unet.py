@@ -1,18 +1,17 @@
 # %% [markdown]
 # # 6. The U-Net
 #
-# A diffusion model needs a loss (chapter 4) and a network whose output has the shape of its input: it maps a noisy image and a
-# timestep to an image of the same size. Since the first diffusion models this network has been the **U-Net**. It reduces the
-# image to a small one, enlarges it again, and connects equal sizes directly. This chapter builds a U-Net from its parts with
-# every backward pass by hand and checks every gradient. Then it trains the network on digits and removes parts to see what they
-# contribute.
+# A diffusion model needs a loss (chapter 4) and a network. The network maps a noisy image and a timestep to an image of the
+# same size. Since the first diffusion models it has been the **U-Net**. It reduces the image to a small one, enlarges it again,
+# and connects equal sizes directly. This chapter builds a U-Net from its parts with every backward pass by hand and checks
+# every gradient. Then it trains the network on digits and removes parts to see what they contribute.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A layer returns its result and its backward pass, `y, back = layer(x)`; a value that is used
-# twice gets a sum of two gradients (chapter 1). Convolution and GroupNorm (chapter 2). Images are arrays (B, H, W, C): batch,
-# height, width, channels. Chapter 5 explains how a timestep becomes a vector.
+# twice gets a sum of two gradients (chapter 1). Chapter 2 builds convolution and GroupNorm, and chapter 5 explains how a
+# timestep becomes a vector. Images are arrays (B, H, W, C): batch, height, width, channels.
 
 # %%
 import os
@@ -129,7 +128,7 @@ print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e
 # *query* $q$ (what it looks for), a *key* $k$ (what it offers) and a *value* $v$ (what it passes on). **Attention** gives pixel
 # $n$ a weighted mean $y_n$ of the values of all pixels $m$. The weight $w_{nm}$ is large where key $m$ matches query $n$:
 #
-# $$y_n = \sum_m w_{nm}\, v_m, \qquad w_{nm} \propto \exp\bigl(q_n \cdot k_m / \sqrt{D}\bigr), \quad \sum_m w_{nm} = 1,$$
+# $$y_n = \sum_m w_{nm}\, v_m, \qquad w_{nm} \propto \exp\bigl(q_n \cdot k_m / \sqrt{D}\bigr), \quad \sum_m w_{nm} = 1.$$
 #
 # Here $D$ is the length of $q$ and $k$. The $N$ pixels of an image stand in a row, so the arrays are (B, N, D).
 
@@ -184,8 +183,8 @@ print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e
 # %% [markdown]
 # ## Skip connections
 #
-# The way down keeps its images. On the way up, each block concatenates one of them with an image of the same size, along the
-# channels. The image from below contains *what* is drawn, and the image from the other side contains *where* it is. These
+# The U-Net keeps the images of the way down. On the way up, each block takes two images of the same size, concatenated along
+# the channels. The image from below encodes *what* is drawn, and the image from the way down encodes *where* it is. These
 # connections are called **skip connections**; the code calls one a `bridge`. (Setting `bridge` to 0 removes it, for an
 # experiment below.)
 

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 7. DDPM: the reverse process, step by step
 #
-# Adding noise is easy, one small step at a time (chapter 3). A network can predict the clean image behind a noisy one, but at
+# Adding noise is easy, one small step at a time (chapter 3). A network can predict the clean image behind a noisy one. But at
 # high noise its prediction is a blur, the mean of all possible images (chapter 4). How can such a network turn pure noise into
-# one sharp image? By taking **small steps back and predicting again after each**. This chapter builds this **reverse process**.
+# one sharp image? It takes **small steps back and predicts again after each**. This chapter builds this **reverse process**.
 # Sampling with it is called *ancestral sampling*, or **DDPM** after the paper: denoising diffusion probabilistic models (Ho et
 # al., 2020).
 #

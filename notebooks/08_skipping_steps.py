@@ -62,9 +62,9 @@ def every_step():
 # %% [markdown]
 # ## Can I skip any $t$ with the ordinary DDPM step?
 #
-# The naive way, called a *hack* here, keeps the step from $t$ to $t - 1$ as it is and continues at the next $t$ of a shorter
-# list. It is sometimes called a "subset of steps". The usual verdict is "it breaks the chain; sometimes it works". The right
-# way is a step from $t$ to the $s$ that comes next in the list, which is called **respacing** (Nichol and Dhariwal, 2021). The
+# The naive way is a **subset of steps**; the code calls it a `hack`. It keeps the step from $t$ to $t - 1$ as it is and
+# continues at the next $t$ of a shorter list. The usual verdict is "it breaks the chain; sometimes it works". The right way is
+# a step from $t$ to the $s$ that comes next in the list, which is called **respacing** (Nichol and Dhariwal, 2021). The
 # difference in code is small:
 
 # %%
@@ -225,7 +225,7 @@ viz.show_grid(columns, columns=len(rows), titles=names + [""] * (len(columns) - 
 # ## What happens with a trained model?
 #
 # So far every denoiser was perfect. A trained model has errors too. We train a small MLP on the digits, conditioned on the
-# [class label](../docs/glossary.md#class-label), with three training seeds, and sample each of the three models with 1000 steps
+# [class label](../docs/glossary.md#class-label), with three training seeds. We sample each of the three models with 1000 steps
 # down to 5. Besides the hack, respacing and DDIM we test [DPM-Solver](../docs/glossary.md#dpm-solver)++ (chapter 9), which uses
 # the last two predictions in each step.
 #
