@@ -388,8 +388,8 @@ if grading.answered(conv1x1, np.zeros((1, 1, 1, 1)), np.zeros((1, 1)), np.zeros(
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Put the four copies next to each other: split the axis of length $2H$ into $H$ and 2, and the axis of length $2W$ into $W$ and
-# 2. In `reshape` each 2 stands directly after the axis that it doubled.
+# Put the four copies next to each other: split the axis of length $2H$ into $H$ and 2, and the axis of length $2W$ in the same
+# way. In `reshape` each 2 stands directly after the axis that it doubled.
 # </details>
 
 # %%
