@@ -243,7 +243,7 @@ figure
 # there its loss gives errors of the image little weight. The target $v$ is good at both ends, and in between all three are
 # alike. So the targets differ only at the ends, and "noise is better" is half true. (`minidiff study predictions` compares them
 # for [U-Nets](../docs/glossary.md#u-net) on digits:
-# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-picture).)
+# [tables and plots](../docs/studies.md#why-predict-the-noise-and-not-the-image).)
 #
 # In one case predicting noise even fails completely. Noise fills all 64 directions in the space of a digit's pixels. If a layer
 # of the network is *narrower* than that, say 16 numbers wide, the noise cannot pass through it: 48 of 64 directions are lost,

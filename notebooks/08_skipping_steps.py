@@ -307,7 +307,7 @@ figure
 #
 # DDIM adds no noise, so one start gives one image, and the steps can be reversed: from an image to the noise that it comes
 # from. This is called **inversion**. Inversion followed by DDIM should return the image. (`minidiff study inversion` does the
-# same with [a trained model](../docs/studies.md#does-ddim-find-the-noise-of-a-picture-again).)
+# same with [a trained model](../docs/studies.md#does-ddim-recover-the-noise-of-an-image).)
 
 # %%
 clean = ring.sample(2, 300)
