@@ -12,7 +12,9 @@ from .losses import Objective, SimpleLoss
 from .mixture import GaussianMixture
 from .noise_level import estimate_t, noise_std, t_of_noise_std
 from .ode import rk45
+from .pairing import optimal_pairs
 from .posterior import Posterior
+from .reflow import ReflowLoss, pairs, straightness
 from .schedule import Schedule
 from .score_matching import ScoreMatching
 from .sigmas import beta_sigmas, exponential_sigmas, karras_sigmas
@@ -35,6 +37,7 @@ __all__ = [
     "Interpolant",
     "Objective",
     "Posterior",
+    "ReflowLoss",
     "Schedule",
     "ScoreMatching",
     "SimpleLoss",
@@ -54,8 +57,11 @@ __all__ = [
     "noise_std",
     "noised_low",
     "ode_log_likelihood",
+    "optimal_pairs",
+    "pairs",
     "rk45",
     "spaced_steps",
+    "straightness",
     "t_of_noise_std",
     "variational_bound",
 ]

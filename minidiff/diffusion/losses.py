@@ -13,6 +13,7 @@ from ..backend import xp_of
 from ..finite import checked
 from ..tree import tree_map
 from .denoiser import Denoiser, check_predicts, from_x0_eps, model_time
+from .pairing import check_pairing, optimal_pairs
 from .schedule import per_sample
 from .timesteps import make_t_sampler
 from .weighting import check_finite, check_weighting, weight
@@ -45,7 +46,7 @@ class Objective:
         if x0.dtype.kind != "f":
             raise TypeError(f"x0: got dtype {x0.dtype}, expected floats (images scaled to [-1, 1])")
         t, importance = self.t_sampler(rng, len(x0))
-        t, eps = xp.asarray(t), xp.asarray(rng.standard_normal(x0.shape, dtype=x0.dtype))
+        t, (x0, eps) = xp.asarray(t), self.draw(x0, rng)
         cond = drop_conditions(model, cond, self.cond_dropout, rng, len(x0), xp)
         losses, dlosses, back_model = self.compare(model, x0, eps, t, cond)  # (B,), and how the model's backward starts
         share = 1 / len(x0) if importance is None else xp.asarray(importance).astype(x0.dtype) / len(x0)
@@ -55,6 +56,10 @@ class Objective:
             return back_model(dlosses * per_sample(dloss * share, x0))
 
         return checked((losses * share).sum(), type(self).__name__, losses, t), back
+
+    def draw(self, x0, rng):
+        """(clean samples, the noise of each) of a batch."""
+        return x0, xp_of(x0).asarray(rng.standard_normal(x0.shape, dtype=x0.dtype))
 
     def compare(self, model, x0, eps, t, cond):
         """(losses (B,), d losses / d output of the model's shape, the model's back)."""
@@ -78,6 +83,7 @@ class SimpleLoss(Objective):
 
     weighting   "simple", "x0", "snr", "truncated_snr", "min_snr" or "p2": see `weighting.weight`
     gamma, k    numbers of min_snr (gamma 5) and p2 (gamma 1, k 1)
+    pairing     "random", or "optimal": pair each sample with the noise of the batch that is nearest to it. See `pairing`
     The other arguments are `Objective`'s.
     """
 
@@ -92,11 +98,18 @@ class SimpleLoss(Objective):
         gamma=None,
         k=1.0,
         time_scale=1.0,
+        pairing="random",
     ):
         super().__init__(schedule, predicts, cond_dropout, t_sampler, real_t, time_scale)
         check_weighting(weighting, gamma, k)
         check_finite(schedule, predicts, weighting, gamma, k)
-        self.weighting, self.gamma, self.k = weighting, gamma, k
+        check_pairing(pairing)
+        self.weighting, self.gamma, self.k, self.pairing = weighting, gamma, k, pairing
+        self.recordable = pairing == "random" and not getattr(self.t_sampler, "waits", False)
+
+    def draw(self, x0, rng):
+        x0, eps = super().draw(x0, rng)
+        return x0, eps if self.pairing == "random" else eps[optimal_pairs(x0, eps)]
 
     def compare(self, model, x0, eps, t, cond):
         alpha, sigma = per_sample(self.schedule.alpha(t), x0), per_sample(self.schedule.sigma(t), x0)

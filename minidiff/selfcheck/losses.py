@@ -83,6 +83,13 @@ def ScoreMatching(pick, randn):
     return _diffusion(diffusion.ScoreMatching(process, weighting), pick, randn)
 
 
+def ReflowLoss(pick, randn):
+    d, n = pick(1, 3), pick(3, 5)
+    model = models.MLP(d, width=4, depth=1, num_class_embeds=3, null_class=2, rng=1)
+    objective = diffusion.ReflowLoss(diffusion.Flow(2.0), "velocity", cond_dropout=0.3, t_sampler="logit_normal")
+    return _Objective(objective, stirred(model, randn), diffusion.pairs(randn(n, d), randn(n, d)), classes(n, 2)), []
+
+
 def EDMLoss(pick, randn):
     return _diffusion(diffusion.EDMLoss(pick(1, 3) / 2), pick, randn)
 
@@ -227,7 +234,7 @@ def term_of_the_bound(pick, randn):
     return f, [x0 + 0.3 * randn(*x0.shape), 0.3 * randn(*x0.shape) - 1]
 
 
-LOSSES = [SimpleLoss, SimpleLoss_with_weighted_times, ScoreMatching, EDMLoss, CascadeLoss, VLBLoss,
+LOSSES = [SimpleLoss, SimpleLoss_with_weighted_times, ScoreMatching, ReflowLoss, EDMLoss, CascadeLoss, VLBLoss,
           HybridLoss_of_the_prediction, HybridLoss_of_the_variance, TwoStepLoss, AutoencoderLoss, ContrastiveLoss,
           MaskedWordLoss, contrastive_loss, pick_rows, VectorQuantizer_losses, weighted_mean_square, kl_of_normals,
           log_mass_of_a_grey_level, term_of_the_bound]  # fmt: skip

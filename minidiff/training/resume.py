@@ -6,7 +6,8 @@ from ..backend import to_numpy
 from . import checkpoint
 from .errors import NotFinite
 
-OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale", "variance", "levels", "vlb_weight")
+OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale", "variance", "levels", "vlb_weight",
+             "pairing")  # fmt: skip
 
 
 class SettingsDiffer(ValueError):

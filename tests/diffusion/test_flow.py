@@ -3,16 +3,32 @@
 Gaussian data N(m, s^2) have every marginal in closed form: x_t ~ N(alpha m, alpha^2 s^2 + sigma^2).
 """
 
+import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
 
-from minidiff.diffusion import VP, Flow, GaussianMixture, Interpolant, Schedule, SimpleLoss, ode_log_likelihood
+from minidiff.diffusion import (
+    VP,
+    Denoiser,
+    Flow,
+    GaussianMixture,
+    Interpolant,
+    ReflowLoss,
+    Schedule,
+    SimpleLoss,
+    ode_log_likelihood,
+    optimal_pairs,
+    pairs,
+    straightness,
+)
 from minidiff.diffusion.denoiser import from_x0_eps, to_x0_eps
 from minidiff.diffusion.timesteps import LogitNormal, Mode, Uniform
 from minidiff.diffusion.weighting import weight
 from minidiff.rng import Rng
+from minidiff.samplers import flow_euler
 
 TIMES = np.linspace(0.01, 0.99, 25)
 
@@ -186,3 +202,80 @@ def test_the_likelihood_of_a_gaussian():
     found = ode_log_likelihood(GaussianMixture([[0.3]], stds=0.5).denoiser(Flow()), x, t_max=0.9999, rtol=1e-8, atol=1e-8)
     truth = -0.5 * ((x[:, 0] - 0.3) / 0.5) ** 2 - math.log(0.5 * math.sqrt(2 * math.pi))
     np.testing.assert_allclose(found.log_p, truth, atol=3e-4)  # alpha(0.9999) m, and a t_min of 1e-5
+
+
+# ---- pairing and reflow ---------------------------------------------------------------------------------------------------
+
+
+def test_the_best_pairing_is_the_best_of_all_permutations():
+    pytest.importorskip("scipy")
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        x0, eps = rng.standard_normal((2, 5, 3, 2))
+        cost = {order: ((x0 - eps[list(order)]) ** 2).sum() for order in itertools.permutations(range(5))}
+        assert tuple(optimal_pairs(x0, eps)) == min(cost, key=cost.get)
+
+
+def test_a_loss_pairs_each_sample_with_the_nearest_noise():
+    """On a line the best pairs are in the same order, so sorted samples get sorted noise."""
+    pytest.importorskip("scipy")
+    x0, asked = np.linspace(-2, 2, 6)[:, None], []
+
+    def model(x, t, cond):
+        asked.append(x)
+        return 0 * x, lambda dy: None
+
+    for pairing in ("random", "optimal"):
+        only = lambda rng, B: (np.full(B, 0.999999), None)  # noqa: E731 - x_t is nearly the noise
+        SimpleLoss(Flow(), "velocity", cond_dropout=0, t_sampler=only, pairing=pairing)(model, x0, Rng(0))
+    np.testing.assert_allclose(asked[1], np.sort(asked[0], axis=0), atol=1e-5)
+    assert not np.array_equal(asked[0], asked[1])
+    with pytest.raises(ValueError, match=r"pairing: got 'optmal', .*did you mean optimal"):
+        SimpleLoss(Flow(), pairing="optmal")
+
+
+def test_without_scipy_the_best_pairing_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ImportError, match="pairing: 'optimal' needs scipy: pip install scipy"):
+        SimpleLoss(Flow(), "velocity", pairing="optimal")
+
+
+M, S = 0.3, 0.5
+
+
+def straight(x, t, cond=None):
+    """The velocity of the straight paths from eps to m + s eps, along which x_t = (1 - t) m + ((1 - t) s + t) eps."""
+    eps = (x - (1 - t) * M) / ((1 - t) * S + t)
+    return (1 - S) * eps - M
+
+
+def test_reflow_learns_the_straight_paths_of_a_flows_pairs():
+    """The flow of N(m, s^2) makes m + s eps of eps. On these pairs the straight velocity has no error, and Euler's method ends
+    at the sample in one step. The flow's own paths bend, and on random pairs no velocity is without an error."""
+    noise = np.random.default_rng(0).standard_normal((64, 1))
+    data = pairs(M + S * noise, noise)
+    as_model = lambda x, t, cond: (straight(x, t.reshape(-1, 1)), lambda dy: None)  # noqa: E731
+    loss = ReflowLoss(Flow(), "velocity", cond_dropout=0)
+    assert loss(as_model, data, Rng(0))[0] < 1e-20
+    assert SimpleLoss(Flow(), "velocity", cond_dropout=0)(as_model, data[:, 0], Rng(0))[0] > 0.1
+    *_, step = flow_euler(Denoiser(straight, Flow(), "velocity"), noise, steps=1)
+    np.testing.assert_allclose(step.x, M + S * noise, rtol=1e-12)
+
+
+def test_straightness_of_straight_and_of_bent_paths():
+    """0 for straight paths. For the flow of N(m, s^2), whose velocity at x is own(t) (x - (1 - t) m) - m, the closed form."""
+    noise = np.random.default_rng(0).standard_normal((2_000, 1))
+    samples = M + S * noise
+    assert straightness(Denoiser(straight, Flow(), "velocity"), samples, noise) < 1e-20
+    bent = GaussianMixture([[M]], stds=S).denoiser(Flow())
+    t = (np.arange(20) + 0.5) / 20
+    own = (t - (1 - t) * S**2) / ((1 - t) ** 2 * S**2 + t**2)
+    expected = ((1 - S - own * ((1 - t) * S + t)) ** 2).mean() * (noise**2).mean()
+    assert straightness(bent, samples, noise) == pytest.approx(expected, rel=1e-10) and expected > 0.01
+
+
+def test_data_that_are_no_pairs():
+    with pytest.raises(ValueError, match=r"x0: got shape \(4, 3\), expected \(B, 2, ...\)"):
+        ReflowLoss(Flow(), "velocity", cond_dropout=0)(Constant(0.0), np.zeros((4, 3)), Rng(0))
+    with pytest.raises(ValueError, match=r"noise: got shape \(3, 2\), expected that of the samples, \(4, 2\)"):
+        pairs(np.zeros((4, 2)), np.zeros((3, 2)))

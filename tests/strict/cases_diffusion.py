@@ -139,6 +139,18 @@ def flow_matching(side):
     return [_trained(side, SimpleLoss(Flow(3.0), "velocity", t_sampler=name), mlp(side), points(side)) for name in names]
 
 
+@case("ReflowLoss", "pairs")
+def reflow(side):
+    data = diffusion.pairs(points(side), side.normal(6, 2, seed=9))
+    return _trained(side, diffusion.ReflowLoss(Flow(), "velocity"), mlp(side), data)
+
+
+@case("straightness", waits=True, host=True)
+def straightness(side):
+    denoiser = Denoiser(mlp(side), Flow(), "velocity")
+    return [diffusion.straightness(denoiser, points(side), side.normal(6, 2, seed=9), times=3)]
+
+
 @case("VP", "SubVP", "VE", "EDM", "Flow", "Interpolant")
 def processes(side):
     t = side.up(np.array([0.1, 0.5, 0.9]))

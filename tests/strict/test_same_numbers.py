@@ -17,6 +17,7 @@ ROOMS = (data, diffusion, metrics, models, nn, ops, samplers, training)
 NOT_ON_A_DEVICE = {  # reason: names
     "shares a batch among processes of the host": {"DataParallel"},
     "reads files, on the host": {"Dataset", "Info", "captioned_shapes", "info", "load", "names"},
+    "copies its arrays to the host, where scipy is": {"optimal_pairs"},
     "works on Python numbers: no array goes in": {"beta_sigmas", "exponential_sigmas", "karras_sigmas", "spaced_steps",
                                                  "RunConfig", "check_options", "Point", "Sampler", "Step", "SAMPLERS",
                                                  "find", "table"},
