@@ -50,8 +50,8 @@ def estimate_t(denoiser, x, cond=None, scaled=True, levels=64, divergence="hutch
         d log p_u(x) / du = |eps|^2 - sigma div eps - (D - eps . x / sigma) d log alpha / du
 
     (the heat equation; eps is the denoiser's at that level). The sum over u is log p up to a constant, and t is its
-    maximum. sigma div eps counts the dimensions that the denoiser determines. With "unit", all D of them are assumed: t is where
-    the predicted noise has unit variance. It needs no backward pass and is right where the noise exceeds the image's
+    maximum. sigma div eps counts the dimensions that the denoiser determines. With "unit", all D of them are assumed: t is
+    where the predicted noise has unit variance. It needs no backward pass and is right where the noise exceeds the image's
     fine texture; below that it returns the lowest t.
 
     scaled       as in `t_of_noise_std`: False for an unscaled image, without the term d log alpha / du

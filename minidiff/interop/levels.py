@@ -22,14 +22,14 @@ WHOLE_STEPS = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")  # these take 
 class Levels:
     """The noise levels of one sampling run.
 
-    told   time input of the model, (n,), the noisiest step first
-    s      sigma / alpha at each step, (n,), strictly descending
-    last   sigma / alpha where the run ends; 0 is a finished image
-    unit   standard deviation of the noise that the run starts from
-    end    what the last sample is multiplied by
+    model_t   time input of the model, (n,), the noisiest step first
+    s         sigma / alpha at each step, (n,), strictly descending
+    last      sigma / alpha where the run ends; 0 is a finished image
+    unit      standard deviation of the noise that the run starts from
+    end       factor for the last sample
     """
 
-    told: np.ndarray
+    model_t: np.ndarray
     s: np.ndarray
     last: float
     unit: float
@@ -48,10 +48,10 @@ class Levels:
         return schedule, np.arange(len(s))[::-1][: len(self.s)]
 
     def times(self):
-        """`told` by position in `schedule()`: float64, or int64 where all of them are whole."""
-        told = self.told[::-1]
-        told = np.concatenate([told[:1], told]) if 0 < self.last < self.s[-1] else told
-        return told.astype(np.int64) if (told == np.round(told)).all() else told
+        """`model_t` by position in `schedule()`: float64, or int64 where all of them are whole."""
+        model_t = self.model_t[::-1]
+        model_t = np.concatenate([model_t[:1], model_t]) if 0 < self.last < self.s[-1] else model_t
+        return model_t.astype(np.int64) if (model_t == np.round(model_t)).all() else model_t
 
 
 def levels_of(name, full, schedule, steps, where):

@@ -31,7 +31,7 @@ class Sampling:
     threshold            (quantile, largest) of dynamic thresholding, or None
     clip                 bound of the predicted x0, or None
     learned_variance     the model outputs twice the channels
-    told                 time input of the model for each integer t; None: t itself
+    model_t              time input of the model for each integer t; None: t itself
     unit                 standard deviation of the first noise
     end                  factor for the last sample
     time_scale           factor of the model's time input
@@ -45,7 +45,7 @@ class Sampling:
     threshold: tuple | None = None
     clip: float | None = None
     learned_variance: bool = False
-    told: Any = None
+    model_t: Any = None
     unit: float = 1.0
     end: float = 1.0
     time_scale: float = 1.0
@@ -71,7 +71,7 @@ class Sampling:
         schedule, positions = levels.schedule()
         kept = {option: value for option, value in self.options.items() if option not in STEPPING}
         kept |= {"steps": positions, "final": "sigma_min" if levels.last else "zero"}
-        return replace(self, schedule=schedule, options=kept, told=levels.times(), unit=levels.unit, end=levels.end)
+        return replace(self, schedule=schedule, options=kept, model_t=levels.times(), unit=levels.unit, end=levels.end)
 
     def _check_first(self, name, full, steps):
         first = spaced_steps(self.schedule.T, steps, full["timestep_spacing"], self.options.get("offset", 0))[0]
@@ -83,8 +83,8 @@ class Sampling:
 
     def denoiser(self, model):
         """model: a Layer or a function (x, t, cond) -> array.   -> a denoiser for our samplers"""
-        if self.told is not None:
-            model = _Told(model, self.told)
+        if self.model_t is not None:
+            model = _Told(model, self.model_t)
         denoiser = Denoiser(model, self.schedule, self.predicts, self.learned_variance, self.time_scale)
         if self.threshold:
             return dynamic_threshold(denoiser, *self.threshold)
@@ -92,7 +92,7 @@ class Sampling:
 
     def first(self, noise, steps=None):
         """Where a run of so many steps starts, from standard normal noise.   -> x, the noise's shape"""
-        unit = self.unit if steps is None or self.told is not None else self.at(steps).unit
+        unit = self.unit if steps is None or self.model_t is not None else self.at(steps).unit
         return noise if unit == 1 else noise * unit
 
     def last(self, x):

@@ -33,7 +33,7 @@ def noise_level(now, after):
     return after.sigma / now.sigma * math.sqrt(transition(now, after)[1])
 
 
-@walks(refuses={"from_clean": "ddim_invert starts from a clean image anyway; leave it out"})
+@walks(rejects={"from_clean": "ddim_invert starts from a clean image anyway; leave it out"})
 def ddim_invert(trajectory, refine: whole(0) = 0):
     """DDIM run backwards: from a clean image to the noise that DDIM makes that image of.   x (B, ...) -> yields Step.
 

@@ -53,7 +53,7 @@ def ddpm_respaced(trajectory, variance: one_of(VARIANCES) = "fixed_small"):
     return ddpm.__wrapped__(trajectory, variance)
 
 
-@sampler(paper="no paper: a frequent mistake, kept to be looked at", check=check_whole_steps, refuses=ENDS, **CHAIN)
+@sampler(paper="no paper: a frequent mistake, kept to be looked at", check=check_whole_steps, rejects=ENDS, **CHAIN)
 def ddpm_subset(trajectory, variance: one_of(VARIANCES) = "fixed_small"):
     """DDPM on some of the steps, done wrong: DDPM's formulas with the betas of the full chain, other steps left out.
 

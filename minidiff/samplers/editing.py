@@ -22,7 +22,7 @@ def _renamed_argument(function):
     @functools.wraps(function)
     def accepting_both(*arguments, **options):
         if "picture" in options:
-            warnings.warn("picture: was renamed, use image", DeprecationWarning, stacklevel=2)
+            warnings.warn("`picture=` was renamed, use `image=`", DeprecationWarning, stacklevel=2)
             options["image"] = options.pop("picture")
         return function(*arguments, **options)
 

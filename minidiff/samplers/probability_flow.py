@@ -19,7 +19,7 @@ CHOOSES = "probability_flow chooses its steps by rtol and atol; leave it out"
 
 @sampler(
     order=5, calls=6, steps=None, paper="Song et al. 2021 (arXiv:2011.13456), eq. 13; Dormand and Prince 1980",
-    refuses=dict.fromkeys(("spacing", "offset", "skip_last", "whole", "rho"), CHOOSES), **ODE,
+    rejects=dict.fromkeys(("spacing", "offset", "skip_last", "whole", "rho"), CHOOSES), **ODE,
 )  # fmt: skip
 def probability_flow(trajectory, steps: AT_MOST = None, rtol: POSITIVE = 1e-5, atol: POSITIVE = 1e-5):
     """The ODE to a tolerance, the steps as long as that allows; then one last step to the clean image.

@@ -64,7 +64,7 @@ def sampler(order, calls, paper, deterministic=True, steps=50, variants=None, **
     return decorate
 
 
-def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None, refuses=None):
+def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None, rejects=None):
     """Decorator: a function (trajectory, own options) -> generator of Step becomes (denoiser, x, steps, ...) -> generator.
 
     All arguments are checked when it is called, and its samples are watched for NaN.
@@ -74,9 +74,9 @@ def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None
                     itself, and its trajectory has two: the ends
     default, uses   see `Trajectory`; uses may also name the own option that says which prediction it is
     check           check(trajectory, **own options) raises ValueError for options that do not go together
-    refuses         {option of the trajectory: why this sampler cannot take it}
+    rejects         {option of the trajectory: why this sampler cannot take it}
     """
-    fixed, refuses = fixed or {}, refuses or {}
+    fixed, rejects = fixed or {}, rejects or {}
 
     def decorate(function):
         called, signature = name or function.__name__, _signature(function, steps, fixed)
@@ -86,7 +86,7 @@ def walks(name=None, fixed=None, steps=50, default=None, uses="both", check=None
 
         def check_options(options):
             check_names(called, [option for option in options if option not in named], known)
-            for option, why in refuses.items():
+            for option, why in rejects.items():
                 if options.get(option, STEPPING[option]) is not STEPPING[option]:
                     raise ValueError(f"{option}: {why.format(options[option])}")
             for option, value in options.items():

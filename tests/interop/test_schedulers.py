@@ -197,7 +197,7 @@ def outcome(config, steps, seed, noise, change=None):
         expected = None
     else:
         twice = sampling is not None and sampling.learned_variance
-        expected = theirs(scheduler, steps, noise, seed, eta, twice, sampling.told if sampling else None)
+        expected = theirs(scheduler, steps, noise, seed, eta, twice, sampling.model_t if sampling else None)
     if made is None:
         named = sorted((option for option in (*config, "steps") if option in why), key=why.index)
         assert named or expected is None, f"{config} {steps}: refused without naming an option: {why}"

@@ -179,6 +179,6 @@ def test_bad_input_is_an_error_at_the_call(make, match):
 def test_the_former_name_of_the_image_still_works_and_warns():
     start = {"steps": 5, "rng": 0}
     for edit, options in ((sdedit, start), (inpaint, {"mask": [1, 0], **start}), (repaint, {"mask": [1, 0], **start})):
-        with pytest.warns(DeprecationWarning, match="picture: was renamed, use image"):
+        with pytest.warns(DeprecationWarning, match="`picture=` was renamed, use `image=`"):
             former = last(edit(PAIR.denoiser(S), picture=KNOWN[:4], **options))
         np.testing.assert_array_equal(former, last(edit(PAIR.denoiser(S), image=KNOWN[:4], **options)))

@@ -121,13 +121,13 @@ def test_levels_and_times_of_diffusers(outside):
     outside(found.s, LMS_KARRAS_LEADING, atol=2e-5)
     found = levels("HeunDiscreteScheduler", 4, timestep_spacing="trailing", use_exponential_sigmas=True, **STABLE)
     outside(found.s, HEUN_EXPONENTIAL_TRAILING[0], atol=2e-5)
-    outside(found.told, HEUN_EXPONENTIAL_TRAILING[1], atol=2e-2)
+    outside(found.model_t, HEUN_EXPONENTIAL_TRAILING[1], atol=2e-2)
     found = levels("EulerDiscreteScheduler", 4, use_beta_sigmas=True, timestep_spacing="trailing", **STABLE)
     outside(found.s, EULER_BETA_TRAILING, atol=2e-5)
     for option, (s, told) in MULTI_LEVELS.items():
         found = levels(MULTI, 4, **{option: True}, **STABLE)
         outside(found.s, s, atol=2e-5)
-        outside(found.told, told, atol=0)  # 998 where it cuts 998.99996, 999 where it rounds
+        outside(found.model_t, told, atol=0)  # 998 where it cuts 998.99996, 999 where it rounds
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -141,7 +141,9 @@ def test_times_are_rounded_and_cut_as_in_float32(name, count):
             for steps in (4, 10, 25):
                 scheduler = getattr(diffusers, name)(**betas, **{level: True})
                 scheduler.set_timesteps(steps)
-                np.testing.assert_array_equal(levels(name, steps, **betas, **{level: True}).told, scheduler.timesteps.numpy())
+                np.testing.assert_array_equal(
+                    levels(name, steps, **betas, **{level: True}).model_t, scheduler.timesteps.numpy()
+                )
                 count("outside")
 
 
@@ -150,7 +152,7 @@ def test_the_single_step_class_knows_no_spacing(other):
     """`leading` in the folder, and 2S still visits linspace: 999, 832, 666, 500, 333, 166, as diffusers prints them."""
     folder = sampling_from_config({"_class_name": other, "timestep_spacing": "leading", "steps_offset": 1, **STABLE})
     found = folder.change("dpmpp_2s").at(6)
-    assert found.told[found.options["steps"]].tolist() == [999, 832, 666, 500, 333, 166]
+    assert found.model_t[found.options["steps"]].tolist() == [999, 832, 666, 500, 333, 166]
 
 
 def test_what_another_class_wrote_is_read_as_diffusers_reads_it():
@@ -172,7 +174,7 @@ def test_what_another_class_wrote_is_read_as_diffusers_reads_it():
 
 def test_a_spacing_of_ones_own_leaves_diffusers_levels():
     sampling = sampling_from_config({"_class_name": "EulerDiscreteScheduler", **STABLE})
-    assert sampling.at(5).told is not None and sampling.at(5, {"spacing": "karras"}) is sampling
+    assert sampling.at(5).model_t is not None and sampling.at(5, {"spacing": "karras"}) is sampling
     assert sampling.at(np.array([900, 500, 100])) is sampling
 
 

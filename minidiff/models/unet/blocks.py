@@ -1,7 +1,7 @@
 """The stages of the U-Net, with the structure and the parameter names of diffusers' UNet2DModel.
 
-Each forward takes x (B, H, W, C) and the inputs that all blocks of the stage share. These are the time embedding temb (B, D), and
-in text-to-image models the context (B, M, E) with its mask. `back` returns dx and a gradient for each of them.
+Each forward takes x (B, H, W, C) and the inputs that all blocks of the stage share. These are the time embedding temb (B, D),
+and in text-to-image models the context (B, M, E) with its mask. `back` returns dx and a gradient for each of them.
 """
 
 from ... import ops

@@ -31,7 +31,7 @@ class DataParallel(Layer):
 
     module     a Layer on the CPU; every array that its call takes or gives has a row for each example
     processes  how many, this one included; None: as many as threads are set (`minidiff.set_threads`)
-    timeout    seconds that a worker process may be behind this one before it counts as lost; None: wait without end
+    timeout    seconds that a worker process may be behind this one before it counts as lost; None: no limit
 
     Answers and gradients are the module's but for rounding, and the same in every run. Threads that ask at the same time
     take turns. The first batch of two rows for each
