@@ -27,7 +27,8 @@ def running_text(path):
     text = re.sub(r"(?<!\w)X(?!\w)|[ \t]+", " ", text)  # X stands for code or a formula
     text = re.sub(r" {2,}", " ", text)
     sentences = [" ".join(s.split()) for s in prose.sentences(text)]
-    return "\n".join(s if s.endswith((".", "!", "?", ":")) else s + "." for s in sentences if len(re.findall(r"[a-z]{2,}", s)) > 3)
+    whole = [s for s in sentences if len(re.findall(r"[a-z]{2,}", s)) > 3]
+    return "\n".join(s if s.endswith((".", "!", "?", ":")) else f"{s}." for s in whole)
 
 
 def ease(path):
