@@ -1,4 +1,4 @@
-"""What the whole suite shares: the counts it prints at the end, and a check against a number from outside."""
+"""Shared by the whole suite: the counts printed at the end, and a comparison with a reference value."""
 
 import os
 
@@ -12,8 +12,8 @@ from minidiff.gradcheck import identity
 
 KINDS = {
     "gradient": "gradients checked",
-    "outside": "numbers from outside held",
-    "planted": "planted mistakes caught",
+    "outside": "reference values compared",
+    "planted": "injected bugs caught",
     "asked": "exercises graded",
     "graded": "wrong answers that lost their points",
     "handed_in": "notebooks graded by nbgrader",

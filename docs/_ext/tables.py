@@ -99,7 +99,7 @@ def own_sources(thing):
 
 
 def oracles():
-    """The files of numbers from outside: what they say of themselves, and how many numbers they hold."""
+    """The files of reference values: the sources that they give, and how many numbers they contain."""
 
     def count(thing):
         if isinstance(thing, (dict, list)):
