@@ -68,10 +68,11 @@ def parsed():
     for parser in commands.values():
         for action in parser._actions:
             name = "/".join(action.option_strings) or action.dest
-            if action.choices is not None:
-                kinds.setdefault(f"invalid choice: {{value}} (choose from {', '.join(action.choices)})", {})[name] = None
-            elif action.type is not None:
-                kinds.setdefault(f"invalid {action.type.__name__} value: {{value}}", {})[name] = None
+            if action.type is not None:
+                try:
+                    action.type("?")
+                except argparse.ArgumentTypeError as error:
+                    kinds.setdefault(str(error).replace("'?'", "{value}"), {})[name] = None
     return [Message(", ".join(names), f"argument {{name}}: {text}", "argparse") for text, names in kinds.items()]
 
 

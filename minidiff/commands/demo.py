@@ -18,15 +18,16 @@ from ..runs import build, preset, shortened
 from ..samplers import ddim, sample
 from . import device
 from .train import make_trainer
+from .values import whole
 
 GUIDANCE, STEPS = 0.2, 20  # for the samples shown and measured
 
 
 def add_arguments(parser):
     parser.add_argument("--out", default="runs/demo", metavar="FOLDER", help="output folder (default: runs/demo)")
-    parser.add_argument("--steps", type=int, default=1000, metavar="N", help="training steps (default: 1000)")
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="number of samples to measure (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of weights, data order and noise (default: 0)")
+    parser.add_argument("--steps", type=whole, default=1000, metavar="N", help="training steps (default: 1000)")
+    parser.add_argument("--samples", type=whole, default=1000, metavar="N", help="number of samples to measure (default: 1000)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="seed of weights, data order and noise (default: 0)")
     device.add_arguments(parser)
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 

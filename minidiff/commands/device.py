@@ -1,9 +1,11 @@
 """The device flags, shared by all commands that compute."""
 
+from .values import one_of
+
 
 def add_arguments(group):
     """--device, --eager, --tf32, into an argument group."""
-    group.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="device to compute on (default: cpu)")
+    group.add_argument("--device", default="cpu", **one_of("cpu", "cuda"), help="device to compute on (default: cpu)")
     group.add_argument(
         "--eager",
         action="store_true",

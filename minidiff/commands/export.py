@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..interop import export
 from .sample import bound
+from .values import one_of
 
 
 def add_arguments(parser):
@@ -18,13 +19,13 @@ def add_arguments(parser):
     parser.add_argument(
         "--weights",
         default="ema",
-        choices=("ema", "raw"),
+        **one_of("ema", "raw"),
         help="ema: averaged weights; raw: weights of the last step (default: ema)",
     )
     parser.add_argument("--clip", metavar="BOUND|none", default="run", help="clip the predicted x0 to [-BOUND, BOUND] when "
                         "diffusers samples (default: diffusion.clip of the run)")  # fmt: skip
     parser.add_argument(
-        "--dtype", default="float32", choices=("float32", "float16"), help="dtype of the weights (default: float32)"
+        "--dtype", default="float32", **one_of("float32", "float16"), help="dtype of the weights (default: float32)"
     )
 
 

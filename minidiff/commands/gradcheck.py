@@ -6,12 +6,13 @@ version that runs on this machine.
 """
 
 from .. import selfcheck
+from .values import number, whole
 
 
 def add_arguments(parser):
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="random cases per row (default: 3)")
+    parser.add_argument("--seeds", type=whole, default=3, metavar="N", help="random cases per row (default: 3)")
     parser.add_argument(
-        "--tolerance", type=float, default=1e-12, metavar="X", help="largest relative error that passes (default: 1e-12)"
+        "--tolerance", type=number, default=1e-12, metavar="X", help="largest relative error that passes (default: 1e-12)"
     )
 
 

@@ -18,15 +18,16 @@ from ..runs import build, preset
 from ..settings import plain
 from ..thread_team import get_threads, set_threads
 from ..training import Trainer
+from .values import whole
 
 
 def add_arguments(parser):
     parser.add_argument(
         "--data", default="digits", metavar="NAME", help="data set, which also selects the model (default: digits)"
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples per step (default: 64)")
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps to average over (default: 20)")
-    parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: one per core)")
+    parser.add_argument("--batch-size", type=whole, default=64, metavar="N", help="examples per step (default: 64)")
+    parser.add_argument("--steps", type=whole, default=20, metavar="N", help="steps to average over (default: 20)")
+    parser.add_argument("--threads", type=whole, metavar="N", help="number of threads (default: one per core)")
     parser.add_argument("--plain", action="store_true", help="run the plain reference of every op")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
                         help="any configuration key, such as model.dropout=0.1; may be repeated")  # fmt: skip

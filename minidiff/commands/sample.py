@@ -29,26 +29,27 @@ from ..samplers.run import first_noise, walk
 from . import device
 from .classes import class_number, class_title, known_names
 from .recipes import sample_prompt
+from .values import number, one_of, whole
 
 
 def add_arguments(parser):
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help="run folder or checkpoint file")
     parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="instead of RUN: a diffusers folder, or a name on the hub")
     parser.add_argument("--prompt", metavar="TEXT", help="caption of the image, for a text-to-image model")
-    parser.add_argument("--system", default="stable_diffusion", choices=("stable_diffusion", "imagen", "dalle2"),
+    parser.add_argument("--system", default="stable_diffusion", **one_of("stable_diffusion", "imagen", "dalle2"),
                         help="system to use; with RUN, the recipe that trained it (default: stable_diffusion)")  # fmt: skip
     parser.add_argument("--negative", default="", metavar="TEXT", help="negative prompt, to guide away from (default: none)")
     parser.add_argument("--image", metavar="FILE",
                         help="with --pretrained: start from this PNG or JPEG file, resized to multiples of 8")  # fmt: skip
-    parser.add_argument("--strength", type=float, metavar="X",
+    parser.add_argument("--strength", type=number, metavar="X",
                         help="with --image: fraction of the steps to run, up to 1 (default: 0.8; 1 with --mask)")  # fmt: skip
     parser.add_argument(
         "--mask", metavar="FILE", help="with --image: regenerate the white pixels of this image, keep the black ones"
     )
     parser.add_argument("--frugal", action="store_true", help="memory-map the weights of a large pretrained model")
     parser.add_argument("--sampler", metavar="NAME", help="see `minidiff samplers` (default: ddim, or the scheduler of FOLDER)")
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps (default: depends on the sampler)")
-    parser.add_argument("--eta", type=float, metavar="X", help="noise of ddim, from 0 (none) to 1 (as DDPM)")
+    parser.add_argument("--steps", type=whole, metavar="N", help="sampling steps (default: depends on the sampler)")
+    parser.add_argument("--eta", type=number, metavar="X", help="noise of ddim, from 0 (none) to 1 (as DDPM)")
     parser.add_argument(
         "--spacing",
         metavar="NAME",
@@ -61,20 +62,20 @@ def add_arguments(parser):
     )
     parser.add_argument("--class", dest="class_", metavar="NAME|K", help="class label, by name or number: "
                         "`minidiff info RUN` lists them (default: all, one row each)")  # fmt: skip
-    parser.add_argument("--guidance", type=float, metavar="W",
+    parser.add_argument("--guidance", type=number, metavar="W",
                         help="weight w of classifier-free guidance, (1 + w) eps(c) - w eps(null) (default: 0)")  # fmt: skip
     parser.add_argument(
         "-n",
         "--count",
-        type=int,
+        type=whole,
         metavar="N",
         help="number of samples (default: 10 per class, at most 100; 64 without classes)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default: 0)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="seed of the noise (default: 0)")
     parser.add_argument(
         "--weights",
         default="ema",
-        choices=("ema", "raw"),
+        **one_of("ema", "raw"),
         help="ema: averaged weights; raw: weights of the last step (default: ema)",
     )
     device.add_arguments(parser)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..studies import HOME, STUDIES, Options, carry_out, find, question, redraw
 from ..studies.table import line
+from .values import whole
 
 
 def add_arguments(parser):
@@ -24,7 +25,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--quick", action="store_true", help="tiny models and few samples: runs in seconds, numbers without meaning"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds for each error bar (default: 3)")
+    parser.add_argument("--seeds", type=whole, default=3, metavar="N", help="seeds for each error bar (default: 3)")
     parser.add_argument("--run", dest="run_folder", metavar="RUN", help="digits run to examine (default: trains one)")
     parser.add_argument("--redraw", action="store_true", help="redraw the figure from the table in --out")
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")

@@ -26,6 +26,7 @@ from ..training.resume import SettingsDiffer
 from . import device
 from .recipes import train_recipe
 from .settings import ALLOW, configuration, data_name, folder_name
+from .values import number, whole
 
 SHEET = 80  # images on a sheet of samples at most: eight per class of ten
 
@@ -34,7 +35,7 @@ def add_arguments(parser):
     what = parser.add_argument_group("what to train")
     what.add_argument("--data", metavar="NAME|FOLDER", help="digits, mnist, fashion-mnist, cifar10, moons, swiss_roll, "
                       "checkerboard, gaussians, or a folder of idx files or images (default: digits)")  # fmt: skip
-    what.add_argument("--size", type=int, metavar="N", help="resize the images of a folder to N x N")
+    what.add_argument("--size", type=whole, metavar="N", help="resize the images of a folder to N x N")
     what.add_argument("--root", metavar="FOLDER", help="download cache (default: $MINIDIFF_DATA or the user's cache)")
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
     what.add_argument("--recipe", metavar="NAME", help="train a text-to-image system or a part of one from scratch: "
@@ -42,24 +43,24 @@ def add_arguments(parser):
     what.add_argument("--from", dest="start_from", metavar="RUN", help="start from the model, weights, schedule and loss "
                       "of another run (fine-tuning), such as one from `minidiff import`; ignored with --resume")  # fmt: skip
     how = parser.add_argument_group("how")
-    how.add_argument("--steps", type=int, metavar="N", help="training steps (for a recipe: of each stage)")
+    how.add_argument("--steps", type=whole, metavar="N", help="training steps (for a recipe: of each stage)")
     how.add_argument(
-        "--minutes", type=float, metavar="M", help="with --recipe: scale its steps to about M minutes on two cores"
+        "--minutes", type=number, metavar="M", help="with --recipe: scale its steps to about M minutes on two cores"
     )
-    how.add_argument("--batch-size", type=int, metavar="N", help="examples per step")
-    how.add_argument("--lr", type=float, metavar="X", help="peak learning rate of AdamW")
+    how.add_argument("--batch-size", type=whole, metavar="N", help="examples per step")
+    how.add_argument("--lr", type=number, metavar="X", help="peak learning rate of AdamW")
     how.add_argument(
         "--schedule",
         metavar="NAME",
         help="noise schedule: linear, scaled_linear, quadratic, cosine, sigmoid; or flow, for flow matching",
     )
-    how.add_argument("--T", type=int, metavar="N", help="number of timesteps of the noise schedule")
+    how.add_argument("--T", type=whole, metavar="N", help="number of timesteps of the noise schedule")
     how.add_argument(
         "--predicts",
         metavar="NAME",
         help="prediction target of the model: eps, x0, v, velocity or score (with --schedule flow: velocity)",
     )
-    how.add_argument("--seed", type=int, metavar="N", help="seed of weights, data order, noise and dropout (default: 0)")
+    how.add_argument("--seed", type=whole, metavar="N", help="seed of weights, data order, noise and dropout (default: 0)")
     device.add_arguments(how)
     how.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments",
                      help="any configuration key, such as model.dropout=0.1; may be repeated")  # fmt: skip
@@ -70,9 +71,9 @@ def add_arguments(parser):
                        "settings of that run, and print each change")  # fmt: skip
     where.add_argument("--overwrite", action="store_true", help="discard the existing checkpoint and start over")
     where.add_argument(
-        "--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (each replaces the one before)"
+        "--checkpoint-every", type=whole, metavar="N", help="steps between checkpoints (each replaces the one before)"
     )
-    where.add_argument("--sample-every", type=int, metavar="N", help="steps between sheets of samples")
+    where.add_argument("--sample-every", type=whole, metavar="N", help="steps between sheets of samples")
     where.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 

@@ -38,10 +38,12 @@ def test_what_a_command_prints_is_in_the_table(capsys):
 
 def test_argparse_is_in_the_table_with_the_options_that_it_checks(capsys):
     rows = {message.template: message.argument for message in error_messages.parsed()}
-    assert "--seed" in rows["argument {name}: invalid int value: {value}"].split(", ")
+    assert all(FORM.match(template) for template in rows)
+    assert "--seed" in rows["argument {name}: got {value}, expected a whole number"].split(", ")
+    assert rows["argument {name}: got {value}, expected one of cpu, cuda"] == "--device"
     with pytest.raises(SystemExit):
         cli.main(["demo", "--seed", "x"])
-    assert "argument --seed: invalid int value: 'x'" in capsys.readouterr().err
+    assert "argument --seed: got 'x', expected a whole number" in capsys.readouterr().err
 
 
 def test_a_form_that_a_message_breaks_is_found():
