@@ -100,11 +100,8 @@ class Layer:
 
     def parameters(self):
         """Every Param below this layer.   -> {path: Param}, in the order of construction; shared Params appear once."""
-        found, seen = {}, set()
-        for path, param in _walk(self, ""):
-            if id(param) not in seen:
-                seen.add(id(param))
-                found[path] = param
+        found = {}
+        _collect(self, "", found, set())
         return found
 
     def zero_grad(self):
@@ -183,13 +180,13 @@ def chain(layers, x):
     return x, back
 
 
-def _walk(thing, path):
-    if isinstance(thing, Param):
-        yield path, thing
-    elif isinstance(thing, (Layer, dict, list, tuple)):
-        if isinstance(thing, Layer):
-            items = vars(thing).items()
-        else:
-            items = thing.items() if isinstance(thing, dict) else enumerate(thing)
-        for name, child in items:
-            yield from _walk(child, f"{path}.{name}" if path else str(name))
+def _collect(thing, path, found, seen):
+    """Add every Param below a Layer, dict, list or tuple to found, {path: Param}, but for those in seen, a set of ids."""
+    items = vars(thing).items() if isinstance(thing, Layer) else thing.items() if isinstance(thing, dict) else enumerate(thing)
+    for name, child in items:
+        if isinstance(child, Param):
+            if id(child) not in seen:
+                seen.add(id(child))
+                found[f"{path}{name}"] = child
+        elif isinstance(child, (Layer, dict, list, tuple)):
+            _collect(child, f"{path}{name}.", found, seen)
