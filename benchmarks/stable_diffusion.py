@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from minidiff.interop import load_model, save_model
-from minidiff.interop.blank import Blank
 from minidiff.interop.layout import slots
 from minidiff.models import AutoencoderKL, CLIPTextModel, UNet2DConditionModel
+from minidiff.nn.blank import Blank
 
 # config.json of unet, vae and text_encoder of Stable Diffusion 1.5
 UNET = dict(

@@ -10,6 +10,7 @@ from .diffusion import Flow, HybridLoss, Schedule, SimpleLoss
 from .diffusion.schedule import NAMES
 from .json_file import about_file
 from .names import check_choice
+from .nn.blank import Blank
 from .rng import Rng, Stream
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
@@ -97,10 +98,10 @@ def class_order(config, found=None, given=None):
 
 
 def build_model(options, seed=0):
-    """A model from its options, {"name": "unet" or "mlp", ...}, its weights drawn from the seed."""
+    """A model from its options, {"name": "unet" or "mlp", ...}, its weights drawn from the seed; None: about to be loaded."""
     _check_model_options(options)
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items() if key != "name"}
-    return MODELS[options["name"]](**plain, rng=Rng(seed, Stream.WEIGHTS))
+    return MODELS[options["name"]](**plain, rng=Blank() if seed is None else Rng(seed, Stream.WEIGHTS))
 
 
 def build_schedule(d):
@@ -187,7 +188,7 @@ def open_run(path, weights="ema", device="cpu", processes=1):
     found = checkpoint.load(find_checkpoint(path))
     kept = found.config.get("run")
     config = config_of(kept, path)
-    model = build_model(config.model)
+    model = build_model(config.model, seed=None)
     model.load_state(found.ema if weights == "ema" and found.ema else found.weights)
     model = model.to(device)
     if processes != 1 and device == "cpu":

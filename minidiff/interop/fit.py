@@ -4,7 +4,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..names import differences
-from .blank import is_blank
+from ..nn.blank import is_blank
 from .layout import slots
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..files import write_whole
 from ..json_file import read_field, read_object, shown
+from ..nn.blank import Blank
 from . import tensor_file
-from .blank import Blank
 from .fit import fit, match
 from .frugal import leave_on_disk
 from .kinds import buffer_tensors, kind_of_config, kind_of_model

@@ -12,6 +12,7 @@ import numpy as np
 from ..backend import device_of, to_device, xp_of
 from ..names import differences
 from ..settings import dropped, is_no_grad, no_grad
+from .blank import is_blank
 
 
 class Param:
@@ -123,8 +124,10 @@ class Layer:
         if wrong:
             raise ValueError(f"this state does not fit the model:{wrong}")
         for name, param in own.items():
-            xp = xp_of(param.value)
-            param.value[...] = xp.asarray(state[name]).astype(param.value.dtype)
+            if is_blank(param):
+                param.value = np.array(state[name], param.value.dtype)
+            else:  # in place: the Param may live in an arena
+                param.value[...] = xp_of(param.value).asarray(state[name]).astype(param.value.dtype)
 
     def astype(self, dtype):
         """Recast every parameter in place (float64 for checks); returns the layer itself."""

@@ -4,6 +4,7 @@ The reference values are diffusers' own: its UNet2DModel and its DDIM and DDPM s
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import json
@@ -40,6 +41,15 @@ COMBINATIONS = [(*combination, next(OBJECTIVES), learned, clip)
                 for learned, clip in [((i // 2) % 4 == 3, None if i % 3 else 1.0)]]  # fmt: skip
 
 
+@functools.cache
+def stirred(options):
+    """The model of these options, in JSON, fresh but for a little noise: its last layer starts at zero."""
+    net, rng = runs.build_model(json.loads(options)), Rng(1)
+    for param in net.parameters().values():
+        param.value[...] += 0.1 * rng.standard_normal(param.shape)
+    return net
+
+
 def make_run(folder, predicts, schedule, classes, shape, objective, learned, clip):
     """A run's folder as `minidiff train` leaves it, its weights fresh but for the last layer, which starts at random."""
     (embeds, null), (weighting, dropout, t_sampler) = CLASSES[classes], objective
@@ -50,9 +60,7 @@ def make_run(folder, predicts, schedule, classes, shape, objective, learned, cli
                  "cond_dropout": dropout if null is not None else 0.0, "t_sampler": t_sampler, "learned_variance": learned,
                  "clip": clip}  # fmt: skip
     config = RunConfig.from_dict({"model": model, "diffusion": diffusion})
-    net, rng = runs.build_model(config.model), Rng(1)
-    for param in net.parameters().values():
-        param.value[...] += 0.1 * rng.standard_normal(param.shape)
+    net = stirred(json.dumps(config.model))
     known = null if null is not None else embeds
     names = None if known is None else [f"kind {i}" for i in range(known)]
     kept = {**config.to_dict(), "shape": list(shape), "classes": known, "class_names": names}
@@ -65,9 +73,8 @@ def close(ours, theirs, share):
     assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= share * np.abs(theirs).max()
 
 
-def as_minidiff_samples(folder, x, labels, sampler, steps, **options):
-    """What `minidiff sample` does with a run."""
-    saved = runs.open_run(folder)
+def as_minidiff_samples(saved, x, labels, sampler, steps, **options):
+    """What `minidiff sample` does with a run that was opened."""
     clip = saved.kept["diffusion"]["clip"]
     return sample(sampler, saved.denoiser, x.shape, steps, x=x, cond=labels, clip=clip, **options)
 
@@ -92,8 +99,8 @@ def test_there_and_back_every_setting_is_the_same(case, tmp_path):
     x = Rng(0).standard_normal((3, *kept["shape"]))
     labels = None if kept["classes"] is None else np.arange(3)
     sampler, rng = ("ddpm_respaced", {"variance": "learned", "rng": 5}) if case[5] else ("ddim", {})
-    ours = as_minidiff_samples(tmp_path / "run", x, labels, sampler, 2, **rng)
-    close(as_minidiff_samples(tmp_path / "back", x, labels, sampler, 2, **rng), ours, 1e-6)
+    ours = as_minidiff_samples(before, x, labels, sampler, 2, **rng)
+    close(as_minidiff_samples(after, x, labels, sampler, 2, **rng), ours, 1e-6)
     if not case[5]:  # the folder itself says how it is sampled
         close(interop.load(tmp_path / "there").sample(3, 2, cond=labels, x=x), ours, 1e-6)
 
@@ -124,7 +131,7 @@ def test_diffusers_samples_the_same_numbers(case, tmp_path, outside):
     if extra:  # DDPM draws as it goes: from the same generator
         ours = interop.load(tmp_path / "there").sample(3, steps, cond=labels, x=start, rng=SameNoise(torch, generator, start))
     else:
-        ours = as_minidiff_samples(tmp_path / "run", start, labels, "ddim", steps)
+        ours = as_minidiff_samples(runs.open_run(tmp_path / "run"), start, labels, "ddim", steps)
     outside(ours / np.abs(expected).max(), expected / np.abs(expected).max(), 1e-3)
 
 
@@ -152,7 +159,7 @@ def test_the_readme_of_a_class_conditional_run_is_code_that_samples_it(tmp_path,
     first = {}
     exec(code.replace("set_timesteps(50)", "set_timesteps(10)"), first)
     noise = torch.randn(3, 3, 4, 8, generator=torch.Generator().manual_seed(0)).numpy().transpose(0, 2, 3, 1)
-    ours = as_minidiff_samples(tmp_path / "run", np.ascontiguousarray(noise), np.arange(3), "ddim", 10)
+    ours = as_minidiff_samples(runs.open_run(tmp_path / "run"), np.ascontiguousarray(noise), np.arange(3), "ddim", 10)
     outside(np.clip(ours / 2 + 0.5, 0, 1), first["images"].numpy().transpose(0, 2, 3, 1), 1e-4)
 
     line = "        output = unet(x, t, class_labels=labels).sample\n"

@@ -7,9 +7,9 @@ No numbers are drawn on either side. That the numbers agree at these sizes is sh
 import pytest
 
 from minidiff import models
-from minidiff.interop.blank import Blank
 from minidiff.interop.frugal import slice_attention
 from minidiff.interop.layout import slots
+from minidiff.nn.blank import Blank
 
 SD1 = dict(
     sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8, norm_eps=1e-5,
