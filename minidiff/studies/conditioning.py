@@ -56,7 +56,7 @@ def condition_of(clip, ids):
 
 def run(options):
     """Rows: conditioning, prompts, weight, samples, obeyed; parameters, training steps and their last loss."""
-    parts, pictures, n = encoder(options), [], options.size(200, 4)
+    parts, pictures, n = encoder(options), [], options.size(200, 2)
     for name in CONDITIONINGS:
         model, loss = train(name, parts, options)
         denoiser = Denoiser(model, SCHEDULE, PREDICTS)

@@ -15,13 +15,13 @@ from ..training.complete import complete
 
 SHAPE, CLASSES = (8, 8, 1), 10
 TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.attention_head_dim=8", "train.batch_size=16",
-        "train.warmup=2", "train.lr=0.004")  # fmt: skip
+        "train.warmup=2", "train.lr=0.004", "diffusion.T=100")  # fmt: skip
 
 
 def configuration(options, steps, *overrides):
     """The RunConfig of the digits preset with this number of training steps; a tiny model if the study is quick."""
     tiny = TINY if options.quick else ()
-    fixed = ("train.checkpoint_every=null", "train.sample_every=null", f"train.steps={options.size(steps, 30)}")
+    fixed = ("train.checkpoint_every=null", "train.sample_every=null", f"train.steps={options.size(steps, 10)}")
     return preset("digits").override([*fixed, *tiny, *overrides])
 
 

@@ -20,7 +20,7 @@ PAIR = GaussianMixture([[-1.0], [1.0]], stds=1.0)  # two classes that overlap; g
 def run(options):
     """Rows: data, weight; accuracy, diversity, frechet on digits; mean and std, of samples and of the tilted density."""
     denoiser, judge, pictures = digits.trained(options), digits.judge(options), []
-    n = options.size(300, 30)
+    n = options.size(300, 10)
     asked = digits.asked_classes(n)
     real = diversity(judge.real, judge.labels)
     for w in options.size(WEIGHTS, (0.0, 2.0)):

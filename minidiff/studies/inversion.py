@@ -16,7 +16,7 @@ def run(options):
     denoiser = digits.trained(options)
     images, labels = digits.held_out(options.size(16, 2))
     for refine in (0, 1, 3):
-        for steps in options.size(STEPS, (5, 10)):
+        for steps in options.size(STEPS, (2, 4)):
             *_, up = ddim_invert(denoiser, images, steps=steps, refine=refine, cond=labels)
             *_, down = ddim(denoiser, up.x, steps=steps, cond=labels)
             away = abs(down.x - images)

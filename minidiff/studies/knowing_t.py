@@ -91,9 +91,8 @@ def trained(options, seed, predicts, net, schedule):
 
 
 def fit(options, seed, model, objective, name):
-    small = ("train.batch_size=8", "train.steps=10") if options.quick else ("train.batch_size=32",)
-    config = digits.configuration(options, STEPS, *small, "train.lr=0.003", "train.warmup=10", "train.ema_decay=null",
-                                  f"train.seed={seed}")  # fmt: skip
+    small = ("train.batch_size=8", "train.steps=3") if options.quick else ("train.batch_size=32", "train.warmup=10")
+    config = digits.configuration(options, STEPS, *small, "train.lr=0.003", "train.ema_decay=null", f"train.seed={seed}")
     return digits.fit(model, objective, options, digits.place(options, f"time/{name}_{seed}"), config, labelled=False)
 
 

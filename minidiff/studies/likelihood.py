@@ -20,7 +20,7 @@ LEVELS = 17
 
 def run(options):
     """Rows: method, images ("held out", "training", "upside down"), bits per dimension; and terms of the bound by t."""
-    denoiser, n = digits.trained(options), options.size(60, 3)
+    denoiser, n = digits.trained(options), options.size(60, 2)
     images, labels = digits.held_out(n)
     seen = tuple(array[:n] for array in data.load("digits"))
     sets = {"held out": (images, labels), "training": seen, "upside down": (images[:, ::-1].copy(), labels)}
@@ -30,7 +30,7 @@ def run(options):
         yield {"what": "bits", "method": "bound", "pictures": name, "bits": mean, "bits_error": error, "n": n}
         spread = dequantize(x, Rng(0, Stream.STUDY_DEQUANTIZE), LEVELS).astype(np.float32)
         found = ode_log_likelihood(denoiser, spread, cond, divergence="hutchinson", probes=1, rng=0, steps=options.size(40, 4),
-                                   t_min=options.size(5, 50))  # fmt: skip
+                                   t_min=5)  # fmt: skip
         mean, error = mean_and_error(bits_per_dim(found.log_p, x[0].size, LEVELS))
         yield {"what": "bits", "method": "ODE", "pictures": name, "bits": mean, "bits_error": error, "n": n}
         if name == "held out":

@@ -23,7 +23,7 @@ def run(options):
     for net in ("U-Net", *WIDTHS):
         for predicts in PREDICTS:
             denoiser = _trained(options, net, predicts)
-            for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 500)), options):
+            for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 50)), options):
                 yield {"net": net, "predicts": predicts, "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
             for sampler, steps in options.size((("ddpm", 100), ("ddim", 20)), (("ddim", 5),)):
                 kept = {}

@@ -38,7 +38,7 @@ SAME = ("ddpm_respaced", "dpm_solver_1")  # are ddpm with fewer steps and, but f
 def run(options):
     """Rows: sampler, grid, steps, calls of the network, frechet, accuracy. Long runs have one seed, but for ddpm."""
     denoiser, judge = digits.trained(options), digits.judge(options)
-    n = options.size(250, 30)
+    n = options.size(250, 10)
     asked = digits.asked_classes(n)
 
     yield {"sampler": "real digits", "grid": "held out", "samples": n, **judge.look(*digits.held_out(n))}

@@ -32,7 +32,7 @@ def run(options):
     judge, n, pictures = digits.judge(options), options.size(200, 20), []
     trained = {seed: denoiser_of(options, seed) for seed in options.seeds}
     T = trained[options.seeds[0]].schedule.T
-    for stride in options.size(ON_DIGITS, (20, 100)):
+    for stride in options.size(ON_DIGITS, (10, 20)):
         drawn = {}
         for name in ("ddim", *(name for name in NAMES if name != "ddim")):  # DDIM first: the others are compared with it
 

@@ -32,7 +32,7 @@ def run(options):
         told = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
         for prompts, (held_out, kinds) in KINDS.items():
             for weight in options.size(WEIGHTS, (0.0, 2.0)):
-                asked = test_prompts(options.size(500, 4), held_out, kinds)
+                asked = test_prompts(options.size(500, 2), held_out, kinds)
 
                 def measure(seed, system=system, asked=asked, weight=weight):
                     return {"obeyed": float(system.obeyed(asked, weight, seed, options.size(None, 2)).mean())}
@@ -53,7 +53,7 @@ def sheet(options):
 
 def vary(system, options):
     """Rows: how well variations of images of one thing agree with them, at guidance weight 1."""
-    n, weight, kept = options.size(200, 10), 1.0, {}
+    n, weight, kept = options.size(200, 2), 1.0, {}
     images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
     full = [max(reading.captions(), key=len) for reading in checker.read(images)]
     things = [reading.things[0] for reading in checker.read(images)]

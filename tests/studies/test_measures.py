@@ -72,7 +72,7 @@ def test_the_error_of_a_network_that_predicts_zeros_is_the_variance_of_the_noise
 @pytest.mark.parametrize("make", [lambda o, s: small.mlp(o, s, "m"), small.unet], ids=["mlp", "unet"])
 def test_small_models_differ_between_training_seeds_and_are_trained_once(make, tmp_path, monkeypatch):
     options, x = studies.Options(out=tmp_path, quick=True, home=tmp_path), digits.start_noise(0, 2)
-    first, second = (make(options, seed)(x, 900, np.array([1, 2]))[0] for seed in (0, 1))
+    first, second = (make(options, seed)(x, 90, np.array([1, 2]))[0] for seed in (0, 1))
     assert abs(first - second).max() > 1e-3
     monkeypatch.setattr(training.Trainer, "run", lambda *args, **kw: pytest.fail("trained again"))
-    np.testing.assert_array_equal(make(options, 0)(x, 900, np.array([1, 2]))[0], first)
+    np.testing.assert_array_equal(make(options, 0)(x, 90, np.array([1, 2]))[0], first)
