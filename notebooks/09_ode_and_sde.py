@@ -1,18 +1,20 @@
 # %% [markdown]
 # # 9. The ODE and SDE view
 #
-# Chapters 7 and 8 walked from noise to pictures in steps that somebody numbered from 0 to 999. Here the numbers go. Noise
-# level becomes a real number, the walk becomes a curve, and drawing a picture becomes a question that mathematicians have
-# had good answers to for two hundred years: *follow a curve whose direction you know at every point*. With this view one
-# sees why DDIM works, builds samplers that need far fewer steps, and measures how much better they are.
+# Chapters 7 and 8 went from noise to images in steps numbered from 0 to 999. This chapter drops the numbering. The noise level
+# becomes a real number, and sampling becomes a classical problem: *follow a curve whose direction is known at every point*.
+# Such a problem is called an ordinary differential equation (ODE). Mathematicians have solved ODEs numerically for over two
+# hundred years. This view explains why DDIM works. It also gives samplers that need far fewer steps, and a way to measure how
+# much better they are.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3). A *denoiser*
-# answers, from $x_t$ and $t$, its guess of $x_0$ and of $\epsilon$, and the best guess is a mean (chapter 4). DDIM goes from
-# one noise level to the next by mixing the two guesses anew, $x_s = \alpha_s \hat x_0 + \sigma_s \hat\epsilon$ (chapter 8).
-# ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see [chapter 3's table of letters](03_adding_noise.ipynb).)
+# **What you should know already.** A noisy image is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, where $x_0$ is the clean image
+# and $\epsilon$ is standard normal noise (chapter 3). A *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. The best
+# prediction is a mean (chapter 4). DDIM goes from noise level $t$ to $s$ by mixing the two predictions in new proportions,
+# $x_s = \alpha_s \hat x_0 + \sigma_s \hat\epsilon$ (chapter 8). ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see
+# [chapter 3's table of letters](03_adding_noise.ipynb).)
 
 # %%
 import math
@@ -30,15 +32,17 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## What is a score?
 #
-# Noisy data has a density $p_t(x)$: how likely a noisy picture $x$ is at time $t$. Its **score** is $\nabla_x \log p_t(x)$, an
-# arrow at every $x$ that points to where noisy pictures get more likely. And we have had it all along. Tweedie's formula
-# says that the mean of all pictures that may be behind $x$, the best denoiser's answer, is where the score points:
+# The noisy data at time $t$ have a density $p_t(x)$: how likely a noisy image $x$ is. The **score** is the gradient of its
+# logarithm, $\nabla_x \log p_t(x)$. It is an arrow at every $x$ that points to where noisy images become more likely. Every
+# denoiser already contains it. The best $\hat x_0$ is the mean of all clean images that may be behind $x$, and Tweedie's
+# formula expresses this mean by the score:
 #
 # $$\hat x_0 = \frac{x + \sigma_t^2\,\nabla \log p_t(x)}{\alpha_t}
 # \qquad\text{or}\qquad \nabla \log p_t(x) = -\frac{\hat\epsilon}{\sigma_t}.$$
 #
-# Let us check it on data whose density we can write down, five blobs in the plane. The score by definition (move $x$ a
-# little, see how $\log p_t$ changes) against a denoiser's $-\hat\epsilon/\sigma_t$:
+# Let us check the formula on data whose density is known, a mixture of five Gaussian blobs in the plane. We compute the score
+# from its definition (move $x$ a little and see how $\log p_t$ changes). Then we compare it with $-\hat\epsilon/\sigma_t$ of
+# the perfect denoiser:
 
 # %%
 process = VP()  # chapter 3's linear schedule with T going to infinity: t is a real number from 0 to 1
@@ -67,7 +71,7 @@ for axes, t in zip(figure.subplots(1, 3), (0.8, 0.3, 0.1), strict=True):
     level = process.alpha(t), process.sigma(t)
     density = np.exp(blobs.log_prob(pixels, *level)).reshape(90, 90)
     axes.imshow(density, extent=(-2.4, 2.4, -2.4, 2.4), origin="lower", cmap="Blues")
-    arrows = level[1] * blobs.score(grid, *level)  # times sigma, so that they fit the picture
+    arrows = level[1] * blobs.score(grid, *level)  # times sigma, so that they fit the plot
     axes.quiver(*grid.T, *arrows.T, color=viz.COLOURS[1], scale=45, width=0.005)
     axes.set(xticks=[], yticks=[], aspect="equal", title=f"t = {t}, noise level {level[1]:.2f}")
 figure
@@ -75,22 +79,23 @@ figure
 # %% [markdown]
 # ## Noise as a differential equation
 #
-# Chapter 3's step was "shrink by $\sqrt{1 - \beta}$, add noise of variance $\beta$". Cut the steps finer and finer. With
-# $\beta(t)\,dt$ for the variance of a very short step, and $dw$ for noise of variance $dt$, one writes
+# Chapter 3's step was "shrink by $\sqrt{1 - \beta}$, add noise of variance $\beta$". Now make the steps shorter and shorter.
+# Let $\beta(t)\,dt$ be the variance that a very short step adds, and let $dw$ be normal noise of variance $dt$. Then a step is
 #
 # $$dx = -\tfrac12 \beta(t)\,x\,dt + \sqrt{\beta(t)}\,dw.$$
 #
-# This is a *stochastic differential equation*, SDE for short: a rule for a very short step, with chance in it. Song and
-# others (2021) put two things to use. It can be run **backwards**, if one knows the score:
+# This is a *stochastic differential equation* (SDE): it describes a very short step with a random part. Song and others (2021)
+# use two facts about it. First, it can be run **backwards** if the score is known:
 #
 # $$dx = \bigl[-\tfrac12 \beta\,x - \beta\,\nabla \log p_t(x)\bigr]\,dt + \sqrt\beta\,d\bar w \qquad\text{(time runs down)}.$$
 #
-# And there is an equation **without any chance** in it that moves the points so that they have the same density at every
-# time, the *probability-flow ODE* (ordinary differential equation). It takes half of the score:
+# Here $d\bar w$ is again normal noise. Second, there is an equation **without randomness** that gives the points the same
+# density at every time, the *probability-flow ODE*. It uses half of the score term:
 #
 # $$\frac{dx}{dt} = -\tfrac12 \beta\,x - \tfrac12 \beta\,\nabla \log p_t(x).$$
 #
-# Both, step by step, in the plainest way there is (Euler's: go straight for a little while, look again):
+# Let us solve both step by step by the simplest method, Euler's: follow the current direction for a short step, then compute
+# the direction again.
 
 # %%
 def walk_back(denoiser, x, steps, chance, rng):
@@ -118,8 +123,8 @@ for name, states in (("reverse SDE", by_sde), ("ODE", by_ode)):
 print("truth        share of each blob", blobs.weights.round(3), "spread 0.120")
 
 # %% [markdown]
-# The same cloud comes out, on very different ways. In one dimension one can see it whole. The walk goes from left to right; in
-# blue, the density at each time, which both share.
+# Both give the same distribution, but along very different paths. Data in one dimension show the whole paths. In the plots time
+# runs from left to right. The blue shade is the density at each time, which is the same for both.
 
 # %%
 line = GaussianMixture([[-1.2], [1.0]], stds=0.15, weights=[1, 2])
@@ -140,19 +145,19 @@ for axes, (name, states) in zip(figure.subplots(1, 2, sharey=True), roads.items(
 figure
 
 # %% [markdown]
-# The ODE's curves never cross: one start, one picture, which is why pictures can be turned into their noise and back
-# (chapter 8). The SDE shakes at every step and forgets where it started.
+# The ODE's curves never cross. Each start leads to exactly one image, and this is why chapter 8 could turn an image into its
+# noise and back. The SDE adds fresh noise in every step, so its end says little about its start.
 #
-# ## A change of letters after which everything is simple
+# ## A change of variables that makes the ODE simple
 #
-# Divide by $\alpha_t$: with $y = x_t / \alpha_t$ and $s = \sigma_t / \alpha_t$ we have $y = x_0 + s\,\epsilon$, the clean
-# picture plus noise of size $s$, whatever the schedule was. In these letters the ODE is
+# Divide by $\alpha_t$. With $y = x_t / \alpha_t$ and $s = \sigma_t / \alpha_t$ we have $y = x_0 + s\,\epsilon$: the clean image
+# plus noise of standard deviation $s$, whatever the schedule was. In these variables the ODE is
 #
 # $$\frac{dy}{ds} = \hat\epsilon(y, s).$$
 #
-# Nothing else is left of it. (Most papers since Karras and others, 2022, write $\sigma$ for our $s$.) **Euler's step** is
-# $y' = y + (s' - s)\,\hat\epsilon$. Multiply by $\alpha'$ again, and it is $\alpha'\hat x_0 + \sigma'\hat\epsilon$. This is
-# DDIM, to the letter:
+# All other terms cancel. (Most papers since Karras and others, 2022, write $\sigma$ for this chapter's $s$.) One step of
+# **Euler's method** from level $s$ to $s'$ is $y' = y + (s' - s)\,\hat\epsilon$. Multiply it by the $\alpha'$ of the new level,
+# and it becomes $\alpha'\hat x_0 + \sigma'\hat\epsilon$. This is exactly the step of DDIM:
 
 # %%
 def ask(denoiser, y, s):
@@ -176,17 +181,18 @@ print(f"20 steps of Euler and of minidiff's DDIM differ by at most {np.abs(their
 assert np.abs(theirs.x - ours).max() < 1e-6
 
 # %% [markdown]
-# ## Better than straight ahead
+# ## Solvers of higher order
 #
-# Euler looks at the slope where it stands. **Heun** goes there, looks at the slope where it *arrives*, returns, and goes with
-# the mean of both: two questions to the network for one step. **PLMS** (Liu and others, 2022) and its relatives remember what
-# the network said one and two steps ago and guess from it how the slope is going to bend: one question, hardly more than
-# Euler's. **DPM-Solver++ 2M** (Lu and others, 2022) remembers too, and treats the part of the equation that is known
-# exactly as known: in $\lambda = -\log s$, a step of length $h = \lambda' - \lambda$ is
+# Euler's method uses the slope at the start of a step only. **Heun's method** takes that step, evaluates the slope at its
+# *end*, and repeats the step with the mean of both slopes. It evaluates the network twice per step. **PLMS** (Liu and
+# others, 2022) and related methods keep the predictions of earlier steps and extrapolate how the slope changes. They evaluate
+# the network once per step, so they cost hardly more than Euler's method. **DPM-Solver++ 2M** (Lu and others, 2022) keeps the
+# last prediction too. In addition, it solves the linear part of the equation exactly. In $\lambda = -\log s$, a step of length
+# $h = \lambda' - \lambda$ is
 #
 # $$y' = \frac{s'}{s}\,y + (1 - e^{-h})\,\bigl(\hat x_0 + \tfrac{h}{2}\,D\bigr),$$
 #
-# $D$ being the slope of $\hat x_0$ in $\lambda$, from the last two answers. Each is a few lines:
+# where $D$ is the slope of $\hat x_0$ in $\lambda$, estimated from the last two predictions. Each solver takes a few lines:
 
 # %%
 def heun(denoiser, y, levels):
@@ -201,7 +207,7 @@ WEIGHTS = {1: (1,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12), 4: (55 /
 
 
 def plms(denoiser, y, levels):
-    past = []  # what the network said, the newest first; the weights are Adams and Bashforth's, of 1883
+    past = []  # the predicted noise of the last steps, newest first; the weights are Adams and Bashforth's, of 1883
     for s, after in zip(levels[:-1], levels[1:], strict=True):
         past = [ask(denoiser, y, s)[1], *past[:3]]
         y = y + (after - s) * sum(w * eps for w, eps in zip(WEIGHTS[len(past)], past, strict=True))
@@ -219,12 +225,12 @@ def dpmpp_2m(denoiser, y, levels):
 
 
 # %% [markdown]
-# ## Convergence, measured
+# ## How fast does each solver converge?
 #
-# An ODE has one true answer. So a solver has an *error*, its distance from that answer, and an **order**: with order $k$,
-# twice the steps make the error $2^k$ times smaller. On a plot with logarithmic axes this is a line of slope $-k$. On data from
-# one Gaussian blob the true answer is known in a formula, $y - m$ is multiplied by
-# $\sqrt{(c^2 + s'^2)/(c^2 + s^2)}$ for data of mean $m$ and standard deviation $c$:
+# An ODE has one exact solution. The *error* of a solver is its distance from that solution. A solver has **order** $k$ if twice
+# the steps make the error $2^k$ times smaller. On a plot with logarithmic axes this is a line of slope $-k$. For data from one
+# Gaussian blob, with mean $m$ and standard deviation $c$, the exact solution is a formula: from level $s$ to $s'$, $y - m$ is
+# multiplied by $\sqrt{(c^2 + s'^2)/(c^2 + s^2)}$.
 
 # %%
 m, c = 0.3, 0.5
@@ -261,12 +267,12 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# ## Handing over
+# ## The same solvers in minidiff
 #
-# minidiff has these and more, each held to its paper's order by the same measurement (`minidiff study orders`,
-# [table](../docs/studies.md#how-fast-does-each-sampler-converge)). From the same start and on the same
-# noise levels they must land where ours do. (Its `plms` begins with more accurate steps, as the paper does, so it lands
-# elsewhere at first.)
+# minidiff contains these samplers and more. The same measurement checks each against the order in its paper
+# (`minidiff study orders`, [table](../docs/studies.md#how-fast-does-each-sampler-converge)). From the same start and on
+# the same noise levels they must give the same result as the functions above. (The `plms` of minidiff begins with more accurate
+# steps, as in the paper, so its result differs from the short version's.)
 
 # %%
 alpha_first, alpha_last = (process.alpha(process.t_of_log_snr(-2 * math.log(s))) for s in (s_max, s_min))
@@ -277,12 +283,13 @@ for name, solver in (("euler", euler), ("heun", heun), ("dpmpp_2m", dpmpp_2m)):
     assert gap < 1e-9
 
 # %% [markdown]
-# ## Where to put the steps?
+# ## Which noise levels should the steps use?
 #
-# So far each step divided $s$ by the same factor. Is this best? Karras and others (2022) make the steps small near the data,
-# where the curves bend, and longer at high noise, by a straight line in $s^{1/\rho}$ with $\rho = 7$. Others spread them evenly
-# in $t$. The test: our five blobs, Euler and Heun, the median distance from the true end of each curve (Heun with 400 steps).
-# The median, because a few curves that start between two blobs end at the wrong one, and would decide any mean.
+# So far each step divided $s$ by the same factor. Is this best? Karras and others (2022) use short steps near the data, where
+# the curves bend, and longer ones at high noise: their levels are evenly spaced in $s^{1/\rho}$ with $\rho = 7$. Other authors
+# space them evenly in $t$. We test the three rules on the five blobs, with Euler's method and with Heun's. The measure is the
+# median distance from the true end of each curve, which Heun's method computes with 400 steps. We take the median because a few
+# curves start between two blobs and end at the wrong one. They would dominate a mean.
 
 # %%
 def karras(steps, rho=7):
@@ -298,7 +305,7 @@ def even_in_t(steps):
 assert np.allclose(karras(10), karras_sigmas(s_min, s_max, 11))
 rules = {"even in t": even_in_t, "even in log s": even, "Karras": karras}
 counts, draws = (10, 20, 40), {}
-for seed in range(3):  # three draws of starting noise: what differs by less than they do is no difference
+for seed in range(3):  # three draws of starting noise: a smaller difference than theirs may be chance
     y = np.random.default_rng(seed).standard_normal((300, 2)) / process.alpha(1.0)
     ends = heun(perfect, y, karras(60 if FAST else 400))
     for name, rule in rules.items():
@@ -327,16 +334,17 @@ right.minorticks_off()
 figure
 
 # %% [markdown]
-# With Heun the rule matters. Even steps in $\log s$ end nearest for each number of steps. Even steps in $t$ are the second best
-# with 10 steps and the worst with 20 and 40: their last step is a leap over the levels where the blobs take shape (left), and a
-# better solver does not mend a leap. With Euler the rules differ less, and Karras' rule is the last for each number of steps.
-# Famous as it is, it is not the best of the three on this data. The best rule depends on the data, so measure.
+# With Heun's method the rule matters. Even steps in $\log s$ end nearest for each number of steps. Even steps in $t$ are second
+# best with 10 steps and worst with 20 and 40. Their last step jumps over the levels where the blobs take shape (left), and a
+# better solver cannot make up for that. With Euler's method the rules differ less, and Karras' rule is last for each number of
+# steps. It is the best-known rule, but not the best of the three on this data. The best rule depends on the data, so measure.
 #
 # ## Is time discrete?
 #
-# "Usually; continuous versions exist." On this page time was a real number all along, because the formulas do not care. But a
-# network that was trained at $t = 0, 1, \dots, 999$ only? We train two alike on the real digits, one on whole $t$, one on
-# real-valued $t$, and ask both at times *between* the whole ones.
+# The usual answer is: "usually; continuous versions exist." In this chapter $t$ was a real number from the start, and no
+# formula needed anything else. But what about a network that was trained at $t = 0, 1, \dots, 999$ only? We train two equal
+# networks on the real digits, one at whole $t$ and one at real-valued $t$. Then we evaluate both at timesteps *between* the
+# whole ones.
 
 # %%
 digits, labels = data.load("digits")
@@ -371,18 +379,19 @@ for name, denoiser in nets.items():
 assert abs(between["whole t"] / between["real-valued t"] - 1) < 0.02
 
 # %% [markdown]
-# So no: nothing in it is discrete, neither the formulas nor, to two per cent of its error, the network. The sinusoids through
-# which it hears the time (chapter 5) are smooth, so it has learned the times between as well. This is why every sampler here
-# may visit whatever noise levels it likes.
+# So $t$ need not be discrete, neither in the formulas nor, to within two per cent of its error, in the network. The network
+# receives $t$ as a vector of sines and cosines (chapter 5). These are smooth functions, so it has learned the timesteps in
+# between as well. This is why every sampler here may use any noise levels.
 #
 # ## And with DDIM, DPM-Solver?
 #
-# What is usually said: DDIM needs 25 to 100 steps, DPM-Solver 5 to 20. What counts is how often the network is asked, since
-# that is what takes the time; Heun asks twice a step. On the left, for the network trained on real-valued $t$, the
-# *[Fréchet distance](../docs/glossary.md#fréchet-distance)* of the samples to the real digits, in the features of a small
-# classifier (lower is better; chapter 14 builds it). On the right, for the samplers without chance, how far each pixel is from
-# where the *exact* solution of the network's ODE ends (taken to be what Runge and Kutta's fourth-order method gives with 240
-# evaluations).
+# The usual answer is: DDIM needs 25 to 100 steps, DPM-Solver 5 to 20. What takes the time is evaluating the network, so we
+# count evaluations; Heun's method uses two per step. We measure two things for the network trained at real-valued $t$:
+#
+# - On the left, the *[Fréchet distance](../docs/glossary.md#fréchet-distance)* between samples and real digits, in the features
+#   of a small classifier. Lower is better; chapter 14 builds it.
+# - On the right, for the deterministic samplers, the pixel difference from the *exact* solution of the network's ODE. For the
+#   exact solution we take the result of Runge and Kutta's fourth-order method with 240 evaluations.
 
 # %%
 read = slice(200 if FAST else None)
@@ -395,7 +404,7 @@ def distance(pictures):
 
 
 class Counted(Denoiser):
-    """A denoiser that counts how often it is asked."""
+    """A denoiser that counts its evaluations."""
 
     calls = 0
 
@@ -455,32 +464,35 @@ titles = [f"{name} with {n}" for name in names for n in asked[:2]] + [""] * (len
 viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles)
 
 # %% [markdown]
-# What is said is right: ten questions with DPM-Solver++ beat fifty with DDIM, and PLMS is as good. What is less often said:
+# The usual answer is right: ten evaluations with DPM-Solver++ give better samples than fifty with DDIM, and PLMS is as good.
+# Three things are mentioned less often:
 #
-# - With five questions **Heun is the worst of all**, though its order is 2: they are only three steps, and order is a promise
-#   about *many* steps (right: its line is the steepest, and starts the highest).
-# - On the left all curves end near the dotted line and not at the real digits. **No solver is better than the network**, whose
-#   ODE it solves. From there on, only more training helps; this network was trained for less than a minute.
-# - DDPM is no solver of the ODE: its fresh noise makes it slow, and lets it end somewhere else.
+# - With five evaluations **Heun's method is the worst of all**, although its order is 2. Five evaluations are only three steps,
+#   and the order describes the error for *many* steps. (On the right its line is the steepest, and starts the highest.)
+# - On the left all curves end near the dotted line and not at the real digits. **No solver is better than the network** whose
+#   ODE it solves. From there on only more training helps. This network was trained for less than a minute.
+# - DDPM does not solve the ODE. It adds fresh noise, which makes it slower and leads to a different result.
 #
-# `minidiff study samplers` puts the same question to every sampler of minidiff:
+# `minidiff study samplers` measures the same for every sampler of minidiff:
 # [table and plot](../docs/studies.md#how-many-steps-does-each-sampler-need).
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** The score of one Gaussian: data of mean $m$ and standard deviation $c$, at noise level $(\alpha, \sigma)$.
+# **Exercise 1.** Compute the score of noisy data from one Gaussian. The clean data have mean $m$ and standard deviation $c$;
+# the noise level is $(\alpha, \sigma)$.
 #
 # <details><summary>Hint</summary>
 #
-# $x_t = \alpha x_0 + \sigma \epsilon$ is Gaussian too. Which mean and which variance has it?
+# $x_t = \alpha x_0 + \sigma \epsilon$ is Gaussian too. What are its mean and its variance?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# With that mean and variance $v$, the log-density is $-(x - \text{mean})^2 / 2v$ and a constant. The score is its slope in $x$.
-# Variances of independent things add up; a factor $\alpha$ in front of $x_0$ counts squared.
+# With that mean and variance $v$, the log-density is $-(x - \text{mean})^2 / 2v$ plus a constant. The score is its derivative
+# in $x$. Variances of independent variables add up, and a factor $\alpha$ in front of $x_0$ multiplies the variance by its
+# square.
 # </details>
 
 # %%
@@ -497,17 +509,18 @@ if grading.answered(gaussian_score, np.zeros(1), m, c, 0.6, 0.8):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** The *midpoint* method: go half of the way, look at the slope there, return, and go the whole way with it.
-# Halfway is meant in $\log s$: at $\sqrt{s\,s'}$.
+# **Exercise 2.** Write the *midpoint* method. Take half of the step, evaluate the slope there, and take the whole step from the
+# start with this slope. Halfway means halfway in $\log s$: at $\sqrt{s\,s'}$.
 #
 # <details><summary>Hint</summary>
 #
-# It asks twice in each step, as `heun` does, at another place, and it uses the two slopes for different things.
+# It evaluates the denoiser twice per step, as `heun` does, but the second time at another point. It uses the two slopes for
+# different purposes.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The first slope only serves to get to the halfway point. Ask there, at the halfway noise level. The step itself starts at $y$
-# and uses the second slope alone.
+# The first slope only serves to reach the halfway point. Evaluate the denoiser there, at the halfway noise level. The step
+# itself starts at $y$ and uses the second slope alone.
 # </details>
 
 # %%
@@ -522,16 +535,16 @@ if grading.answered(midpoint, gauss, first, even(2)):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** DPM-Solver of the first order leaves the slope out: $y' = \frac{s'}{s}\,y + (1 - e^{-h})\,\hat x_0$ with
-# $h = \log(s/s')$. Write it, without the chapter's solvers, and see that it is an old friend.
+# **Exercise 3.** First-order DPM-Solver drops the slope: $y' = \frac{s'}{s}\,y + (1 - e^{-h})\,\hat x_0$ with $h = \log(s/s')$.
+# Write it without the chapter's solvers. The test compares it with a solver that you know.
 #
 # <details><summary>Hint</summary>
 #
-# It is `dpmpp_2m` without a memory.
+# It is `dpmpp_2m` without the term from the previous step.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $e^{-h}$ is simply a ratio of two noise levels. `ask` returns $\hat x_0$ first.
+# $e^{-h}$ is a ratio of two noise levels. `ask` returns $\hat x_0$ first.
 # </details>
 
 # %%
@@ -545,16 +558,16 @@ if grading.answered(dpm_1, gauss, first, even(2)):
     print("exercise 3: right; it is Euler's step, so it is DDIM")
 
 # %% [markdown]
-# **Exercise 4.** *Churn* (Karras and others): before a step, add a little fresh noise, so that the noise level goes from $s$
-# up to $\hat s = (1 + \gamma)\,s$. How large must the standard deviation of the fresh noise be?
+# **Exercise 4.** Karras and others add *churn*: before a step, a little fresh noise raises the noise level from $s$ to
+# $\hat s = (1 + \gamma)\,s$. What standard deviation must the fresh noise have?
 #
 # <details><summary>Hint</summary>
 #
-# Standard deviations of independent noise do not add up. What does?
+# Standard deviations of independent noise do not add up. Which quantity does?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The variance is to grow from $s^2$ to $\hat s^2$. The fresh noise brings the difference; asked is its standard deviation.
+# The variance must grow from $s^2$ to $\hat s^2$. The fresh noise adds the difference. Return its standard deviation.
 # </details>
 
 # %%
@@ -569,20 +582,21 @@ if grading.answered(churn, 1.0, 0.1):
 # %% [markdown]
 # ### Build it: EDM's sampler and DPM-Solver++
 #
-# Now the real thing, the two samplers that are used most. They go all the way to level 0, which the solvers above avoid. Each
-# exercise can pass without the others. The chapter's `karras`, `heun` and `dpmpp_2m` stay out of it.
+# Now build the two most widely used samplers. They go all the way to level 0, which the solvers above avoid. Each exercise can
+# pass without the others. Do not use the chapter's `karras`, `heun` and `dpmpp_2m`.
 #
-# **Exercise 5.** EDM's noise levels: `steps` levels from `s_max` down to `s_min`, a straight line in $s^{1/\rho}$, and then a
-# 0. These are `steps + 1` numbers in all. One step goes from `s_max` to 0 at once.
+# **Exercise 5.** EDM is the method of Karras and others (2022). Compute its noise levels: `steps` levels from `s_max` down to
+# `s_min`, evenly spaced in $s^{1/\rho}$, and then a 0. These are `steps + 1` numbers in all. With `steps` = 1, the only step
+# goes directly from `s_max` to 0.
 #
 # <details><summary>Hint</summary>
 #
-# Both ends belong to the straight line, so it has `steps` points. The 0 does not lie on it.
+# Both ends belong to the evenly spaced levels, so there are `steps` of these. The 0 is not one of them.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Transform both ends by $s \mapsto s^{1/\rho}$, draw the straight line between them (`np.linspace`), and transform back.
-# `np.append` puts a number at the end.
+# Transform both ends by $s \mapsto s^{1/\rho}$, space points evenly between them (`np.linspace`), and transform back.
+# `np.append` appends a number.
 # </details>
 
 # %%
@@ -595,19 +609,19 @@ if grading.answered(edm_levels, 1.0, 2.0, 2):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** EDM's sampler (Karras and others, 2022, algorithm 2): Heun's method with churn. `denoise(y, s)` returns
+# **Exercise 6.** Write EDM's sampler (Karras and others, 2022, algorithm 2): Heun's method with churn. `denoise(y, s)` returns
 # $\hat x_0$, and the slope is $(y - \hat x_0) / s$. With $N$ steps, $\gamma = \min(\text{churn} / N, \sqrt 2 - 1)$. Where
-# $\gamma > 0$, each step first adds fresh noise, `rng.standard_normal(y.shape)` times the right number, and then starts from
-# $\hat s = (1 + \gamma)\,s$. The last step, to level 0, is one of Euler's.
+# $\gamma > 0$, each step first adds fresh noise: `rng.standard_normal(y.shape)` times the standard deviation of exercise 4. The
+# step then starts from $\hat s = (1 + \gamma)\,s$. The last step, to level 0, is one of Euler's method.
 #
 # <details><summary>Hint</summary>
 #
-# Write the loop for `churn = 0` first. At which level would Heun ask the second time in the last step?
+# Write the loop for `churn = 0` first. At which level would Heun's method evaluate the second slope in the last step?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# With churn, everything that follows in the step uses $\hat s$ and the noisier $y$: the slope, the length of the step, the
-# point to which Heun returns. `len(levels)` is $N + 1$.
+# With churn, the whole step uses $\hat s$ and the noisier $y$: the slope, its length, and the point from which Heun's second
+# attempt starts. `len(levels)` is $N + 1$.
 # </details>
 
 # %%
@@ -620,24 +634,24 @@ if grading.answered(edm_sampler, lambda y, s: y / 2, np.ones((1, 1)), [1.0, 0.0]
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** DPM-Solver++(2M) in the letters of the schedule, as libraries have it. At each point $i$ it has $\alpha_i$ and
-# $\sigma_i$, asks `denoise(x, alpha, sigma)` for $\hat x_0$, and goes on to
+# **Exercise 7.** Write DPM-Solver++(2M) in the variables of the schedule, as libraries do. Point $i$ has $\alpha_i$ and
+# $\sigma_i$. The solver calls `denoise(x, alpha, sigma)` for $\hat x_0$, and its step to the next point is
 #
 # $$x' = \frac{\sigma'}{\sigma}\,x + \alpha'\,(1 - e^{-h})\,D, \qquad
 # D = \hat x_0 + \frac{h}{2\,h_{\text{before}}}\,(\hat x_0 - \hat x_{0,\text{before}}),$$
 #
-# with $\lambda = \log(\alpha/\sigma)$ and $h = \lambda' - \lambda$. In the first step $D$ is $\hat x_0$. The last $\sigma$ may
-# be 0. Then $h$ is infinite, and the step is the limit with $D = \hat x_0$.
+# with $\lambda = \log(\alpha/\sigma)$ and $h = \lambda' - \lambda$. The index "before" marks the previous step. In the first
+# step $D$ is $\hat x_0$. The last $\sigma$ may be 0. Then $h$ is infinite, and the step is the limit with $D = \hat x_0$.
 #
 # <details><summary>Hint</summary>
 #
-# Between two turns of the loop two things have to be kept: the last guess, and the length of the last step (or the last
+# The loop must keep two values from one step to the next: the last prediction, and the length of the last step (or the last
 # $\lambda$).
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $\log(\alpha/0)$ fails, so test `sigmas[i + 1] == 0` before it. With $\sigma' = 0$ the first term is gone and $e^{-h}$ is 0:
-# what is left of the formula?
+# $\log(\alpha/0)$ fails, so test `sigmas[i + 1] == 0` before it. With $\sigma' = 0$ the first term vanishes and $e^{-h}$ is 0.
+# What remains of the formula?
 # </details>
 
 # %%
@@ -650,4 +664,4 @@ if grading.answered(dpm_solver_pp, lambda x, a, s: x / 2, np.ones((1, 1)), [0.5,
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/09.py](../docs/answers/09.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/09.py](../docs/answers/09.py), together with the hidden tests for graded assignments.

@@ -6,7 +6,7 @@
 # **classifier-free guidance**, is behind the slider called "guidance scale" of every program that turns text into pictures.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3; this $\alpha_t$ is
 # its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$
@@ -292,8 +292,8 @@ figure
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Guidance as Stable Diffusion writes it: from the unconditional answer, go `scale` times the way to the
 # conditional one.
@@ -478,4 +478,4 @@ if grading.answered(guided_eps, lambda x, t, cond: x, np.ones((1, 1)), np.ones(1
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/10.py](../docs/answers/10.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/10.py](../docs/answers/10.py), together with the hidden tests for graded assignments.

@@ -7,7 +7,7 @@
 # 12 takes real, if small, text-to-image systems apart.)
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** `y, back = f(x)` (chapter 1), a denoiser that predicts $v$ (chapter 4), DDIM (chapter 8),
 # and classifier-free guidance, $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{nothing})$ (chapter 10).
@@ -464,8 +464,8 @@ print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), 
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Captions differ in length, so short ones are filled up with padding that nobody may look at. From scores and
 # a mask (True where one may look), compute the attention weights.
@@ -649,4 +649,4 @@ if grading.answered(cross_layer, lambda q, k, v: (v, lambda da: (da, da, da)), o
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/11.py](../docs/answers/11.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/11.py](../docs/answers/11.py), together with the hidden tests for graded assignments.

@@ -8,7 +8,7 @@
 # parts, and let a program count how often each obeys.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** Predicting $v$ (chapter 4), samplers (chapters 8 and 9), guidance (chapter 10), text
 # encoders and cross-attention (chapter 11).
@@ -356,8 +356,8 @@ figure
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** An autoencoder halves height and width `halvings` times and has `channels` latent channels. How many times
 # fewer numbers is that, for RGB pictures?
@@ -542,4 +542,4 @@ if grading.answered(draw_images, lambda texts: np.zeros((1, 1)), same_z, lambda 
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/12.py](../docs/answers/12.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/12.py](../docs/answers/12.py), together with the hidden tests for graded assignments.

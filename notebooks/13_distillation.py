@@ -7,7 +7,7 @@
 # *teacher* does in two; then the student becomes the teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$
 # (chapter 3). A network that predicts $v = a_t\,\epsilon - \sigma_t\,x_0$ tells both: $\hat x_0 = a_t z_t - \sigma_t \hat v$
@@ -355,8 +355,8 @@ viz.show_grid(pictures, columns=10, rows=[f"{name} step{'s' * (name[-1] != '1')}
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** From the target $\tilde x$ and $z_t$, compute the target for a network that predicts $v$.
 #
@@ -528,4 +528,4 @@ if grading.answered(distillation_loss, *np.ones((3, 2, 1)), some, *levels):
     print("exercise 7: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/13.py](../docs/answers/13.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/13.py](../docs/answers/13.py), together with the hidden tests for graded assignments.

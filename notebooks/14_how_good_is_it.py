@@ -7,7 +7,7 @@
 # to a use that comes with a score of its own: cleaning noisy pictures, beside the older idea, a **denoising autoencoder**.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
 # $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
@@ -375,8 +375,8 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** The Fréchet distance of two bell curves whose covariances are diagonal: means `m, n` and standard deviations
 # `s, r`, all of shape `(D,)`.
@@ -485,4 +485,4 @@ if grading.answered(mean_of_draws, draw, noisy, t_known, range(2)):
     print(f"exercise 4: right; one draw {single:.1f} dB, the mean of 8 {many:.1f} dB, one look {table['one look'][3]:.1f} dB")
 
 # %% [markdown]
-# The answers stand in [docs/answers/14.py](../docs/answers/14.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/14.py](../docs/answers/14.py), together with the hidden tests for graded assignments.

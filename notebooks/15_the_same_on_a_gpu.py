@@ -420,8 +420,8 @@ print("fast version, plain reference and this chapter's agree, on", xp.__name__)
 # %% [markdown]
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** Some losses lie far away. Return their mean as a Python number, with only *one* wait.
 #
@@ -545,4 +545,4 @@ if grading.answered(record_noise, np.zeros(4), Normals()):
     print("exercise 4: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/15.py](../docs/answers/15.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/15.py](../docs/answers/15.py), together with the hidden tests for graded assignments.

@@ -7,7 +7,7 @@
 # of NumPy, misread it in the five usual ways, and train the opened network on. Nothing but minidiff is needed.
 #
 # {{install}}
-# Nothing below needs a network or a GPU.
+# The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
 # $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`), a network predicts $\epsilon$ or
@@ -298,8 +298,8 @@ print("written, opened again: the same to the bit")
 #
 # ## Exercises
 #
-# Fill in each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Two hints are folded under each exercise, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
+# Each exercise has two folded hints, a small one and a bigger one.
 #
 # **Exercise 1.** The other way: a convolution's weight in minidiff, (height, width, inputs, outputs), for PyTorch.
 #
@@ -397,4 +397,4 @@ if grading.answered(which, net, digits[:32], Rng(5).standard_normal((32, 8, 8, 1
     print("exercise 4: right")
 
 # %% [markdown]
-# The answers stand in [docs/answers/16.py](../docs/answers/16.py), with the hidden tests of a teacher who grades.
+# The answers are in [docs/answers/16.py](../docs/answers/16.py), together with the hidden tests for graded assignments.
