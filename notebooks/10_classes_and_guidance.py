@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 10. Classes and classifier-free guidance
 #
-# So far the network draws what it likes. Now we want to say "a 7, please". Two things are needed: a way to tell the network
-# the class, which is easy, and a way to make it *listen*, which is one line of arithmetic with a large effect. This line,
-# **classifier-free guidance**, is behind the slider called "guidance scale" of every program that turns text into pictures.
+# So far the network draws whatever it likes. Now we want a 7. This needs two things: a way to give the network the class, which
+# is easy, and a way to make it follow the class more closely. The second is one line of arithmetic with a large effect,
+# **classifier-free guidance**. Programs that turn text into images offer it as a slider called "guidance scale".
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = \alpha_t x_0 + \sigma_t \epsilon$ (chapter 3; this $\alpha_t$ is
-# its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$
-# and of $\epsilon$; $-\hat\epsilon/\sigma_t$ is the *score*, the direction in which noisy pictures get more likely (chapter 4).
-# DDIM draws a picture in a few steps (chapter 8).
+# **What you should know already.** A noisy image is $x_t = \alpha_t x_0 + \sigma_t \epsilon$, where $x_0$ is the clean image
+# and $\epsilon$ is standard normal noise (chapter 3; this $\alpha_t$ is its $\sqrt{\bar\alpha_t}$ and the code's
+# `schedule.alpha(t)`). A *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. From its prediction $\hat\epsilon$
+# follows the *score* $-\hat\epsilon/\sigma_t$, the direction in which noisy images become more likely (chapters 4 and 9). DDIM
+# draws an image in a few steps (chapter 8).
 
 # %%
 import os
@@ -29,12 +30,13 @@ schedule = Schedule.cosine(1000)
 digits, labels = data.load("digits")  # 8 x 8 pixels from -1 (black) to 1 (white), and which digit each is
 
 # %% [markdown]
-# ## How does the network learn what to draw?
+# ## How does the network get the class?
 #
-# As it learns the time: by a vector that every block gets. For a class the vector is a row of a table, learned like any
-# weight: an **embedding**. It is added to the time's vector. Forward is a look-up, `table[index]`. Backward has a trap. If a
-# batch has three sevens, row 7 was used three times and must get the *sum* of three gradients. `dtable[index] += dy` looks
-# as if it did that, but NumPy adds only once for an index that occurs three times:
+# It gets the class as it gets the timestep: as a vector that every block receives. An input that specifies what to draw, such
+# as a *class label*, is called *conditioning*. The vector of a class is a row of a table, learned like any weight: an
+# **embedding**. The network adds it to the timestep's vector. The forward pass is a look-up, `table[index]`. The backward pass
+# has a trap. If a batch contains three sevens, row 7 was used three times and must get the *sum* of three gradients.
+# `dtable[index] += dy` looks as if it did that, but NumPy adds only once for an index that occurs three times:
 
 # %%
 def embedding(table, index):
@@ -69,9 +71,9 @@ assert np.array_equal(embedding(table, index)[1](dy), ops.embedding(table, index
 # %% [markdown]
 # ## A class that means "no class"
 #
-# Guidance will need the same network to answer *without* being told a class as well. So the table gets an eleventh row, the
-# **null class**, and in training a tenth to a fifth of the labels is replaced by it (Ho and Salimans, 2022). In the same
-# network and the same run, that is all there is to it.
+# Guidance needs a prediction *without* a class from the same network. So the table gets an eleventh row, the **null class**. In
+# training, a tenth to a fifth of the labels are replaced by it (Ho and Salimans, 2022). This is called *dropout of the
+# condition*. One network learns both predictions in one training run.
 
 # %%
 NULL, RATE = 10, 0.15
@@ -103,10 +105,11 @@ assert np.mean(history.loss[-5:]) < history.loss[0]
 # %% [markdown]
 # ## What does the guidance weight do?
 #
-# The usual answer: $\hat\epsilon = (1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$ *strengthens the prompt*. In words:
-# ask twice, once with the class $c$ and once without, and go further in the direction in which the class has moved the
-# answer. $w = 0$ is the plain conditional model, $w = -1$ the unconditional one. (Imagen and Stable Diffusion call $1 + w$
-# the guidance scale; their 7.5 is our 6.5.)
+# The usual answer is that $\hat\epsilon = (1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$ *strengthens the prompt*.
+# Here $c$ is the class label and $w$ the guidance weight. The network predicts twice, once with the class and once without.
+# Guidance goes further in the direction in which the class has moved the prediction. $w = 0$ is the plain conditional model,
+# $w = -1$ the unconditional one. (Imagen and Stable Diffusion call $1 + w$ the guidance scale; their 7.5 is 6.5 in this
+# chapter.)
 
 # %%
 class Guided:
@@ -129,8 +132,8 @@ print(f"ours and the library's cfg differ by at most {np.abs(ours[1] - theirs[1]
 assert np.allclose(ours, theirs, atol=1e-5)
 
 # %% [markdown]
-# A guided denoiser is a denoiser, so every sampler takes it. Each column is one start and one class, asked for with more and
-# more weight:
+# A guided denoiser is a denoiser, so every sampler accepts it. Each column below is one class, from one start, with growing
+# guidance weight:
 
 # %%
 weights, walk = [-1, -0.5, 0, 0.5, 1, 2, 4, 8], 4 if FAST else 20
@@ -145,12 +148,15 @@ axes.spines[:].set_visible(False)
 figure
 
 # %% [markdown]
-# ## Obedience against diversity
+# ## What does guidance cost?
 #
-# Now counted, by a classifier that was trained on the real digits: *obedience*, how often it sees the class that was asked
-# for; *diversity*, how far apart two samples of one class are in its features, real digits being 1; and the
-# *[Fréchet distance](../docs/glossary.md#fréchet-distance)* between what it sees in samples and in real digits (lower is
-# better; chapter 14 builds it).
+# Now let us measure it. A classifier that was trained on the real digits counts three things:
+#
+# - *Obedience* is the share of samples in which it sees the requested class.
+# - *Diversity* is the mean distance between two samples of one class, in the classifier's features, divided by the same for
+#   real digits. So real digits have diversity 1.
+# - The *[Fréchet distance](../docs/glossary.md#fréchet-distance)* compares the features of samples with those of real digits.
+#   Lower is better; chapter 14 builds it.
 
 # %%
 read = slice(200 if FAST else None)
@@ -193,22 +199,22 @@ for axes in (left, right):
 figure
 
 # %% [markdown]
-# Without guidance the network already draws what was asked 95 times in 100; half a unit of $w$ makes it always. From there on
-# there is nothing to gain, and the price is paid: the samples of a class grow alike, down to a quarter of the variety of real
-# digits, and nearly half of the pixels are driven out of their range. The distance to real digits is smallest from $w = 0$ to
-# 0.5. "It strengthens the prompt" is true, "more is better" only while the prompt is not yet obeyed. (At $w = -1$ nobody asks
-# for a class, and one in ten is right by chance.) `minidiff study guidance` goes up to a weight of 8:
+# Without guidance the network already draws the requested class 95 times in 100; with $w = 0.5$ it always does. A larger weight
+# gains nothing more, and it has a price. The samples of a class become alike, down to a quarter of the diversity of real
+# digits. Nearly half of the pixels leave their range. The distance to real digits is smallest from $w = 0$ to 0.5. So "it
+# strengthens the prompt" is true, but more guidance is better only while samples do not yet follow the prompt. (At $w = -1$ the
+# network gets no class, and one sample in ten is right by chance.) `minidiff study guidance` measures weights up to 8:
 # [table](../docs/studies.md#what-does-the-guidance-weight-do).
 #
-# ## Which pictures are these, exactly?
+# ## Which distribution do guided samples come from?
 #
-# There is a mathematical answer that is often given. By the rule of Bayes, $p(c \mid x) = p(x \mid c)\,p(c) / p(x)$, and
-# guidance follows the score of
+# A mathematical answer is often given. By Bayes' rule, $p(c \mid x) = p(x \mid c)\,p(c) / p(x)$, and guidance follows the score
+# of
 #
 # $$p(x \mid c)\; p(c \mid x)^{w} \;\propto\; \frac{p(x \mid c)^{1 + w}}{p(x)^{w}},$$
 #
-# the density of class $c$, **tilted** towards pictures that a classifier would be sure about. At each noise level this is
-# simply true. Two overlapping blobs on a line, classes 0 and 1, of which everything is known:
+# This is the density of class $c$, **tilted** towards images of which a classifier would be sure. At each noise level this is
+# true. We check it on a line, with two overlapping blobs, the classes 0 and 1, whose densities are known:
 
 # %%
 pair = GaussianMixture([[-1.0], [1.0]], stds=1.0)
@@ -226,8 +232,8 @@ print(f"guided score and slope of the tilted log-density differ by at most {np.a
 assert np.allclose(-eps[:, 0] / sigma, slope, atol=1e-6)
 
 # %% [markdown]
-# So guided samples should come from the tilted density of the *clean* data. Do they? On a line we can compute that density
-# on a fine grid and compare it with what DDIM makes, with the perfect denoiser and 250 steps:
+# So guided samples should come from the tilted density of the *clean* data. Do they? On a line we can compute this density on a
+# fine grid. We compare it with samples of DDIM with the perfect denoiser and 250 steps:
 
 # %%
 grid = np.linspace(-5, 14, 20_001)
@@ -257,13 +263,14 @@ assert abs(clouds[0.0].mean() - moments(0.0)[0]) < 0.1
 assert clouds[4.0].mean() > moments(4.0)[0] + 0.3 and clouds[4.0].std() < moments(4.0)[1]
 
 # %% [markdown]
-# Half true. Without guidance the samples are right. With it they go **further out and are more alike** than the tilted
-# density says. At each noise level the score is tilted rightly; but the tilted densities of all the noise levels are not the
-# noisy versions *of one and the same* clean density, so a walk through them ends somewhere else.
+# The answer is only half true. Without guidance the samples have the right distribution. With guidance they lie **further out
+# and are more alike** than the tilted density predicts. At each noise level the tilted score is right. But the tilted densities
+# of the noise levels are not the noisy versions of *one* clean density, so a sampler that passes through them ends somewhere
+# else.
 #
-# One can tell that it is the walk, and not the score, that errs: start from the guided samples, stay at the lowest noise
-# level, and let them drift along the same guided score with a little noise (*Langevin dynamics*, which ends in whatever
-# density the score belongs to):
+# The error comes from the path through the noise levels and not from the score, and we can show this. Start from the guided
+# samples and stay at the lowest noise level. Then let them drift along the same guided score with a little noise. This is
+# *Langevin dynamics*; its samples end in the density to which the score belongs:
 
 # %%
 def langevin(x, w, steps, rng, size=0.05):
@@ -295,16 +302,16 @@ figure
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Guidance as Stable Diffusion writes it: from the unconditional answer, go `scale` times the way to the
-# conditional one.
+# **Exercise 1.** Write guidance as Stable Diffusion does: start from the unconditional prediction and go `scale` times the
+# difference to the conditional one.
 #
 # <details><summary>Hint</summary>
 #
-# At scale 0 the unconditional answer comes out, at scale 1 the conditional one.
+# Scale 0 gives the unconditional prediction, scale 1 the conditional one.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The way from $a$ to $b$ is $b - a$. The result is the line of this chapter with `scale` $= 1 + w$.
+# The difference from $a$ to $b$ is $b - a$. The result is the guidance formula of this chapter with `scale` $= 1 + w$.
 # </details>
 
 # %%
@@ -320,16 +327,16 @@ if grading.answered(by_scale, a, b, 7.5):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** A *negative prompt*: go towards one class and away from another.
+# **Exercise 2.** Write guidance with a *negative prompt*: towards one class and away from another.
 #
 # <details><summary>Hint</summary>
 #
-# Guidance goes away from the answer for "no class". Who takes its place?
+# Guidance goes away from the prediction for the null class. Which class takes its place?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Ask the denoiser twice, once for each class, and take the second of the two things that it returns. The two weights are those
-# of guidance, and add up to 1.
+# Call the denoiser twice, once for each class, and take the second of its two outputs. The two weights are those of guidance,
+# and add up to 1.
 # </details>
 
 # %%
@@ -346,16 +353,16 @@ if grading.answered(towards_and_away, exact, np.linspace(-3, 3, 7)[:, None], 300
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** With much guidance the answer gets too large, and pixels leave their range. Lin and others (2024) shrink it:
-# give the guided answer the standard deviation that the conditional one has, image by image.
+# **Exercise 3.** With a large guidance weight the prediction becomes too large, and pixels leave their range. Lin and others
+# (2024) rescale it: they give the guided prediction the standard deviation of the conditional one, image by image.
 #
 # <details><summary>Hint</summary>
 #
-# A factor changes the standard deviation by this factor. So which factor takes one deviation to the other?
+# A factor multiplies the standard deviation by itself. So which factor turns one standard deviation into the other?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `.std(axis=(1, 2, 3), keepdims=True)` is the deviation of each image, shaped so that it multiplies whole images.
+# `.std(axis=(1, 2, 3), keepdims=True)` is the standard deviation of each image, in a shape that broadcasts over the image.
 # </details>
 
 # %%
@@ -370,17 +377,17 @@ if grading.answered(same_contrast, strong, plain):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** Where do the weights of the tilted density come from? For two blobs of variance 1 at -1 and 1, equally
-# likely, compute $\log p(c = 1 \mid x)$, what a perfect classifier thinks.
+# **Exercise 4.** Where do the weights of the tilted density come from? Two blobs of variance 1 at -1 and 1 are equally likely.
+# Compute $\log p(c = 1 \mid x)$, the log-probability that a perfect classifier predicts.
 #
 # <details><summary>Hint</summary>
 #
-# By the rule of Bayes $p(1 \mid x)$ is one density divided by the sum of both. Most of the two exponents cancels.
+# By Bayes' rule $p(1 \mid x)$ is one density divided by the sum of both. Most of the two exponents cancels.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# $p(1 \mid x) = 1 / (1 + e^{-2x})$. Its logarithm must survive $x = -1000$: `np.logaddexp(a, b)` is $\log(e^a + e^b)$ without
-# overflow.
+# $p(1 \mid x) = 1 / (1 + e^{-2x})$. Its logarithm must not overflow at $x = -1000$: `np.logaddexp(a, b)` computes
+# $\log(e^a + e^b)$ without overflow.
 # </details>
 
 # %%
@@ -397,21 +404,21 @@ if grading.answered(log_sure, grid):
 # %% [markdown]
 # ### Build it: classifier-free guidance, from training to sampling
 #
-# Now the real thing, in three steps. Each can pass without the others. In the chapter `SimpleLoss` drops the labels, and a
-# guided denoiser calls the network twice.
+# Now build guidance for training and for sampling, in three steps. Each exercise can pass without the others. In the chapter
+# `SimpleLoss` drops the labels, and a guided denoiser calls the network twice.
 #
-# **Exercise 5.** Drop labels. Each sample's label is replaced by `null` with probability `rate`: draw
-# `rng.random(len(labels))` and drop where the number is below `rate`. A label may be a number, or an array such as the words
-# of a caption, `(B, L)`. Then it is dropped as a whole, and `null` is a number or one such array. The given labels stay as
-# they are.
+# **Exercise 5.** Drop labels. Replace each sample's label by `null` with probability `rate`: draw `rng.random(len(labels))` and
+# drop the label where the number is below `rate`. A label may be a number, or an array such as the words of a caption, so that
+# `labels` is `(B, L)`. Such an array is dropped as a whole, and `null` is a number or one such array. Do not change the given
+# labels.
 #
 # <details><summary>Hint</summary>
 #
-# There is one random number for each sample, whatever the rank of the labels. Broadcasting needs it in the right shape.
+# There is one random number for each sample, whatever the rank of the labels. It must have a shape that broadcasts.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.where(gone, null, labels)` serves numbers. For labels with more axes give `gone` as many axes of length 1:
+# `np.where(gone, null, labels)` works for numbers. For labels with more axes, add as many axes of length 1 to `gone`:
 # `labels.ndim - 1`.
 # </details>
 
@@ -425,19 +432,20 @@ if grading.answered(drop_labels, np.ones(2, int), 0, 0.5, np.random.default_rng(
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The loss of a training step. Draw, in this order, `t = rng.integers(schedule.T, size=B)`, the noise
-# `rng.standard_normal(x0.shape)`, and `rng.random(B)`, which decides as in exercise 5 which labels (numbers here) become
+# **Exercise 6.** Write the loss of a training step. Draw, in this order, `t = rng.integers(schedule.T, size=B)`, the noise
+# `rng.standard_normal(x0.shape)`, and `rng.random(B)`. The last decides as in exercise 5 which labels (numbers here) become
 # `null`. The model predicts the noise: `y, back_model = model(x_t, t, labels)`. Return the mean of $(y - \epsilon)^2$ over all
-# entries, and `back(dloss)`, which hands the gradient by $y$ to `back_model` and returns what that returns.
+# entries, and `back(dloss)`. It calls `back_model` with the gradient by $y$ and returns the result.
 #
 # <details><summary>Hint</summary>
 #
-# $x_t = \alpha_t x_0 + \sigma_t \epsilon$ with `schedule.alpha(t)` and `schedule.sigma(t)`, $(B,)$ each. `x0` has any rank.
+# $x_t = \alpha_t x_0 + \sigma_t \epsilon$ with `schedule.alpha(t)` and `schedule.sigma(t)`, both of shape $(B,)$. `x0` has any
+# rank.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `.reshape((-1,) + (1,) * (x0.ndim - 1))` lets one number serve a whole sample. The derivative of a mean of squares has a
-# factor 2, and is divided by the number of entries, `y.size`. `dloss` multiplies all of it.
+# `.reshape((-1,) + (1,) * (x0.ndim - 1))` makes one number per sample broadcast over the sample. The derivative of a mean of
+# squares has a factor 2, and is divided by the number of entries, `y.size`. `dloss` multiplies all of it.
 # </details>
 
 # %%
@@ -454,18 +462,19 @@ if grading.answered(conditional_loss, zero, schedule, np.ones((2, 1)), np.ones(2
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** Guidance with **one** call of the network, on a batch of twice the size: large models are asked so, as it is
-# faster than two calls. `model(x, t, cond)` returns $\hat\epsilon$. Return the guided one,
-# $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$. `w` is a number, or one for each sample, `(B,)`.
+# **Exercise 7.** Write guidance with **one** call of the network, on a batch of twice the size. Large models are evaluated in
+# this way, since it is faster than two calls. `model(x, t, cond)` returns $\hat\epsilon$. Return the guided prediction,
+# $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{null})$. `w` is a number, or one number for each sample, `(B,)`.
 #
 # <details><summary>Hint</summary>
 #
-# The network takes each row by itself. So the same $x$ and $t$ can stand in the batch twice, once with each label.
+# The network treats each row of the batch independently. So the same $x$ and $t$ can occur twice in the batch, once with each
+# label.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `np.concatenate` builds the double batch, `np.split(..., 2)` takes the answer apart. `np.full_like(cond, null)` has `cond`'s
-# shape, also where `null` is the row of an empty caption. Shape `w` so that it multiplies whole samples.
+# `np.concatenate` builds the double batch, and `np.split(..., 2)` splits the output. `np.full_like(cond, null)` has `cond`'s
+# shape, also where `null` is an empty caption (a row of words). Give `w` a shape that broadcasts over whole samples.
 # </details>
 
 # %%
