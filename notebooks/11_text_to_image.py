@@ -1,16 +1,18 @@
 # %% [markdown]
 # # 11. Text to image
 #
-# Chapter 10 asked for a digit by its class: one number out of ten. A text is not one number. It is several words, in an order
-# that matters, and nobody has seen all texts. How does a network that takes noise out of pictures come to obey a sentence? We
-# build all the parts by hand on a toy that trains in seconds, above all **cross-attention**, forward and backward. (Chapter
-# 12 takes real, if small, text-to-image systems apart.)
+# Chapter 10 asked for a digit by its class label: one number out of ten. A caption is harder. It has several words, in an order
+# that matters, and no training set contains all captions. How does a denoiser learn to follow a sentence? We build all the
+# parts by hand on a toy problem that trains in seconds. The main part is **cross-attention**, forward and backward. (Chapter 12
+# takes real, if small, text-to-image systems apart.)
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** `y, back = f(x)` (chapter 1), a denoiser that predicts $v$ (chapter 4), DDIM (chapter 8),
-# and classifier-free guidance, $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{nothing})$ (chapter 10).
+# **What you should know already.** A function returns its backward pass, `y, back = f(x)` (chapter 1). A denoiser may predict
+# $v$ (chapter 4), and DDIM samples with it (chapter 8). Classifier-free guidance with weight $w$ is
+# $(1 + w)\,\hat\epsilon(c) - w\,\hat\epsilon(\text{nothing})$, where $\hat\epsilon$ is the predicted noise and $c$ the
+# condition (chapter 10).
 
 # %%
 import os
@@ -28,10 +30,11 @@ FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything r
 schedule = Schedule.cosine(1000)
 
 # %% [markdown]
-# ## A world of three dots
+# ## The data: images of three dots
 #
-# Every picture has three dots, a red, a green and a blue one, and is told by six numbers: where each dot is. A caption has
-# three words: *red above blue*, *green left-of red*. There are 24 of them. Three we never show in training.
+# Every image has three dots, a red, a green and a blue one. Six numbers describe it, the two coordinates of each dot. A caption
+# has three words: *red above blue*, *green left-of red*. There are 24 captions. Training uses 21 of them and never shows the
+# three held-out ones.
 
 # %%
 WORDS = ("nothing", "red", "green", "blue", "above", "below", "left-of", "right-of")
@@ -57,7 +60,7 @@ def obeyed(dots, captions):
 
 
 def draw_world(captions, rng):
-    """A picture for each caption, anything else about it random.   -> (B, 6) in [-1, 1]"""
+    """An image for each caption, random in everything else.   -> (B, 6) in [-1, 1]"""
     dots = rng.uniform(-1, 1, (len(captions), 6)).astype(np.float32)
     while len(wrong := np.flatnonzero(lead(dots, captions) < 0.5)):
         dots[wrong] = rng.uniform(-1, 1, (len(wrong), 6))
@@ -89,11 +92,11 @@ show_dots(pictures[:12], [text(caption) for caption in captions[:12]], 6)
 # %% [markdown]
 # ## From words to vectors
 #
-# Each word gets a row of a table, a vector of 32 numbers that is learned like any weight (*embedding*). So does each place in
-# the sentence, and the two are added. A caption is then three vectors, its *tokens*.
+# Each word gets a row of a table, a vector of 32 numbers that is learned like any weight (an *embedding*). So does each
+# position in the sentence, and the two are added. A caption is then three vectors, its *tokens*.
 #
-# How does the network hear of them? The simplest way: add them up to **one** vector, and treat it as the class was treated in
-# chapter 10. Something is lost there:
+# How can the network use them? The simplest way is to average them into **one** vector, and to treat it like the class in
+# chapter 10. This loses something:
 
 # %%
 rng = np.random.default_rng(5)
@@ -104,21 +107,23 @@ print(f"red above blue, and blue above red, as means of their tokens: they diffe
 assert np.allclose(one, other)
 
 # %% [markdown]
-# The mean does not know the order, with or without places. Two opposite captions are one and the same to the network.
-# Whatever it is taught, of "red above blue" and "blue above red" it can obey only one at a time.
+# The mean does not depend on the order, with or without positions. Two opposite captions are the same to the network. However
+# it is trained, it can obey only one of "red above blue" and "blue above red" at a time.
 #
 # ## Cross-attention
 #
-# Better: let every part of the picture *look* at all tokens and take from each as much as it needs. The part asks with a
-# *query* $q$, each token offers a *key* $k$ and a *value* $v$, all of them linear maps:
+# It is better to let every part of the image *attend* to all tokens and take from each as much as it needs. The part has a
+# *query* $q$. Each token has a *key* $k$ and a *value* $v$. All three are linear maps:
 #
 # $$q = h\,W_q, \quad k = c\,W_k, \quad v = c\,W_v, \qquad
 # A = \operatorname{softmax}\!\bigl(q k^T / \sqrt{d}\bigr), \qquad y = A\,v .$$
 #
-# $h$ are the parts of the picture, $(B, N, D)$, $c$ the tokens, $(B, M, E)$. Row $i$ of $A$ says how much part $i$ takes from
-# each of the $M$ tokens. It is called *cross*-attention because queries come from one thing and keys from another. Backward
-# is forward's lines in reverse. The one that needs thought is the softmax: raising one weight lowers the others, so each
-# gradient loses the weighted mean of all.
+# Here $h$ contains the parts of the image, $(B, N, D)$, and $c$ the tokens, $(B, M, E)$. $W_q$, $W_k$ and $W_v$ are learned
+# weights, and $d$ is the length of a query. Row $i$ of $A$ contains the weights with which part $i$ takes from each of the $M$
+# tokens. It is called *cross*-attention because the queries come from the image and the keys and values from the text.
+#
+# The backward pass is the forward pass in reverse. Only the softmax needs thought. Raising one weight lowers the others, so
+# each gradient loses the weighted mean of all.
 
 # %%
 def cross_attention(h, c, Wq, Wk, Wv):
@@ -149,17 +154,17 @@ y, back = cross_attention(*arrays)
 assert np.allclose(y, theirs)
 
 # %% [markdown]
-# Look at `dc`: a gradient flows *into the words*. The table of word vectors is trained by the pictures.
+# `dc` is a gradient for *the words*. So the images train the table of word vectors.
 #
 # ## How does it become text to image?
 #
-# The usual answer: condition the network on a text embedding, by adding, concatenating or cross-attention. Let us hear which.
-# One small network, its three parts being the three dots; four ways to tell it of the caption, and nothing else is different:
+# The usual answer is: condition the network on a text embedding, by adding, concatenating or cross-attention. Which one works
+# best? We compare four ways in one small network, whose three parts are the three dots. Nothing else differs:
 #
-# - **add**: the mean of the tokens, through a linear map, is added in each layer, as the time is;
-# - **concat**: the mean of the tokens stands beside each dot at the entrance;
-# - **add, in order**: as the first, but with the three tokens one after the other (96 numbers) in place of their mean;
-# - **cross**: each dot looks at the three tokens, in each layer, by the function above.
+# - **add**: the mean of the tokens, through a linear map, is added in each layer, as the timestep is;
+# - **concat**: the mean of the tokens is concatenated to each dot at the input;
+# - **add, in order**: like the first, but with the three tokens concatenated (96 numbers) instead of their mean;
+# - **cross**: each dot attends to the three tokens, in each layer, by the function above.
 
 # %%
 class DotNet(nn.Layer):
@@ -263,12 +268,11 @@ assert FAST or min(scores["cross"][0], scores["add, in order"][0]) > 0.9 > 0.7 >
 assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance > max(scores["add"][1], scores["concat"][1])
 
 # %% [markdown]
-# So "adding or cross-attention?" is half the question. Adding is not what fails: with the tokens in order it obeys. What
-# fails is the **mean**, which has lost who is above whom. On captions that were never shown it is worse than chance: "red
-# above green" is to it the same as "green above red", and that one it *has* learned. Nor is cross-attention the best of all
-# here: on those captions it can do worse than the tokens in a row. What it has over them is that it works for any number of
-# words with the same weights, and that each part of the picture takes from the text what it needs. That is why the large
-# models use it.
+# So "adding or cross-attention?" is the wrong question. Adding is not what fails: with the tokens in order the model obeys.
+# What fails is the **mean**, which has lost who is above whom. On held-out captions it is worse than chance. To it, "red above
+# green" is the same as "green above red", and that one it *has* learned. Cross-attention is not the best of all here either: on
+# held-out captions it can do worse than the tokens in order. But it works for any number of words with the same weights, and
+# each part of the image takes from the text what it needs. That is why the large models use it.
 
 # %%
 some = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1), (2, 7, 1), (1, 5, 2), (1, 4, 2)])
@@ -279,8 +283,8 @@ show_dots(np.concatenate(rows), titles + [""] * 6, 6, ["told by the mean", "by c
 # %% [markdown]
 # ## Guidance
 #
-# As with classes, dropping the caption now and then in training (the trainer did so: `cond_dropout`) makes a network that can
-# be guided.
+# As with classes, we drop the caption now and then in training (`cond_dropout` of the loss does this). The resulting network
+# can be guided.
 
 # %%
 for weight in (-1.0, 0.0, 1.0, 3.0):
@@ -290,15 +294,15 @@ untold, guided = (obeyed(ask(nets["cross"], asked, weight), asked).mean() for we
 assert FAST or untold < 0.6 < guided
 
 # %% [markdown]
-# ($w = -1$ is the network that was told nothing.)
+# ($w = -1$ is the network without a caption.)
 #
 # ## Where do the words' vectors come from?
 #
-# Ours were learned along with the pictures. The large models take them from a text encoder that was trained before, on far
-# more texts than there are captioned pictures, and is then left as it is. Two kinds are common. *Language-only* (T5, in
-# Imagen): guess hidden words. *Contrastive* (CLIP, in Stable Diffusion and DALL-E 2): a text encoder and an image encoder are
-# trained such that, of all captions in a batch, each picture finds its own. The loss is a softmax over rows and one over
-# columns of a table of similarities $S$:
+# Here the word vectors were learned together with the denoiser. The large models take them from a *text encoder* that was
+# trained before, on far more texts than there are captioned images, and is then frozen. Two kinds are common. A *language-only*
+# encoder (T5, in Imagen) is trained to predict hidden words. In *contrastive* training (CLIP, in Stable Diffusion and DALL-E 2)
+# a text encoder and an image encoder learn together. Each image must find its own caption among all captions of the batch. The
+# loss is a softmax over the rows and one over the columns of a table of similarities $S$:
 
 # %%
 def contrastive(pictures, texts, scale):
@@ -322,8 +326,8 @@ ours, back = contrastive(a, b, 10.0)
 assert np.isclose(ours, theirs) and all(np.allclose(x, y) for x, y in zip(back(), back_theirs(), strict=False))
 
 # %% [markdown]
-# Let us train such a pair on the dots: two small networks, one for pictures and one for captions, that end in unit vectors of
-# 16 numbers.
+# Let us train such a pair on the dots: two small networks, one for images and one for captions. Both output unit vectors of 16
+# numbers.
 
 # %%
 class Pair(nn.Layer):
@@ -370,8 +374,8 @@ own = CAPTIONS[rng.integers(24, size=100)]
 found = np.matmul(*(x if k == 0 else x.T for k, x in enumerate(pair.predict(draw_world(own, rng), own))))  # (100, 100)
 
 # %% [markdown]
-# Seven pictures, and the similarity of each with all captions. A dot marks the captions that hold. (A picture has several:
-# that is so with photographs too, and this loss pushes all but one of them away.)
+# The plot shows seven images, and the similarity of each to all captions. A dot marks the captions that are true. (Several
+# captions are true of one image. The same holds for photographs, and this loss pushes all but one of them away.)
 
 # %%
 figure = viz.new_figure(9.6, 3.4, "tight")
@@ -386,9 +390,10 @@ axes.set_title("Similarity of pictures and captions", fontsize=11)
 figure
 
 # %% [markdown]
-# ## Which word does each part look at?
+# ## Which word does each part attend to?
 #
-# The table $A$ of a cross-attention can be drawn. Here for our network, halfway through the noise ($t = 500$):
+# The attention weights $A$ can be plotted. Here they are for the cross-attention network above, halfway through the noise
+# ($t = 500$):
 
 # %%
 def looks(net, x, t, captions):
@@ -423,13 +428,14 @@ for k, axes in enumerate(figure.subplots(1, 3)):
 figure
 
 # %% [markdown]
-# Rows: who looks; columns: at which word, mean over three layers and 100 pictures. It is tempting to read such a table as
-# what the network "thinks". It says where values are taken from, not what is done with them.
+# A row is the dot that attends, a column the word that it attends to. The weights are means over three layers and 100 images.
+# It is tempting to read such a table as what the network "thinks". It shows where values are taken from, not what is done with
+# them.
 #
-# ## What if it does not know a word?
+# ## What if the model does not know a word?
 #
-# Large models cut unknown words into pieces that they know, so nothing is ever refused, and nobody says what was not
-# understood. minidiff's own text-to-image models (chapter 12) have a small vocabulary, and say so:
+# Large models split unknown words into pieces that they know. So they never reject a word, and never report what they did not
+# understand. minidiff's text-to-image models (chapter 12) have a small vocabulary, and raise an error for any other word:
 
 # %%
 try:
@@ -440,10 +446,10 @@ except ValueError as error:
 print(tokenizer.encode(["a small red circle"])[0], "is", tokenizer.decode(tokenizer.encode(["a small red circle"])))
 
 # %% [markdown]
-# ## Handing over
+# ## The same in minidiff
 #
-# In minidiff cross-attention is `nn.Attention`, which adds heads and an output map to what we built, and `models.TextUNet`
-# tells a U-Net of a text in the three ways by one flag. Same numbers?
+# In minidiff cross-attention is `nn.Attention`, which adds heads and an output map to the function above. `models.TextUNet`
+# conditions a U-Net on a text in the three ways; one option chooses the way. Does the layer give the same numbers?
 
 # %%
 layer = nn.Attention(8, heads=1, head_dim=4, context_features=6, rng=0).astype(np.float64)
@@ -459,25 +465,25 @@ assert np.allclose(dh, back_ours(dy @ out.weight.value.T)[0]) and np.allclose(dc
 print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), "are TextUNet's ways")
 
 # %% [markdown]
-# `minidiff study conditioning` trains the three ways alike, in one U-Net, on pictures of shapes, and counts the prompts
-# obeyed: [tables](../docs/studies.md#how-should-a-model-be-conditioned-on-text).
+# `minidiff study conditioning` trains the three ways alike, in one U-Net, on images of shapes, and counts the prompts obeyed:
+# [tables](../docs/studies.md#how-should-a-model-be-conditioned-on-text).
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Captions differ in length, so short ones are filled up with padding that nobody may look at. From scores and
-# a mask (True where one may look), compute the attention weights.
+# **Exercise 1.** Captions differ in length, so short ones are filled up with padding that no part may attend to. From scores
+# and a mask (True for words, False for padding), compute the attention weights.
 #
 # <details><summary>Hint</summary>
 #
-# The weights of what is left have to add up to 1. So the mask belongs in front of the softmax.
+# The weights of the remaining words must add up to 1. So the mask must be applied before the softmax.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Which score has the weight 0, whatever the others are? `np.where` puts it in. Then subtract the largest score of each row, so
-# that `exp` cannot overflow.
+# Which score has the weight 0, whatever the others are? `np.where` can insert it. Then subtract the largest score of each row,
+# so that `exp` cannot overflow.
 # </details>
 
 # %%
@@ -494,12 +500,12 @@ if grading.answered(masked_weights, np.zeros((1, 1, 2)), np.ones((1, 1, 2), bool
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** The backward pass of a softmax over the last axis: from the weights `A` and `dA`, the gradient of the
-# scores.
+# **Exercise 2.** Write the backward pass of a softmax over the last axis: compute the gradient of the scores from the weights
+# `A` and `dA`.
 #
 # <details><summary>Hint</summary>
 #
-# It stands in `cross_attention` above, but for the factor $1/\sqrt{d}$.
+# It is a line of `cross_attention` above, apart from the factor $1/\sqrt{d}$.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -517,16 +523,16 @@ if grading.answered(softmax_back, np.ones((1, 1, 1)), np.ones((1, 1, 1))):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** How good is a contrastive encoder? Given the table of similarities, return the share of pictures whose own
+# **Exercise 3.** How good is a contrastive encoder? From the table of similarities, compute the share of images whose own
 # caption is among the `k` nearest.
 #
 # <details><summary>Hint</summary>
 #
-# The rank of a picture's own caption is the number of captions that are more similar to it.
+# The rank of an image's own caption is the number of captions that are more similar to it.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `S.diagonal()[:, None]` is a column: it compares each picture's own caption with its whole row. The best rank is 0.
+# `S.diagonal()[:, None]` is a column: it compares each image's own caption with its whole row. The best rank is 0.
 # </details>
 
 # %%
@@ -539,16 +545,16 @@ if grading.answered(among_nearest, np.eye(2), 1):
     print(f"exercise 3: right; among the nearest 5 of 100: {among_nearest(found, 5):.0%}")
 
 # %% [markdown]
-# **Exercise 4.** "A green square, but not on the left": guidance can also lead *away* from a text. In place of "nothing"
-# stands the text to avoid. Return the guided $\hat\epsilon$.
+# **Exercise 4.** "A green square, but not on the left": guidance can also lead *away* from a text. The text to avoid replaces
+# "nothing". Return the guided $\hat\epsilon$.
 #
 # <details><summary>Hint</summary>
 #
-# Ask the denoiser twice, once for each text.
+# Call the denoiser twice, once for each text.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# It is chapter 10's line, repeated at the top of this one, with another text in the second place. The denoiser returns
+# It is chapter 10's formula, repeated at the top of this one, with another text in the second place. The denoiser returns
 # $\hat x_0$ first and $\hat\epsilon$ second.
 # </details>
 
@@ -568,20 +574,20 @@ if grading.answered(away_from, nets["cross"], x, 500, CAPTIONS, CAPTIONS[::-1], 
 # %% [markdown]
 # ### Build it: cross-attention with heads and a mask
 #
-# Now the real thing, the layer of the large models, in three steps. Each can pass without the others. With several *heads*,
-# the features are cut into stretches, each head attends with its own stretch of $q$, $k$ and $v$, and the results are put side
-# by side again. So a part can look at several words at once.
+# Now build the layer of the large models, in three steps. Each exercise can pass without the others. With several *heads*, the
+# features are split into groups of neighbours. Each head attends with its own group of $q$, $k$ and $v$, and the results are
+# concatenated again. So a part can attend to several words at once.
 #
-# **Exercise 5.** Cut the features into heads: $z$ is $(B, N, D)$ and $y$ is $(B, \text{heads}, N, d)$. `y[:, i]` has the
-# $i$-th stretch of $d = D / \text{heads}$ neighbouring features. `back(dy)` puts them together again.
+# **Exercise 5.** Split the features into heads: $z$ is $(B, N, D)$ and $y$ is $(B, \text{heads}, N, d)$. `y[:, i]` contains the
+# $i$-th group of $d = D / \text{heads}$ neighbouring features. `back(dy)` puts them together again.
 #
 # <details><summary>Hint</summary>
 #
-# `reshape` keeps the order of the numbers in memory. Only the last axis may be cut by it. Then the axes have to be moved.
+# `reshape` keeps the order of the numbers in memory, so use it to split the last axis only. Then move the axes.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `transpose` takes the axes in their new order. Backward does the opposite of each move, the last one first.
+# `transpose` takes the axes in their new order. The backward pass undoes each move, the last one first.
 # </details>
 
 # %%
@@ -594,20 +600,20 @@ if grading.answered(split_heads, np.ones((1, 1, 2)), 2):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** Attention with several heads and a mask, forward and backward. $q$ is $(B, N, D)$, $k$ $(B, M, D)$,
-# $v$ $(B, M, E)$; `mask` is $(B, M)$, True for words and False for padding. Each head has
-# $A = \operatorname{softmax}(q k^T / \sqrt{d})$ over the words that the mask leaves, with $d = D / \text{heads}$.
-# `back(dy)` returns `dq, dk, dv`.
+# **Exercise 6.** Write attention with several heads and a mask, forward and backward. $q$ is $(B, N, D)$, $k$ $(B, M, D)$, $v$
+# $(B, M, E)$; `mask` is $(B, M)$, True for words and False for padding. Each head computes
+# $A = \operatorname{softmax}(q k^T / \sqrt{d})$ over the words that the mask keeps, with $d = D / \text{heads}$. `back(dy)`
+# returns `dq, dk, dv`.
 #
 # <details><summary>Hint</summary>
 #
-# With arrays $(B, \text{heads}, N, d)$ the lines of `cross_attention` need little change: `@` works on the last two axes,
-# however many stand in front.
+# With arrays of shape $(B, \text{heads}, N, d)$ the lines of `cross_attention` need little change: `@` works on the last two
+# axes, however many come before them.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Give the mask two axes of length 1, for heads and for queries. A score of $-\infty$ has the weight 0, and a weight of 0 lets
-# no gradient through, so `back` does not need the mask.
+# Give the mask two axes of length 1, for heads and for queries. A score of $-\infty$ gives the weight 0. A weight of 0 passes
+# no gradient, so `back` does not need the mask.
 # </details>
 
 # %%
@@ -624,17 +630,17 @@ if grading.answered(multi_head, np.ones((1, 1, 2)), np.ones((1, 1, 2)), np.ones(
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** The whole layer, around any attention. `attend(q, k, v)` returns `a, back_attend`, and `back_attend(da)`
+# **Exercise 7.** Write the whole layer, around any attention. `attend(q, k, v)` returns `a, back_attend`, and `back_attend(da)`
 # returns `dq, dk, dv`. The layer is $y = \text{attend}(h W_q,\, c W_k,\, c W_v)\,W_o + b_o$. `back(dy)` returns seven
 # gradients, in the order of the arrays.
 #
 # <details><summary>Hint</summary>
 #
-# It is five linear maps and one call. Write `back` as the forward pass in reverse. Which array was used twice?
+# It consists of four linear maps around one call. Write `back` as the forward pass in reverse. Which array was used twice?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The gradient of a weight adds up over all texts and all rows. `np.tensordot(x, dz, ((0, 1), (0, 1)))` does so, and $b_o$ met
+# The gradient of a weight adds up over all texts and all rows: `np.tensordot(x, dz, ((0, 1), (0, 1)))`. $b_o$ was added to
 # every row of every text.
 # </details>
 
