@@ -1,17 +1,18 @@
 # %% [markdown]
 # # 12. Three systems in miniature
 #
-# A denoiser that listens to a text (chapter 11) is not yet Stable Diffusion. Each of the famous systems puts something around
-# it, so that large pictures do not cost too much: **Stable Diffusion** works on a compressed picture, **Imagen** makes a
-# small picture first and enlarges it, **DALL-E 2** first imagines what the picture would *mean*. minidiff ships all three,
-# trained from nothing on its captioned shapes, a few megabytes in all. We take them apart, look at what passes between the
-# parts, and let a program count how often each obeys.
+# A denoiser that is conditioned on a text (chapter 11) is not yet Stable Diffusion. Diffusion on all pixels of a large image is
+# expensive, and each of the famous systems avoids it in another way. **Stable Diffusion** denoises a compressed image, a
+# *latent*. **Imagen** makes a small image first and enlarges it, in a *cascade*. **DALL-E 2** first makes a vector that
+# describes the content of the image. minidiff ships a small version of all three, a few megabytes in all, trained from scratch
+# on its captioned shapes. We take them apart and look at what passes between the parts. A program then counts how often each
+# draws what the prompt asks for.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** Predicting $v$ (chapter 4), samplers (chapters 8 and 9), guidance (chapter 10), text
-# encoders and cross-attention (chapter 11).
+# **What you should know already.** Predicting $v$ (chapter 4), samplers (chapters 8 and 9), guidance with weight $w$ (chapter
+# 10), text encoders and cross-attention (chapter 11).
 
 # %%
 import os
@@ -31,7 +32,8 @@ STEPS = 2 if FAST else None  # of the samplers; None: what each system takes by 
 # %% [markdown]
 # ## What are Stable Diffusion, Imagen and DALL-E 2 made of?
 #
-# The usual answer: latents and CLIP; T5 and a cascade; a prior and a decoder. Here are the parts, under their papers' names.
+# The usual answer is: latents and CLIP; T5 and a cascade; a prior and a decoder. The cell below lists the parts under their
+# papers' names.
 
 # %%
 systems = {name: recipes.load(name) for name in ("stable_diffusion", "imagen", "dalle2")}
@@ -63,8 +65,9 @@ viz.show_grid(np.concatenate(list(drawn.values())), columns=len(prompts), titles
 #
 # ### Why not denoise the pixels themselves?
 #
-# Because most of them say nothing. An *autoencoder* squeezes the picture into a **latent**, and another network makes the
-# picture of it again. The diffusion happens in between, on far fewer numbers (Rombach and others, 2022).
+# Most pixels carry little information. An *autoencoder* is a pair of networks: the encoder compresses the image into a
+# **latent**, and the decoder turns the latent back into an image. The diffusion happens in between, on far fewer numbers
+# (Rombach and others, 2022).
 
 # %%
 autoencoder = systems["stable_diffusion"].parts["autoencoder"]
@@ -80,11 +83,13 @@ assert images[0].size == 12 * latents[0].size and abs(latents.std() - 1) < 0.2
 assert FAST or readable > 0.8
 
 # %% [markdown]
-# What does not survive this, no diffusion can bring back: it is the *ceiling* of the system. And the latents have to be
-# scaled to standard deviation 1 (`scaling_factor`, 0.18215 in the real one), for that is what the noise schedule is made for.
+# Diffusion cannot restore what the autoencoder loses, so the autoencoder sets a *ceiling* on the quality of the system. The
+# noise schedule expects data of standard deviation 1. Therefore the latents are multiplied by a `scaling_factor` (0.18215 in
+# the real Stable Diffusion).
 #
-# "KL" means that the encoder gives a mean and a variance for each number, and the decoder is trained on a random draw. So it
-# has to bear a little noise, and *that* is why the latents' neighbourhood is full of good pictures:
+# "KL" stands for the Kullback-Leibler term in the training loss. The encoder of a KL autoencoder outputs a mean and a variance
+# for each number, and the decoder is trained on a random draw from them. So it learns to tolerate a little noise. This is why
+# latents close to a good one also decode to good images:
 
 # %%
 moments, _ = autoencoder.encode(images[:1])
@@ -99,11 +104,11 @@ viz.show_grid(np.concatenate([images[:1], planes, noisy]), columns=5,
                       *(f"latent + {s} noise" for s in (0.1, 0.3, 0.6, 1.0))])  # fmt: skip
 
 # %% [markdown]
-# ### The whole of it by hand
+# ### The whole system by hand
 #
-# Text to tokens, noise to latent by any sampler, latent to picture. One thing is not as in the paper: our nets look at the
-# tokens *before* the text encoder's layers mix them. With so few words there is little to be mixed, and a pair that no
-# training showed ("a red triangle") is then nothing new: two words that each are known.
+# The text becomes tokens, any sampler turns noise into a latent, and the decoder turns the latent into an image. One thing
+# differs from the paper: minidiff's models attend to the tokens *before* the layers of the text encoder mix them. With so few
+# words there is little to mix. A pair of words that training never showed ("a red triangle") then consists of two known words.
 
 # %%
 def stable_diffusion_by_hand(parts, prompts, weight, rng, steps):
@@ -119,7 +124,7 @@ assert np.allclose(ours, drawn["stable_diffusion"], atol=1e-4)
 print("the same pictures as the library's")
 
 # %% [markdown]
-# And on the way: the latent's guess of the clean latent, decoded at each step.
+# We can also decode the predicted clean latent at each step:
 
 # %%
 text = stable_diffusion.encode_text(system.parts, prompts[:2])
@@ -133,8 +138,9 @@ viz.denoising_strip(films, times=[step.t for step in walk], samples=2, columns=8
 #
 # ### Small first, then large
 #
-# Imagen (Saharia and others, 2022) stays with pixels, but makes 64 x 64 of them first. Two further models enlarge (a
-# *cascade*). What a picture shows is decided while it is small and cheap. Ours: 16 x 16, then 32 x 32.
+# Imagen (Saharia and others, 2022) works on pixels, but makes only 64 x 64 of them first. Two further models enlarge the image
+# (a *cascade*). The content of an image is decided while it is small and cheap. minidiff's version makes 16 x 16 pixels, then
+# 32 x 32.
 
 # %%
 parts = systems["imagen"].parts
@@ -146,7 +152,7 @@ rows = ["base model", "super-resolution"]
 viz.show_grid(np.concatenate([stretched, large]), columns=len(prompts), titles=titles, rows=rows)
 
 # %% [markdown]
-# How good is the enlarging alone? Take real pictures, shrink them, and enlarge them again: by repeating pixels, and by the
+# How good is the enlargement alone? We take real images, shrink them, and enlarge them again: by repeating pixels, and by the
 # model.
 
 # %%
@@ -158,12 +164,12 @@ for name, made in ways.items():
     print(f"{name:16} {10 * np.log10(4 / ((made - real) ** 2).mean()):.1f} dB from the real picture")
 
 # %% [markdown]
-# ### Why is noise put into the small picture?
+# ### Why add noise to the small image?
 #
-# In training, the super-resolution model is shown *real* small pictures. In use it is shown the base model's, with their
-# mistakes. It would copy each of them faithfully. So the small picture is noised a little, in training by random amounts and
-# in use by a fixed one, and the model is told how much: **noise-conditioning augmentation**. It learns to trust the small
-# picture no more than it deserves.
+# In training, the super-resolution model gets *real* small images. In sampling it gets the base model's images, which contain
+# mistakes, and it would copy each of them faithfully. So a little noise is added to the small image: a random amount in
+# training, a fixed amount in sampling. The model gets this noise level as an input. This is **noise-conditioning
+# augmentation**. The model learns how far it can trust the small image.
 
 # %%
 def enlarge_by_hand(parts, small, prompts, level, rng):
@@ -186,15 +192,15 @@ for name, given in (("given a perfect small picture", shrunk), ("given a damaged
     print(f"{'':18} captions that hold:", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
 
 # %% [markdown]
-# That is what is usually said. In this miniature it hardly pays: more noise takes the pictures further off, even when the
-# small picture is damaged.
+# That is the usual explanation. In this miniature it hardly helps: more noise takes the images further from the real ones, even
+# when the small image is damaged.
 #
 # ### What does dynamic thresholding do?
 #
-# Guidance drives the guessed picture beyond white and black. Clipping it back to $[-1, 1]$ at each step piles up pixels at
-# the ends. Imagen's way: take the $s$ below which 99.5 % of the picture's sizes lie, and if it is above 1, clip to $[-s, s]$
-# and *divide by $s$*. Everything moves inwards, and contrast is kept. (That share is for photographs. Our pictures are mostly
-# white paper, which would turn grey; the miniature takes 90 %.)
+# Guidance drives the predicted image beyond white and black. Clipping it to $[-1, 1]$ at each step piles up pixels at the ends
+# of the range. Imagen uses *dynamic thresholding* instead. Take the $s$ below which 99.5 % of the image's absolute values lie.
+# If it is above 1, clip to $[-s, s]$ and *divide by $s$*. All values move inwards, and contrast is kept. (That share is for
+# photographs. minidiff's images are mostly white paper, which would turn grey; the miniature takes 90 %.)
 
 # %%
 def threshold(x0, quantile):
@@ -224,16 +230,16 @@ viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titl
               title="Guidance 8 in pixels")  # fmt: skip
 
 # %% [markdown]
-# What is out of range is gone with either. By the checker's count, with so few prompts, neither is better than the other; the
-# rows show what each does to colours.
+# Both remove the values out of range. By the checker's count, with so few prompts, neither is better than the other. The rows
+# show what each does to the colours.
 #
 # ## DALL-E 2
 #
-# ### First the meaning, then the picture
+# ### First an embedding, then the image
 #
-# CLIP gives a vector to every text and to every picture, and those of a pair point the same way. DALL-E 2 (Ramesh and others,
-# 2022) turns this round: a **prior** makes, from a text, the vector that a *picture* of it could have. A **decoder** makes a
-# picture of that vector. It never sees the text.
+# CLIP maps every text and every image to a vector, its *embedding*. The two embeddings of a pair have nearly the same
+# direction. DALL-E 2 (Ramesh and others, 2022) uses this in reverse. From a text, a **prior** generates the embedding that an
+# *image* of it could have. A **decoder** generates an image from that embedding. It never gets the text.
 
 # %%
 parts = systems["dalle2"].parts
@@ -252,7 +258,7 @@ near = {"the text's own vector": cosine(of_texts, of_images).mean(), "the prior'
 print("cosine with the vector of the caption's real picture:", ", ".join(f"{name} {c:.2f}" for name, c in near.items()))
 
 # %% [markdown]
-# All the vectors, seen along the two directions in which they differ most:
+# The plot shows all the embeddings, along the two directions in which they differ most:
 
 # %%
 everything = np.concatenate([of_images, of_texts, imagined])
@@ -271,7 +277,7 @@ figure
 # %% [markdown]
 # ### Is the prior needed?
 #
-# If the two kinds of vectors pointed exactly the same way, one could hand the text's vector to the decoder. Try it, and
+# If both kinds of embeddings had exactly the same direction, the text's embedding could be the decoder's input. We try it, and
 # count:
 
 # %%
@@ -287,13 +293,13 @@ for name, vectors in sources.items():
     print(f"{name:22} {counts[name]:4.0%} of {len(wanted)} prompts obeyed")
 
 # %% [markdown]
-# The texts' vectors are near their pictures' to begin with, and the prior's a little nearer. For the decoder, which was only
-# ever given vectors of pictures, that little seems to count; 80 prompts are not enough to be sure.
+# The texts' embeddings are near their images' to begin with, and the prior's are a little nearer. The decoder was only ever
+# trained on embeddings of images, so this small difference seems to matter to it. But 80 prompts are not enough to be sure.
 #
 # ### Variations
 #
-# The decoder needs no text at all. Give it the vector of a *picture*, and it draws others with the same vector: what CLIP has
-# kept stays, everything else is drawn anew. So one sees what CLIP keeps.
+# The decoder needs no text at all. Given the embedding of an *image*, it draws others with the same embedding. What CLIP has
+# kept stays the same, and the decoder draws everything else differently. So variations show what CLIP keeps.
 
 # %%
 few = images[:1 if FAST else 3]
@@ -303,7 +309,8 @@ titles = ["original"] + ["variation"] * len(again)
 viz.show_grid(rows, columns=len(titles), titles=titles + [""] * (len(rows) - len(titles)))
 
 # %% [markdown]
-# And between two vectors lie others. One walks on the sphere (*slerp*), since all vectors have the same length:
+# We can also move between two embeddings. Since all have the same length, we move along the sphere (*slerp*, spherical linear
+# interpolation):
 
 # %%
 def slerp(a, b, share):
@@ -322,9 +329,10 @@ made = sample("dpmpp_2m", denoiser, noise.shape, x=noise, steps=STEPS or dalle2.
 viz.show_grid(made.clip(-1, 1), columns=len(between), title="From one picture's vector to another's")
 
 # %% [markdown]
-# ## Which is best?
+# ## Which system is best?
 #
-# Prompts with one thing, of combinations that training had and of those that it never had, at two weights of guidance.
+# Each prompt has one object. Some combine words as the training captions did, others are held-out combinations. We use two
+# guidance weights.
 
 # %%
 n = 2 if FAST else 40
@@ -351,24 +359,24 @@ figure
 
 # %% [markdown]
 # With so few prompts a difference of ten per cent may be chance. `minidiff study text_to_image` counts at full size
-# ([tables](../docs/studies.md#how-well-do-small-text-to-image-systems-obey)), and the cards
-# beside the shipped files (`minidiff/pretrained`) say how each was trained.
+# ([tables](../docs/studies.md#how-well-do-small-text-to-image-systems-obey)). The model cards beside the shipped files
+# (`minidiff/pretrained`) describe how each was trained.
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** An autoencoder halves height and width `halvings` times and has `channels` latent channels. How many times
-# fewer numbers is that, for RGB pictures?
+# **Exercise 1.** An autoencoder halves height and width `halvings` times and has `channels` latent channels. By which factor
+# does it reduce the number of values of an RGB image?
 #
 # <details><summary>Hint</summary>
 #
-# Two things change, the area and the number of channels. One shrinks, the other may grow.
+# Two things change: the area and the number of channels. The area shrinks, and the number of channels may grow.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Count the numbers of an image of $H \times W$ before and after, and divide. One halving leaves a quarter of the area.
+# Count the values of an image of $H \times W$ before and after, and divide. One halving leaves a quarter of the area.
 # </details>
 
 # %%
@@ -383,7 +391,8 @@ if grading.answered(times_fewer, 1, 3):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Noise the small pictures to a level each, as the super-resolution model is trained.
+# **Exercise 2.** Add noise to the small images, each at the noise level given for it, as in the training of the
+# super-resolution model.
 #
 # <details><summary>Hint</summary>
 #
@@ -391,8 +400,8 @@ if grading.answered(times_fewer, 1, 3):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `schedule.alpha(level)` and `schedule.sigma(level)` are $(B,)$. NumPy lines shapes up from the right, so they need three axes
-# of length 1 behind $B$.
+# `schedule.alpha(level)` and `schedule.sigma(level)` are $(B,)$. NumPy aligns shapes from the right, so they need three axes of
+# length 1 after $B$.
 # </details>
 
 # %%
@@ -411,11 +420,11 @@ if grading.answered(noise_small, square, square, np.array([0, 1, 2]), imagen.SCH
 #
 # <details><summary>Hint</summary>
 #
-# A factor multiplies the standard deviation by itself. It is one number for the whole system.
+# A factor multiplies the standard deviation by itself. It is a single number for the whole system.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Take the deviation over *everything*: latents, rows, columns and channels together.
+# Take the standard deviation over *everything*: latents, rows, columns and channels together.
 # </details>
 
 # %%
@@ -430,17 +439,17 @@ if grading.answered(scaling_factor, raw):
           f"kept with the model {autoencoder.config['scaling_factor']:.3f}")  # fmt: skip
 
 # %% [markdown]
-# **Exercise 4.** DALL-E 2 edits pictures by language: move a picture's vector in the direction in which one text differs from
-# another (a *text diff*), and keep its length. Return the moved vectors.
+# **Exercise 4.** DALL-E 2 edits images by language: move an image's embedding in the direction in which one text differs from
+# another (a *text diff*), and keep its length. Return the moved embeddings.
 #
 # <details><summary>Hint</summary>
 #
-# First move, then repair the length. Each row has its own length.
+# First move, then restore the length. Each row has a different length.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The direction is `to` minus `frm`, and `strength` says how far. `np.linalg.norm(..., axis=1, keepdims=True)` is a column of
-# lengths. Take it before and after the move.
+# The direction is `to` minus `frm`, and `strength` is the length of the move in units of it.
+# `np.linalg.norm(..., axis=1, keepdims=True)` is a column of lengths. Compute it before and after the move.
 # </details>
 
 # %%
@@ -458,21 +467,21 @@ if grading.answered(text_diff, of_images[:1], of_texts[0], of_texts[1], 1.0):
 # %% [markdown]
 # ### Build it: a latent pipeline
 #
-# Now the real thing, all that stands between a prompt and an image, in three steps. Each can pass without the others, since
-# the parts are handed over as functions.
+# Now build the whole way from a prompt to an image, in three steps. Each exercise can pass without the others, since the parts
+# are passed in as functions.
 #
-# **Exercise 5.** To the latent. `encode(images)` returns $(B, h, w, 2L)$: $L$ means, then $L$ log-variances. Clip these to the
-# range from -30 to 20. Draw a latent with `rng.standard_normal`, in the shape of the means, and multiply it by `factor`. Where
-# `rng` is None, the mean takes the place of a draw.
+# **Exercise 5.** Encode images as latents. `encode(images)` returns $(B, h, w, 2L)$: $L$ means, then $L$ log-variances. Clip
+# these to the range from -30 to 20. Draw a latent with `rng.standard_normal`, in the shape of the means, and multiply it by
+# `factor`. If `rng` is None, use the mean instead of a draw.
 #
 # <details><summary>Hint</summary>
 #
-# A draw is mean + deviation times noise. The encoder gives the logarithm of the *variance*.
+# A draw is the mean plus the standard deviation times noise. The encoder outputs the logarithm of the *variance*.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The deviation is the root of the variance. In the exponent a root is a factor 1/2. `np.split(..., 2, axis=-1)` cuts the
-# channels.
+# The standard deviation is the square root of the variance. In the exponent a square root is a factor 1/2.
+# `np.split(..., 2, axis=-1)` splits the channels.
 # </details>
 
 # %%
@@ -487,10 +496,10 @@ if grading.answered(encode_latents, lambda images: np.zeros((1, 1, 1, 2)), np.ze
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** The loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and $\hat\epsilon =
-# \sigma z + \alpha v$, with `schedule.alpha(t)` and `schedule.sigma(t)`. At each of `times`, which fall, guide $v$ from the
-# empty text to the text with weight $w$, and take DDIM's step to the next time. After the last time comes the clean latent,
-# $\alpha = 1$ and $\sigma = 0$.
+# **Exercise 6.** Write the sampling loop. `model(z, t, context)` predicts $v$, so that $\hat x_0 = \alpha z - \sigma v$ and
+# $\hat\epsilon = \sigma z + \alpha v$, with `schedule.alpha(t)` and `schedule.sigma(t)`. The values in `times` fall. At each of
+# them, guide $v$ from the empty text to the text with weight $w$, and take DDIM's step to the next time. After the last time
+# comes the clean latent, with $\alpha = 1$ and $\sigma = 0$.
 #
 # <details><summary>Hint</summary>
 #
@@ -499,8 +508,8 @@ if grading.answered(encode_latents, lambda images: np.zeros((1, 1, 1, 2)), np.ze
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Pair each time with the one after it, and the last with nothing. With $\alpha' = 1$ and $\sigma' = 0$ only one of the two
-# terms is left. Both guesses come from the $z$ of *before* the step.
+# Pair each time with the one after it, and the last with none. With $\alpha' = 1$ and $\sigma' = 0$ only one of the two terms
+# remains. Both predictions come from the $z$ *before* the step.
 # </details>
 
 # %%
@@ -513,18 +522,18 @@ if grading.answered(denoise_latents, lambda z, t, c: z, np.ones((1, 1)), stable_
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** From prompts to images. `encode_text(texts)` takes a list of texts, and guidance needs an empty text for each
-# prompt as well. `denoise(z, text, empty)` is the whole loop; it begins with pure noise, drawn by `rng.standard_normal`,
-# `shape` for each prompt. `decode(z)` takes latents as the encoder gave them, before `factor`. Images have numbers from -1 to
-# 1.
+# **Exercise 7.** Write the pipeline from prompts to images. `encode_text(texts)` takes a list of texts, and guidance needs an
+# empty text for each prompt as well. `denoise(z, text, empty)` is the whole loop. It starts from pure noise, drawn by
+# `rng.standard_normal`, with `shape` for each prompt. `decode(z)` takes latents as the encoder outputs them, before `factor`.
+# The values of an image lie from -1 to 1.
 #
 # <details><summary>Hint</summary>
 #
-# It is `stable_diffusion_by_hand` with the parts handed over. What did `from_latent` do besides decoding?
+# It is `stable_diffusion_by_hand` with the parts passed in as functions. What does `from_latent` do besides decoding?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The encoder's latents were multiplied by `factor` before the model learned from them. The empty text is `""`. Clip at the
+# The encoder's latents were multiplied by `factor` before the model was trained on them. The empty text is `""`. Clip at the
 # end.
 # </details>
 
