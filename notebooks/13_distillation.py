@@ -1,18 +1,19 @@
 # %% [markdown]
 # # 13. Distillation: many steps into one
 #
-# Good samplers get along with 50 steps, very good ones with 10 (chapters 8 and 9). Fewer than that, and no sampler helps: the
-# path from noise to picture is bent, and a long step along a bent path leaves it. But *another network* might know where the
-# path ends. **Progressive distillation** (Salimans and Ho, 2022) trains one: a *student* learns to do in one step what its
-# *teacher* does in two; then the student becomes the teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
+# Good samplers need about 50 steps, very good ones about 10 (chapters 8 and 9). With fewer steps no sampler helps: the path
+# from noise to image is curved, and a long straight step leaves it. But *another network* can learn where the path ends. This
+# is *distillation*. **Progressive distillation** (Salimans and Ho, 2022) trains a *student* to do in one step what its
+# *teacher* does in two. Then the student becomes the next teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$
-# (chapter 3). A network that predicts $v = a_t\,\epsilon - \sigma_t\,x_0$ tells both: $\hat x_0 = a_t z_t - \sigma_t \hat v$
-# and $\hat\epsilon = \sigma_t z_t + a_t \hat v$ (chapter 4). DDIM steps from $t$ to any earlier $s$ by $z_s = a_s\,\hat x_0 +
-# \sigma_s\,\hat\epsilon$ (chapter 8).
+# **What you should know already.** A noisy image is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$, clean
+# image $x_0$ and standard normal noise $\epsilon$ (chapter 3). From a prediction $\hat v$ of
+# $v = a_t\,\epsilon - \sigma_t\,x_0$ follow both others: $\hat x_0 = a_t z_t - \sigma_t \hat v$ and
+# $\hat\epsilon = \sigma_t z_t + a_t \hat v$ (chapter 4). DDIM steps from $t$ to any earlier $s$ by
+# $z_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
 
 # %%
 import copy
@@ -38,7 +39,7 @@ def train(net, objective, points, steps, labels=None, lr=2e-3, batch_size=256):
 # %% [markdown]
 # ## A teacher
 #
-# Points from eight blobs on a ring, and a small network that predicts $v$.
+# The data are points from eight blobs on a ring. The teacher is a small network that predicts $v$.
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -51,10 +52,10 @@ print(f"loss {np.mean(history.loss[:10]):.2f} -> {np.mean(history.loss[-100:]):.
 assert np.mean(history.loss[-100:]) < 0.8 * np.mean(history.loss[:10])
 
 # %% [markdown]
-# ## Can I not simply take one long step?
+# ## Can the sampler simply take one long step?
 #
-# One noise, walked down with DDIM in 64, 8, 4, 2 and 1 steps. `times` says where the network is asked. They start at the
-# last step of the schedule, which is pure noise, and are spread evenly ("trailing").
+# DDIM starts from the same noise and takes 64, 8, 4, 2 and 1 steps. `times` contains the timesteps at which it evaluates the
+# network. They start at the last step of the schedule, which is pure noise, and are spaced evenly ("trailing").
 
 # %%
 def ddim(denoiser, z, times):
@@ -92,21 +93,22 @@ def scatter(rows, titles):
 scatter([list(teacher_makes.values())], [[f"{n} step{'s' * (n > 1)}" for n in teacher_makes]])
 
 # %% [markdown]
-# In one step, all points fall together. The network is not to blame: asked for $x_0$ from pure noise, the best answer is the
-# mean of all the data, whatever the noise (chapter 4). The *path* from each noise leads somewhere else, to a single blob.
+# In one step, all points end at the same place. The network makes no error here. The best $\hat x_0$ from pure noise is the
+# mean of all the data, whatever the noise (chapter 4). The *path* from each noise, however, leads to a single blob.
 #
-# ## What should the student answer?
+# ## What should the student predict?
 #
-# Let the teacher take two DDIM steps, $z_t \to z_s \to z_u$. The student stands at $z_t$ and may take one. With an answer
-# $\tilde x$, its one step, with $r = \sigma_u / \sigma_t$, would end at
+# The teacher takes two DDIM steps, $z_t \to z_s \to z_u$. The student starts at $z_t$ and takes one. Suppose it predicts
+# $\tilde x$ as the clean image. With $r = \sigma_u / \sigma_t$, its step ends at
 #
 # $$a_u\,\tilde x + \sigma_u\,\frac{z_t - a_t\,\tilde x}{\sigma_t} = (a_u - r\,a_t)\,\tilde x + r\,z_t .$$
 #
-# This shall be where the teacher's two steps end. So
+# This must be the point $z_u$ where the teacher's two steps end. So
 #
 # $$\tilde x = \frac{z_u - r\,z_t}{a_u - r\,a_t} .$$
 #
-# That is the whole idea. It is an $x_0$ that *no* picture need look like; it is the one that makes a long step land right.
+# This is the idea of the method. The target $\tilde x$ need not look like any clean image. It is the $\hat x_0$ with which one
+# long step ends at the right point.
 
 # %%
 def level(t):
@@ -138,10 +140,10 @@ print(f"with this answer one step misses the end of two by {miss:.0e}; with the 
 assert miss < 1e-12
 
 # %% [markdown]
-# The formula subtracts nearly equal numbers and divides by a small one, which float32 does not like when the steps are
-# short. Put the two steps into it and everything but a weighted mean of the teacher's two answers drops out:
-# $\tilde x = c\,\hat x(z_t) + (1 - c)\,\hat x(z_s)$. The weight $c$ depends on the three noise levels alone. This is the form
-# minidiff uses.
+# The formula subtracts nearly equal numbers and divides by a small one. With short steps this loses precision in float32.
+# Insert the two steps into it, and only a weighted mean of the teacher's two predictions remains:
+# $\tilde x = c\,\hat x(z_t) + (1 - c)\,\hat x(z_s)$. The weight $c$ depends on the three noise levels alone. minidiff uses this
+# form.
 
 # %%
 def share_of_first(t, s, u):
@@ -162,11 +164,11 @@ print(f"in float32 the quotient is off by {lost[0]:.0e}, the weighted mean by {l
 assert lost[1] < lost[0]
 
 # %% [markdown]
-# ## Why must it predict $v$ and not the noise?
+# ## Why must the student predict $v$ and not the noise?
 #
-# The first step of the student begins in pure noise. There $a_t$ is nearly 0, and $\hat x_0 = (z - \sigma\hat\epsilon)/a$
-# divides by it: whatever is wrong with $\hat\epsilon$ is blown up by $\sigma/a$. With $v$ the factor is $\sigma$, at most 1.
-# In a walk of 64 steps the mistake is small change, to be mended by the other 63. In one step nothing mends it.
+# The student's first step starts from pure noise. There $a_t$ is nearly 0, and $\hat x_0 = (z - \sigma\hat\epsilon)/a$ divides
+# by it, so an error of $\hat\epsilon$ grows by the factor $\sigma/a$. With $v$ the factor is $\sigma$, at most 1. With 64 steps
+# the later 63 correct such an error. With one step nothing corrects it.
 
 # %%
 for t in (500, 900, 999):
@@ -182,10 +184,11 @@ except ValueError as error:
 # %% [markdown]
 # ## The loss of one halving
 #
-# Draw one of the student's steps, noise a data point to its beginning, ask the teacher twice, and compare the student's $v$
-# with the target's, $v = (a_t z_t - \tilde x)/\sigma_t$. The paper counts an error in $x_0$ with weight $\max(\text{SNR},
-# 1)$, where SNR $= a_t^2/\sigma_t^2$. An error in $v$ is $1/\sigma_t$ times one in $x_0$ (chapter 4), so the weight on $v$
-# is $\sigma_t^2 \max(\text{SNR}, 1) = \max(a_t^2, \sigma_t^2)$: between a half and 1.
+# Draw one of the student's steps and add noise to a data point up to the start of this step. Evaluate the teacher twice.
+# Compare the student's $v$ with the target's, $v = (a_t z_t - \tilde x)/\sigma_t$. The paper gives an error in $x_0$ the weight
+# $\max(\text{SNR}, 1)$, where SNR $= a_t^2/\sigma_t^2$ is the signal-to-noise ratio. An error in $v$ is $1/\sigma_t$ times one
+# in $x_0$ (chapter 4). So the weight on $v$ is $\sigma_t^2 \max(\text{SNR}, 1) = \max(a_t^2, \sigma_t^2)$, which lies between a
+# half and 1.
 
 # %%
 def halving_loss(teacher, times):
@@ -224,8 +227,8 @@ print(f"our loss of the first halving {loss:.3e}, the library's {float(theirs):.
 assert np.isclose(loss, theirs, rtol=1e-3)
 
 # %% [markdown]
-# The loss is small before anything is learned: the student begins as a copy of the teacher, and at 64 steps, two short steps
-# and a double one end at nearly the same place. That is why halving again and again works: **no stage has much to learn**.
+# The loss is small before any training. The student starts as a copy of the teacher. At 64 steps, two short steps and one
+# double step end at nearly the same point. That is why repeated halving works: **in no stage is there much to learn**.
 #
 # ## 64, 32, 16, 8, 4, 2, 1
 
@@ -274,10 +277,11 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# ## Could I not learn the whole jump at once?
+# ## Can the student learn the whole jump at once?
 #
-# Let the teacher make pairs of noise and end point, 64 steps each, and train a network from one to the other (Luhman and
-# Luhman, 2021). No stages, no targets to work out. The same number of training steps, begun from the same teacher:
+# The teacher makes pairs of noise and end point, with 64 steps each, and a network learns to map one to the other (Luhman and
+# Luhman, 2021). This needs no stages and no derived targets. We use the same number of training steps and start from the same
+# teacher:
 
 # %%
 pairs = 300 if FAST else 8000
@@ -302,14 +306,15 @@ print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (12 i
 assert off(at_once) < off(teacher_makes[1])
 
 # %% [markdown]
-# It is said that one jump is too much to learn at once. Here it is not: for the same number of training steps the direct way
-# ends nearer to the teacher, and asks it less often. What halving gives beside is a student for *every* number of steps, so
-# that one can choose, and targets that need no stored pairs: its data never run out.
+# It is often claimed that one jump is too much to learn at once. Here it is not. For the same number of training steps the
+# direct way ends nearer to the teacher, and evaluates it less often. Halving has two other advantages. It gives a student for
+# *every* number of steps, so that one can choose. Its targets need no stored pairs, so its training data are endless.
 #
-# ## Handing over: digits
+# ## The same in minidiff: digits
 #
-# minidiff's `progressive_distillation` does the same for any network that predicts $v$ or $x_0$, with conditions, checkpoints
-# after each stage, and the weights averaged if asked. A small U-Net that has learned digits by class, halved from 16 steps:
+# minidiff's `progressive_distillation` does the same for any network that predicts $v$ or $x_0$. It supports conditions, saves
+# a checkpoint after each stage, and can average the weights. Here it halves a small U-Net from 16 steps, after training by
+# class on the digits:
 
 # %%
 digits, labels = data.load("digits")
@@ -346,12 +351,13 @@ pictures = np.concatenate([x[::each][:10] for x in rows.values()])
 viz.show_grid(pictures, columns=10, rows=[f"{name} step{'s' * (name[-1] != '1')}" for name in rows])
 
 # %% [markdown]
-# Below the teacher's best row: its own 4 steps and the student's, then its single step and the student's, all from the same
-# noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the samples:
-# [table](../docs/studies.md#does-progressive-distillation-keep-the-quality).
+# The first row is the teacher's best. Below are its samples with 4 steps and the student's, then with a single step and the
+# student's, all from the same noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the
+# samples: [table](../docs/studies.md#does-progressive-distillation-keep-the-quality).
 #
-# What it costs: every stage is a training run in which each step asks three times (teacher twice, student once, and back). It
-# pays where a model is sampled far more often than it is trained.
+# Distillation has a cost. Every stage is a training run in which each step evaluates the networks three times (the teacher
+# twice, the student once, with its backward pass). It is worth the cost where a model is sampled far more often than it is
+# trained.
 #
 # ## Exercises
 #
@@ -381,17 +387,17 @@ if grading.answered(v_target, goal, z_t, 700):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** How often is a network called in all, for one point of a batch, in halving from `start` steps to 1 with
-# `train_steps` steps a stage? Count the teacher and the student, not the backward pass.
+# **Exercise 2.** Distillation halves from `start` steps to 1, with `train_steps` training steps per stage. How often is a
+# network called in all, for one point of a batch? Count the teacher and the student, not the backward pass.
 #
 # <details><summary>Hint</summary>
 #
-# Count the calls in one training step of `halving_loss`, then the stages: 64 has six.
+# Count the calls in one training step of `halving_loss`, then the stages: 64 steps need six.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# In each training step the teacher is called twice and the student once. The number of stages is the power of two that `start`
-# is, and `start.bit_length()` is one more than that.
+# In each training step the teacher is called twice and the student once. `start` is a power of two, and its exponent is the
+# number of stages. `start.bit_length()` is one more than that.
 # </details>
 
 # %%
@@ -404,8 +410,8 @@ if grading.answered(calls, 64, 700):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write the weighted loss of a student's $v$ by itself, with its gradient: `weight` on the squared error, mean
-# over all numbers.
+# **Exercise 3.** Write the weighted loss of a student's $v$ on its own, with its gradient: `weight` on the squared error, mean
+# over all entries.
 #
 # <details><summary>Hint</summary>
 #
@@ -413,7 +419,8 @@ if grading.answered(calls, 64, 700):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Take the derivative of $\frac{1}{N} \sum_n w_n (v_n - g_n)^2$ by one $v_n$. $N$ counts all numbers, `v.size`.
+# Take the derivative of $\frac{1}{N} \sum_n w_n (v_n - g_n)^2$ by one $v_n$. $N$ counts all entries, `v.size`; $w$ is the
+# weight and $g$ the goal.
 # </details>
 
 # %%
@@ -427,12 +434,12 @@ if grading.answered(weighted_loss, z_t, goal, np.ones((500, 1))):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** Classifier-free guidance asks twice at every step (chapter 10). It can be distilled too (Meng and others,
-# 2023): which noise should a student put out, so that one call does what the guided pair does at weight $w$?
+# **Exercise 4.** Classifier-free guidance evaluates the network twice in every step (chapter 10). Guidance can be distilled too
+# (Meng and others, 2023). Which noise should a student predict, so that one call replaces the guided pair at weight $w$?
 #
 # <details><summary>Hint</summary>
 #
-# Guidance goes past the prediction with the condition, away from the one without. At $w = 0$ only the former is left.
+# Guidance goes beyond the prediction with the condition, away from the one without. At $w = 0$ only the former remains.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -452,22 +459,25 @@ if grading.answered(guided_target, expert, start, 500, asked, 0 * asked + 10, 1.
 # %% [markdown]
 # ### Build it: one training step of a distillation
 #
-# Now the real thing, in three steps that make up `halving_loss` for images and points alike. Each can pass without the others,
-# and each is written without the chapter's functions for it. All three use the same names. `times` are the teacher's $2N$
-# times, from the noisiest on. `alpha` and `sigma` hold the noise levels at these times, and at index $2N$ the clean end, 1 and
-# 0. `i` has one whole number for each sample: student step $i$ goes from index $2i$ past $2i + 1$ to $2i + 2$.
+# Now build a training step for images and points alike, in three parts that make up `halving_loss`. Each exercise can pass
+# without the others. Write each without the chapter's functions for it. All three use the same names:
 #
-# **Exercise 5.** Take the teacher's two DDIM steps. Return its two predictions of $x_0$, and where the second step ends.
+# - `times` contains the teacher's $2N$ timesteps, the noisiest first.
+# - `alpha` and `sigma` contain the noise levels at these timesteps, and at index $2N$ the clean end, 1 and 0.
+# - `i` has one whole number for each sample: student step $i$ goes from index $2i$ past $2i + 1$ to $2i + 2$.
+#
+# **Exercise 5.** Take the teacher's two DDIM steps. Return its two predictions of $x_0$, and the end of the second step.
 #
 # <details><summary>Hint</summary>
 #
-# `alpha[2 * i]` is one number for each sample. Give it axes of length 1, as many as $z$ has beside the batch, and it
-# multiplies images.
+# `alpha[2 * i]` is one number for each sample. Give it as many axes of length 1 as $z$ has after the batch axis, and it
+# broadcasts over images.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `a.reshape(-1, *[1] * (z.ndim - 1))` adds the axes. The first step leads from $z_t$ to $z_s = a_s \hat x_0 + \sigma_s
-# \hat\epsilon$. Call the teacher again there, with the time of index $2i + 1$, and step once more.
+# `a.reshape(-1, *[1] * (z.ndim - 1))` adds the axes. The first step leads from $z_t$ to
+# $z_s = a_s \hat x_0 + \sigma_s \hat\epsilon$. Call the teacher again there, with the timestep of index $2i + 1$, and take the
+# second step.
 # </details>
 
 # %%
@@ -482,12 +492,12 @@ if grading.answered(two_steps, lambda z, t: (z, z), np.ones((2, 1)), some, np.ar
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** From the teacher's two predictions, compute the student's target as their weighted mean, which is good in
+# **Exercise 6.** From the teacher's two predictions, compute the student's target as their weighted mean, which is accurate in
 # float32 too. Return the dtype of the predictions.
 #
 # <details><summary>Hint</summary>
 #
-# `share_of_first` above is the weight for three times; here every sample has its own three levels.
+# `share_of_first` above computes the weight for three timesteps. Here every sample has three levels.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -505,8 +515,8 @@ if grading.answered(mixed_target, np.ones((2, 1)), np.ones((2, 1)), some, *level
     print("exercise 6: right")
 
 # %% [markdown]
-# **Exercise 7.** The loss of the student's $v$ against the target `goal`, an $x_0$, with its gradient by $v$. The weight on a
-# squared error in $v$ is $\max(a_t^2, \sigma_t^2)$, and the loss is the mean over all numbers.
+# **Exercise 7.** Write the loss of the student's $v$ against the target `goal`, an $x_0$, with its gradient by $v$. The weight
+# on a squared error in $v$ is $\max(a_t^2, \sigma_t^2)$, and the loss is the mean over all entries.
 #
 # <details><summary>Hint</summary>
 #
@@ -514,7 +524,7 @@ if grading.answered(mixed_target, np.ones((2, 1)), np.ones((2, 1)), some, *level
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# With that $v$ as the target, exercise 3 is what remains. Give alpha and sigma their axes before you use them.
+# With that $v$ as the target, only exercise 3 remains. Give alpha and sigma their extra axes before you use them.
 # </details>
 
 # %%
