@@ -1,18 +1,18 @@
 # %% [markdown]
 # # 14. How good is it?
 #
-# The samples look like digits. How good are they? "Look at them" does not scale, and the loss says little: it is a mean over
-# all noise levels, and much of it is noise that nobody can predict. This chapter measures in three ways, the *Fréchet
-# distance*, *likelihood*, and *distance to the training set*, and finds what each of them cannot see. Then it puts the model
-# to a use that comes with a score of its own: cleaning noisy pictures, beside the older idea, a **denoising autoencoder**.
+# The samples look like digits. How good are they? Looking at them does not scale. The loss says little: it is a mean over all
+# noise levels, and much of it is noise that no model can predict. This chapter measures quality in three ways: the *Fréchet
+# distance*, *likelihood*, and *distance to the training set*. It shows what each of them misses. Then it gives the model a task
+# that has a score, removing noise from images. There it compares the model with an older idea, a **denoising autoencoder**.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
-# $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A *denoiser* answers, from $x_t$ and $t$, its guess of $x_0$ and of
-# $\epsilon$; the best guess of $x_0$ is a mean (chapter 4). DDIM walks from noise to a picture by
-# $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
+# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$, where $x_0$ is the clean image and
+# $\epsilon$ is standard normal noise (chapter 3; $a_t$ is its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A
+# *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. The best $\hat x_0$ is a mean (chapter 4). DDIM goes from noise
+# to an image by $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
 
 # %%
 import os
@@ -51,9 +51,9 @@ viz.show_grid(samples[:40], columns=20, title=f"40 of {count} samples, from a fe
 # %% [markdown]
 # ## Does the whole set look like the data?
 #
-# One sample cannot be compared with the data, but the *set* can: describe each picture by some numbers (*features*), and ask
-# whether the samples' features have the same mean and spread as the data's. For two bell curves in one dimension, with means
-# $m, m'$ and standard deviations $s, s'$, the Fréchet distance is
+# One sample cannot be compared with the data, but the *set* of samples can. Describe each image by some numbers (*features*).
+# Then compare the mean and the spread of the samples' features with those of the data's. For two Gaussians in one dimension,
+# with means $m, m'$ and standard deviations $s, s'$, the Fréchet distance is
 #
 # $$(m - m')^2 + (s - s')^2,$$
 #
@@ -61,9 +61,9 @@ viz.show_grid(samples[:40], columns=20, title=f"40 of {count} samples, from a fe
 #
 # $$\|m - m'\|^2 + \operatorname{tr}\bigl(A + B - 2\,(AB)^{1/2}\bigr).$$
 #
-# With the features of a certain network (Inception) this is the **FID** of all the papers (Heusel and others, 2017). Those
-# features know photographs, not 8 x 8 digits, so ours come from a small classifier that we train on the digits. The numbers
-# can be compared with each other and with nothing else.
+# The features of a standard network (Inception) give the **FID** that papers report (Heusel and others, 2017). Inception was
+# trained on photographs, not on 8 x 8 digits. So our features come from a small classifier that we train on the digits. These
+# numbers can be compared only with each other.
 
 # %%
 def frechet(x, y):
@@ -85,8 +85,8 @@ assert np.isclose(frechet(real, metrics.features(judge, unseen)),
 print(f"the judge reads {metrics.accuracy(judge, unseen, unseen_labels):.1%} of unseen digits rightly")
 
 # %% [markdown]
-# A distance needs something to compare with. So, beside our samples: real digits that nobody has seen, and four sets that
-# are bad in known ways.
+# A distance needs something to compare with. So, besides our samples, we score held-out real digits, and sets that are bad in
+# known ways.
 
 # %%
 evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # of each class, and all through the file
@@ -107,12 +107,12 @@ rows = [images[:: len(images) // 14][:14] for images in sets.values()]
 viz.show_grid(np.concatenate(rows), columns=14, scale=0.55, rows=list(sets))
 
 # %% [markdown]
-# It sees blur, noise and lack of variety. It is so sensitive that training digits drawn at random are further off than the
-# unseen ones, of which there are exactly as many of each class. But look at the last line: a "model" that hands out copies of
-# its training set, chosen as evenly, has the best score of all, better than real new digits. **A Fréchet distance to the
-# training set cannot tell learning from memorising.**
+# The distance detects blur, noise and lack of variety. It is sensitive: training digits drawn at random are further off than
+# the held-out ones, in which all classes are equally frequent. But look at the last line. A "model" that returns copies of its
+# training set, chosen as evenly, has the best score of all, better than real new digits. **A Fréchet distance to the training
+# set cannot distinguish learning from memorising.**
 #
-# It has another trap. It falls with the number of samples, even when nothing else changes:
+# There is another trap: the distance falls with the number of samples, even when nothing else changes.
 
 # %%
 sizes = [80, 160, 320, 640, 1280] if not FAST else [80, 320]
@@ -124,10 +124,11 @@ print("real digits against real digits:", ", ".join(f"{n} of them {d:.2f}" for n
 assert by_size[0] > 2 * by_size[-1]  # so: always the same number of samples, and at least as many as there are features
 
 # %% [markdown]
-# ## Has it memorised?
+# ## Has the model memorised its training set?
 #
-# For each sample, the distance to the *nearest* training digit. Too near is a copy. What is near? Real unseen digits tell:
-# they are no copies, and have a nearest training digit too. For contrast we train the same net on 16 digits only.
+# For each sample we compute the distance to the *nearest* training digit. A sample that is too near is a copy. How near is too
+# near? Held-out real digits give the scale: they are not copies, and have a nearest training digit too. For contrast we train
+# the same network on 16 digits only.
 
 # %%
 few = digits[:16]
@@ -163,16 +164,16 @@ viz.show_grid(np.concatenate(rows), columns=12, scale=0.6,
               rows=["trained on all", "nearest of all", "trained on 16", "nearest of the 16"])  # fmt: skip
 
 # %% [markdown]
-# Nobody has: both nets' samples are *further* from their training digits than real unseen digits are. That is no sign of
-# originality. They are still rough, and what is rough is far from everything. (300 steps are too few to learn even 16 digits
-# by heart. Put 3000 in the code above and see who memorises then.)
+# Neither model has. The samples of both are *further* from their training digits than held-out digits are. This is no sign of
+# originality: the samples are still rough, and a rough image is far from every digit. (300 steps are too few to memorise even
+# 16 digits. Use 3000 in the code above and see which model memorises then.)
 #
-# ## How likely does the model find real digits?
+# ## How likely are real digits under the model?
 #
-# The samples' quality is one thing; does the model give *all* real digits their due? That is what **likelihood** asks. DDIM
-# in the limit of small steps is a flow that carries every picture to its own noise and back (chapter 9). The density of the
-# noise is known, and along the way it changes by how much the flow spreads out, the trace of its slope, which our backward
-# passes can tell. minidiff's `ode_log_likelihood` adds it up. Is the number right? On a mixture of Gaussians the truth is
+# Good samples are one thing. Does the model also give *all* real digits a fair probability? **Likelihood** measures this. DDIM
+# in the limit of small steps is a flow that maps every image to a noise and back (chapter 9). The density of the noise is
+# known. Along the way the density changes by the divergence of the flow, the trace of its Jacobian, which the backward passes
+# can compute. minidiff's `ode_log_likelihood` sums this change. Is the result right? For a mixture of Gaussians the truth is
 # known:
 
 # %%
@@ -186,8 +187,8 @@ print(f"log-density of 50 points: off by at most {np.abs(found - truth).max():.4
 assert np.abs(found - truth).max() < 0.03
 
 # %% [markdown]
-# Our digits have 17 grey levels, so one who knows nothing needs $\log_2 17 = 4.09$ bits a pixel to write one down. A model
-# that gives it log-density $\log p$ (in nats, with grey levels spread evenly over bins of width $2/17$) needs
+# The digits have 17 grey levels. Without any model, one needs $\log_2 17 = 4.09$ bits a pixel to encode one. Suppose a model
+# gives a digit log-density $\log p$ (in nats, with the grey levels spread evenly over bins of width $2/17$). Then it needs
 # $-\log_2 p/64 - \log_2(2/17)$ bits a pixel.
 
 # %%
@@ -205,16 +206,16 @@ bits = dict(zip(looked_at, bits.reshape(-1, some).mean(axis=1), strict=True))
 assert FAST or bits["unseen digits"] < bits["noise"]
 
 # %% [markdown]
-# Noise is told from digits at once. That unseen digits are not dearer than training ones says once more that nothing was
-# memorised. But turned upside down, digits are hardly less likely: the difference is about as large as its own error. So a
-# good likelihood is no proof that a picture shows what it should. (Simple pictures are often said to be the likeliest of all.
-# Here "all black" is not: this model has seen nothing like it.) `minidiff study likelihood` compares this with the variational
-# bound: [table and plot](../docs/studies.md#how-likely-does-the-model-find-real-digits).
+# Likelihood separates noise from digits clearly. Held-out digits need no more bits than training digits, which again shows that
+# nothing was memorised. But digits turned upside down are hardly less likely: the difference is about as large as its error. So
+# a good likelihood does not prove that an image shows what it should. (Simple images are often said to be the likeliest of all.
+# Here "all black" is not: this model never saw anything like it.) `minidiff study likelihood` compares this with the
+# variational bound: [table and plot](../docs/studies.md#how-likely-does-the-model-find-real-digits).
 #
 # ## What does a denoising autoencoder do instead?
 #
-# It is the same network task without the time: noisy picture in, clean picture out, **in one look**, at whatever noise. It
-# cannot make a picture from nothing. But for cleaning up, one look may be all one wants.
+# A denoising autoencoder has the same task without the timestep: it maps a noisy image to a clean one **in one evaluation**, at
+# any noise level. It cannot generate an image from pure noise. But to remove noise, one evaluation may be enough.
 
 # %%
 def clean_up(net, x0, rng, cond=None):
@@ -233,11 +234,11 @@ viz.show_grid(np.concatenate([autoencoder.predict(pure_noise), samples[:10]]), c
 # %% [markdown]
 # ## Can I clean up my own noisy photo with it?
 #
-# The usual answer: not directly, you would have to know which $t$ it is like. That can be found out. Suppose the photo is
-# $y = x_0 + s\,\epsilon$ with an unknown $s$. Then $a_t\,y$ is an $x_t$ for the $t$ at which $\sigma_t/a_t = s$. Tell the
-# denoiser a $t$ that is too low, and it finds more noise than such a $t$ can have: the squares of $\hat\epsilon$ sum to more
-# than the $D$ of $D$ pixels. Too high, and they sum to less. Add up the surplus from low to high, and the sum is highest
-# where the surplus turns from plus to minus.
+# The usual answer is: not directly, since you would have to know the matching $t$. But $t$ can be estimated. Suppose the photo
+# is $y = x_0 + s\,\epsilon$ with an unknown $s$. Then $a_t\,y$ is an $x_t$ for the $t$ at which $\sigma_t/a_t = s$. Now give
+# the denoiser other timesteps. If $t$ is too low, it finds more noise than such a $t$ can have: the squares of $\hat\epsilon$
+# sum to more than $D$, the number of pixels. If $t$ is too high, they sum to less. Sum up this surplus from low $t$ to high.
+# The sum is highest where the surplus changes from plus to minus.
 
 # %%
 LEVELS = 12 if FAST else 40
@@ -265,13 +266,19 @@ for s in (0.1, 0.4, 1.0):
     assert np.median(np.abs(ours - library)) < 150  # a step or so of the search
 
 # %% [markdown]
-# Counting squares comes out too low, the more so the weaker the noise: there much of the noise is not told apart from the
-# digit's own roughness, and $\hat\epsilon$ never reaches its full size. The library's better estimate counts only the
+# The sum of squares gives a $t$ that is too low, the more so the weaker the noise. At weak noise the denoiser cannot separate
+# much of the noise from the digit's own texture, so $\hat\epsilon$ is too small. The library's better estimate counts only the
 # directions in which the denoiser does find noise (a trace again), and is near the truth.
 #
-# Now to clean up. Four ways: the autoencoder; one look of the diffusion model at the estimated $t$; the same told the true
-# $t$; and the chain, DDIM from the estimated $t$ down in 10 steps. The score is the **PSNR**, in decibels: for pixels from
-# -1 to 1 it is $10 \log_{10}(4 / \text{mean squared error})$; 3 dB more is half the error.
+# Now we remove the noise, in four ways:
+#
+# - the autoencoder;
+# - one evaluation of the diffusion model at the estimated $t$;
+# - one evaluation at the true $t$;
+# - the chain: DDIM from the estimated $t$ in 10 steps.
+#
+# The score is the **PSNR** (peak signal-to-noise ratio), in decibels. For pixels from -1 to 1 it is
+# $10 \log_{10}(4 / \text{mean squared error})$; 3 dB more is half the error.
 
 # %%
 def psnr(made, truth):
@@ -327,16 +334,19 @@ viz.show_grid(np.concatenate(rows), columns=len(rows[0]), scale=0.62,
               rows=["original", "noise 0.7", *ways_shown[1:]])  # fmt: skip
 
 # %% [markdown]
-# So the answer is yes: nobody told it the noise level, and being told gains 0.2 dB at most. Three things that are not usually
-# said. The *plain autoencoder*, trained for just this, needs no $t$ and is as good where the noise is strong. Where it is
-# weak, it does harm: it redraws a picture that had better been left alone, while the diffusion model, knowing $t$, leaves it
-# nearly as it is. And **the chain, which makes the sharpest pictures, scores like one look**, and a little worse in
-# strong noise. Squared error rewards the mean of all possible originals, a blur; the chain commits itself to one of them.
+# So the answer is yes. No one gave the model the noise level, and the true $t$ gains 0.2 dB at most. Three facts are mentioned
+# less often:
+#
+# - The *plain autoencoder*, trained for just this task, needs no $t$ and is as good where the noise is strong.
+# - Where the noise is weak, the autoencoder does harm. It redraws an image that needed no change. The diffusion model gets $t$
+#   and leaves such an image nearly as it is.
+# - **The chain, which makes the sharpest images, scores like one evaluation**, and a little worse in strong noise. The squared
+#   error rewards the mean of all possible originals, a blur; the chain commits itself to one of them.
 #
 # ## And noise that is not Gaussian?
 #
-# Both were trained on Gaussian noise. Others, of about the same strength $s = 0.5$: *salt and pepper* (some pixels become
-# black or white), *stripes* (one number for a whole row of pixels), *Laplace* (rare large errors).
+# Both models were trained on Gaussian noise. We try other noise of about the same strength $s = 0.5$: *salt and pepper* (some
+# pixels become black or white), *stripes* (one number for a whole row of pixels), *Laplace* (rare large errors).
 
 # %%
 def other_noise(kind, images, s, rng):
@@ -365,10 +375,10 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
               rows=["original", *(name for kind in kinds[2:] for name in (kind, "autoencoder", "one look"))])  # fmt: skip
 
 # %% [markdown]
-# Laplace noise is taken away as well as Gaussian. Salt and pepper fools the estimate: most pixels are clean, so it finds
-# about half of the noise there is, and one look at that $t$ is a decibel worse than at the right one. Stripes cost every way
-# more than a decibel, even at the right $t$: a model that was told that noise has no pattern takes a pattern for part of the
-# picture. A real photo's noise, after a camera's own software has been at it, has patterns.
+# Laplace noise is removed as well as Gaussian noise. Salt and pepper misleads the estimate. Most pixels are clean, so it finds
+# about half of the actual noise, and one evaluation at that $t$ is a decibel worse than at the right one. Stripes cost every
+# way more than a decibel, even at the right $t$. The models were trained on noise without a pattern, so they take a pattern for
+# part of the image. The noise of a real photo, after the camera's software has processed it, has patterns.
 #
 # `minidiff study noise_level` repeats this with three training seeds and five kinds of noise:
 # [tables and plots](../docs/studies.md#can-i-clean-up-my-own-noisy-photo).
@@ -378,17 +388,17 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** The Fréchet distance of two bell curves whose covariances are diagonal: means `m, n` and standard deviations
-# `s, r`, all of shape `(D,)`.
+# **Exercise 1.** Compute the Fréchet distance of two Gaussians whose covariances are diagonal: means `m, n` and standard
+# deviations `s, r`, all of shape `(D,)`.
 #
 # <details><summary>Hint</summary>
 #
-# With diagonal covariances no dimension knows of another. What is the distance in one dimension?
+# With diagonal covariances the dimensions are independent. What is the distance in one dimension?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
 # In the formula for many dimensions $A$ and $B$ are diagonal, with the variances $s_i^2$ and $r_i^2$, and $(AB)^{1/2}$ has
-# $s_i r_i$. The trace is then a sum over $i$ of a binomial.
+# $s_i r_i$. The trace is then a sum over $i$ of a squared difference.
 # </details>
 
 # %%
@@ -402,17 +412,17 @@ if grading.answered(frechet_diagonal, np.zeros(2), np.ones(2), np.zeros(2), np.o
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** From a log-density in nats to bits a dimension, for data with `levels` grey levels from -1 to 1. `log_p` has
-# one number for each image; `D` is how many numbers an image has.
+# **Exercise 2.** Convert a log-density in nats to bits a dimension, for data with `levels` grey levels from -1 to 1. `log_p`
+# has one number for each image; `D` is how many numbers an image has.
 #
 # <details><summary>Hint</summary>
 #
-# The text above has it for $D = 64$ and 17 levels. Which of its numbers come from $D$, and which from the levels?
+# The text above gives the formula for $D = 64$ and 17 levels. Which of its numbers come from $D$, and which from the levels?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# A nat is $1/\log 2$ bits. The levels are bins of width $2/\text{levels}$. A density times this width is a probability, so
-# the width adds its own $-\log_2$, once for each dimension.
+# A nat is $1/\log 2$ bits. The levels are bins of width $2/\text{levels}$. A density times this width is a probability, so the
+# width adds its $-\log_2$, once for each dimension.
 # </details>
 
 # %%
@@ -427,17 +437,17 @@ if grading.answered(bits_of, found.log_p, 64, 17):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Which share of a set of images are copies? Count those nearer to a training digit than all but `share` of
-# the unseen digits are.
+# **Exercise 3.** What share of a set of images are copies? Choose the threshold distance so that a share `share` of the
+# held-out digits is nearer to a training digit. Return the share of the images that are nearer than this threshold.
 #
 # <details><summary>Hint</summary>
 #
-# `metrics.nearest_distances(a, b)` gives the distances, and a `np.quantile` of some of them is the threshold.
+# `metrics.nearest_distances(a, b)` returns the distances, and `np.quantile` of some of them is the threshold.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Real unseen digits are no copies, so they set the threshold: only `share` of *them* may lie below it. Then compare the
-# distances of the images with it. The mean of a table of True and False is a share.
+# Real held-out digits are not copies, so they set the threshold: only `share` of *them* may lie below it. Then compare the
+# images' distances with it. The mean of a boolean array is a share.
 # </details>
 
 # %%
@@ -452,8 +462,8 @@ if grading.answered(copied, digits[:50], digits, unseen):
           f"of the parrot's {copied(parroted, few, unseen):.1%}")  # fmt: skip
 
 # %% [markdown]
-# **Exercise 4.** Averaging several draws of a sharp method gives back the mean. Clean one image by the *random* chain
-# `draw(y, t, seed)` with each of the seeds, and return the mean of what comes out.
+# **Exercise 4.** The mean of several draws of a sharp method comes close to the mean of all possible originals. Denoise one
+# image with the *random* chain `draw(y, t, seed)`, once for each seed, and return the mean of the results.
 #
 # <details><summary>Hint</summary>
 #
@@ -461,7 +471,7 @@ if grading.answered(copied, digits[:50], digits, unseen):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Collect the draws in a list. As an array it has a new first axis, the draws, and the mean runs over this axis alone.
+# Collect the draws in a list. As an array it has a new first axis, the draws. Take the mean over this axis alone.
 # </details>
 
 # %%
