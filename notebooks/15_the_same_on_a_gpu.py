@@ -1,17 +1,17 @@
 # %% [markdown]
 # # 15. The same on a GPU
 #
-# A GPU does thousands of multiplications at once. So the same code on a GPU should be thousands of times faster? Not by
-# itself. It has to be fed: every operation is started by a message, every array is fetched from memory and written back, and
-# one careless `float(loss)` makes everything stop and wait. This chapter shows what the costs are, by *counting* them. It
-# uses a GPU where CuPy finds one, and runs without one as well: what can be counted does not need a card. **No speed of a card
-# is claimed here.** Times that are printed are those of the machine that this notebook ran on.
+# A GPU does thousands of multiplications at once. Should the same code not be thousands of times faster on a GPU? Not
+# automatically. Python sends a message to start every operation. Every array is read from memory and written back. One careless
+# `float(loss)` makes everything stop and wait. This chapter shows these costs by *counting* them. It uses a GPU where CuPy
+# finds one, and runs without one as well: counting does not need a GPU. **The chapter claims no speed of any GPU.** Printed
+# times are those of the machine that this notebook ran on.
 #
 # {{install}}
-# With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) brings CuPy.
+# With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) installs CuPy.
 #
-# **What you should know already.** `y, back = f(x)` (chapter 1), group normalisation (chapter 2), and what a training step is
-# (chapter 4).
+# **What you should know already.** A function returns its backward pass, `y, back = f(x)` (chapter 1). You also need group
+# normalisation (chapter 2), and what a training step is (chapter 4).
 
 # %%
 import os
@@ -36,9 +36,9 @@ print("arrays are made by", xp.__name__)
 # %% [markdown]
 # ## How can one code run on both?
 #
-# *CuPy* has NumPy's functions under NumPy's names, for arrays that lie on a GPU. So the code only has to call the right
-# library. The usual trick is a switch at the top of a program. minidiff has no switch: **the array decides**. A function looks
-# at what it was given:
+# *CuPy* has NumPy's functions under NumPy's names, for arrays in the memory of a GPU. So the code only has to call the right
+# library. Many programs choose the library by a switch at the top. minidiff has no switch: **the array decides**. A function
+# uses the library of the array that it gets:
 
 # %%
 def library_of(x):
@@ -56,17 +56,19 @@ assert type(gelu_by_tanh(x)) is type(x)
 print("in:", type(x).__module__, " out:", type(gelu_by_tanh(x)).__module__)
 
 # %% [markdown]
-# ## What goes wrong without a GPU at hand?
+# ## How can code for a GPU be tested without one?
 #
-# Code that was only ever run on NumPy has mistakes that NumPy does not mind: an array made on the wrong side, a hidden copy, a
-# hidden wait. You can find them without a card, with a stand-in that is *stricter than NumPy*: it has NumPy inside, but it
-# refuses what CuPy refuses, and it counts. Ours counts three things: **launches** (how often the GPU is sent a job), **bytes
-# moved** (each job reads its inputs from memory and writes its result), and **waits** (how often a number is asked for, so that
-# everything before it has to be finished).
+# Code that only ever ran on NumPy may contain mistakes that NumPy tolerates: an array in the wrong memory, a hidden copy, a
+# hidden wait. An *emulator* of CuPy finds them without a GPU. It computes with NumPy, but it is *stricter*: it raises where
+# CuPy raises, and it counts. The emulator below counts three things:
+#
+# - **launches**: how often Python sends the GPU a *job*, the execution of one operation;
+# - **bytes moved**: each job reads its inputs from memory and writes its result;
+# - **waits**: how often Python asks for a number, so that everything before it has to be finished.
 
 # %%
 class Far(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array far away. NumPy does the sums; mixing with NumPy's own arrays is refused; costs are counted."""
+    """An array on an emulated device. NumPy computes; mixing with a NumPy array raises; costs are counted."""
 
     launches = moved = waits = 0
 
@@ -106,11 +108,11 @@ for attempt in (lambda: far + np.ones(3), lambda: np.asarray(far), lambda: np.co
         print("TypeError:", str(error)[:70])
 
 # %% [markdown]
-# minidiff's tests have such a stand-in (`tests/strict`), and every operation, layer and sampler runs on it.
+# minidiff's tests contain such an emulator (`tests/strict`), and every operation, layer and sampler runs on it.
 #
-# ## What does an innocent loop cost?
+# ## What does it cost to read the loss in every step?
 #
-# The most common waste: looking at the loss in every step.
+# The most common waste is to read the loss in every step.
 
 # %%
 def count(f):
@@ -124,7 +126,7 @@ def looks_always():
     total = 0.0
     for _ in range(100):
         loss = (Far(np.ones(64, np.float32)) ** 2).mean()
-        total += float(loss)  # the GPU must finish before Python goes on
+        total += float(loss)  # the GPU must finish before Python continues
     return total / 100
 
 
@@ -140,9 +142,9 @@ for loop in (looks_always, looks_once):
 assert looks_always() == looks_once() == 1.0 and count(looks_always)[2] == 100 and count(looks_once)[2] == 1
 
 # %% [markdown]
-# Why is a wait so bad? Python only *sends* jobs; the GPU works through them behind its back. As long as jobs are queued, the
-# time that Python needs to send the next one is hidden. A drawing with **invented** numbers, 5 units to send a job and 2 or 8
-# to do it:
+# Why is a wait so expensive? Python only *sends* jobs, and the GPU works through them independently. While jobs are queued, the
+# time that Python needs to send the next one is hidden. The plot below uses **invented** numbers: 5 units to send a job, and 2
+# or 8 to execute it.
 
 # %%
 def timeline(jobs, send, wait_each):
@@ -178,12 +180,13 @@ figure
 
 # %% [markdown]
 # In the third row the jobs are small, and sending them takes all the time: a faster GPU would change nothing. This is the usual
-# state of small networks, and of sampling one picture at a time. Two remedies: **fewer, larger jobs** (an own kernel), and
-# **sending many jobs at once** (a graph).
+# state of small networks, and of sampling one image at a time. There are two remedies: **fewer, larger jobs** (a custom
+# kernel), and **sending many jobs at once** (a graph).
 #
-# ## What does a kernel that fuses save?
+# ## What does a fused kernel save?
 #
-# Group norm with SiLU behind it stands before nearly every convolution of a U-Net. Written with array operations:
+# Group normalisation followed by SiLU comes before nearly every convolution of a U-Net. A *kernel* is a function that runs on
+# the GPU. A *fused* kernel does several operations in one launch. Here are the same operations written one array at a time:
 
 # %%
 def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
@@ -192,7 +195,7 @@ def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
     centred = g - g.mean(axis=(1, 3), keepdims=True)
     variance = (centred * centred).mean(axis=(1, 3), keepdims=True)
     z = (centred * (variance + eps) ** -0.5).reshape(B, H, W, C) * gamma + beta
-    return z * (1 / (1 + np.exp(-z)))  # np.exp hands over to the library of z
+    return z * (1 / (1 + np.exp(-z)))  # np.exp dispatches to the library of z
 
 
 x, gamma, beta = Rng(1).standard_normal((8, 32, 32, 64)), np.full(64, 1.5, np.float32), np.full(64, 0.1, np.float32)
@@ -204,16 +207,17 @@ print(f"the kernel moves {moved / once:.1f} times less")
 assert launches == 16 and 11 < moved / once < 13
 
 # %% [markdown]
-# There is next to no arithmetic in it. What takes the time is the way to memory and back, a dozen times over, and so it is
-# on a CPU: there minidiff does it in pieces that fit into the cache (`minidiff/cpu`). (The kernel looks at $x$ three times,
-# for the mean, the variance and the result. But one block of threads works on a part that stays in the GPU's own cache in
+# These operations do very little arithmetic. Most of the time goes into reading and writing memory, a dozen times over. The
+# same holds on a CPU, where minidiff works in pieces that fit into the cache (`minidiff/cpu`). (The kernel reads $x$ three
+# times, for the mean, the variance and the result. But one block of threads works on a part that stays in the GPU's cache in
 # between.)
 #
 # ## What is a kernel?
 #
-# A function that is run once for each of very many *threads*. Threads come in *blocks*; those of one block share a little fast
-# memory and can wait for each other at a *barrier* (`__syncthreads` in CUDA C). We can play that in Python: a thread is a
-# generator, and a barrier is a `yield`. Fresh shared memory is rubbish, so ours starts as NaN.
+# A kernel is a function that runs once for each of very many *threads*. Threads form *blocks*. The threads of one block share a
+# little fast memory and can wait for each other at a *barrier* (`__syncthreads` in CUDA C). We can emulate this in Python: a
+# thread is a generator, and a barrier is a `yield`. New shared memory contains arbitrary values, so in the emulator it starts
+# as NaN.
 
 # %%
 def launch(kernel, blocks, threads, *arguments):
@@ -231,10 +235,10 @@ def norm_silu_kernel(block, thread, threads, shared, x, gamma, beta, y, groups, 
     mine = [(image, i // per_group, group * per_group + i % per_group) for i in range(thread, pixels * per_group, threads)]
     shared[thread] = sum(x[i] for i in mine)
     if barriers:
-        yield  # everybody has written
+        yield  # every thread has written
     mean = shared.sum() / (pixels * per_group)
     if barriers:
-        yield  # everybody has read, before anybody writes again
+        yield  # every thread has read, before any writes again
     shared[thread] = sum((x[i] - mean) ** 2 for i in mine)
     if barriers:
         yield
@@ -254,11 +258,12 @@ print(f"with barriers off by {np.abs(right - reference).max():.0e}; without them
 assert np.allclose(right, reference) and np.isnan(raced).any()
 
 # %% [markdown]
-# Without barriers, a thread adds up what the others have not written yet. On a real GPU this goes well most of the time, which
-# is worse. The real kernels are `minidiff/gpu/kernels/*.cu`, some 50 lines each. The tests run them on the CPU as we did here
-# (compiled by a C++ compiler, one fibre a thread, memory poisoned with NaN), so that they can be checked without a card.
+# Without barriers, a thread sums values before the other threads have written them. On a real GPU the result is right most of
+# the time, which makes the bug harder to find. The real kernels are `minidiff/gpu/kernels/*.cu`, some 50 lines each. The tests
+# run them on the CPU in the same way (compiled by a C++ compiler, one fibre a thread, memory filled with NaN). So they can be
+# checked without a GPU.
 #
-# Where there is a card, here is one through CuPy:
+# Where there is a GPU, this cell runs a kernel through CuPy:
 
 # %%
 SILU = """
@@ -279,9 +284,9 @@ else:
 # %% [markdown]
 # ## What is a CUDA graph?
 #
-# A recording. A training step is a long list of jobs, the same each time. Recorded once, the whole list is sent as **one** job,
-# and Python has nothing more to do. The price: the list is fixed, with the very places in memory that it was recorded with. A
-# recorder in ten lines:
+# A CUDA graph is a recording. A training step is a long list of jobs, the same each time. Once recorded, the whole list is sent
+# as **one** job, and Python has nothing more to do. The price is that the list is fixed, including the memory addresses that it
+# was recorded with. A recorder takes ten lines:
 
 # %%
 class Recorder:
@@ -315,12 +320,12 @@ print(f"{len(step.jobs)} jobs, replayed 50 times; w = {w[0]:.6f}, right is 3")
 assert np.allclose(w, 3)
 
 # %% [markdown]
-# Three mistakes that everybody makes once. No error message in any of them:
+# Three mistakes are common, and none of them raises an error:
 
 # %%
 x, y, w = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4)
 step = record_step(x, y, w, 0.1)
-y = np.full(4, 20.0)  # 1. a new batch in a new array: the recording knows only the old place
+y = np.full(4, 20.0)  # 1. a new batch in a new array: the recording holds the old address
 for _ in range(50):
     step.replay()
 print(f"new array: w = {w[0]:.2f}, right would be 10")
@@ -343,9 +348,9 @@ print("the same noise in every step:", np.array_equal(*draws))
 assert np.array_equal(*draws)
 
 # %% [markdown]
-# The remedies: copy the batch *into* the recorded array, keep the learning rate in an array too, and draw the random numbers
-# from a counter that lies on the device and is counted up by the recording itself. That is why minidiff's `Rng` makes the
-# $n$-th number from the seed and $n$ alone: no state has to travel, and CPU and GPU draw the same numbers.
+# The remedies are: copy the batch *into* the recorded array, and keep the learning rate in an array too. Draw the random
+# numbers from a counter in the device's memory that the recording itself increments. That is why minidiff's `Rng` computes the
+# $n$-th number from the seed and $n$ alone. No state has to be copied, and CPU and GPU draw the same numbers.
 
 # %%
 x, y, w, lr = np.full(4, 2.0), np.zeros(4), np.zeros(4), np.full(1, 0.1)
@@ -364,13 +369,13 @@ assert np.allclose(one, backend.to_numpy(other), atol=1e-6)
 print("noise of step 812, known from 7 and 812 alone:", one[:4])
 
 # %% [markdown]
-# minidiff records whole training and sampling steps in this way (`minidiff/gpu`, and `docs/gpu.md` for what has been measured
-# and what has not).
+# minidiff records whole training and sampling steps in this way (`minidiff/gpu`). `docs/gpu.md` lists what has been measured
+# and what is still to be measured.
 #
 # ## Where does the time go here?
 #
-# Do not guess, measure. `minidiff profile` takes a training step and a sampling step of the digits' U-Net apart, by operation.
-# Times are this machine's.
+# Do not guess, measure. `minidiff profile` lists the time of each operation in a training step and a sampling step of the
+# digits' U-Net. The times are those of this machine.
 
 # %%
 batch = 8 if FAST else 64
@@ -400,11 +405,11 @@ axes.legend(frameon=False, fontsize=9)
 figure
 
 # %% [markdown]
-# ## Handing over
+# ## The same in minidiff
 #
-# In minidiff nothing in a program changes but where the arrays are: `net.to("cuda")`, or `--device cuda`. Every operation is
-# written once, plainly, in `minidiff/ops`. Where that is slow, a faster function of the same name is looked up by the array's
-# library (`ops/dispatch.py`), and tests hold the two together. The plain one stays in reach:
+# In minidiff a program changes only where its arrays are: `net.to("cuda")`, or `--device cuda`. Every operation has one plain
+# version in `minidiff/ops`. Where that is slow, minidiff looks up a faster function of the same name by the array's library
+# (`ops/dispatch.py`), and tests check that the two agree. The plain version remains available:
 
 # %%
 x = xp.asarray(Rng(4).standard_normal((2, 8, 8, 16)))
@@ -412,7 +417,7 @@ gamma, beta = xp.ones(16, dtype=np.float32), xp.zeros(16, dtype=np.float32)
 fast, back = ops.group_norm_silu(x, gamma, beta, 4)
 with dispatch.plain():
     plain, back_plain = ops.group_norm_silu(x, gamma, beta, 4)
-ours = group_norm_silu(x, gamma, beta, 4)  # this chapter's, which never says which library it is for
+ours = group_norm_silu(x, gamma, beta, 4)  # this chapter's version, which names no library
 for a, b in [(fast, plain), (fast, ours), *zip(back(plain), back_plain(plain), strict=True)]:
     assert xp.allclose(a, b, atol=1e-4)
 print("fast version, plain reference and this chapter's agree, on", xp.__name__)
@@ -423,16 +428,16 @@ print("fast version, plain reference and this chapter's agree, on", xp.__name__)
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Some losses lie far away. Return their mean as a Python number, with only *one* wait.
+# **Exercise 1.** Some losses are in the device's memory. Return their mean as a Python number, with only *one* wait.
 #
 # <details><summary>Hint</summary>
 #
-# What makes Python wait, adding two numbers that are far away, or asking for one?
+# What makes Python wait: adding two numbers on the device, or reading one?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Far numbers can be added and divided where they are: start from the first of them, and add the others. `float(...)` comes
-# last, around all the rest, as in `looks_once`.
+# `Far` numbers can be added and divided where they are. Start from the first of them, and add the others. `float(...)` comes
+# last, around everything else, as in `looks_once`.
 # </details>
 
 # %%
@@ -452,18 +457,18 @@ if grading.answered(mean_loss, [Far(np.float32(1))]):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** A kernel: `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number for each
-# channel. One thread does one number. The last block may have threads too many: they must do nothing. End with a `yield`: it
-# makes the function a generator, as `launch` wants it.
+# **Exercise 2.** Write a kernel for `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number for
+# each channel. Each thread computes one number. The last block may have more threads than numbers: the extra ones must do
+# nothing. End with a `yield`: it makes the function a generator, as `launch` expects.
 #
 # <details><summary>Hint</summary>
 #
-# First find out which number is this thread's, from `block`, `threads` and `thread`. Draw 3 blocks of 4 threads in a row.
+# First find out which number this thread computes, from `block`, `threads` and `thread`. Draw 3 blocks of 4 threads in a row.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# All the blocks before this one have `threads` numbers each. Channels lie side by side: number 0 is of channel 0, number 1 of
-# channel 1, and after `len(bias)` numbers the channels begin again. Only where the number is in `x` is there anything to do.
+# Each block before this one computes `threads` numbers. Channels are contiguous: number 0 is of channel 0, number 1 of channel
+# 1, and after `len(bias)` numbers the channels start again. A thread has something to do only if its number lies in `x`.
 # </details>
 
 # %%
@@ -480,16 +485,17 @@ if add_bias(0, 0, 4, None, np.ones(4), np.ones(2), written) is not None or writt
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** At best, how long does a job take that moves so many bytes and does so many operations, on a device that
-# moves `bandwidth` bytes and does `peak` operations a second? The two go on at the same time. (This is called the *roofline*.)
+# **Exercise 3.** How long does an operation take at best? It moves `moved` bytes and does `operations` arithmetic operations,
+# on a device that moves `bandwidth` bytes and does `peak` operations a second. Both happen at the same time. (This model is
+# called the *roofline*.)
 #
 # <details><summary>Hint</summary>
 #
-# How long do the bytes take alone, and how long do the operations?
+# How long do the bytes take alone, and how long does the arithmetic?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Two people start to work at the same time, and the job is done when both are. When is that?
+# Two people start to work at the same time, and the job is finished when both have finished. When is that?
 # </details>
 
 # %%
@@ -506,17 +512,17 @@ if grading.answered(at_best, 1, 1, 1, 1):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** Make the recorder draw fresh noise in each replay. `normals` is a function that writes fresh numbers into
+# **Exercise 4.** Make the recorder draw new noise in each replay. `normals` is a function that writes new random numbers into
 # `out`, an array of `x`'s shape, and returns it. Return a recorder whose last job's result is `x` plus the noise.
 #
 # <details><summary>Hint</summary>
 #
-# Whatever is not a job of the recorder happens once and never again. So drawing has to be a job, like any other.
+# Code that is not a job of the recorder runs once and never again. So drawing must be a job, like any other.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
 # `record(normals, ...)` needs no inputs, but it needs memory to write into: `out=`, an empty array of the right shape. It
-# returns this array, and the next job adds it to `x`. Give that one no `out`, so that `x` stays as it is.
+# returns this array, and the next job adds it to `x`. Give that job no `out`, so that `x` does not change.
 # </details>
 
 # %%
@@ -525,7 +531,7 @@ def record_noise(x, normals):
 
 
 class Normals:
-    """A source with a counter of its own: each call is another step of the same seed."""
+    """A source with a counter: each call is another step of the same seed."""
 
     steps = 0
 
