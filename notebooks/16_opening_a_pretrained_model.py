@@ -1,18 +1,18 @@
 # %% [markdown]
 # # 16. Opening a pretrained model
 #
-# Somebody else has trained for a week, and the result is a folder. What lies in it? How does a network that never saw that
-# other library take it over, and what goes wrong when one small thing is misread? Hugging Face's *diffusers* has made one
-# kind of folder the common one. We make such a folder ourselves, from a small network trained below, open it with a few lines
-# of NumPy, misread it in the five usual ways, and train the opened network on. Nothing but minidiff is needed.
+# Someone has trained a model for a week, and the result is a folder. What does it contain? How can another library load the
+# network, and what goes wrong when one detail is misread? The common format for such folders is that of Hugging Face's
+# *diffusers*. We write such a folder, from a small network trained below, and open it with a few lines of NumPy. Then we
+# misread it in the five usual ways, and fine-tune the opened network. Nothing but minidiff is needed.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy picture is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3; $a_t$ is its
-# $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`), a network predicts $\epsilon$ or
-# $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4), it is told $t$ as sinusoids (chapter 5), and the U-Net is made of
-# convolutions and linear layers (chapters 2 and 6).
+# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$, where $x_0$ is the clean image and
+# $\epsilon$ is standard normal noise (chapter 3; $a_t$ is its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A
+# network predicts $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4). It gets the timestep $t$ as sinusoids (chapter
+# 5). The U-Net consists of convolutions and linear layers (chapters 2 and 6).
 
 # %%
 import json
@@ -39,7 +39,7 @@ trainer.run(progress=False)
 print(f"trained: {net.size():,} numbers")
 
 # %% [markdown]
-# ## What lies in such a folder?
+# ## What does such a folder contain?
 
 # %%
 home = Path(tempfile.mkdtemp())
@@ -49,13 +49,13 @@ for path in sorted(p for p in folder.rglob("*") if p.is_file()):
     print(f"{path.stat().st_size:9,} bytes   {path.relative_to(folder).as_posix()}")
 
 # %% [markdown]
-# - `model_index.json` says which parts there are, and the class of each;
-# - `unet/config.json` is how to *build* the network: everything that its constructor was told;
-# - `unet/...safetensors` holds its numbers;
-# - `scheduler/scheduler_config.json` is not about the network at all. It says what the network was trained *for*: the betas,
-#   and what its output means.
+# - `model_index.json` lists the parts, and the class of each;
+# - `unet/config.json` describes how to *build* the network: all arguments of its constructor;
+# - `unet/...safetensors` contains its weights;
+# - `scheduler/scheduler_config.json` does not describe the network. It describes how the network was *trained*: the betas, and
+#   what its output means.
 #
-# The network can be right to the last bit and the pictures rubbish, if the last file is misread. Let us look inside.
+# If the last file is misread, the network can be right to the last bit and still make unusable images. Let us look inside.
 
 # %%
 unet_config = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
@@ -67,10 +67,10 @@ for name in ("_class_name", "num_train_timesteps", "beta_schedule", "beta_start"
 assert scheduler["prediction_type"] == "v_prediction"
 
 # %% [markdown]
-# ## How are the numbers stored?
+# ## How are the weights stored?
 #
-# *safetensors* is as simple as a format can be: eight bytes that hold a length, a JSON table of that length, then the
-# numbers. For each tensor the table has its name, its number type, its shape, and from which byte to which.
+# *safetensors* is a very simple format: eight bytes that contain a length, a JSON table of that length, then the numbers. For
+# each tensor the table specifies the name, the number type, the shape, and where its bytes start and end.
 
 # %%
 def read_safetensors(path):
@@ -98,8 +98,8 @@ assert library.keys() == tensors.keys() and all(np.array_equal(library[name], te
 # %% [markdown]
 # ## Why not a pickle?
 #
-# Many older checkpoints are Python *pickles* (`.bin`, `.pt`, `.ckpt`). A pickle is not data, it is a small program, and to
-# open it is to run it. This one only prints. It could have done anything that you can.
+# Many older checkpoints are Python *pickles* (`.bin`, `.pt`, `.ckpt`). A pickle is not data but a small program, and opening it
+# runs the program. The one below only prints. It could do anything that you can do.
 
 # %%
 class NotOnlyNumbers:
@@ -110,14 +110,14 @@ class NotOnlyNumbers:
 pickle.loads(pickle.dumps(NotOnlyNumbers()))
 
 # %% [markdown]
-# minidiff therefore refuses pickles, and says how to convert one where it is trusted.
+# minidiff therefore rejects pickles. The error explains how to convert one that is trusted.
 #
 # ## Why do the shapes not fit?
 #
 # The names are the same in both libraries, on purpose: `down_blocks.0.resnets.1.conv1.weight` is a path through the network.
-# But a layer's axes stand in another order. PyTorch writes a linear layer's weight as (outputs, inputs), and $y = xW^T + b$; we
-# write (inputs, outputs), and $y = xW + b$. For a convolution PyTorch has (outputs, inputs, height, width), we have (height,
-# width, inputs, outputs).
+# But the axes of a layer's weight come in another order. For a linear layer PyTorch stores (outputs, inputs), and
+# $y = xW^T + b$; minidiff stores (inputs, outputs), and $y = xW + b$. For a convolution PyTorch stores (outputs, inputs,
+# height, width), and minidiff stores (height, width, inputs, outputs).
 
 # %%
 for name in ("conv_in.weight", "time_embedding.linear_1.weight"):
@@ -125,7 +125,7 @@ for name in ("conv_in.weight", "time_embedding.linear_1.weight"):
 
 
 def turned(array):
-    """From PyTorch's order of axes to ours, told by how many there are."""
+    """From PyTorch's order of axes to minidiff's, by the number of axes."""
     if array.ndim == 4:
         return array.transpose(2, 3, 1, 0)
     return array.T if array.ndim == 2 else array
@@ -145,16 +145,18 @@ print(f"the opened network differs from ours by {np.abs(opened.predict(x, 300) -
 assert np.array_equal(opened.predict(x, 300), net.predict(x, 300))
 
 # %% [markdown]
-# (Counting axes is enough for this network. In general it is not: the table of an embedding has two axes and must *not* be
-# turned. minidiff asks which kind of layer owns the weight.)
+# (The number of axes decides correctly for this network, but not in general: the table of an embedding has two axes and must
+# *not* be transposed. minidiff decides by the kind of layer that owns the weight.)
 #
-# A forgotten turn is usually found at once, as the shapes do not fit. But some weights are **square**. Then nothing complains.
+# A forgotten transpose is usually found at once, because the shapes do not fit. But some weights are **square**. Then no error
+# is raised.
 #
 # ## What does a wrong sinusoid convention do?
 #
-# The network is told $t$ as sines and cosines. There are two customs for the order (sines first or cosines first:
-# `flip_sin_to_cos`) and two for the frequencies: the exponent is $i / (\text{half} - \text{shift})$ for $i = 0, 1, \dots$,
-# with a shift of 0 or of 1 (`freq_shift`). A network learns with either. But it must be *opened* with its own.
+# The network gets $t$ as sines and cosines. There are two conventions for the order (sines first or cosines first:
+# `flip_sin_to_cos`) and two for the frequencies. Their exponent is $i / (\text{half} - \text{shift})$ for $i = 0, 1, \dots$,
+# where half is the number of frequencies, with a shift of 0 or of 1 (`freq_shift`). A network can be trained with any of them.
+# But it must be *opened* with the one that it was trained with.
 
 # %%
 def sinusoids(t, dim, cosines_first, shift):
@@ -174,16 +176,16 @@ print("all four conventions agree with the library's")
 # %% [markdown]
 # ## Five ways to misread a folder
 #
-# Each of these loads without a word:
+# Each of these loads without an error:
 #
-# 1. the square weights are not turned;
-# 2. sines and cosines in the wrong order;
-# 3. the other shift of the frequencies;
-# 4. the network's $v$ taken for $\epsilon$ (`prediction_type` not read);
-# 5. another schedule's betas.
+# 1. the square weights are not transposed ("not turned");
+# 2. the sines and cosines are in the wrong order;
+# 3. the frequencies have the other shift;
+# 4. the network's $v$ is read as $\epsilon$ (`prediction_type` is ignored);
+# 5. the betas come from another schedule.
 #
-# How bad is each? We look at the error of $\hat x_0$ on unseen digits with moderate noise, and at samples from one and the
-# same noise.
+# How bad is each? We measure the error of $\hat x_0$ on held-out digits with moderate noise, and draw samples from the same
+# noise.
 
 # %%
 def square_not_turned(array):
@@ -213,15 +215,15 @@ assert FAST or all(errors[name] > errors["as it is"] for name in list(readings)[
 viz.show_grid(np.concatenate(made), columns=12, scale=0.62, rows=list(readings))
 
 # %% [markdown]
-# No error message anywhere. And but for the network whose $v$ was taken for $\epsilon$, all still make something like digits,
-# only worse ones. Those are the dangerous mistakes: one takes them for a poor model. So a loader must be held to *numbers that
-# the other library gave* for the same weights, and not to pictures. minidiff's tests do so, for every kind of network it
-# opens.
+# No mistake raises an error. And all networks but the one whose $v$ was read as $\epsilon$ still generate something like
+# digits, only worse ones. These mistakes are dangerous, because the result looks like a poor model. So test a loader against
+# *reference values from the other library* for the same weights, and not by looking at images. minidiff's tests do this for
+# every kind of network that it opens.
 #
-# ## Handing over
+# ## The same in minidiff
 #
-# `interop.load` reads all of the folder, and gives a pipeline: the network and how to sample it. Tensors that are missing, left
-# over or of another shape are listed, an option it does not know is an error.
+# `interop.load` reads the whole folder, and returns a pipeline: the network and how to sample it. It lists tensors that are
+# missing, unexpected or of another shape. An unknown option is an error.
 
 # %%
 print(interop.describe(folder).replace(str(home), "..."))
@@ -242,16 +244,17 @@ except ValueError as error:
 interop.tensor_file.write(folder / "unet" / file.name, tensors)  # as it was
 
 # %% [markdown]
-# A real one is opened in the same way, by a path or by its name on the hub (`pip install 'minidiff[hub]'`):
+# A published model is opened in the same way, by a path or by its name on the hub (`pip install 'minidiff[hub]'`):
 #
 #     pipeline = interop.from_pretrained("google/ddpm-cifar10-32")
 #     images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", rng=0)
 #
-# The schedulers' files differ more than the networks': any net may be sampled with any sampler of ours (`sampler=`).
+# The files of the schedulers differ more than those of the networks. Any network can be sampled with any sampler of minidiff
+# (`sampler=`).
 #
-# ## Half the size
+# ## What does half the size cost?
 #
-# Trained numbers are often stored as float16, 2 bytes in place of 4. What does it cost?
+# Trained weights are often stored as float16, 2 bytes instead of 4. How much precision does this cost?
 
 # %%
 save_model(net, home / "half", dtype="float16")
@@ -263,10 +266,10 @@ print(f"{size['half'] / size['somebodys-digits']:.0%} of the bytes; the output d
 assert np.abs(half.predict(x, 300) - y).max() < 0.01 * np.abs(y).max()
 
 # %% [markdown]
-# ## Training on: every parameter
+# ## Fine-tuning: does the gradient reach every parameter?
 #
-# An opened network is a Layer like any other: it has its backward pass, so it can be trained further on pictures of one's own
-# (*fine-tuning*). Say we only care for sevens. Does the gradient reach everything?
+# An opened network is a `Layer` like any other. It has a backward pass, so it can be trained further on other images
+# (*fine-tuning*). Suppose we only want sevens. Does the gradient reach everything?
 
 # %%
 tuned = interop.load(folder).unet
@@ -293,15 +296,16 @@ assert all(np.array_equal(p.value, tuned.parameters()[name].value) for name, p i
 print("written, opened again: the same to the bit")
 
 # %% [markdown]
-# By command: `minidiff import FOLDER --out runs/theirs`, `minidiff train --from runs/theirs --data PICTURES`, `minidiff export
-# runs/mine FOLDER`.
+# The same with commands: `minidiff import FOLDER --out runs/theirs`, `minidiff train --from runs/theirs --data PICTURES`,
+# `minidiff export runs/mine FOLDER`.
 #
 # ## Exercises
 #
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** The other way: a convolution's weight in minidiff, (height, width, inputs, outputs), for PyTorch.
+# **Exercise 1.** Convert in the other direction: a convolution's weight in minidiff, (height, width, inputs, outputs), for
+# PyTorch.
 #
 # <details><summary>Hint</summary>
 #
@@ -309,8 +313,8 @@ print("written, opened again: the same to the bit")
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `transpose` takes, for each *new* axis, which old one it is. Write PyTorch's order down, and under each of its axes the place
-# that it has in minidiff, counted from 0. Height still comes before width.
+# `transpose` takes, for each *new* axis, the old axis that goes there. Write down PyTorch's order, and under each of its axes
+# the position that it has in minidiff, counted from 0. Height still comes before width.
 # </details>
 
 # %%
@@ -325,17 +329,17 @@ if grading.answered(conv_for_torch, np.zeros((3, 3, 1, 2))):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** *bfloat16* is the upper half of a float32. NumPy does not have it; such tensors are read as uint16. Make them
-# float32.
+# **Exercise 2.** *bfloat16* is the upper half of a float32. NumPy does not have it, so such tensors are read as uint16. Convert
+# them to float32.
 #
 # <details><summary>Hint</summary>
 #
-# Put the 16 bits where they stand in a float32, with zeros below. Integers can be shifted: `<<`.
+# Put the 16 bits where they belong in a float32, with zeros below. Integers can be shifted: `<<`.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# A uint16 has no room above its 16 bits, so it has to become a uint32 *before* it is shifted. `.astype` keeps the number and
-# changes the bits, `.view` keeps the bits and changes the number. You need each of them once.
+# A uint16 has no room above its 16 bits, so convert it to uint32 *before* you shift it. `.astype` keeps the number and changes
+# the bits, `.view` keeps the bits and changes the number. You need each of them once.
 # </details>
 
 # %%
@@ -348,7 +352,7 @@ if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write what a good loader reports. Given two dictionaries of shapes, by name, return three sorted lists of
+# **Exercise 3.** Write the report of a good loader. Given two dictionaries of shapes, by name, return three sorted lists of
 # names: missing in the file (`theirs`), unexpected in the file, and of another shape.
 #
 # <details><summary>Hint</summary>
@@ -357,8 +361,8 @@ if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Missing is what `ours` has and `theirs` does not have, unexpected the other way round. Compare shapes only where both have the
-# name, `ours.keys() & theirs.keys()`. A set has no order, so sort at the end.
+# A name is missing if `ours` has it and `theirs` does not, and unexpected in the opposite case. Compare shapes only where both
+# have the name, `ours.keys() & theirs.keys()`. A set has no order, so sort at the end.
 # </details>
 
 # %%
@@ -371,9 +375,9 @@ if grading.answered(compare, {}, {}):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** A folder says `"prediction_type": "epsilon"`, but somebody says it is wrong. From a few clean images and the
-# noise added to them, tell whether a network's output is nearer to $\epsilon$ or to $v$. The schedule is the chapter's,
-# `schedule`. Return `"eps"` or `"v"`.
+# **Exercise 4.** A folder contains `"prediction_type": "epsilon"`, but you suspect that this is wrong. From a few clean images
+# and the noise added to them, decide whether a network's output is nearer to $\epsilon$ or to $v$. The schedule is the
+# chapter's, `schedule`. Return `"eps"` or `"v"`.
 #
 # <details><summary>Hint</summary>
 #
@@ -381,7 +385,7 @@ if grading.answered(compare, {}, {}):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Make the noisy images with `schedule.alpha(t)` and `schedule.sigma(t)` and ask `net.predict`. Then compute both targets. The
+# Make the noisy images with `schedule.alpha(t)` and `schedule.sigma(t)` and call `net.predict`. Then compute both targets. The
 # one with the smaller mean squared error is the answer.
 # </details>
 
