@@ -141,16 +141,16 @@ assert np.allclose(theirs, states[-1], atol=1e-4)
 # ([chapter 10](10_classes_and_guidance.ipynb)):
 
 # %%
-wanted = np.arange(10)
+wanted, steps = np.arange(10), 5 if FAST else 25
 x = Rng(2).standard_normal((10, 8, 8, 1))
-plain = sample("ddim", guesser, x.shape, steps=25, x=x, cond=wanted)
-guided = sample("ddim", cfg(guesser, wanted, weight=1.0), x.shape, steps=25, x=x)
+plain = sample("ddim", guesser, x.shape, steps=steps, x=x, cond=wanted)
+guided = sample("ddim", cfg(guesser, wanted, weight=1.0), x.shape, steps=steps, x=x)
 read = slice(200 if FAST else None)
 judge = metrics.train_classifier(digits[read], labels[read], epochs=1 if FAST else 8, width=4 if FAST else 16)
 many, count = np.repeat(wanted, 3 if FAST else 20), 30 if FAST else 200
 x = Rng(3).standard_normal((count, 8, 8, 1))
 for name, weight in (("plain", 0.0), ("guided", 1.0)):
-    made = sample("ddim", cfg(guesser, many, weight), x.shape, steps=25, x=x)
+    made = sample("ddim", cfg(guesser, many, weight), x.shape, steps=steps, x=x)
     print(f"{name:6}: a second network, trained to read digits, reads it right in {metrics.accuracy(judge, made, many):.1%}")
 viz.show_grid(np.concatenate([plain, guided]), columns=10, title="From the same noise: plain above, guided below")
 

@@ -401,7 +401,7 @@ figure
 # %%
 nets = {("told t", "eps"): told, ("not told", "eps"): untold}
 nets["told t", "v"], nets["not told", "v"] = (train(unet(told=blocks), "v")[0] for blocks in ("all", ()))
-walk = 4 if FAST else 40
+walk = 2 if FAST else 40
 noise, drawn = Rng(1).standard_normal((16, 8, 8, 1)), {}
 for (name, predicts), model in nets.items():
     for label, sampler in (("DDPM", "ddpm_respaced"), ("DDIM", "ddim")):

@@ -174,13 +174,13 @@ assert len(theirs) == len(ours) == T and np.abs(theirs[-1] - ours[-1]).max() < 1
 digits, _ = data.load("digits")
 net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8, rng=0)
 objective = SimpleLoss(schedule, "v")  # v = alpha eps - sigma x0; x0 is well defined even at pure noise
-steps, batch = (10, 32) if FAST else (600, 64)
+steps, batch = (10, 16) if FAST else (600, 64)
 trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=batch, lr=3e-3, warmup=10, ema_decay=None)
 history = trainer.run(progress=False)
 print(f"{net.size():,} parameters, loss {history.loss[0]:.2f} -> {np.mean(history.loss[-20:]):.2f}")
 assert np.mean(history.loss[-5:]) < history.loss[0]
 
-count = 4 if FAST else 20
+count = 3 if FAST else 20
 noise = Rng(1).standard_normal((count, 8, 8, 1))
 walk = list(ddpm(objective.denoiser(net), noise, Rng(2)))
 viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote, after {T} steps each")

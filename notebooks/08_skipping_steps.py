@@ -23,7 +23,7 @@ from minidiff.rng import Rng
 from minidiff.samplers.gaussian_chain import generated_variance
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
-T = 200 if FAST else 1000
+T = 120 if FAST else 1000
 schedule = Schedule.linear(T, scale_to_T=True)
 
 # %% [markdown]

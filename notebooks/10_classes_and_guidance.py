@@ -136,7 +136,7 @@ assert np.allclose(ours, theirs, atol=1e-5)
 # guidance weight:
 
 # %%
-weights, walk = [-1, -0.5, 0, 0.5, 1, 2, 4, 8], 4 if FAST else 20
+weights, walk = [-1, -0.5, 0, 0.5, 1, 2, 4, 8], 2 if FAST else 20
 rows = [sample("ddim", Guided(denoiser, asked, w), x.shape, steps=walk, x=x) for w in weights]
 figure = viz.new_figure(7.4, 6.0, "constrained")
 axes = figure.add_subplot()
@@ -174,7 +174,7 @@ def spread(features, labels):
     return np.mean(spreads)
 
 
-many = np.repeat(np.arange(10), 3 if FAST else 25)
+many = np.repeat(np.arange(10), 2 if FAST else 25)
 start, found = Rng(3).standard_normal((len(many), 8, 8, 1)), {}
 real_spread = spread(seen_in_real[:600], labels[:600])
 for w in weights:
@@ -256,7 +256,7 @@ count, tried, clouds = 400 if FAST else 4000, (0.0, 1.0, 4.0), {}
 noise = Rng(4).standard_normal((count, 1), dtype=np.float64)
 for w in tried:
     guided = cfg(exact, np.ones(count, np.int64), w)
-    clouds[w] = sample("ddim", guided, noise.shape, steps=50 if FAST else 250, x=noise)[:, 0]
+    clouds[w] = sample("ddim", guided, noise.shape, steps=25 if FAST else 250, x=noise)[:, 0]
     print("w = {:3}   tilted: mean {:.2f}, std {:.2f}   samples: mean {:.2f}, std {:.2f}".format(
         w, *moments(w), clouds[w].mean(), clouds[w].std()))  # fmt: skip
 assert abs(clouds[0.0].mean() - moments(0.0)[0]) < 0.1

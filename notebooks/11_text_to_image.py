@@ -245,14 +245,14 @@ print("every gradient of all four is right")
 # %%
 def train(way):
     net = DotNet(way)
-    trainer = training.Trainer(net, SimpleLoss(schedule, "v"), pictures, captions, steps=60 if FAST else 500, batch_size=256,
-                               lr=3e-3, warmup=50, ema_decay=None)  # fmt: skip
+    trainer = training.Trainer(net, SimpleLoss(schedule, "v"), pictures, captions, steps=50 if FAST else 500,
+                               batch_size=64 if FAST else 256, lr=3e-3, warmup=50, ema_decay=None)  # fmt: skip
     history = trainer.run(progress=False)
     return Denoiser(net, schedule, "v"), np.mean(history.loss[-100:])
 
 
 def ask(denoiser, asked, weight=1.0, seed=1):
-    steps = 5 if FAST else 20
+    steps = 2 if FAST else 20
     return sample("ddim", cfg(denoiser, asked, weight), (len(asked), 6), steps=steps, rng=seed)
 
 

@@ -184,7 +184,7 @@ def enlarge_by_hand(parts, small, prompts, level, rng):
 
 assert np.allclose(enlarge_by_hand(parts, small, prompts, imagen.LEVEL, Rng(4)), large, atol=1e-4)
 damaged = shrunk + 0.35 * Rng(7).standard_normal(shrunk.shape)  # a base model with mistakes
-levels = (0, 50, imagen.LEVEL, 200, 300)
+levels = (0, 50, imagen.LEVEL, 200, 300)[:: 2 if FAST else 1]
 print("level of noise added, of 1000:     ", *(f"{level:6}" for level in levels))
 for name, given in (("given a perfect small picture", shrunk), ("given a damaged one", damaged)):
     made = [enlarge_by_hand(parts, given, captions, level, Rng(8)) for level in levels]
@@ -335,7 +335,7 @@ viz.show_grid(made.clip(-1, 1), columns=len(between), title="From one picture's 
 # guidance weights.
 
 # %%
-n = 2 if FAST else 40
+n = 1 if FAST else 40
 table = {}
 for name, system in systems.items():
     for held_out in (False, True):

@@ -43,9 +43,9 @@ def small_unet():
 
 
 objective = SimpleLoss(schedule, "v")
-denoiser = objective.denoiser(fit(small_unet(), objective, digits, 10 if FAST else 400, batch_size=48))
-count = 80 if FAST else 400
-samples = sample("ddim", denoiser, (count, 8, 8, 1), steps=5 if FAST else 25, rng=1)
+denoiser = objective.denoiser(fit(small_unet(), objective, digits, 4 if FAST else 400, batch_size=48))
+count = 60 if FAST else 400
+samples = sample("ddim", denoiser, (count, 8, 8, 1), steps=3 if FAST else 25, rng=1)
 viz.show_grid(samples[:40], columns=20, title=f"40 of {count} samples, from a few hundred steps of training")
 
 # %% [markdown]
@@ -132,8 +132,8 @@ assert by_size[0] > 2 * by_size[-1]  # so: always the same number of samples, an
 
 # %%
 few = digits[:16]
-parrot = objective.denoiser(fit(small_unet(), objective, few, 10 if FAST else 300, batch_size=16))
-parroted = sample("ddim", parrot, (count // 5, 8, 8, 1), steps=5 if FAST else 25, rng=2)
+parrot = objective.denoiser(fit(small_unet(), objective, few, 4 if FAST else 300, batch_size=16))
+parroted = sample("ddim", parrot, (count // 5, 8, 8, 1), steps=3 if FAST else 25, rng=2)
 
 
 def nearest(images, reference):
@@ -226,7 +226,7 @@ def clean_up(net, x0, rng, cond=None):
     return (error**2).mean(), lambda dloss=1.0: back_net(2 * dloss * error / error.size)
 
 
-autoencoder = fit(DenoisingAutoencoder(width=24, rng=0), clean_up, digits, 10 if FAST else 400, batch_size=48)
+autoencoder = fit(DenoisingAutoencoder(width=24, rng=0), clean_up, digits, 4 if FAST else 400, batch_size=48)
 pure_noise = 1.6 * Rng(4).standard_normal((10, 8, 8, 1))
 viz.show_grid(np.concatenate([autoencoder.predict(pure_noise), samples[:10]]), columns=10, scale=0.6,
               rows=["autoencoder", "diffusion"], title="From nothing but noise")  # fmt: skip
@@ -241,7 +241,7 @@ viz.show_grid(np.concatenate([autoencoder.predict(pure_noise), samples[:10]]), c
 # The sum is highest where the surplus changes from plus to minus.
 
 # %%
-LEVELS = 12 if FAST else 40
+LEVELS = 8 if FAST else 40
 
 
 def guess_t(y, levels=LEVELS):
@@ -289,7 +289,7 @@ def one_look(y, t):
     return denoiser(schedule.alpha(t)[:, None, None, None].astype(y.dtype) * y, t)[0]
 
 
-def chain(y, t, steps=10):
+def chain(y, t, steps=3 if FAST else 10):
     """DDIM from each picture's own t down to nearly 0, and one last look."""
     x, t = schedule.alpha(t)[:, None, None, None].astype(y.dtype) * y, np.maximum(t, 1.0)
     for k in range(steps):
@@ -308,7 +308,7 @@ def clean(noisy, s):
             "one look, told t": one_look(noisy, told), "chain": chain(noisy, t)}, t  # fmt: skip
 
 
-strengths, cleaned = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5), {}
+strengths, cleaned = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5)[: 4 if FAST else None], {}
 for s in strengths:
     cleaned[s], _ = clean(photos + s * Rng(6).standard_normal(photos.shape), s)
 ways = list(cleaned[0.4])
@@ -482,7 +482,7 @@ def mean_of_draws(draw, y, t, seeds):
 def draw(y, t, seed):
     """DDPM from t, the same for all pictures, down in 10 steps."""
     start = schedule.alpha(float(t[0])) * y
-    times = np.unique(np.linspace(0, t[0], 11).astype(int))[:0:-1]
+    times = np.unique(np.linspace(0, t[0], 6 if FAST else 11).astype(int))[:0:-1]
     return sample("ddpm_respaced", denoiser, y.shape, x=start, steps=times, rng=seed)
 
 

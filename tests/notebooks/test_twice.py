@@ -19,7 +19,7 @@ import run_twice
 ROOT = Path(__file__).parent.parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 RUNNER, BARE = (Path(__file__).parent / name for name in ("run_twice.py", "bare_python.py"))
-SECONDS = 20  # of one core's work, for a chapter in fast mode
+SECONDS = 15  # of one core's work, for a chapter in fast mode
 
 
 def run(chapter, solutions, folder, runner=RUNNER):
