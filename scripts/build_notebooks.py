@@ -2,9 +2,11 @@
 
 notebooks/NN_name.py, in percent format, is what people edit and review. This makes notebooks/NN_name.ipynb of it: the
 same cells, executed, with what they print and draw. Names may be cut short ("03"); without any, every chapter is made.
---text updates the text of notebooks whose code has not changed, and executes nothing. Needs the extra `notebooks`.
+--text updates text, comments and docstrings of notebooks whose code has not changed, and executes nothing. Needs the extra
+`notebooks`.
 """
 
+import ast
 import os
 import sys
 import time
@@ -32,14 +34,26 @@ def build(source):
 
 
 def update_text(source):
-    """Update the text cells of a notebook and keep its outputs. Raises ValueError where the code has changed."""
+    """Update what a notebook does not execute and keep its outputs. Raises ValueError where the code has changed."""
     notebook, written = nbformat.read(source.with_suffix(".ipynb"), as_version=4), read(source)
-    kept, asked = ([cell.source if cell.cell_type == "code" else None for cell in n.cells] for n in (notebook, written))
+    kept, asked = ([executed(c.source) if c.cell_type == "code" else None for c in n.cells] for n in (notebook, written))
     if kept != asked:
         raise ValueError(f"{source.name}: its code has changed, so it has to be executed: leave out --text")
     for cell, new in zip(notebook.cells, written.cells, strict=True):
         cell.source = new.source
     return write(notebook, source)
+
+
+def executed(code):
+    """A cell's code without comments and docstrings, to compare; the source itself where it is no plain Python."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.dump(tree)
 
 
 def read(source):
