@@ -219,7 +219,7 @@ def noise_error(denoiser, points, times):
 points, _ = data.toys.moons(4000, rng=0)
 unseen, _ = data.toys.moons(500 if FAST else 2000, rng=1)
 times = np.linspace(5, 995, 34).round().astype(int)
-steps = 100 if FAST else 2500
+steps = 60 if FAST else 2500
 denoisers = {predicts: train(points, predicts, steps, width=64, depth=3) for predicts in ("eps", "x0", "v")}
 errors = {predicts: noise_error(denoiser, unseen, times) for predicts, denoiser in denoisers.items()}
 for predicts, error in errors.items():

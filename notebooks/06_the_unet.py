@@ -327,7 +327,8 @@ objective = SimpleLoss(schedule, "eps")
 
 def train(net):
     """-> the loss of every step. The same pictures and noise for every network; it keeps the mean of its last weights."""
-    trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=32, lr=3e-3, warmup=10, ema_decay=0.98)
+    trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=8 if FAST else 32, lr=3e-3,
+                               warmup=10, ema_decay=0.98)  # fmt: skip
     loss = np.array(trainer.run(progress=False).loss)
     net.load_state(trainer.ema.state())
     return loss
