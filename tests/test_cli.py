@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import json
 import os
 import re
 import struct
@@ -22,9 +21,10 @@ SMALL = ["--set", "model.block_out_channels=[8,8]", "--set", "model.norm_num_gro
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of three steps on the digits."""
+    """A run of three steps on the digits, with a schedule short enough for samplers that take all of it."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    assert main(["train", "--data", "digits", "--steps", "3", "--sample-every", "3", "--out", str(folder), *SMALL]) == 0
+    command = ["train", "--data", "digits", "--T", "20", "--steps", "3", "--sample-every", "3", "--out", str(folder)]
+    assert main([*command, *SMALL]) == 0
     return folder
 
 
@@ -88,12 +88,9 @@ def test_every_sampler_samples_from_a_run(run, tmp_path):
     from minidiff.samplers import SAMPLERS
 
     for name in SAMPLERS:
-        steps = [] if name == "probability_flow" else ["--steps", "4"]
-        if name != "ddpm":  # that one takes all thousand
-            out = str(tmp_path / "x.png")
-            assert main(["sample", str(run), "--sampler", name, *steps, "--count", "1", "--out", out, "--no-progress"]) == 0, (
-                name
-            )
+        steps = [] if name in ("probability_flow", "ddpm") else ["--steps", "4"]  # one chooses them, one takes all of T
+        out = str(tmp_path / "x.png")
+        assert main(["sample", str(run), "--sampler", name, *steps, "--count", "1", "--out", out, "--no-progress"]) == 0, name
 
 
 def test_info_and_samplers(run, capsys):
@@ -299,15 +296,6 @@ def test_a_real_process_reports_in_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_demo_with_few_steps_leaves_everything(tmp_path):
-    assert main(["demo", "--steps", "2", "--samples", "50", "--out", str(tmp_path / "demo"), "--no-progress"]) == 0
-    made = {f.name for f in (tmp_path / "demo").iterdir()}
-    assert {"samples.png", "denoising.gif", "loss.png", "checkpoint.safetensors", "metrics.json"} <= made
-    figures = json.loads((tmp_path / "demo" / "metrics.json").read_text())
-    assert figures["classifier_accuracy_held_out"] >= 0.97  # the judge itself does not depend on the two steps
-    assert {"seconds", "steps", "parameters", "class_accuracy", "frechet_distance"} <= figures.keys()
-
-
 def test_a_run_goes_out_as_a_diffusers_folder_and_comes_back_to_the_bit(run, tmp_path, capsys):
     from minidiff.training import load
 

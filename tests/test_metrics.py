@@ -1,9 +1,13 @@
 """Distances that are known in closed form, and a judge that can judge."""
 
+import json
+
 import numpy as np
 import pytest
 
 from minidiff import data, metrics
+from minidiff.cli import main
+from minidiff.commands import demo
 from minidiff.rng import Rng
 
 
@@ -65,6 +69,25 @@ def test_the_judge_is_right_on_held_out_digits_and_says_so_in_the_report(judge):
     assert copies["nearest_neighbour_samples_to_train"] < 1e-3 < copies["nearest_neighbour_held_out_to_train"]
     noise = metrics.report(judge, Rng(0).standard_normal(images.shape), labels, images, held_out, truth)
     assert noise["class_accuracy"] < 0.3 and noise["frechet_distance"] > 5 * real["frechet_distance_train_to_held_out"]
+
+
+@pytest.mark.slow
+def test_demo_with_few_steps_leaves_everything(judge, tmp_path, monkeypatch):
+    """The demo trains the same judge on the same digits: here it takes the one above, and samples in 4 steps, not 20."""
+
+    def train_classifier(images, labels):
+        for given, digits in zip((images, labels), data.load("digits"), strict=True):
+            np.testing.assert_array_equal(given, digits)
+        return judge
+
+    monkeypatch.setattr(metrics, "train_classifier", train_classifier)
+    monkeypatch.setattr(demo, "STEPS", 4)
+    assert main(["demo", "--steps", "2", "--samples", "50", "--out", str(tmp_path / "demo"), "--no-progress"]) == 0
+    made = {f.name for f in (tmp_path / "demo").iterdir()}
+    assert {"samples.png", "denoising.gif", "loss.png", "checkpoint.safetensors", "metrics.json"} <= made
+    figures = json.loads((tmp_path / "demo" / "metrics.json").read_text())
+    assert figures["classifier_accuracy_held_out"] >= 0.97  # the judge itself does not depend on the two steps
+    assert {"seconds", "steps", "parameters", "class_accuracy", "frechet_distance"} <= figures.keys()
 
 
 def test_the_judge_is_the_same_for_the_same_seed():
