@@ -295,7 +295,6 @@ def test_a_real_process_reports_in_one_line(tmp_path):
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and done.stdout == ""
 
 
-@pytest.mark.slow
 def test_a_run_goes_out_as_a_diffusers_folder_and_comes_back_to_the_bit(run, tmp_path, capsys):
     from minidiff.training import load
 
