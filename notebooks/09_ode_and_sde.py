@@ -14,7 +14,7 @@
 # and $\epsilon$ is standard normal noise (chapter 3). A *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. The best
 # prediction is a mean (chapter 4). DDIM goes from noise level $t$ to $s$ by mixing the two predictions in new proportions,
 # $x_s = \alpha_s \hat x_0 + \sigma_s \hat\epsilon$ (chapter 8). ($\alpha_t$ is chapter 3's $\sqrt{\bar\alpha_t}$: see
-# [chapter 3's table of letters](03_adding_noise.ipynb).)
+# [chapter 3's table of symbols](03_adding_noise.ipynb).)
 
 # %%
 import math
@@ -365,7 +365,7 @@ def train(real_t):
 
 
 def error(denoiser, shift):
-    """Mean squared error of the noise on held-out digits, at the times shift + 0, 25, 50, ..."""
+    """Mean squared error of the predicted noise on held-out digits, at the timesteps shift + 0, 25, 50, ..."""
     eps = Rng(5).standard_normal(held_out.shape)
     times = [t + shift for t in range(0, 975, 300 if FAST else 25)]
     return float(np.mean([((denoiser(schedule.add_noise(held_out, eps, t), t)[1] - eps) ** 2).mean() for t in times]))

@@ -27,7 +27,7 @@ from minidiff.rng import Rng
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
 rng = np.random.default_rng(0)
 schedule = Schedule.cosine(1000)
-digits, labels = data.load("digits")  # 8 x 8 pixels from -1 (black) to 1 (white), and which digit each is
+digits, labels = data.load("digits")  # 8 x 8 pixels from -1 (black) to 1 (white), and the class labels
 
 # %% [markdown]
 # ## How does the network get the class?
@@ -42,7 +42,7 @@ digits, labels = data.load("digits")  # 8 x 8 pixels from -1 (black) to 1 (white
 def embedding(table, index):
     def back(dy):
         dtable = np.zeros_like(table)
-        np.add.at(dtable, index, dy)  # adds again for every time a row occurs
+        np.add.at(dtable, index, dy)  # adds once for each time that a row occurs
         return dtable
 
     return table[index], back
@@ -93,7 +93,7 @@ assert abs((dropped == NULL).mean() - RATE) < 0.03
 
 # %%
 net = models.UNet(**net.config, rng=0)  # untrained, however often this cell runs
-objective = SimpleLoss(schedule, "v", cond_dropout=RATE)  # it drops labels by itself
+objective = SimpleLoss(schedule, "v", cond_dropout=RATE)  # the loss drops the labels
 trainer = training.Trainer(net, objective, digits, labels, steps=10 if FAST else 1000, batch_size=32, lr=3e-3, warmup=10,
                            ema_decay=0.98)  # fmt: skip
 history = trainer.run(progress=False)
@@ -113,7 +113,7 @@ assert np.mean(history.loss[-5:]) < history.loss[0]
 
 # %%
 class Guided:
-    """A denoiser that is pushed towards a class."""
+    """A denoiser that is guided towards a class."""
 
     def __init__(self, denoiser, cond, weight):
         self.denoiser, self.cond, self.weight, self.schedule = denoiser, cond, weight, denoiser.schedule

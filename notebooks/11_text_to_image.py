@@ -175,7 +175,7 @@ class DotNet(nn.Layer):
         self.words, self.places = nn.Embedding(len(WORDS), 32, rng), nn.Param(rng.standard_normal((3, 32), dtype=np.float32))
         self.told = {"add": 32, "add, in order": 96, "concat": 32, "cross": 0}[way]
         self.enter = nn.Linear(2 + (self.told if way == "concat" else 0), width, rng=rng)
-        self.which = nn.Param(rng.standard_normal((3, width), dtype=np.float32))  # so that a dot knows which it is
+        self.which = nn.Param(rng.standard_normal((3, width), dtype=np.float32))  # a learned vector for each of the dots
         self.mix = [nn.Linear(3 * width, 3 * width, rng=rng) for _ in range(layers)]
         self.time = [nn.Linear(width, 3 * width, rng=rng) for _ in range(layers)]
         if way.startswith("add"):
@@ -397,7 +397,7 @@ figure
 
 # %%
 def looks(net, x, t, captions):
-    """The attention tables of each layer, for one batch.   -> list of (B, 3, 3)"""
+    """The attention weights of each layer, for one batch.   -> list of (B, 3, 3)"""
     tables, plain = [], globals()["cross_attention"]
 
     def watched(h, c, Wq, Wk, Wv):
@@ -435,7 +435,7 @@ figure
 # ## What if the model does not know a word?
 #
 # Large models split unknown words into pieces that they know. So they never reject a word, and never report what they did not
-# understand. minidiff's text-to-image models (chapter 12) have a small vocabulary, and raise an error for any other word:
+# understand. The text-to-image models of chapter 12 have a small vocabulary, and minidiff raises an error for any other word:
 
 # %%
 try:

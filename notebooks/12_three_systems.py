@@ -27,7 +27,7 @@ from minidiff.recipes import dalle2, imagen, stable_diffusion
 from minidiff.rng import Rng
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
-STEPS = 2 if FAST else None  # of the samplers; None: what each system takes by itself
+STEPS = 2 if FAST else None  # of the samplers; None: each system's default
 
 # %% [markdown]
 # ## What are Stable Diffusion, Imagen and DALL-E 2 made of?
@@ -98,7 +98,7 @@ print(f"the encoder's own uncertainty of a latent number: {spread.mean():.3f}, b
 shift = Rng(1).standard_normal(latents[:1].shape)
 noisy = np.concatenate([autoencoder.from_latent(latents[:1] + s * shift) for s in (0, 0.1, 0.3, 0.6, 1.0)])
 planes = np.moveaxis(latents[0], -1, 0)[..., None].repeat(4, axis=1).repeat(4, axis=2) / 3
-planes = np.repeat(planes, 3, axis=3)  # grey, as large as the picture
+planes = np.repeat(planes, 3, axis=3)  # grey, as large as the image
 viz.show_grid(np.concatenate([images[:1], planes, noisy]), columns=5,
               titles=["picture", *(f"latent, channel {i + 1}" for i in range(4)), "decoded",
                       *(f"latent + {s} noise" for s in (0.1, 0.3, 0.6, 1.0))])  # fmt: skip
@@ -230,16 +230,16 @@ viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titl
               title="Guidance 8 in pixels")  # fmt: skip
 
 # %% [markdown]
-# Both remove the values out of range. By the checker's count, with so few prompts, neither is better than the other. The rows
-# show what each does to the colours.
+# Clipping and dynamic thresholding both remove the values out of range. By the checker's count, with so few prompts, neither is
+# better than the other. The rows show what each does to the colours.
 #
 # ## DALL-E 2
 #
 # ### First an embedding, then the image
 #
-# CLIP maps every text and every image to a vector, its *embedding*. The two embeddings of a pair have nearly the same
-# direction. DALL-E 2 (Ramesh and others, 2022) uses this in reverse. From a text, a **prior** generates the embedding that an
-# *image* of it could have. A **decoder** generates an image from that embedding. It never gets the text.
+# CLIP maps every text and every image to a vector, its *embedding*. The two embeddings of a pair have similar directions.
+# DALL-E 2 (Ramesh and others, 2022) uses this in reverse. From a text, a **prior** generates the embedding that an *image* of
+# it could have. A **decoder** generates an image from that embedding. It never gets the text.
 
 # %%
 parts = systems["dalle2"].parts
@@ -322,7 +322,7 @@ def slerp(a, b, share):
 ends = dalle2.encode_images(parts, captioned_shapes(2, 32, rng=15, kinds=("single",))[0])
 between = np.stack([slerp(*ends, share) for share in np.linspace(0, 1, 3 if FAST else 9)]).astype(np.float32)
 assert np.allclose(np.linalg.norm(between, axis=1), np.linalg.norm(ends[0]), rtol=1e-3)
-noise = np.repeat(Rng(16).standard_normal((1, 32, 32, 3)), len(between), axis=0)  # the same, so that only the vector acts
+noise = np.repeat(Rng(16).standard_normal((1, 32, 32, 3)), len(between), axis=0)  # so only the embedding differs
 denoiser = cfg(Denoiser(parts["decoder"], dalle2.SCHEDULE, "x0"), between, dalle2.GUIDANCE)
 denoiser = dynamic_threshold(denoiser, dalle2.QUANTILE)
 made = sample("dpmpp_2m", denoiser, noise.shape, x=noise, steps=STEPS or dalle2.STEPS)

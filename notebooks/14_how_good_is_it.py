@@ -85,11 +85,11 @@ assert np.isclose(frechet(real, metrics.features(judge, unseen)),
 print(f"the judge reads {metrics.accuracy(judge, unseen, unseen_labels):.1%} of unseen digits rightly")
 
 # %% [markdown]
-# A distance needs something to compare with. So, besides our samples, we score held-out real digits, and sets that are bad in
-# known ways.
+# A distance needs something to compare with. So, besides our samples, we score held-out real digits ("unseen"), and sets that
+# are bad in known ways.
 
 # %%
-evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # of each class, and all through the file
+evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # equally many of each class
 pick = np.random.default_rng(1).permutation(len(digits))[:count]
 one_class = digits[labels == 3][np.arange(count) % (labels == 3).sum()]
 blurred = np.stack([np.roll(digits[pick], shift, axis=axis) for shift in (-1, 0, 1) for axis in (1, 2)]).mean(axis=0)
@@ -121,7 +121,7 @@ for size in sizes:
     draws = [np.random.default_rng(seed).permutation(len(real))[:size] for seed in range(5)]
     by_size.append(np.mean([frechet(real[draw], real) for draw in draws]))
 print("real digits against real digits:", ", ".join(f"{n} of them {d:.2f}" for n, d in zip(sizes, by_size, strict=True)))
-assert by_size[0] > 2 * by_size[-1]  # so: always the same number of samples, and at least as many as there are features
+assert by_size[0] > 2 * by_size[-1]  # so use the same number of samples always, at least as many as there are features
 
 # %% [markdown]
 # ## Has the model memorised its training set?
@@ -137,7 +137,7 @@ parroted = sample("ddim", parrot, (count // 5, 8, 8, 1), steps=3 if FAST else 25
 
 
 def nearest(images, reference):
-    """Index of the nearest reference picture, and the root mean square distance of a pixel to it."""
+    """Index of the nearest reference image, and the root mean square distance of a pixel to it."""
     x, y = images.reshape(len(images), -1), reference.reshape(len(reference), -1)
     squares = ((x[:, None] - y[None]) ** 2).mean(axis=2)
     return squares.argmin(axis=1), np.sqrt(squares.min(axis=1))
@@ -180,7 +180,7 @@ viz.show_grid(np.concatenate(rows), columns=12, scale=0.6,
 angle = 2 * np.pi * np.arange(8) / 8
 ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.3)
 points = ring.sample(0, 50)
-low = schedule.alpha(0), schedule.sigma(0)  # the model's world has the noise of t = 0 in it
+low = schedule.alpha(0), schedule.sigma(0)  # the model's data contain the noise of t = 0
 truth = ring.log_prob(points, *low)
 found = ode_log_likelihood(ring.denoiser(schedule), points, steps=50).log_p
 print(f"log-density of 50 points: off by at most {np.abs(found - truth).max():.4f} nats, of {np.abs(truth).mean():.2f}")
@@ -219,7 +219,7 @@ assert FAST or bits["unseen digits"] < bits["noise"]
 
 # %%
 def clean_up(net, x0, rng, cond=None):
-    """Noise of any strength up to 1.6 is added and has to be taken away."""
+    """The network must remove added noise of a standard deviation up to 1.6."""
     std = 0.05 + 1.55 * rng.random((len(x0), 1, 1, 1), dtype=x0.dtype)
     y, back_net = net(x0 + std * rng.standard_normal(x0.shape, dtype=x0.dtype))
     error = y - x0
@@ -245,7 +245,7 @@ LEVELS = 8 if FAST else 40
 
 
 def guess_t(y, levels=LEVELS):
-    """The t that a picture with unknown noise looks like.   y (B, H, W, C)   ->   (B,)"""
+    """The t that fits an image with unknown noise.   y (B, H, W, C)   ->   (B,)"""
     u = np.linspace(-schedule.log_snr(0) / 2, 7, levels)  # log of sigma / a, evenly from low to high
     times = [schedule.t_of_log_snr(-2 * level) for level in u]
     surplus = []
@@ -273,7 +273,7 @@ for s in (0.1, 0.4, 1.0):
 # Now we remove the noise, in four ways:
 #
 # - the autoencoder;
-# - one evaluation of the diffusion model at the estimated $t$;
+# - one evaluation of the diffusion model at the estimated $t$, "one look" in the plot;
 # - one evaluation at the true $t$;
 # - the chain: DDIM from the estimated $t$ in 10 steps.
 #
@@ -290,7 +290,7 @@ def one_look(y, t):
 
 
 def chain(y, t, steps=3 if FAST else 10):
-    """DDIM from each picture's own t down to nearly 0, and one last look."""
+    """DDIM from each image's t down to nearly 0, and one last evaluation."""
     x, t = schedule.alpha(t)[:, None, None, None].astype(y.dtype) * y, np.maximum(t, 1.0)
     for k in range(steps):
         x0, eps = denoiser(x, t * (1 - k / steps))
@@ -301,7 +301,7 @@ def chain(y, t, steps=3 if FAST else 10):
 
 
 def clean(noisy, s):
-    """{way: pictures}, and the t that was estimated."""
+    """{way: images}, and the estimated t."""
     t = estimate_t(denoiser, noisy, scaled=False, levels=LEVELS // 2, rng=0)
     told = np.full(len(noisy), t_of_noise_std(schedule, s, scaled=False))
     return {"nothing": noisy, "autoencoder": autoencoder.predict(noisy), "one look": one_look(noisy, t),
@@ -480,7 +480,7 @@ def mean_of_draws(draw, y, t, seeds):
 
 
 def draw(y, t, seed):
-    """DDPM from t, the same for all pictures, down in 10 steps."""
+    """DDPM from t, the same for all images, in 10 steps."""
     start = schedule.alpha(float(t[0])) * y
     times = np.unique(np.linspace(0, t[0], 6 if FAST else 11).astype(int))[:0:-1]
     return sample("ddpm_respaced", denoiser, y.shape, x=start, steps=times, rng=seed)

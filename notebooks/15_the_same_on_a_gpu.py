@@ -224,12 +224,12 @@ def launch(kernel, blocks, threads, *arguments):
     for block in range(blocks):
         shared = np.full(threads, np.nan)
         running = [kernel(block, thread, threads, shared, *arguments) for thread in range(threads)]
-        while running:  # each runs up to its next barrier, then the next thread has its turn
+        while running:  # each thread runs to its next barrier, then the next thread does
             running = [thread for thread in running if next(thread, "end") != "end"]
 
 
 def norm_silu_kernel(block, thread, threads, shared, x, gamma, beta, y, groups, barriers=True):
-    """One block does one group of one image; a thread takes every `threads`-th number of it."""
+    """A block normalises one group of one image; a thread computes every `threads`-th number of it."""
     image, group = divmod(block, groups)
     per_group, pixels = x.shape[2] // groups, x.shape[1]
     mine = [(image, i // per_group, group * per_group + i % per_group) for i in range(thread, pixels * per_group, threads)]
@@ -304,7 +304,7 @@ class Recorder:
 
 
 def record_step(x, y, w, lr):
-    """One step of gradient descent on the squared error of w x - y, number by number."""
+    """One step of gradient descent on the squared error of w x - y, elementwise."""
     record = Recorder()
     error = record(np.subtract, record(np.multiply, w, x), y)
     gradient = record(np.multiply, error, x)
@@ -313,7 +313,7 @@ def record_step(x, y, w, lr):
 
 
 x, y, w = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4)
-step = record_step(x, y, w, 0.1)  # recording does the step as well
+step = record_step(x, y, w, 0.1)  # recording also executes the step
 for _ in range(50):
     step.replay()
 print(f"{len(step.jobs)} jobs, replayed 50 times; w = {w[0]:.6f}, right is 3")
@@ -340,7 +340,7 @@ assert not np.allclose(w, before)
 
 noise = Recorder()
 draws = []
-noise(np.add, Rng(0).standard_normal(4), 0.0)  # 3. randomness drawn outside the recording
+noise(np.add, Rng(0).standard_normal(4), 0.0)  # 3. random numbers drawn outside the recording
 for _ in range(2):
     noise.replay()
     draws.append(noise.jobs[0][2].copy())
@@ -446,7 +446,7 @@ def mean_loss(losses):
 
 
 def mean_and_waits(values):
-    """What mean_loss makes of losses with these values, and how often it waits."""
+    """What mean_loss returns for losses with these values, and how often it waits."""
     answers = []
     waits = count(lambda: answers.append(mean_loss([Far(np.float32(value)) for value in values])))[2]
     return answers[0], waits

@@ -133,7 +133,7 @@ def turned(array):
 
 
 def open_by_hand(tensors, turn=turned, **changed):
-    """A new network with these numbers in it."""
+    """A new network with these weights."""
     opened = models.UNet(**net.config | changed, rng=1)
     opened.load_state({name: np.ascontiguousarray(turn(array)) for name, array in tensors.items()})
     return opened
@@ -145,8 +145,8 @@ print(f"the opened network differs from ours by {np.abs(opened.predict(x, 300) -
 assert np.array_equal(opened.predict(x, 300), net.predict(x, 300))
 
 # %% [markdown]
-# (The number of axes decides correctly for this network, but not in general: the table of an embedding has two axes and must
-# *not* be transposed. minidiff decides by the kind of layer that owns the weight.)
+# (For this network the number of axes decides correctly. In general it does not: the table of an embedding has two axes and
+# must *not* be transposed. So minidiff decides by the kind of layer that owns the weight.)
 #
 # A forgotten transpose is usually found at once, because the shapes do not fit. But some weights are **square**. Then no error
 # is raised.
@@ -217,8 +217,8 @@ viz.show_grid(np.concatenate(made), columns=12, scale=0.62, rows=list(readings))
 # %% [markdown]
 # No mistake raises an error. And all networks but the one whose $v$ was read as $\epsilon$ still generate something like
 # digits, only worse ones. These mistakes are dangerous, because the result looks like a poor model. So test a loader against
-# *reference values from the other library* for the same weights, and not by looking at images. minidiff's tests do this for
-# every kind of network that it opens.
+# *reference values from the other library* for the same weights, and not by looking at images. The tests of minidiff do this
+# for every kind of network that it opens.
 #
 # ## The same in minidiff
 #
@@ -290,7 +290,7 @@ viz.show_grid(np.concatenate([draw(net), draw(tuned)]), columns=12, scale=0.62,
               rows=["before", "trained on sevens"], title="From the same noise")  # fmt: skip
 
 # %%
-save_pipeline(tuned, schedule, home / "sevens", predicts="v")  # and back into a folder that others can open
+save_pipeline(tuned, schedule, home / "sevens", predicts="v")  # into a folder that diffusers can open
 again = interop.load(home / "sevens").unet
 assert all(np.array_equal(p.value, tuned.parameters()[name].value) for name, p in again.parameters().items())
 print("written, opened again: the same to the bit")
@@ -352,8 +352,8 @@ if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write the report of a good loader. Given two dictionaries of shapes, by name, return three sorted lists of
-# names: missing in the file (`theirs`), unexpected in the file, and of another shape.
+# **Exercise 3.** Write the report of a good loader. The input is two dictionaries of shapes, by name. Return three sorted lists
+# of names: missing in the file (`theirs`), unexpected in the file, and of another shape.
 #
 # <details><summary>Hint</summary>
 #
