@@ -89,7 +89,7 @@ print(f"the judge reads {metrics.accuracy(judge, unseen, unseen_labels):.1%} of 
 # are bad in known ways.
 
 # %%
-evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # equally many of each class
+evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # each class in proportion
 pick = np.random.default_rng(1).permutation(len(digits))[:count]
 one_class = digits[labels == 3][np.arange(count) % (labels == 3).sum()]
 blurred = np.stack([np.roll(digits[pick], shift, axis=axis) for shift in (-1, 0, 1) for axis in (1, 2)]).mean(axis=0)
