@@ -286,7 +286,7 @@ for name, solver in (("euler", euler), ("heun", heun), ("dpmpp_2m", dpmpp_2m)):
 # ## Which noise levels should the steps use?
 #
 # So far each step divided $s$ by the same factor. Is this best? Karras and others (2022) use short steps near the data, where
-# the curves bend, and longer ones at high noise: their levels are evenly spaced in $s^{1/\rho}$ with $\rho = 7$. Other authors
+# the curves bend, and longer ones at high noise. Their levels are evenly spaced in $s^{1/\rho}$ with $\rho = 7$. Other authors
 # space them evenly in $t$. We test the three rules on the five blobs, with Euler's method and with Heun's. The measure is the
 # median distance from the true end of each curve, which Heun's method computes with 400 steps. We take the median because a few
 # curves start between two blobs and end at the wrong one. They would dominate a mean.
@@ -645,8 +645,8 @@ if grading.answered(edm_sampler, lambda y, s: y / 2, np.ones((1, 1)), [1.0, 0.0]
 #
 # <details><summary>Hint</summary>
 #
-# The loop must keep two values from one step to the next: the last prediction, and the length of the last step (or the last
-# $\lambda$).
+# The loop must keep two values from one step to the next: the last prediction, and the length of the last step. (The last
+# $\lambda$ serves as well.)
 # </details>
 # <details><summary>Bigger hint</summary>
 #

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 10. Classes and classifier-free guidance
 #
-# So far the network draws whatever it likes. Now we want a 7. This needs two things: a way to give the network the class, which
-# is easy, and a way to make it follow the class more closely. The second is one line of arithmetic with a large effect,
-# **classifier-free guidance**. Programs that turn text into images offer it as a slider called "guidance scale".
+# So far the network draws whatever it likes. Now we want a 7. First the network must get the class, which is easy. Then it must
+# follow the class more closely. This takes one line of arithmetic with a large effect, **classifier-free guidance**. Programs
+# that turn text into images offer it as a slider called "guidance scale".
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
@@ -265,7 +265,7 @@ assert clouds[4.0].mean() > moments(4.0)[0] + 0.3 and clouds[4.0].std() < moment
 # %% [markdown]
 # The answer is only half true. Without guidance the samples have the right distribution. With guidance they lie **further out
 # and are more alike** than the tilted density predicts. At each noise level the tilted score is right. But the tilted densities
-# of the noise levels are not the noisy versions of *one* clean density, so a sampler that passes through them ends somewhere
+# of the noise levels are not the noisy versions of *one* clean density. So a sampler that passes through them ends somewhere
 # else.
 #
 # The error comes from the path through the noise levels and not from the score, and we can show this. Start from the guided

@@ -298,7 +298,7 @@ assert FAST or untold < 0.6 < guided
 #
 # ## Where do the words' vectors come from?
 #
-# Here the word vectors were learned together with the denoiser. The large models take them from a *text encoder* that was
+# Here the word vectors were learned together with the denoiser. The large models take them from a *text encoder*. It was
 # trained before, on far more texts than there are captioned images, and is then frozen. Two kinds are common. A *language-only*
 # encoder (T5, in Imagen) is trained to predict hidden words. In *contrastive* training (CLIP, in Stable Diffusion and DALL-E 2)
 # a text encoder and an image encoder learn together. Each image must find its own caption among all captions of the batch. The

@@ -65,7 +65,7 @@ viz.show_grid(np.concatenate(list(drawn.values())), columns=len(prompts), titles
 #
 # ### Why not denoise the pixels themselves?
 #
-# Most pixels carry little information. An *autoencoder* is a pair of networks: the encoder compresses the image into a
+# Most pixels carry little information. An *autoencoder* is a pair of networks. The encoder compresses the image into a
 # **latent**, and the decoder turns the latent back into an image. The diffusion happens in between, on far fewer numbers
 # (Rombach and others, 2022).
 
@@ -88,7 +88,7 @@ assert FAST or readable > 0.8
 # the real Stable Diffusion).
 #
 # "KL" stands for the Kullback-Leibler term in the training loss. The encoder of a KL autoencoder outputs a mean and a variance
-# for each number, and the decoder is trained on a random draw from them. So it learns to tolerate a little noise. This is why
+# for each number. The decoder is trained on a random draw from them, so it learns to tolerate a little noise. This is why
 # latents close to a good one also decode to good images:
 
 # %%
@@ -439,8 +439,8 @@ if grading.answered(scaling_factor, raw):
           f"kept with the model {autoencoder.config['scaling_factor']:.3f}")  # fmt: skip
 
 # %% [markdown]
-# **Exercise 4.** DALL-E 2 edits images by language: move an image's embedding in the direction in which one text differs from
-# another (a *text diff*), and keep its length. Return the moved embeddings.
+# **Exercise 4.** DALL-E 2 edits images by language, with a *text diff*: the direction in which one text's embedding differs
+# from another's. Move an image's embedding in this direction, and keep its length. Return the moved embeddings.
 #
 # <details><summary>Hint</summary>
 #

@@ -345,8 +345,11 @@ viz.show_grid(np.concatenate(rows), columns=len(rows[0]), scale=0.62,
 #
 # ## And noise that is not Gaussian?
 #
-# Both models were trained on Gaussian noise. We try other noise of about the same strength $s = 0.5$: *salt and pepper* (some
-# pixels become black or white), *stripes* (one number for a whole row of pixels), *Laplace* (rare large errors).
+# Both models were trained on Gaussian noise. We try other noise of about the same strength $s = 0.5$:
+#
+# - *salt and pepper*: some pixels become black or white;
+# - *stripes*: one number for a whole row of pixels;
+# - *Laplace*: rare large errors.
 
 # %%
 def other_noise(kind, images, s, rng):
@@ -376,8 +379,8 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 
 # %% [markdown]
 # Laplace noise is removed as well as Gaussian noise. Salt and pepper misleads the estimate. Most pixels are clean, so it finds
-# about half of the actual noise, and one evaluation at that $t$ is a decibel worse than at the right one. Stripes cost every
-# way more than a decibel, even at the right $t$. The models were trained on noise without a pattern, so they take a pattern for
+# about half of the actual noise. One evaluation at that $t$ is a decibel worse than at the right one. Stripes cost every way
+# more than a decibel, even at the right $t$. The models were trained on noise without a pattern, so they take a pattern for
 # part of the image. The noise of a real photo, after the camera's software has processed it, has patterns.
 #
 # `minidiff study noise_level` repeats this with three training seeds and five kinds of noise:
