@@ -24,9 +24,8 @@ def running_text(path):
     text = re.sub(r"<!--.*?-->|^#[^\n]*$|^\([\w-]+\)=$", "\n", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^[ \t]*(?:[-*>]|\d+\.)[ \t]+", "\n", prose.plain(text), flags=re.MULTILINE)  # items of a list
     text = re.sub(r"!?\[[^\]]*\]\([^)]*\)|[*_|]+", " ", text)
-    text = re.sub(r"(?<!\w)X(?!\w)|[ \t]+", " ", text)  # X stands for code or a formula
-    text = re.sub(r" {2,}", " ", text)
-    sentences = [" ".join(s.split()) for s in prose.sentences(text)]
+    text = re.sub(r"[ \t]+", " ", text)
+    sentences = [" ".join(re.sub(r"(?<!\w)X(?!\w)", " ", s).split()) for s in prose.sentences(text)]  # X: code or a formula
     whole = [s for s in sentences if len(re.findall(r"[a-z]{2,}", s)) > 3]
     return "\n".join(s if s.endswith((".", "!", "?", ":")) else f"{s}." for s in whole)
 
