@@ -64,7 +64,7 @@ class Grader:
         )  # fmt: skip
         code = [(number, text) for number, (kind, text, _) in enumerate(self.chapter.cells) if kind == "code"]
         try:
-            self.send(code)
+            self.send({"cells": code, "without": sorted({w for e in self.chapter.exercises.values() for w in e.without})})
             self.receive(START)
         except (EOFError, OSError, pipes.Late):
             self.errors.seek(0)

@@ -135,11 +135,11 @@ def check_gaussian_latents():
         x0 = m + a * c**2 / (a**2 * c**2 + s**2) * (z - a * m)
         return a * (z - a * x0) / s - s * x0
 
-    start, times = np.linspace(-2, 2, 8).reshape(2, 2, 2, 1), list(range(999, -1, -1))
+    start, times = np.linspace(-2, 2, 8).reshape(2, 2, 2, 1), list(range(999, 0, -4))
     a, s = schedule.alpha(999), schedule.sigma(999)
     z = a * m + np.sqrt(a**2 * c**2 + s**2) * start
     got = denoise_latents(exact, z, schedule, times, np.zeros((2, 1)), np.zeros((2, 1)), 3.0)
-    grading.same(got, m + c * start, "the latents after 1000 steps", rtol=0.01, atol=0.01)
+    grading.same(got, m + c * start, "the latents after 250 steps", rtol=0.01, atol=0.01)
 
     def other(z, t, context):
         return np.cos(z) * np.asarray(context)[:, 0][:, None, None] + t / 500

@@ -2,10 +2,13 @@
 
 import ast
 import difflib
+import functools
 import json
 import re
 
 ALIKE = 0.6  # share of a cell's characters, from which on it is a cell of the chapter with changes
+OTHER_LANGUAGE = re.compile(r"\s*%%(?!time|timeit|capture|prun)")
+MAGIC = re.compile(r"^(\s*)(?:[%!?].*|.*\?\s*)$")
 
 
 def read(path, split):
@@ -72,20 +75,26 @@ def _alike(a, b):
 
 def last_that_defines(name, texts):
     """The last cell in which `name` is defined or assigned, however; -1 where none is.   name: a name, or names as a|b"""
-    pattern = re.compile(
+    pattern = definition_of(name)
+    return max((number for number, text in enumerate(texts) if pattern.search(text)), default=-1)
+
+
+@functools.cache
+def definition_of(name):
+    """The pattern of a line that defines or assigns `name`."""
+    return re.compile(
         rf"^(?:async )?(?:def|class)[ \t]+(?:{name})\b|^(?:{name})\b[^=\n(]*=(?!=)|\bas[ \t]+(?:{name})\b", re.MULTILINE
     )
-    return max((number for number, text in enumerate(texts) if pattern.search(text)), default=-1)
 
 
 def plain_python(text):
     """A cell without IPython's own syntax: magics, shell commands, `name?`. What has no Python in it becomes nothing."""
-    if re.match(r"\s*%%(?!time|timeit|capture|prun)", text):
+    if OTHER_LANGUAGE.match(text):
         return ""
     try:
         ast.parse(text)
     except SyntaxError:
-        lines = (re.sub(r"^(\s*)(?:[%!?].*|.*\?\s*)$", r"\1pass", line) for line in text.splitlines())
+        lines = (MAGIC.sub(r"\1pass", line) for line in text.splitlines())
         plain = "\n".join(lines)
         try:
             ast.parse(plain)

@@ -31,17 +31,24 @@ class Ended(Exception):
     """The other process is no longer there."""
 
 
+class Shared:
+    """The objects that both processes had before they parted, numbered: the same number on both sides."""
+
+    def __init__(self, objects):
+        self.objects = list(objects)
+        self.numbers = {id(thing): number for number, thing in enumerate(self.objects)}
+
+
 class Peer:
     """One end of the connection.
 
-    sock: a connected stream socket   shared: list of the objects that both processes had before they parted
+    sock: a connected stream socket   shared: Shared
     trusting: whether the other side may compute with this side's objects through its `Remote`s, as well as read and call
     them. The tests' side takes no arithmetic and no comparison from the answer: `==` would let the answer decide.
     """
 
     def __init__(self, sock, shared, trusting):
-        self.sock, self.shared = sock, shared
-        self.numbers = {id(thing): number for number, thing in enumerate(shared)}
+        self.sock, self.shared, self.numbers = sock, shared.objects, shared.numbers
         self.methods = READ + COMPUTE if trusting else READ  # that a Remote of the other side's objects has here
         self.exported, self.arrays, self.sent = {}, {}, {}
         self.keys, self.classes, self.side = {}, {}, "tests" if not trusting else "answer"

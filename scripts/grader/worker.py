@@ -8,6 +8,7 @@ they expect are nowhere in its memory. It is locked (`lockdown`), and all that i
 
 import contextlib
 import ctypes
+import gc
 import linecache
 import os
 import pipes
@@ -21,6 +22,7 @@ from pathlib import Path
 import cells
 import lockdown
 import numpy as np
+import numpy.random  # NumPy loads it at first use, which would be in each point's processes
 import remote
 
 import minidiff
@@ -37,14 +39,19 @@ def main(hidden):
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)  # what answers leave running becomes this process's, to be killed
-    names = {"__name__": "__main__"}
-    for number, text in pipes.read(requests):
+    names, first = {"__name__": "__main__"}, pipes.read(requests)
+    for number, text in first["cells"]:
         run(text, f"<the chapter, cell {number}>", names)
+    for name in first["without"]:
+        guarded.resolve(name, names)  # imports the modules that an answer does without
     readable = [*lockdown.readable(hidden), Path(minidiff.__file__).parent]
+    both = names, remote.Shared(value for name, value in names.items() if is_shared(name, value))
+    gc.collect()
+    gc.freeze()  # a collection in a copy of this process would write to, and so copy, all of its memory
     pipes.write(replies, "ready")
     with contextlib.suppress(EOFError):
         while True:
-            pipes.write(replies, point(pipes.read(requests), names, requests, replies, readable))
+            pipes.write(replies, point(pipes.read(requests), both, requests, replies, readable))
 
 
 def run(text, name, names):
@@ -52,15 +59,20 @@ def run(text, name, names):
     exec(compile(text, name, "exec"), names)
 
 
-def point(request, names, requests, replies, readable):
-    """One point.   request {exercise, cells, without, seconds}   -> None, or what went wrong"""
+def point(request, both, requests, replies, readable):
+    """One point.   request {exercise, cells, without, seconds}   both (names, shared), as both processes have them
+
+    -> None, or what went wrong
+    """
     seconds = request["seconds"]
     for_tests, for_answer = socket.socketpair()
-    answer = os.fork()
-    if answer == 0:
-        with contextlib.suppress(BaseException):
-            be_the_answer(request, names, for_answer, readable)
-        os._exit(0)
+    cells.definition_of(request["exercise"])  # compiled here, once for all its points
+    with guarded.taken_away(request["exercise"], request["without"], both[0]):
+        answer = os.fork()
+        if answer == 0:
+            with contextlib.suppress(BaseException):
+                be_the_answer(request, both, for_answer, readable)
+            os._exit(0)
     for_answer.close()
     found, result = os.pipe()
     tests = os.fork()
@@ -68,7 +80,7 @@ def point(request, names, requests, replies, readable):
         message = "the process of the tests ended"
         try:
             pipes.write(replies, "tests")
-            message = be_the_tests(request, pipes.read(requests), names, for_tests)
+            message = be_the_tests(request, pipes.read(requests), both, for_tests)
         finally:
             pipes.write(result, message)
             os._exit(0)
@@ -108,13 +120,12 @@ def end_the_rest():
 # ---- the answer's process ----------------------------------------------------------------------------------------------------
 
 
-def be_the_answer(request, names, sock, readable):
+def be_the_answer(request, both, sock, readable):
     os.setsid()
     lockdown.close_files(sock.fileno())
     lockdown.limit(request["seconds"])
     lockdown.lock(readable)
-    with guarded.taken_away(request["exercise"], request["without"], names):
-        Answer(sock, names, request["exercise"], request["cells"]).serve()
+    Answer(sock, *both, request["exercise"], request["cells"]).serve()
 
 
 class Answer(remote.Peer):
@@ -123,8 +134,8 @@ class Answer(remote.Peer):
     def is_open(self, thing):  # the tests are trusted
         return True
 
-    def __init__(self, sock, names, exercise, texts):
-        super().__init__(sock, shared(names), trusting=True)
+    def __init__(self, sock, names, shared, exercise, texts):
+        super().__init__(sock, shared, trusting=True)
         self.names, self.exercise, self.texts, self.replaced = names, exercise, texts, {}
 
     def do_start(self):
@@ -157,17 +168,17 @@ class Answer(remote.Peer):
         """The line of the student's that an exception came from."""
         if isinstance(error, SyntaxError) and error.text:
             return error.text.strip()
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(CELL.partition("{")[0])]
-        return frames[-1].line if frames else getattr(error, "line", "")
+        return last_line(error, CELL.partition("{")[0]) or getattr(error, "line", "")
 
 
 # ---- the tests' process ------------------------------------------------------------------------------------------------------
 
 
-def be_the_tests(request, code, names, sock):
+def be_the_tests(request, code, both, sock):
     """-> None, or what went wrong"""
     lockdown.limit(request["seconds"])
-    peer = Tests(sock, names, request["exercise"])
+    names, shared = both
+    peer = Tests(sock, names, shared, request["exercise"])
     try:
         names[request["exercise"]] = guarded.guarded(peer.ask("start"), name=request["exercise"])
         run(code, TESTS, names)
@@ -178,8 +189,8 @@ def be_the_tests(request, code, names, sock):
 
 
 class Tests(remote.Peer):
-    def __init__(self, sock, names, exercise):
-        super().__init__(sock, shared(names), trusting=False)
+    def __init__(self, sock, names, shared, exercise):
+        super().__init__(sock, shared, trusting=False)
         self.names, self.chapter, self.exercise = names, dict(names), exercise
 
     def context(self):
@@ -191,17 +202,23 @@ class Tests(remote.Peer):
         return {name: value for name, value in all_settings().items() if isinstance(value, bool)}, replaced
 
 
-def shared(names):
-    """What both processes have: the chapter's functions, classes and objects, in the same order on both sides."""
-    return [value for name, value in names.items() if name != "__builtins__" and not isinstance(value, VALUES)]
+def is_shared(name, value):
+    """Whether both processes have it: one of the chapter's functions, classes and objects."""
+    return name != "__builtins__" and not isinstance(value, VALUES)
 
 
 def words(error):
     """The exception as a student should read it; a bare assert has no words, so its line is shown."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == TESTS]
-    line = getattr(error, "line", "") or (frames[-1].line if frames and not str(error) else "")
+    line = getattr(error, "line", "") or ("" if str(error) else last_line(error, TESTS))
     return f"{text}   in   {line}"[:4000] if line else text[:4000]
+
+
+def last_line(error, file):
+    """The innermost line that an exception came through, of the files whose name begins with `file`; "" where there is none."""
+    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    found = [linecache.getline(*place) for place in places if place[0].startswith(file)]
+    return found[-1].strip() if found else ""
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ FORGED = {  # each earns nothing for `tanh`
         """,
     "looks for the answer in memory": """
         import gc, linecache, sys
+        gc.unfreeze()
         def everything():
             yield from (line for entry in linecache.cache.values() for line in entry[2])
             frame = sys._getframe()
