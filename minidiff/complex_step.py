@@ -49,17 +49,17 @@ def jvp(f, arrays, tangents, params=None):
 def one_by_one(layer, arrays, params, tangents):
     """`jvp` along the tangent of one Param after another, the arrays at rest.   params {path: Param}   tangents {path: tangent}
 
-    yields (path, dy), without taking the layer apart again for each
+    -> {path: dy}, without taking the layer apart again for each
     """
-    still = [a + 0j if getattr(getattr(a, "dtype", None), "kind", None) == "f" else a for a in arrays]
-    values = {path: param.value + 0j for path, param in params.items()}
-    for path, v in tangents.items():
-        h = STEPS[params[path].value.dtype]
-        with contextlib.ExitStack() as stack:
-            for other, param in params.items():
-                stack.enter_context(param.replaced(values[other] if other != path else values[path] + 1j * h * v))
-            y = _complex(layer, still)
-        yield path, y.imag / h
+    still, slopes = [a + 0j if getattr(getattr(a, "dtype", None), "kind", None) == "f" else a for a in arrays], {}
+    steps = {path: STEPS[params[path].value.dtype] for path in tangents}
+    with contextlib.ExitStack() as stack:
+        for param in params.values():
+            stack.enter_context(param.replaced(param.value + 0j))
+        for path, v in tangents.items():
+            with params[path].replaced(params[path].value + 1j * steps[path] * v):
+                slopes[path] = _complex(layer, still).imag / steps[path]
+    return slopes
 
 
 def _dtype(arrays, tangents, params, own):

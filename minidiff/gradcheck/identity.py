@@ -144,7 +144,7 @@ def check_params(layer, arrays, options, seed):
                 x[...] = kept
 
         exact = None if why else lambda r, path=path: along({path: r})
-        slope = next(slopes)[1] if exact and path in directions else None
+        slope = slopes.get(path)
         grad, r = param.grad - before[path], directions.get(path)
         errors[path] = compare(at, kept, grad, dy, path, options, r, exact, why, y, slope, assigned=param.grad)
     return errors
