@@ -46,7 +46,7 @@ angle = 2 * np.pi * np.arange(8) / 8
 ring = GaussianMixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), stds=0.1)
 points = ring.sample(0, 8000, dtype=np.float32)
 net = models.MLP(features=2, width=128, depth=3, rng=0)
-history = train(net, SimpleLoss(schedule, "v"), points, 120 if FAST else 3000)
+history = train(net, SimpleLoss(schedule, "v"), points, 120 if FAST else 2500)
 teacher = Denoiser(net, schedule, "v")
 print(f"loss {np.mean(history.loss[:10]):.2f} -> {np.mean(history.loss[-100:]):.2f}")
 assert np.mean(history.loss[-100:]) < 0.8 * np.mean(history.loss[:10])
@@ -244,7 +244,7 @@ def distil(teacher, times, train_steps):
     return students
 
 
-students = distil(teacher, times, 6 if FAST else 400)
+students = distil(teacher, times, 6 if FAST else 300)
 student_makes = {n: ddim(student, noise, times) for n, (student, times) in students.items()}
 teacher_makes = {n: ddim(teacher, noise, times) for n, (_, times) in students.items()}
 for n in student_makes:
@@ -298,11 +298,11 @@ def jump_loss(student, x0, rng, cond):
 
 
 direct = copy.deepcopy(net)
-train(direct, jump_loss, pair_end, 6 * (6 if FAST else 400), labels=pair_noise, lr=1e-3)
+train(direct, jump_loss, pair_end, 6 * (6 if FAST else 300), labels=pair_noise, lr=1e-3)
 at_once = ddim(Denoiser(direct, schedule, "v"), noise, times[:1])
 print(f"one step: learned at once {off(at_once):.2f} off, {on_ring(at_once):.0%} in a blob; "
       f"by halving {off(student_makes[1]):.2f} off, {on_ring(student_makes[1]):.0%} in a blob")
-print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (6 if FAST else 400):,} for the halvings")
+print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (6 if FAST else 300):,} for the halvings")
 assert off(at_once) < off(teacher_makes[1])
 
 # %% [markdown]
@@ -320,12 +320,12 @@ assert off(at_once) < off(teacher_makes[1])
 digits, labels = data.load("digits")
 unet = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
                    num_class_embeds=11, null_class=10, rng=0)  # fmt: skip
-train(unet, SimpleLoss(schedule, "v"), digits, 2 if FAST else 320, labels, lr=3e-3, batch_size=16 if FAST else 64)
+train(unet, SimpleLoss(schedule, "v"), digits, 2 if FAST else 240, labels, lr=3e-3, batch_size=16 if FAST else 64)
 expert = Denoiser(unet, schedule, "v")
 
 asked, start = np.repeat(np.arange(10), 1 if FAST else 10), None
 start = Rng(3).standard_normal((len(asked), 8, 8, 1))
-stages = progressive_distillation(expert, digits, labels, start=16, stop=1, train_steps=1 if FAST else 50,
+stages = progressive_distillation(expert, digits, labels, start=16, stop=1, train_steps=1 if FAST else 40,
                                   batch_size=16 if FAST else 64, lr=1e-3, warmup=1 if FAST else 5, progress=False)  # fmt: skip
 
 
