@@ -12,15 +12,14 @@ Needs the extra `course`. Run again after a chapter or its exercises have change
 """
 
 import argparse
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import course
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader_commands import Nbgrader
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,10 +106,9 @@ def _note(chapter):
     )
 
 
-def make(number, folder):
-    """Write one chapter's notebooks into a course, and enter it into the grade book.   -> Chapter"""
+def make(number, folder, nbgrader):
+    """Write one chapter's notebooks into a course, and enter it into the grade book.   nbgrader: Nbgrader   -> Chapter"""
     chapter, name = course.chapter(number), f"ch{number}"
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "nbgrader_config.py").exists():
         (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     source = folder / "source" / name / f"{chapter.path.stem}.ipynb"
@@ -118,14 +116,10 @@ def make(number, folder):
     made = notebook(chapter)
     nbformat.validate(made)
     source.write_text(nbformat.writes(made) + "\n", encoding="utf-8")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # nbgrader calls alembic by name
     for command in ("generate_assignment", "generate_solution"):
-        done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", command, name, "--force"],
-            cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            sys.exit(f"nbgrader {command} {name} failed:\n{done.stderr[-3000:]}")
+        code, output = nbgrader(command, name, "--force")
+        if code:
+            sys.exit(f"nbgrader {command} {name} failed:\n{output[-3000:]}")
     return chapter
 
 
@@ -134,10 +128,12 @@ def main(arguments):
     parser.add_argument("chapters", nargs="*", choices=[*course.numbers(), []], metavar="CHAPTER", help="03; none: all")
     parser.add_argument("--course", type=Path, default=ROOT / "build" / "course", help="default: build/course")
     given = parser.parse_args(arguments)
-    for number in given.chapters or course.numbers():
-        chapter = make(number, given.course.resolve())
-        count = f"{len(chapter.exercises)} exercises, {chapter.points} points"
-        print(f"ch{number}: {count}   {given.course}/release/ch{number}/{chapter.path.stem}.ipynb", flush=True)
+    given.course.mkdir(parents=True, exist_ok=True)
+    with Nbgrader(given.course) as nbgrader:
+        for number in given.chapters or course.numbers():
+            chapter = make(number, given.course.resolve(), nbgrader)
+            count = f"{len(chapter.exercises)} exercises, {chapter.points} points"
+            print(f"ch{number}: {count}   {given.course}/release/ch{number}/{chapter.path.stem}.ipynb", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@ import copy
 import csv
 import html
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import course
 import pytest
+from nbgrader_commands import Nbgrader
 
 ROOT = Path(__file__).parent.parent.parent
 NAME, NOTEBOOK = "ch01", "01_backward_by_hand.ipynb"
@@ -108,20 +106,15 @@ STUDENTS = {  # what each handed in -> points
 @pytest.fixture(scope="module")
 def nbgrader(tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }  # fmt: skip
 
     def call(*arguments, fails=None):
         call.made.append(" ".join(["nbgrader", *arguments]))
-        done = subprocess.run(
-            [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0 or (fails and fails in done.stderr), done.stderr[-3000:]
-        return done.stderr
+        code, output = call.command(*arguments)
+        assert code == 0 or (fails and fails in output), output[-3000:]
 
-    call.folder, call.made = folder, []
-    return call
+    with Nbgrader(folder, PYTHONPATH=str(ROOT)) as command:
+        call.folder, call.made, call.command = folder, [], command
+        yield call
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +123,7 @@ def graded(nbgrader):
     import make_assignment
     import nbformat
 
-    make_assignment.make("01", nbgrader.folder)
+    make_assignment.make("01", nbgrader.folder, nbgrader.command)
     release = read(nbgrader.folder / "release" / NAME / NOTEBOOK)
     inbox = nbgrader.folder / "downloaded" / NAME / "archive"
     inbox.mkdir(parents=True)
