@@ -1,18 +1,20 @@
 # %% [markdown]
 # # 14. How good is it?
 #
-# The samples look like digits. How good are they? Looking at them does not scale. The loss says little: it is a mean over all
-# noise levels, and much of it is noise that no model can predict. This chapter measures quality in three ways: the *Fréchet
-# distance*, *likelihood*, and *distance to the training set*. It shows what each of them misses. Then it gives the model a task
-# that has a score, removing noise from images. There it compares the model with an older idea, a **denoising autoencoder**.
+# The samples look like digits. How good are they? Nobody can look at thousands of samples one by one. The training loss does
+# not tell either: it is a mean over all noise levels, and much of it is noise that no model can predict. This chapter measures
+# a model in three ways: by the *Fréchet distance*, by its *likelihood*, and by the *distance of its samples to the training
+# set*. It shows what each of them misses. Then it gives the model a task that has an exact score: removing noise from images.
+# There it compares the model with an older method, the **denoising autoencoder**.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$, where $x_0$ is the clean image and
-# $\epsilon$ is standard normal noise (chapter 3; $a_t$ is its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A
-# *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and $t$. The best $\hat x_0$ is a mean (chapter 4). DDIM goes from noise
-# to an image by $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
+# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3). Here $x_0$ is the clean
+# image, $\epsilon$ is standard normal noise, $a_t$ is chapter 3's $\sqrt{\bar\alpha_t}$, in code `schedule.alpha(t)`, and
+# $\sigma_t$ is the noise level, `schedule.sigma(t)`. A *denoiser* predicts $x_0$ and $\epsilon$ from $x_t$ and the timestep
+# $t$; a hat marks a prediction. The best $\hat x_0$ is the mean of the clean images that fit $x_t$ (chapter 4). DDIM steps from
+# $t$ to an earlier timestep $s$ by $x_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
 
 # %%
 import os
@@ -51,19 +53,20 @@ viz.show_grid(samples[:40], columns=20, title=f"40 of {count} samples, from a fe
 # %% [markdown]
 # ## Does the whole set look like the data?
 #
-# One sample cannot be compared with the data, but the *set* of samples can. Describe each image by some numbers (*features*).
-# Then compare the mean and the spread of the samples' features with those of the data's. For two Gaussians in one dimension,
-# with means $m, m'$ and standard deviations $s, s'$, the Fréchet distance is
+# One sample cannot be compared with the data, but a *set* of samples can. Describe each image by a few numbers, its *features*.
+# Then compare the mean and the spread of the samples' features with those of the data. For two Gaussians in one dimension, with
+# means $m, m'$ and standard deviations $s, s'$, the Fréchet distance is
 #
 # $$(m - m')^2 + (s - s')^2,$$
 #
-# and in many dimensions, with covariances $A$ and $B$,
+# In many dimensions, with mean vectors $m, m'$ and covariance matrices $A$ and $B$, it is
 #
 # $$\|m - m'\|^2 + \operatorname{tr}\bigl(A + B - 2\,(AB)^{1/2}\bigr).$$
 #
-# The features of a standard network (Inception) give the **FID** that papers report (Heusel and others, 2017). Inception was
-# trained on photographs, not on 8 x 8 digits. So our features come from a small classifier that we train on the digits. These
-# numbers can be compared only with each other.
+# Papers report this distance for the features of one network, Inception-v3. They call it the **FID**, the Fréchet inception
+# distance (Heusel and others, 2017). Inception was trained on photographs, not on 8 x 8 digits. So we take the features of a
+# small classifier that we train on the digits. The resulting numbers can be compared with each other, but not with a published
+# FID.
 
 # %%
 def frechet(x, y):
@@ -85,8 +88,8 @@ assert np.isclose(frechet(real, metrics.features(judge, unseen)),
 print(f"the judge reads {metrics.accuracy(judge, unseen, unseen_labels):.1%} of unseen digits rightly")
 
 # %% [markdown]
-# A distance needs something to compare with. So, besides our samples, we score held-out real digits ("unseen"), and sets that
-# are bad in known ways.
+# A single distance is hard to interpret. So we compute it for seven sets: our samples, held-out real digits ("unseen"), two
+# sets of copied training digits, and three sets with a known fault (blur, a single class, pure noise).
 
 # %%
 evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # each class in proportion
@@ -107,12 +110,12 @@ rows = [images[:: len(images) // 14][:14] for images in sets.values()]
 viz.show_grid(np.concatenate(rows), columns=14, scale=0.55, rows=list(sets))
 
 # %% [markdown]
-# The distance detects blur, noise and lack of variety. It is sensitive: training digits drawn at random are further off than
+# The distance detects blur, noise and lack of variety. It is sensitive: training digits drawn at random are further away than
 # the held-out ones, in which all classes are equally frequent. But look at the last line. A "model" that returns copies of its
-# training set, chosen as evenly, has the best score of all, better than real new digits. **A Fréchet distance to the training
-# set cannot distinguish learning from memorising.**
+# training set, chosen evenly over the classes, gets the best score of all, better than real new digits. **A Fréchet distance to
+# the training set cannot distinguish learning from memorising.**
 #
-# There is another trap: the distance falls with the number of samples, even when nothing else changes.
+# There is a second problem, a bias: the distance falls as the number of samples grows, even when nothing else changes.
 
 # %%
 sizes = [80, 160, 320, 640, 1280] if not FAST else [80, 320]
@@ -126,9 +129,9 @@ assert by_size[0] > 2 * by_size[-1]  # so use the same number of samples always,
 # %% [markdown]
 # ## Has the model memorised its training set?
 #
-# For each sample we compute the distance to the *nearest* training digit. A sample that is too near is a copy. How near is too
-# near? Held-out real digits give the scale: they are not copies, and have a nearest training digit too. For contrast we train
-# the same network on 16 digits only.
+# For each sample we compute the distance to the *nearest* training digit. A very small distance means a copy. How small is very
+# small? Held-out real digits give the scale: they are not copies, and each of them has a nearest training digit too. For
+# contrast we train the same network on 16 digits only.
 
 # %%
 few = digits[:16]
@@ -164,17 +167,17 @@ viz.show_grid(np.concatenate(rows), columns=12, scale=0.6,
               rows=["trained on all", "nearest of all", "trained on 16", "nearest of the 16"])  # fmt: skip
 
 # %% [markdown]
-# Neither model has. The samples of both are *further* from their training digits than held-out digits are. This is no sign of
-# originality: the samples are still rough, and a rough image is far from every digit. (300 steps are too few to memorise even
-# 16 digits. Use 3000 in the code above and see which model memorises then.)
+# Neither model has memorised its training set. The samples of both are *further* from their training digits than held-out
+# digits are. This does not show that the samples are original: they are still rough, and a rough image is far from every digit.
+# (300 steps are too few to memorise even 16 digits. Use 3000 in the code above and see which model memorises then.)
 #
 # ## How likely are real digits under the model?
 #
-# Good samples are one thing. Does the model also give *all* real digits a fair probability? **Likelihood** measures this. DDIM
-# in the limit of small steps is a flow that maps every image to a noise and back (chapter 9). The density of the noise is
-# known. Along the way the density changes by the divergence of the flow, the trace of its Jacobian, which the backward passes
-# can compute. minidiff's `ode_log_likelihood` sums this change. Is the result right? For a mixture of Gaussians the truth is
-# known:
+# The measures so far look at the samples. **Likelihood** looks at the data: how probable is each real digit under the model?
+# DDIM in the limit of small steps is a flow, an ODE that maps every image to a noise and back (chapter 9). The density of the
+# noise is known. Along the way, the log-density changes at a rate given by the divergence of the flow, the trace of its
+# Jacobian. The backward passes can compute this trace. minidiff's `ode_log_likelihood` integrates it over time. Is the result
+# right? For a mixture of Gaussians the exact log-density is known:
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -187,9 +190,9 @@ print(f"log-density of 50 points: off by at most {np.abs(found - truth).max():.4
 assert np.abs(found - truth).max() < 0.03
 
 # %% [markdown]
-# The digits have 17 grey levels. Without any model, one needs $\log_2 17 = 4.09$ bits a pixel to encode one. Suppose a model
-# gives a digit log-density $\log p$ (in nats, with the grey levels spread evenly over bins of width $2/17$). Then it needs
-# $-\log_2 p/64 - \log_2(2/17)$ bits a pixel.
+# The digits have 17 grey levels. Without any model, one needs $\log_2 17 = 4.09$ bits per pixel to encode one. Let $\log p$ be
+# the log-density, in nats, that a model gives to a digit of 64 pixels. The data are *dequantised*: each grey level is spread
+# evenly over a bin of width $2/17$. Then the model needs $-\log_2 p/64 - \log_2(2/17)$ bits per pixel.
 
 # %%
 some = 2 if FAST else 12
@@ -206,16 +209,17 @@ bits = dict(zip(looked_at, bits.reshape(-1, some).mean(axis=1), strict=True))
 assert FAST or bits["unseen digits"] < bits["noise"]
 
 # %% [markdown]
-# Likelihood separates noise from digits clearly. Held-out digits need no more bits than training digits, which again shows that
-# nothing was memorised. But digits turned upside down are hardly less likely: the difference is about as large as its error. So
-# a good likelihood does not prove that an image shows what it should. (Simple images are often said to be the likeliest of all.
-# Here "all black" is not: this model never saw anything like it.) `minidiff study likelihood` compares this with the
-# variational bound: [table and plot](../docs/studies.md#how-likely-does-the-model-find-real-digits).
+# Likelihood separates noise from digits clearly. Held-out digits need no more bits than training digits, a second sign that the
+# model memorised nothing. But digits turned upside down are hardly less likely: the difference is about as large as its
+# standard error. So a good likelihood does not prove that an image shows what it should. (Simple images are often said to be
+# the likeliest of all. Here "all black" is not: this model never saw anything like it.) `minidiff study likelihood` compares
+# this with the variational bound: [table and plot](../docs/studies.md#how-likely-does-the-model-find-real-digits).
 #
 # ## What does a denoising autoencoder do instead?
 #
-# A denoising autoencoder has the same task without the timestep: it maps a noisy image to a clean one **in one evaluation**, at
-# any noise level. It cannot generate an image from pure noise. But to remove noise, one evaluation may be enough.
+# A denoising autoencoder maps a noisy image to a clean one **in one evaluation**. It has the same task as the diffusion model's
+# network, but it gets no timestep: it has to handle any noise level. It cannot generate an image from pure noise. But to remove
+# noise, one evaluation may be enough.
 
 # %%
 def clean_up(net, x0, rng, cond=None):
@@ -235,10 +239,11 @@ viz.show_grid(np.concatenate([autoencoder.predict(pure_noise), samples[:10]]), c
 # ## Can I clean up my own noisy photo with it?
 #
 # The usual answer is: not directly, since you would have to know the matching $t$. But $t$ can be estimated. Suppose the photo
-# is $y = x_0 + s\,\epsilon$ with an unknown $s$. Then $a_t\,y$ is an $x_t$ for the $t$ at which $\sigma_t/a_t = s$. Now give
-# the denoiser other timesteps. If $t$ is too low, it finds more noise than such a $t$ can have: the squares of $\hat\epsilon$
-# sum to more than $D$, the number of pixels. If $t$ is too high, they sum to less. Sum up this surplus from low $t$ to high.
-# The sum is highest where the surplus changes from plus to minus.
+# is $y = x_0 + s\,\epsilon$ with an unknown noise level $s$. Then $a_t\,y$ is an $x_t$ for the $t$ at which $\sigma_t/a_t = s$.
+# Now give the denoiser other timesteps. If $t$ is too low, it finds more noise than that $t$ allows: the squares of
+# $\hat\epsilon$ sum to more than $D$, the number of pixels. If $t$ is too high, they sum to less. Call the difference the
+# surplus, and sum it up from low $t$ to high. This sum is largest where the surplus changes from plus to minus, which is our
+# estimate of $t$.
 
 # %%
 LEVELS = 8 if FAST else 40
@@ -266,16 +271,16 @@ for s in (0.1, 0.4, 1.0):
     assert np.median(np.abs(ours - library)) < 150  # a step or so of the search
 
 # %% [markdown]
-# The sum of squares gives a $t$ that is too low, the more so the weaker the noise. At weak noise the denoiser cannot separate
-# much of the noise from the digit's own texture, so $\hat\epsilon$ is too small. The library's better estimate counts only the
-# directions in which the denoiser does find noise (a trace again), and is near the truth.
+# This estimate of $t$ is too low, and most so for weak noise. There, the denoiser cannot separate much of the noise from the
+# digit's texture, so $\hat\epsilon$ is too small. The library's better estimate counts only the directions in which the
+# denoiser finds noise. Their number is again the trace of a Jacobian, and the estimate is near the true $t$.
 #
 # Now we remove the noise, in four ways:
 #
 # - the autoencoder;
 # - one evaluation of the diffusion model at the estimated $t$, "one look" in the plot;
 # - one evaluation at the true $t$;
-# - the chain: DDIM from the estimated $t$ in 10 steps.
+# - the chain: ten DDIM steps from the estimated $t$ down to almost no noise.
 #
 # The score is the **PSNR** (peak signal-to-noise ratio), in decibels. For pixels from -1 to 1 it is
 # $10 \log_{10}(4 / \text{mean squared error})$; 3 dB more is half the error.
@@ -334,14 +339,14 @@ viz.show_grid(np.concatenate(rows), columns=len(rows[0]), scale=0.62,
               rows=["original", "noise 0.7", *ways_shown[1:]])  # fmt: skip
 
 # %% [markdown]
-# So the answer is yes. No one gave the model the noise level, and the true $t$ gains 0.2 dB at most. Three facts are mentioned
-# less often:
+# So the answer is yes. The model cleans images of unknown noise level, and the true $t$ gains 0.2 dB at most. Three results may
+# surprise you:
 #
 # - The *plain autoencoder*, trained for just this task, needs no $t$ and is as good where the noise is strong.
 # - Where the noise is weak, the autoencoder does harm. It redraws an image that needed no change. The diffusion model gets $t$
 #   and leaves such an image nearly as it is.
-# - **The chain, which makes the sharpest images, scores like one evaluation**, and a little worse in strong noise. The squared
-#   error rewards the mean of all possible originals, a blur; the chain commits itself to one of them.
+# - **The chain makes the sharpest images but scores like one evaluation**, and a little worse in strong noise. The squared
+#   error rewards the mean of all possible originals, which is blurred. The chain commits to one of these originals.
 #
 # ## And noise that is not Gaussian?
 #
@@ -378,10 +383,10 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
               rows=["original", *(name for kind in kinds[2:] for name in (kind, "autoencoder", "one look"))])  # fmt: skip
 
 # %% [markdown]
-# Laplace noise is removed as well as Gaussian noise. Salt and pepper misleads the estimate. Most pixels are clean, so it finds
-# about half of the actual noise. One evaluation at that $t$ is a decibel worse than at the right one. Stripes cost every way
-# more than a decibel, even at the right $t$. The models were trained on noise without a pattern, so they take a pattern for
-# part of the image. The noise of a real photo, after the camera's software has processed it, has patterns.
+# Both models remove Laplace noise as well as Gaussian noise. Salt and pepper misleads the estimate of $t$. Most pixels are
+# clean, so it finds about half of the noise. One evaluation at that $t$ scores a decibel less than at the right one. Stripes
+# cost every method more than a decibel, even at the right $t$. The models were trained on noise without a pattern, so they take
+# a pattern for part of the image. The noise of a real photo, after the camera's software has processed it, has patterns.
 #
 # `minidiff study noise_level` repeats this with three training seeds and five kinds of noise:
 # [tables and plots](../docs/studies.md#can-i-clean-up-my-own-noisy-photo).
@@ -400,8 +405,8 @@ viz.show_grid(np.concatenate([*pictures[:1], *pictures[-6:]]), columns=len(photo
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# In the formula for many dimensions $A$ and $B$ are diagonal, with the variances $s_i^2$ and $r_i^2$, and $(AB)^{1/2}$ has
-# $s_i r_i$. The trace is then a sum over $i$ of a squared difference.
+# In the formula for many dimensions, $A$ and $B$ are diagonal, with the variances $s_i^2$ and $r_i^2$. The diagonal of
+# $(AB)^{1/2}$ contains $s_i r_i$. The trace is then a sum over $i$ of a squared difference.
 # </details>
 
 # %%
@@ -415,8 +420,8 @@ if grading.answered(frechet_diagonal, np.zeros(2), np.ones(2), np.zeros(2), np.o
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Convert a log-density in nats to bits a dimension, for data with `levels` grey levels from -1 to 1. `log_p`
-# has one number for each image; `D` is how many numbers an image has.
+# **Exercise 2.** Convert a log-density in nats to bits per dimension, for data with `levels` grey levels from -1 to 1. `log_p`
+# contains one number for each image; `D` is the number of dimensions of an image.
 #
 # <details><summary>Hint</summary>
 #
@@ -425,7 +430,7 @@ if grading.answered(frechet_diagonal, np.zeros(2), np.ones(2), np.zeros(2), np.o
 # <details><summary>Bigger hint</summary>
 #
 # A nat is $1/\log 2$ bits. The levels are bins of width $2/\text{levels}$. A density times this width is a probability, so the
-# width adds its $-\log_2$, once for each dimension.
+# width adds the term $-\log_2(\text{width})$, once for each dimension.
 # </details>
 
 # %%
@@ -474,7 +479,8 @@ if grading.answered(copied, digits[:50], digits, unseen):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Collect the draws in a list. As an array it has a new first axis, the draws. Take the mean over this axis alone.
+# Collect the draws in a list. Converted to an array, they have a new first axis, over the draws. Take the mean over this axis
+# alone.
 # </details>
 
 # %%

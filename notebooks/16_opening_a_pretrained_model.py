@@ -1,18 +1,19 @@
 # %% [markdown]
 # # 16. Opening a pretrained model
 #
-# Someone has trained a model for a week, and the result is a folder. What does it contain? How can another library load the
-# network, and what goes wrong when one detail is misread? The common format for such folders is that of Hugging Face's
-# *diffusers*. We write such a folder, from a small network trained below, and open it with a few lines of NumPy. Then we
+# A group trains a diffusion model for a week and publishes it as a folder. What does the folder contain? How can another
+# library load the network, and what goes wrong when it misreads one setting? The common format is the one of Hugging Face's
+# *diffusers*. In this chapter we train a small network, write it in that format, and open it with a few lines of NumPy. Then we
 # misread it in the five usual ways, and fine-tune the opened network. Nothing but minidiff is needed.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$, where $x_0$ is the clean image and
-# $\epsilon$ is standard normal noise (chapter 3; $a_t$ is its $\sqrt{\bar\alpha_t}$ and the code's `schedule.alpha(t)`). A
-# network predicts $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$ (chapter 4). It gets the timestep $t$ as sinusoids (chapter
-# 5). The U-Net consists of convolutions and linear layers (chapters 2 and 6).
+# **What you should know already.** A noisy image is $x_t = a_t\,x_0 + \sigma_t\,\epsilon$ (chapter 3). Here $x_0$ is the clean
+# image, $\epsilon$ is standard normal noise, $a_t$ is chapter 3's $\sqrt{\bar\alpha_t}$, in code `schedule.alpha(t)`, and
+# $\sigma_t$ is the noise level, `schedule.sigma(t)`. A network predicts $\epsilon$ or $v = a_t\,\epsilon - \sigma_t\,x_0$
+# (chapter 4). It gets the timestep $t$ as sines and cosines, the sinusoidal embedding (chapter 5). The U-Net consists of
+# convolutions and linear layers (chapters 2 and 6).
 
 # %%
 import json
@@ -52,10 +53,11 @@ for path in sorted(p for p in folder.rglob("*") if p.is_file()):
 # - `model_index.json` lists the parts, and the class of each;
 # - `unet/config.json` describes how to *build* the network: all arguments of its constructor;
 # - `unet/...safetensors` contains its weights;
-# - `scheduler/scheduler_config.json` does not describe the network. It describes how the network was *trained*: the betas, and
-#   what its output means.
+# - `scheduler/scheduler_config.json` does not describe the network. It describes how the network was *trained*: the noise
+#   schedule, given by its betas (chapter 3), and what the network's output means.
 #
-# If the last file is misread, the network can be right to the last bit and still make unusable images. Let us look inside.
+# If a loader misreads the last file, the network can be right to the last bit and the images still unusable. Let us look
+# inside.
 
 # %%
 unet_config = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
@@ -69,8 +71,9 @@ assert scheduler["prediction_type"] == "v_prediction"
 # %% [markdown]
 # ## How are the weights stored?
 #
-# *safetensors* is a very simple format: eight bytes that contain a length, a JSON table of that length, then the numbers. For
-# each tensor the table specifies the name, the number type, the shape, and where its bytes start and end.
+# *safetensors* is a very simple format. A file has three parts: eight bytes that contain the length of a header, the header,
+# and the numbers of all tensors. The header is a JSON table. For each tensor it specifies the name, the number type, the shape,
+# and where its bytes start and end.
 
 # %%
 def read_safetensors(path):
@@ -98,8 +101,8 @@ assert library.keys() == tensors.keys() and all(np.array_equal(library[name], te
 # %% [markdown]
 # ## Why not a pickle?
 #
-# Many older checkpoints are Python *pickles* (`.bin`, `.pt`, `.ckpt`). A pickle is not data but a small program, and opening it
-# runs the program. The one below only prints. It could do anything that you can do.
+# Many older checkpoints are Python *pickles* (`.bin`, `.pt`, `.ckpt`). A pickle is not just data. It is a small program, and
+# opening it runs this program. The pickle below only prints a line. It could have done anything that your user account can do.
 
 # %%
 class NotOnlyNumbers:
@@ -110,14 +113,19 @@ class NotOnlyNumbers:
 pickle.loads(pickle.dumps(NotOnlyNumbers()))
 
 # %% [markdown]
-# minidiff therefore rejects pickles. The error explains how to convert one that is trusted.
+# minidiff therefore rejects pickles. Its error message explains how to convert a pickle that you trust.
 #
 # ## Why do the shapes not fit?
 #
-# The names are the same in both libraries, on purpose: `down_blocks.0.resnets.1.conv1.weight` is a path through the network.
-# But the axes of a layer's weight come in another order. For a linear layer PyTorch stores (outputs, inputs), and
-# $y = xW^T + b$; minidiff stores (inputs, outputs), and $y = xW + b$. For a convolution PyTorch stores (outputs, inputs,
-# height, width), and minidiff stores (height, width, inputs, outputs).
+# Both libraries use the same names, on purpose: `down_blocks.0.resnets.1.conv1.weight` is a path through the network. But they
+# store the axes of a weight in different orders:
+#
+# | weight | PyTorch | minidiff |
+# |---|---|---|
+# | linear | (outputs, inputs), $y = xW^T + b$ | (inputs, outputs), $y = xW + b$ |
+# | convolution | (outputs, inputs, height, width) | (height, width, inputs, outputs) |
+#
+# Here $x$ is the layer's input, $y$ its output, $W$ the weight and $b$ the bias. To open the file, we transpose every weight.
 
 # %%
 for name in ("conv_in.weight", "time_embedding.linear_1.weight"):
@@ -145,18 +153,18 @@ print(f"the opened network differs from ours by {np.abs(opened.predict(x, 300) -
 assert np.array_equal(opened.predict(x, 300), net.predict(x, 300))
 
 # %% [markdown]
-# (For this network the number of axes decides correctly. In general it does not: the table of an embedding has two axes and
-# must *not* be transposed. So minidiff decides by the kind of layer that owns the weight.)
+# (For this network, the number of axes is enough to choose the transpose. In general it is not: the weight of an embedding has
+# two axes and must *not* be transposed. So minidiff decides by the kind of layer that owns the weight.)
 #
-# A forgotten transpose is usually found at once, because the shapes do not fit. But some weights are **square**. Then no error
-# is raised.
+# A forgotten transpose usually raises an error at once, because the shapes do not match. But some weights are **square**. A
+# square weight loads without an error.
 #
 # ## What does a wrong sinusoid convention do?
 #
-# The network gets $t$ as sines and cosines. There are two conventions for the order (sines first or cosines first:
-# `flip_sin_to_cos`) and two for the frequencies. Their exponent is $i / (\text{half} - \text{shift})$ for $i = 0, 1, \dots$,
-# where half is the number of frequencies, with a shift of 0 or of 1 (`freq_shift`). A network can be trained with any of them.
-# But it must be *opened* with the one that it was trained with.
+# The network gets $t$ as sines and cosines. There are two conventions for the order: sines first or cosines first
+# (`flip_sin_to_cos`). There are two more for the frequencies $10000^{-i/(h - \text{shift})}$, where $h$ is their number and
+# $i = 0, 1, \dots, h - 1$: the shift is 0 or 1 (`freq_shift`). A network can be trained with any combination. But it must be
+# *opened* with the one that it was trained with.
 
 # %%
 def sinusoids(t, dim, cosines_first, shift):
@@ -184,8 +192,8 @@ print("all four conventions agree with the library's")
 # 4. the network's $v$ is read as $\epsilon$ (`prediction_type` is ignored);
 # 5. the betas come from another schedule.
 #
-# How bad is each? We measure the error of $\hat x_0$ on held-out digits with moderate noise, and draw samples from the same
-# noise.
+# How bad is each? We measure the squared error of $\hat x_0$, the predicted clean image, on held-out digits with moderate
+# noise. We also draw samples, all from the same initial noise.
 
 # %%
 def square_not_turned(array):
@@ -215,15 +223,15 @@ assert FAST or all(errors[name] > errors["as it is"] for name in list(readings)[
 viz.show_grid(np.concatenate(made), columns=12, scale=0.62, rows=list(readings))
 
 # %% [markdown]
-# No mistake raises an error. And all networks but the one whose $v$ was read as $\epsilon$ still generate something like
-# digits, only worse ones. These mistakes are dangerous, because the result looks like a poor model. So test a loader against
-# *reference values from the other library* for the same weights, and not by looking at images. The tests of minidiff do this
-# for every kind of network that it opens.
+# None of the five raises an error. All but number 4 still generate something like digits, only worse ones. These mistakes are
+# dangerous, because the result looks like a poorly trained model. So test a loader against *reference values from the other
+# library* for the same weights. Looking at images is not enough. The tests of minidiff compare with such values for every kind
+# of network that it opens.
 #
 # ## The same in minidiff
 #
-# `interop.load` reads the whole folder, and returns a pipeline: the network and how to sample it. It lists tensors that are
-# missing, unexpected or of another shape. An unknown option is an error.
+# `interop.load` reads the whole folder and returns a pipeline: the network, and how to sample it. It lists tensors that are
+# missing, unexpected or of another shape. An option that it does not know raises an error.
 
 # %%
 print(interop.describe(folder).replace(str(home), "..."))
@@ -244,7 +252,7 @@ except ValueError as error:
 interop.tensor_file.write(folder / "unet" / file.name, tensors)  # as it was
 
 # %% [markdown]
-# A published model is opened in the same way, by a path or by its name on the hub (`pip install 'minidiff[hub]'`):
+# A published model is opened in the same way, by a path or by its name on the Hugging Face Hub (`pip install 'minidiff[hub]'`):
 #
 #     pipeline = interop.from_pretrained("google/ddpm-cifar10-32")
 #     images = pipeline.sample(4, steps=20, sampler="dpmpp_2m", rng=0)
@@ -254,7 +262,7 @@ interop.tensor_file.write(folder / "unet" / file.name, tensors)  # as it was
 #
 # ## What does half the size cost?
 #
-# Trained weights are often stored as float16, 2 bytes instead of 4. How much precision does this cost?
+# Trained weights are often stored as float16, in 2 bytes per number instead of 4. How much does this change the output?
 
 # %%
 save_model(net, home / "half", dtype="float16")
@@ -268,8 +276,8 @@ assert np.abs(half.predict(x, 300) - y).max() < 0.01 * np.abs(y).max()
 # %% [markdown]
 # ## Fine-tuning: does the gradient reach every parameter?
 #
-# An opened network is a `Layer` like any other. It has a backward pass, so it can be trained further on other images
-# (*fine-tuning*). Suppose we only want sevens. Does the gradient reach everything?
+# An opened network is a `Layer` like any other. It has a backward pass, so you can train it further on your own images. This is
+# called *fine-tuning*. Suppose that we only want sevens. Does the gradient reach every parameter?
 
 # %%
 tuned = interop.load(folder).unet
@@ -304,8 +312,8 @@ print("written, opened again: the same to the bit")
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Convert in the other direction: a convolution's weight in minidiff, (height, width, inputs, outputs), for
-# PyTorch.
+# **Exercise 1.** Convert in the other direction: take a convolution's weight in minidiff's order, (height, width, inputs,
+# outputs), and return it in PyTorch's order.
 #
 # <details><summary>Hint</summary>
 #
@@ -329,12 +337,12 @@ if grading.answered(conv_for_torch, np.zeros((3, 3, 1, 2))):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** *bfloat16* is the upper half of a float32. NumPy does not have it, so such tensors are read as uint16. Convert
-# them to float32.
+# **Exercise 2.** *bfloat16* is the upper half of the bits of a float32. NumPy does not have this type, so such tensors are read
+# as uint16. Convert them to float32.
 #
 # <details><summary>Hint</summary>
 #
-# Put the 16 bits where they belong in a float32, with zeros below. Integers can be shifted: `<<`.
+# Put the 16 bits where they belong in a float32, with zeros in the lower half. `<<` shifts the bits of an integer.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -352,8 +360,9 @@ if grading.answered(from_bfloat16, np.zeros(1, np.uint16)):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write the report of a good loader. The input is two dictionaries of shapes, by name. Return three sorted lists
-# of names: missing in the file (`theirs`), unexpected in the file, and of another shape.
+# **Exercise 3.** Write the report of a good loader. You get two dictionaries that map names to shapes: `ours` from the network
+# and `theirs` from the file. Return three sorted lists of names: missing in the file, unexpected in the file, and different in
+# shape.
 #
 # <details><summary>Hint</summary>
 #
@@ -375,18 +384,18 @@ if grading.answered(compare, {}, {}):
     print("exercise 3: right")
 
 # %% [markdown]
-# **Exercise 4.** A folder contains `"prediction_type": "epsilon"`, but you suspect that this is wrong. From a few clean images
-# and the noise added to them, decide whether a network's output is nearer to $\epsilon$ or to $v$. The schedule is the
-# chapter's, `schedule`. Return `"eps"` or `"v"`.
+# **Exercise 4.** A folder specifies `"prediction_type": "epsilon"`, but you suspect that this is wrong. You have a few clean
+# images, `x0`, and the noise added to them, `eps`. Find out whether the network's output is nearer to $\epsilon$ or to $v$,
+# with the chapter's `schedule`. Return `"eps"` or `"v"`.
 #
 # <details><summary>Hint</summary>
 #
-# You know the clean images and the noise, so you know what a perfect network of either kind would predict.
+# You know the clean images and the noise, so you can compute what a perfect network of either kind would predict.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Make the noisy images with `schedule.alpha(t)` and `schedule.sigma(t)` and call `net.predict`. Then compute both targets. The
-# one with the smaller mean squared error is the answer.
+# Make the noisy images with `schedule.alpha(t)` and `schedule.sigma(t)`, and call `net.predict` on them. Then compute both
+# targets. Return the one with the smaller mean squared error.
 # </details>
 
 # %%
