@@ -2,17 +2,19 @@
 # # 13. Distillation: many steps into one
 #
 # Good samplers need about 50 steps, very good ones about 10 (chapters 8 and 9). With fewer steps no sampler helps: the path
-# from noise to image is curved, and a long straight step leaves it. But *another network* can learn where the path ends. This
-# is *distillation*. **Progressive distillation** (Salimans and Ho, 2022) trains a *student* to do in one step what its
-# *teacher* does in two. Then the student becomes the next teacher. 64 steps become 32, 16, 8, 4, 2, 1. We build it by hand.
+# from noise to image is curved, and a long straight step leaves it. But *another network* can learn where the path ends.
+# Training such a network is called *distillation*. In **progressive distillation** (Salimans and Ho, 2022), a *student* learns
+# to do in one step what its *teacher* does in two. Then the student becomes the next teacher. 64 steps become 32, 16, 8, 4, 2
+# and finally 1. In this chapter we build the method by hand.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
 #
-# **What you should know already.** A noisy image is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$, clean
-# image $x_0$ and standard normal noise $\epsilon$ (chapter 3). From a prediction $\hat v$ of
-# $v = a_t\,\epsilon - \sigma_t\,x_0$ follow both others: $\hat x_0 = a_t z_t - \sigma_t \hat v$ and
-# $\hat\epsilon = \sigma_t z_t + a_t \hat v$ (chapter 4). DDIM steps from $t$ to any earlier $s$ by
+# **What you should know already.** A noisy image is $z_t = a_t\,x_0 + \sigma_t\,\epsilon$, with $a_t^2 + \sigma_t^2 = 1$
+# (chapter 3). Here $x_0$ is the clean image, $\epsilon$ is standard normal noise, $a_t$ is chapter 3's $\sqrt{\bar\alpha_t}$,
+# in code `schedule.alpha(t)`, and $\sigma_t$ is the noise level, `schedule.sigma(t)`. A prediction $\hat v$ of
+# $v = a_t\,\epsilon - \sigma_t\,x_0$ gives both others: $\hat x_0 = a_t z_t - \sigma_t \hat v$ and
+# $\hat\epsilon = \sigma_t z_t + a_t \hat v$ (chapter 4). DDIM steps from timestep $t$ to any earlier one, $s$, by
 # $z_s = a_s\,\hat x_0 + \sigma_s\,\hat\epsilon$ (chapter 8).
 
 # %%
@@ -39,7 +41,7 @@ def train(net, objective, points, steps, labels=None, lr=2e-3, batch_size=256):
 # %% [markdown]
 # ## A teacher
 #
-# The data are points from eight blobs on a ring. The teacher is a small network that predicts $v$.
+# The data are points in the plane, drawn from eight Gaussian blobs on a ring. The teacher is a small network that predicts $v$.
 
 # %%
 angle = 2 * np.pi * np.arange(8) / 8
@@ -54,8 +56,9 @@ assert np.mean(history.loss[-100:]) < 0.8 * np.mean(history.loss[:10])
 # %% [markdown]
 # ## Can the sampler simply take one long step?
 #
-# DDIM starts from the same noise and takes 64, 8, 4, 2 and 1 steps. `times` contains the timesteps at which it evaluates the
-# network. They start at the last step of the schedule, which is pure noise, and are spaced evenly ("trailing").
+# We start DDIM from the same noise and let it take 64, 8, 4, 2 and 1 steps. `times` contains the timesteps at which it
+# evaluates the network. They start at the last timestep of the schedule, where $z_t$ is nearly pure noise, and are spaced
+# evenly ("trailing").
 
 # %%
 def ddim(denoiser, z, times):
@@ -93,17 +96,17 @@ def scatter(rows, titles):
 scatter([list(teacher_makes.values())], [[f"{n} step{'s' * (n > 1)}" for n in teacher_makes]])
 
 # %% [markdown]
-# In one step, all points end at the same place. The network makes no error here. The best $\hat x_0$ from pure noise is the
+# In one step, all points end at the same place. This is not the network's fault. The best $\hat x_0$ from pure noise is the
 # mean of all the data, whatever the noise (chapter 4). The *path* from each noise, however, leads to a single blob.
 #
 # ## What should the student predict?
 #
-# The teacher takes two DDIM steps, $z_t \to z_s \to z_u$. The student starts at $z_t$ and takes one. Suppose it predicts
-# $\tilde x$ as the clean image. With $r = \sigma_u / \sigma_t$, its step ends at
+# The teacher takes two DDIM steps, $z_t \to z_s \to z_u$, through the timesteps $t > s > u$. The student starts at $z_t$ and
+# takes one step. Suppose it predicts $\tilde x$ as the clean image, and let $r = \sigma_u / \sigma_t$. Then its step ends at
 #
 # $$a_u\,\tilde x + \sigma_u\,\frac{z_t - a_t\,\tilde x}{\sigma_t} = (a_u - r\,a_t)\,\tilde x + r\,z_t .$$
 #
-# This must be the point $z_u$ where the teacher's two steps end. So
+# This must be $z_u$, the point where the teacher's two steps end. Solving for $\tilde x$ gives the student's target:
 #
 # $$\tilde x = \frac{z_u - r\,z_t}{a_u - r\,a_t} .$$
 #
@@ -141,8 +144,8 @@ assert miss < 1e-12
 
 # %% [markdown]
 # The formula subtracts nearly equal numbers and divides by a small one. With short steps this loses precision in float32.
-# Insert the two steps into it, and only a weighted mean of the teacher's two predictions remains:
-# $\tilde x = c\,\hat x(z_t) + (1 - c)\,\hat x(z_s)$. The weight $c$ depends on the three noise levels alone. minidiff uses this
+# Insert the teacher's two steps into it, and only a weighted mean of the teacher's two predictions remains:
+# $\tilde x = c\,\hat x(z_t) + (1 - c)\,\hat x(z_s)$. The weight $c$ depends only on the three noise levels. minidiff uses this
 # form.
 
 # %%
@@ -166,9 +169,9 @@ assert lost[1] < lost[0]
 # %% [markdown]
 # ## Why must the student predict $v$ and not the noise?
 #
-# The student's first step starts from pure noise. There $a_t$ is nearly 0, and $\hat x_0 = (z - \sigma\hat\epsilon)/a$ divides
-# by it, so an error of $\hat\epsilon$ grows by the factor $\sigma/a$. With $v$ the factor is $\sigma$, at most 1. With 64 steps
-# the later 63 correct such an error. With one step nothing corrects it.
+# The student's first step starts from pure noise. There $a_t$ is nearly 0, and $\hat x_0 = (z_t - \sigma_t\hat\epsilon)/a_t$
+# divides by it. An error in $\hat\epsilon$ is therefore multiplied by $\sigma_t/a_t$. An error in $\hat v$ is multiplied by
+# $\sigma_t \le 1$. When a sampler takes 64 steps, the later 63 correct such an error. With one step nothing corrects it.
 
 # %%
 for t in (500, 900, 999):
@@ -184,11 +187,11 @@ except ValueError as error:
 # %% [markdown]
 # ## The loss of one halving
 #
-# Draw one of the student's steps and add noise to a data point up to the start of this step. Evaluate the teacher twice.
-# Compare the student's $v$ with the target's, $v = (a_t z_t - \tilde x)/\sigma_t$. The paper gives an error in $x_0$ the weight
-# $\max(\text{SNR}, 1)$, where SNR $= a_t^2/\sigma_t^2$ is the signal-to-noise ratio. An error in $v$ is $1/\sigma_t$ times one
-# in $x_0$ (chapter 4). So the weight on $v$ is $\sigma_t^2 \max(\text{SNR}, 1) = \max(a_t^2, \sigma_t^2)$, which lies between a
-# half and 1.
+# Draw one of the student's steps, and add noise to a data point up to the timestep $t$ where this step starts. Evaluate the
+# teacher twice. Compare the student's $v$ with the target's, $v = (a_t z_t - \tilde x)/\sigma_t$. The paper gives a squared
+# error in $x_0$ the weight $\max(\text{SNR}, 1)$, where $\text{SNR} = a_t^2/\sigma_t^2$ is the signal-to-noise ratio. An error
+# in $v$ is $1/\sigma_t$ times the error in $x_0$ (chapter 4). So the weight on a squared error in $v$ is
+# $\sigma_t^2 \max(\text{SNR}, 1) = \max(a_t^2, \sigma_t^2)$, which lies between a half and 1.
 
 # %%
 def halving_loss(teacher, times):
@@ -227,8 +230,8 @@ print(f"our loss of the first halving {loss:.3e}, the library's {float(theirs):.
 assert np.isclose(loss, theirs, rtol=1e-3)
 
 # %% [markdown]
-# The loss is small before any training. The student starts as a copy of the teacher. At 64 steps, two short steps and one
-# double step end at nearly the same point. That is why repeated halving works: **in no stage is there much to learn**.
+# The loss is small before any training. The student starts as a copy of the teacher. With 64 steps, two short steps and one
+# double step end at nearly the same point. That is why repeated halving works: **no stage has much to learn**.
 #
 # ## 64, 32, 16, 8, 4, 2, 1
 
@@ -279,9 +282,9 @@ figure
 # %% [markdown]
 # ## Can the student learn the whole jump at once?
 #
-# The teacher makes pairs of noise and end point, with 64 steps each, and a network learns to map one to the other (Luhman and
-# Luhman, 2021). This needs no stages and no derived targets. We use the same number of training steps and start from the same
-# teacher:
+# The teacher generates pairs of a noise and the end point that it reaches in 64 steps. A network learns to map the one to the
+# other (Luhman and Luhman, 2021). This needs no stages and no formula for a target. We use the same number of training steps
+# and start from the same teacher:
 
 # %%
 pairs = 100 if FAST else 8000
@@ -306,15 +309,15 @@ print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (6 if
 assert off(at_once) < off(teacher_makes[1])
 
 # %% [markdown]
-# It is often claimed that one jump is too much to learn at once. Here it is not. For the same number of training steps the
-# direct way ends nearer to the teacher, and evaluates it less often. Halving has two other advantages. It gives a student for
-# *every* number of steps, so that one can choose. Its targets need no stored pairs, so its training data are endless.
+# It is often claimed that one jump is too much to learn at once. Here it is not. For the same number of training steps, direct
+# training ends nearer to the teacher and evaluates it less often. Halving has two other advantages. It gives a student for
+# *every* number of steps, so you can choose. And its targets need no stored pairs, so it never runs out of training data.
 #
 # ## The same in minidiff: digits
 #
-# minidiff's `progressive_distillation` does the same for any network that predicts $v$ or $x_0$. It supports conditions, saves
-# a checkpoint after each stage, and can average the weights. Here it halves a small U-Net from 16 steps, after training by
-# class on the digits:
+# minidiff's `progressive_distillation` does the same for any network that predicts $v$ or $x_0$. It supports conditioning,
+# saves a checkpoint after each stage, and can average the weights. We train a small U-Net on the digits with their class
+# labels, and halve it from 16 steps:
 
 # %%
 digits, labels = data.load("digits")
@@ -351,13 +354,13 @@ pictures = np.concatenate([x[::each][:10] for x in rows.values()])
 viz.show_grid(pictures, columns=10, rows=[f"{name} step{'s' * (name[-1] != '1')}" for name in rows])
 
 # %% [markdown]
-# The first row is the teacher's best. Below are its samples with 4 steps and the student's, then with a single step and the
-# student's, all from the same noise. `minidiff study distillation` runs this at full size, from 64 steps, and scores the
-# samples: [table](../docs/studies.md#does-progressive-distillation-keep-the-quality).
+# All rows start from the same noise. The first row shows the teacher's 16 steps. Below it are four steps of the teacher and
+# four of the student, then one step of the teacher and one of the student. `minidiff study distillation` runs this at full
+# size, from 64 steps, and scores the samples: [table](../docs/studies.md#does-progressive-distillation-keep-the-quality).
 #
-# Distillation has a cost. Every stage is a training run in which each step evaluates the networks three times (the teacher
-# twice, the student once, with its backward pass). It is worth the cost where a model is sampled far more often than it is
-# trained.
+# Distillation has a cost. Every stage is a training run. Each of its training steps evaluates a network three times, the
+# teacher twice and the student once, and runs the student's backward pass. This pays when a model is sampled far more often
+# than it is trained.
 #
 # ## Exercises
 #
@@ -410,8 +413,8 @@ if grading.answered(calls, 64, 700):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** Write the weighted loss of a student's $v$ on its own, with its gradient: `weight` on the squared error, mean
-# over all entries.
+# **Exercise 3.** Write the weighted loss of a student's $v$ as a separate function, with its gradient. It is the mean over all
+# entries of `weight` times the squared error.
 #
 # <details><summary>Hint</summary>
 #
@@ -439,12 +442,13 @@ if grading.answered(weighted_loss, z_t, goal, np.ones((500, 1))):
 #
 # <details><summary>Hint</summary>
 #
-# Guidance goes beyond the prediction with the condition, away from the one without. At $w = 0$ only the former remains.
+# Guidance extrapolates from the unconditional prediction past the conditional one. At $w = 0$ only the conditional prediction
+# remains.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# The weights of the two noises add up to 1, and that of the null condition is $-w$. `denoiser` returns `x0, eps`; take the
-# second of them.
+# The weights of the two noise predictions add up to 1. The unconditional one, for the null label, has weight $-w$. `denoiser`
+# returns `x0, eps`; take the second of them.
 # </details>
 
 # %%
@@ -459,11 +463,12 @@ if grading.answered(guided_target, expert, start, 500, asked, 0 * asked + 10, 1.
 # %% [markdown]
 # ### Build it: one training step of a distillation
 #
-# Now build a training step for images and points alike, in three parts that make up `halving_loss`. Each exercise can pass
-# without the others. Write each without the chapter's functions for it. All three use the same names:
+# Now build a training step for images and points alike, in three parts that make up `halving_loss`. You can solve the parts in
+# any order. Write each without the chapter's functions for it. All three use the same names:
 #
-# - `times` contains the teacher's $2N$ timesteps, the noisiest first.
-# - `alpha` and `sigma` contain the noise levels at these timesteps, and at index $2N$ the clean end, 1 and 0.
+# - `times` contains the teacher's $2N$ timesteps, the noisiest first, where $N$ is the number of the student's steps.
+# - `alpha` and `sigma` contain $a_t$ and $\sigma_t$ at these timesteps. At index $2N$ they contain the values of a clean image,
+#   1 and 0.
 # - `i` has one whole number for each sample: student step $i$ goes from index $2i$ past $2i + 1$ to $2i + 2$.
 #
 # **Exercise 5.** Take the teacher's two DDIM steps. Return its two predictions of $x_0$, and the end of the second step.
@@ -493,16 +498,16 @@ if grading.answered(two_steps, lambda z, t: (z, z), np.ones((2, 1)), some, np.ar
 
 # %% [markdown]
 # **Exercise 6.** From the teacher's two predictions, compute the student's target as their weighted mean, which is accurate in
-# float32 too. Return the dtype of the predictions.
+# float32 too. Return it in the dtype of the predictions.
 #
 # <details><summary>Hint</summary>
 #
-# `share_of_first` above computes the weight for three timesteps. Here every sample has three levels.
+# `share_of_first` above computes the weight for three timesteps. Here every sample has three noise levels.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Write the end of two steps as $p\,\hat x(z_t) + q\,\hat x(z_s) + r\,z_t$. One step with $\tilde x$ has the same $r$, so its
-# factor on $\tilde x$ is $p + q$. Compute the weight in float64, and convert it last.
+# Write the end of the two steps as $p\,\hat x(z_t) + q\,\hat x(z_s) + r\,z_t$ with factors $p$, $q$ and $r$. One step with
+# $\tilde x$ has the same $r$, so its factor on $\tilde x$ is $p + q$. Compute the weight in float64, and convert it last.
 # </details>
 
 # %%

@@ -1,17 +1,17 @@
 # %% [markdown]
 # # 15. The same on a GPU
 #
-# A GPU does thousands of multiplications at once. Should the same code not be thousands of times faster on a GPU? Not
-# automatically. Python sends a message to start every operation. Every array is read from memory and written back. One careless
-# `float(loss)` makes everything stop and wait. This chapter shows these costs by *counting* them. It uses a GPU where CuPy
-# finds one, and runs without one as well: counting does not need a GPU. **The chapter claims no speed of any GPU.** Printed
-# times are those of the machine that this notebook ran on.
+# A GPU does thousands of multiplications at once. Is the same code thousands of times faster on a GPU? Not automatically.
+# Python has to launch every operation, and every operation reads its arrays from memory and writes its result back. A careless
+# `float(loss)` makes Python stop and wait for the GPU. This chapter shows these costs by *counting* them. It uses a GPU if CuPy
+# finds one, but counting does not need one. **This chapter makes no claim about the speed of a GPU.** The times it prints were
+# measured on the machine that ran the notebook.
 #
 # {{install}}
 # With an NVIDIA GPU, `pip install -e '.[cuda12]'` (or `cuda13`) installs CuPy.
 #
-# **What you should know already.** A function returns its backward pass, `y, back = f(x)` (chapter 1). You also need group
-# normalisation (chapter 2), and what a training step is (chapter 4).
+# **What you should know already.** A forward pass returns its output and its backward pass, `y, back = f(x)` (chapter 1). You
+# also need group normalisation (chapter 2), and what a training step does (chapter 4).
 
 # %%
 import os
@@ -36,9 +36,9 @@ print("arrays are made by", xp.__name__)
 # %% [markdown]
 # ## How can one code run on both?
 #
-# *CuPy* has NumPy's functions under NumPy's names, for arrays in the memory of a GPU. So the code only has to call the right
-# library. Many programs choose the library by a switch at the top. minidiff has no switch: **the array decides**. A function
-# uses the library of the array that it gets:
+# *CuPy* provides NumPy's functions under NumPy's names, for arrays in the memory of a GPU. So the code only has to call the
+# right library. Many programs choose the library by a switch at the top. minidiff has no switch: **the array decides**. A
+# function uses the library that its argument comes from:
 
 # %%
 def library_of(x):
@@ -60,11 +60,11 @@ print("in:", type(x).__module__, " out:", type(gelu_by_tanh(x)).__module__)
 #
 # Code that only ever ran on NumPy may contain mistakes that NumPy tolerates: an array in the wrong memory, a hidden copy, a
 # hidden wait. An *emulator* of CuPy finds them without a GPU. It computes with NumPy, but it is *stricter*: it raises where
-# CuPy raises, and it counts. The emulator below counts three things:
+# CuPy raises, and it counts costs. The emulator below counts three things:
 #
-# - **launches**: how often Python sends the GPU a *job*, the execution of one operation;
-# - **bytes moved**: each job reads its inputs from memory and writes its result;
-# - **waits**: how often Python asks for a number, so that everything before it has to be finished.
+# - **launches**: how often Python sends the GPU a *job*, the execution of one operation (the usual term is *kernel launch*);
+# - **bytes moved**: how much each job reads from memory and writes to it;
+# - **waits**: how often Python asks for a number, so that all earlier jobs must finish first (a *synchronisation*).
 
 # %%
 class Far(np.lib.mixins.NDArrayOperatorsMixin):
@@ -108,7 +108,7 @@ for attempt in (lambda: far + np.ones(3), lambda: np.asarray(far), lambda: np.co
         print("TypeError:", str(error)[:70])
 
 # %% [markdown]
-# minidiff's tests contain such an emulator (`tests/strict`), and every operation, layer and sampler runs on it.
+# minidiff's tests contain a fuller emulator (`tests/strict`). Every operation, layer and sampler runs on it.
 #
 # ## What does it cost to read the loss in every step?
 #
@@ -142,9 +142,9 @@ for loop in (looks_always, looks_once):
 assert looks_always() == looks_once() == 1.0 and count(looks_always)[2] == 100 and count(looks_once)[2] == 1
 
 # %% [markdown]
-# Why is a wait so expensive? Python only *sends* jobs, and the GPU works through them independently. While jobs are queued, the
-# time that Python needs to send the next one is hidden. The plot below uses **invented** numbers: 5 units to send a job, and 2
-# or 8 to execute it.
+# Why is a wait so expensive? Python only *sends* jobs; the GPU executes them asynchronously, while Python continues. As long as
+# jobs are queued, the GPU does not have to wait for the next one to be sent. The plot below uses **invented** numbers: Python
+# takes 5 units of time to send a job, and the GPU takes 2 or 8 to execute it.
 
 # %%
 def timeline(jobs, send, wait_each):
@@ -179,14 +179,15 @@ assert ends["large jobs, no waiting"] == 5 + 64 and ends["large jobs, waiting fo
 figure
 
 # %% [markdown]
-# In the third row the jobs are small, and sending them takes all the time: a faster GPU would change nothing. This is the usual
-# state of small networks, and of sampling one image at a time. There are two remedies: **fewer, larger jobs** (a custom
-# kernel), and **sending many jobs at once** (a graph).
+# In the third row the jobs are small, and sending them takes all the time. A faster GPU would change nothing. Small networks
+# are usually in this state, and so is sampling one image at a time. There are two remedies, which the next sections explain:
+# **fewer, larger jobs** (a fused kernel), and **sending many jobs at once** (a CUDA graph).
 #
 # ## What does a fused kernel save?
 #
-# Group normalisation followed by SiLU comes before nearly every convolution of a U-Net. A *kernel* is a function that runs on
-# the GPU. A *fused* kernel does several operations in one launch. Here are the same operations written one array at a time:
+# A *kernel* is a function that runs on the GPU. A *fused* kernel does several operations in one launch. Our example is group
+# normalisation followed by SiLU, the activation $z / (1 + e^{-z})$. The pair comes before nearly every convolution of a U-Net.
+# Here it is, written with one array operation at a time:
 
 # %%
 def group_norm_silu(x, gamma, beta, groups, eps=1e-5):
@@ -207,17 +208,17 @@ print(f"the kernel moves {moved / once:.1f} times less")
 assert launches == 16 and 11 < moved / once < 13
 
 # %% [markdown]
-# These operations do very little arithmetic. Most of the time goes into reading and writing memory, a dozen times over. The
-# same holds on a CPU, where minidiff works in pieces that fit into the cache (`minidiff/cpu`). (The kernel reads $x$ three
-# times, for the mean, the variance and the result. But one block of threads works on a part that stays in the GPU's cache in
-# between.)
+# These operations do very little arithmetic. Most of the time goes into moving the data to and from memory, a dozen times over.
+# The same holds on a CPU, where minidiff processes the data in pieces that fit into the cache (`minidiff/cpu`). (The kernel
+# reads $x$ three times, for the mean, the variance and the result. But one block of threads works on a part of $x$ that stays
+# in the GPU's cache between the reads.)
 #
 # ## What is a kernel?
 #
-# A kernel is a function that runs once for each of very many *threads*. Threads form *blocks*. The threads of one block share a
-# little fast memory and can wait for each other at a *barrier* (`__syncthreads` in CUDA C). We can emulate this in Python: a
-# thread is a generator, and a barrier is a `yield`. New shared memory contains arbitrary values, so in the emulator it starts
-# as NaN.
+# A kernel runs once for each of very many *threads*. Threads are grouped into *blocks*. The threads of one block have a little
+# fast *shared memory*, and they can wait for each other at a *barrier* (`__syncthreads` in CUDA C). We can emulate this in
+# Python: a thread is a generator, and a barrier is a `yield`. New shared memory contains arbitrary values, so the emulator
+# fills it with NaN.
 
 # %%
 def launch(kernel, blocks, threads, *arguments):
@@ -258,10 +259,10 @@ print(f"with barriers off by {np.abs(right - reference).max():.0e}; without them
 assert np.allclose(right, reference) and np.isnan(raced).any()
 
 # %% [markdown]
-# Without barriers, a thread sums values before the other threads have written them. On a real GPU the result is right most of
-# the time, which makes the bug harder to find. The real kernels are `minidiff/gpu/kernels/*.cu`, some 50 lines each. The tests
-# run them on the CPU in the same way (compiled by a C++ compiler, one fibre a thread, memory filled with NaN). So they can be
-# checked without a GPU.
+# Without barriers, a thread sums values before the other threads have written them. This is a *race condition*. On a real GPU
+# the result is right most of the time, which makes the bug harder to find. The real kernels are `minidiff/gpu/kernels/*.cu`,
+# some 50 lines each. The tests check them without a GPU, on the CPU as here: a C++ compiler compiles them, each thread is a
+# fibre (a function that can pause), and memory is filled with NaN.
 #
 # Where there is a GPU, this cell runs a kernel through CuPy:
 
@@ -284,9 +285,9 @@ else:
 # %% [markdown]
 # ## What is a CUDA graph?
 #
-# A CUDA graph is a recording. A training step is a long list of jobs, the same each time. Once recorded, the whole list is sent
-# as **one** job, and Python has nothing more to do. The price is that the list is fixed, including the memory addresses that it
-# was recorded with. A recorder takes ten lines:
+# A CUDA graph is a recording of jobs. A training step sends a long list of jobs, the same list each time. Once this list has
+# been recorded, **one** launch starts all of it, and Python has nothing more to do. The price is that the list is fixed,
+# including the memory addresses that it was recorded with. A recorder takes ten lines:
 
 # %%
 class Recorder:
@@ -348,9 +349,14 @@ print("the same noise in every step:", np.array_equal(*draws))
 assert np.array_equal(*draws)
 
 # %% [markdown]
-# The remedies are: copy the batch *into* the recorded array, and keep the learning rate in an array too. Draw the random
-# numbers from a counter in the device's memory that the recording itself increments. That is why minidiff's `Rng` computes the
-# $n$-th number from the seed and $n$ alone. No state has to be copied, and CPU and GPU draw the same numbers.
+# Each mistake has a remedy:
+#
+# 1. Copy the new batch *into* the recorded array.
+# 2. Keep the learning rate in an array too.
+# 3. Draw the random numbers inside the recording, from a counter in the GPU's memory that the recording increments.
+#
+# The third remedy is the reason why minidiff's `Rng` computes the $n$-th number from the seed and $n$ alone. There is no
+# generator state to copy, and CPU and GPU draw the same numbers.
 
 # %%
 x, y, w, lr = np.full(4, 2.0), np.zeros(4), np.zeros(4), np.full(1, 0.1)
@@ -407,9 +413,9 @@ figure
 # %% [markdown]
 # ## The same in minidiff
 #
-# In minidiff a program changes only where its arrays are: `net.to("cuda")`, or `--device cuda`. Every operation has one plain
-# version in `minidiff/ops`. Where that is slow, minidiff looks up a faster function of the same name by the array's library
-# (`ops/dispatch.py`), and tests check that the two agree. The plain version remains available:
+# To move a minidiff program to the GPU, you only change where its arrays are: `net.to("cuda")`, or `--device cuda`. Every
+# operation has one plain version in `minidiff/ops`. Where that is slow, minidiff looks up a faster function of the same name by
+# the array's library (`ops/dispatch.py`). Tests check that the two agree. The plain version remains available:
 
 # %%
 x = xp.asarray(Rng(4).standard_normal((2, 8, 8, 16)))
@@ -428,11 +434,12 @@ print("fast version, plain reference and this chapter's agree, on", xp.__name__)
 # Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
 # Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Some losses are in the device's memory. Return their mean as a Python number, with only *one* wait.
+# **Exercise 1.** You get a list of losses, each a `Far` number in the memory of the emulated GPU. Return their mean as a Python
+# number, with only *one* wait.
 #
 # <details><summary>Hint</summary>
 #
-# What makes Python wait: adding two numbers on the device, or reading one?
+# What makes Python wait: adding two `Far` numbers, or converting one to a Python number?
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -457,18 +464,18 @@ if grading.answered(mean_loss, [Far(np.float32(1))]):
     print("exercise 1: right")
 
 # %% [markdown]
-# **Exercise 2.** Write a kernel for `y = x + bias`, where `x` is flat, (pixels times channels,), and `bias` has one number for
-# each channel. Each thread computes one number. The last block may have more threads than numbers: the extra ones must do
-# nothing. End with a `yield`: it makes the function a generator, as `launch` expects.
+# **Exercise 2.** Write a kernel that computes `y = x + bias`. The array `x` is flat, of shape (pixels times channels,), and
+# `bias` has one number for each channel. Each thread computes one number. The last block may have more threads than numbers are
+# left: the extra threads must do nothing. End with a `yield`: it makes the function a generator, as `launch` expects.
 #
 # <details><summary>Hint</summary>
 #
-# First find out which number this thread computes, from `block`, `threads` and `thread`. Draw 3 blocks of 4 threads in a row.
+# First compute the index of this thread's number from `block`, `threads` and `thread`. Draw 3 blocks of 4 threads in a row.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Each block before this one computes `threads` numbers. Channels are contiguous: number 0 is of channel 0, number 1 of channel
-# 1, and after `len(bias)` numbers the channels start again. A thread has something to do only if its number lies in `x`.
+# Each earlier block computes `threads` numbers. Channels are contiguous: number 0 belongs to channel 0, number 1 to channel 1,
+# and after `len(bias)` numbers the channels start again. A thread writes only if its index is inside `x`.
 # </details>
 
 # %%
@@ -485,9 +492,9 @@ if add_bias(0, 0, 4, None, np.ones(4), np.ones(2), written) is not None or writt
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** How long does an operation take at best? It moves `moved` bytes and does `operations` arithmetic operations,
-# on a device that moves `bandwidth` bytes and does `peak` operations a second. Both happen at the same time. (This model is
-# called the *roofline*.)
+# **Exercise 3.** A job moves `moved` bytes and does `operations` arithmetic operations. The device moves `bandwidth` bytes per
+# second and does `peak` operations per second, both at the same time. What is the shortest time, in seconds, that the job can
+# take? (This estimate is called the *roofline model*.)
 #
 # <details><summary>Hint</summary>
 #
@@ -495,7 +502,7 @@ if add_bias(0, 0, 4, None, np.ones(4), np.ones(2), written) is not None or writt
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# Two people start to work at the same time, and the job is finished when both have finished. When is that?
+# Two people start to work at the same time, and the job is done when both have finished. When is that?
 # </details>
 
 # %%
@@ -517,7 +524,7 @@ if grading.answered(at_best, 1, 1, 1, 1):
 #
 # <details><summary>Hint</summary>
 #
-# Code that is not a job of the recorder runs once and never again. So drawing must be a job, like any other.
+# Code that is not a job of the recorder runs only once, while recording. So drawing the noise must be a job, like any other.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
