@@ -2,10 +2,10 @@
 # # 14. How good is it?
 #
 # The samples look like digits. How good are they? Nobody can look at thousands of samples one by one. The training loss does
-# not tell either: it is a mean over all noise levels, and much of it is noise that no model can predict. This chapter measures
-# a model in three ways: by the *Fréchet distance*, by its *likelihood*, and by the *distance of its samples to the training
-# set*. It shows what each of them misses. Then it gives the model a task that has an exact score: removing noise from images.
-# There it compares the model with an older method, the **denoising autoencoder**.
+# not tell either. It is a mean over all noise levels, and much of it is noise that no model can predict. This chapter measures
+# a model in three ways: the *Fréchet distance*, its *likelihood*, and the *distance of its samples to the training set*. It
+# shows what each of them misses. Then it gives the model a task that has an exact score: removing noise from images. There it
+# compares the model with an older method, the **denoising autoencoder**.
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
@@ -88,8 +88,8 @@ assert np.isclose(frechet(real, metrics.features(judge, unseen)),
 print(f"the judge reads {metrics.accuracy(judge, unseen, unseen_labels):.1%} of unseen digits rightly")
 
 # %% [markdown]
-# A single distance is hard to interpret. So we compute it for seven sets: our samples, held-out real digits ("unseen"), two
-# sets of copied training digits, and three sets with a known fault (blur, a single class, pure noise).
+# A single distance is hard to interpret. So we also compute it for held-out real digits ("unseen") and for two sets of copied
+# training digits. Three more sets have a known fault: blur, a single class, or nothing but noise.
 
 # %%
 evenly = np.argsort(labels, kind="stable")[np.arange(count) * len(digits) // count]  # each class in proportion

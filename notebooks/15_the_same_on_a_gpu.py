@@ -261,8 +261,8 @@ assert np.allclose(right, reference) and np.isnan(raced).any()
 # %% [markdown]
 # Without barriers, a thread sums values before the other threads have written them. This is a *race condition*. On a real GPU
 # the result is right most of the time, which makes the bug harder to find. The real kernels are `minidiff/gpu/kernels/*.cu`,
-# some 50 lines each. The tests check them without a GPU, on the CPU as here: a C++ compiler compiles them, each thread is a
-# fibre (a function that can pause), and memory is filled with NaN.
+# some 50 lines each. The tests check them without a GPU, on the CPU as here. A C++ compiler compiles the kernels, and each
+# thread is a fibre, a function that can pause. Memory is filled with NaN.
 #
 # Where there is a GPU, this cell runs a kernel through CuPy:
 
