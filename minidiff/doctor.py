@@ -22,6 +22,7 @@ OPTIONAL = {  # import name: (distribution, how to install it, what it enables)
     "jupyterlite_core": ("jupyterlite-core", "minidiff[lite]", "the chapters in the browser"),
     "huggingface_hub": ("huggingface_hub", "minidiff[hub]", "opening models by their name on the hub"),
     "cosmic_ray": ("cosmic-ray", "minidiff[mutants]", "mutation testing"),
+    "textstat": ("textstat", "minidiff[prose]", "reading ease of the docs"),
     "torch": ("torch", "minidiff[compare]", "comparisons with PyTorch"),
     "diffusers": ("diffusers", "minidiff[compare]", "comparisons with diffusers"),
     "transformers": ("transformers", "minidiff[compare]", "comparisons with transformers"),

@@ -89,7 +89,7 @@ def test_from_with_a_contradicting_option_is_one_line_or_a_printed_change(unusua
     command = ["train", "--from", str(unusual), "--data", "digits", "--steps", "1", "--out", str(tmp_path / "f"), *FEW]
     assert main([*command, *asked(key, other)]) == 2
     said = capsys.readouterr().err
-    assert f"{key}: {unusual} has" in said and "--allow-change" in said and said.count("\n") == 1
+    assert f"{key}: got " in said and f" as in {unusual}" in said and "--allow-change" in said and said.count("\n") == 1
     assert not (tmp_path / "f").exists()
     if key not in ("diffusion.learned_variance", "diffusion.schedule"):  # those change what the weights, or betas, can be
         assert main([*command, *asked(key, other), "--allow-change"]) == 0
@@ -471,7 +471,7 @@ def test_a_flow_is_trained_resumed_and_sampled_with_its_shift_and_times(tmp_path
         assert main(["sample", str(tmp_path), "--sampler", sampler, "--steps", "3", "--no-progress",
                      "--out", str(tmp_path / f"{sampler}.png")]) == 0  # fmt: skip
     assert main([*command, "--steps", "6", "--resume", "--set", "diffusion.shift=3"]) == 2
-    assert "diffusion.shift: the checkpoint has 2" in capsys.readouterr().err
+    assert "diffusion.shift: got 3.0, expected 2.0 as in the checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, message", [

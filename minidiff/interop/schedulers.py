@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import xp_of
 from ..diffusion import Denoiser, Flow, Schedule, clip_x0, dynamic_threshold
 from ..diffusion.spacing import spaced_steps
-from ..json_file import about
+from ..json_file import about, read_field
 from . import flow_schedulers
 from .levels import WHOLE_STEPS, levels_of
 from .scheduler_options import LEARNED, SAMPLER_OF, SHARED, check_options, options_for
@@ -128,7 +128,7 @@ class Sampling:
 
 def sampling_from_config(config, where="scheduler_config.json"):
     """The Sampling of a scheduler's configuration. Raises ValueError that names a class or an option not supported."""
-    if config.get("_class_name") in flow_schedulers.DEFAULTS:
+    if read_field(config, "_class_name", str, where) in flow_schedulers.DEFAULTS:
         return _flow_sampling(config, where)
     name, full = check_options(config, where)
     with about(where):

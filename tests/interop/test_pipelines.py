@@ -232,7 +232,7 @@ def test_what_we_export_their_ddim_samples(schedule, predicts, torch, quiet, clo
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "'FlowMatchEulerDiscreteScheduler' is not supported"),
+    ({"_class_name": "FlowMatchLCMScheduler"}, "'FlowMatchLCMScheduler' is not supported"),
     ({"beta_schedule": "laplace"}, "beta_schedule is 'laplace'"), ({"prediction_type": "flow"}, "prediction_type is 'flow'"),
     ({"timestep_spacing": "quadratic"}, "timestep_spacing"), ({"betas_start": 1}, "option 'betas_start'"),
     ({"_class_name": "DPMSolverMultistepScheduler", "solver_order": 4}, "solver_order is 4"),

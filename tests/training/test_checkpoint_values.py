@@ -138,7 +138,7 @@ COMMANDS = [
     ("diffusion.cond_dropout=1.5", "cond_dropout: got 1.5"), ("diffusion.T=2000000000", "T: got 2000000000, expected at most"),
     ("diffusion.beta_start=0.5", "diffusion.beta_start: cannot be combined with schedule 'cosine'"),
     ("diffusion.betas=[0.1]", "diffusion.betas: only valid with schedule 'from_betas'"),
-    ("diffusion.schedule=from_betas", "diffusion.betas: only valid with schedule 'from_betas', which needs them"),
+    ("diffusion.schedule=from_betas", "diffusion.betas: only valid with schedule 'from_betas', which requires them"),
     ("diffusion.clip=0", "diffusion.clip: got 0"), ("diffusion.weighting=snrr", "weighting: got 'snrr'"),
     ("diffusion.t_sampler=los", "t_sampler: got 'los'"),
 ]  # fmt: skip
