@@ -300,7 +300,6 @@ def test_every_combination_of_options_has_the_slope_of_its_forward(make, options
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make, options", CASES[::4], ids=NAMES[::4])
-@pytest.mark.usefixtures("remembered")
 def test_every_param_of_every_combination_has_the_slope_of_its_forward(make, options):
     net, arrays = make(**options)
     gradcheck.check_layer(net, *arrays, tolerance=1e-12, method="complex")
