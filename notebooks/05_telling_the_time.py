@@ -452,7 +452,7 @@ for name, blocks in {"none": (), "the first block": (0,), "all eight": "all"}.it
 # The other seven help a little at large $t$, for the price of one small linear layer each. (This network has only two image
 # sizes, 8 and 4. A large network with more scales may gain more from it.)
 #
-# ## Does the network know $\alpha_t$? Use the noise level instead of $t$
+# ## Does the network know $\alpha_t$? Give it the noise level instead
 #
 # The network only receives the number $t$, so another label of the noise level may work as well. Take the *log-SNR*,
 # $\lambda_t = \log(\alpha_t^2/\sigma_t^2)$, the logarithm of the signal-to-noise ratio, rescaled to run from 0 to 999:

@@ -191,7 +191,8 @@ def test_feedback_says_what_is_wrong_in_the_first_line(graded):
 def test_the_walk_through_is_what_was_run(nbgrader, graded):
     """Every command of nbgrader's in docs/teachers.md, as it is written there."""
     page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
-    written = re.findall(r"^nbgrader .+$", page, flags=re.MULTILINE)
+    blocks = "".join(re.findall(r"^```\w*\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))
+    written = re.findall(r"^nbgrader .+$", blocks, flags=re.MULTILINE)
     again = "nbgrader autograde ch01 --student ada --force"
     assert {line.replace("ch03", NAME) for line in written} == {*nbgrader.made, again} and len(written) == 5
     nbgrader(*again.replace("ada", "stub").split()[1:])
