@@ -305,7 +305,7 @@ def even_in_t(steps):
 assert np.allclose(karras(10), karras_sigmas(s_min, s_max, 11))
 rules = {"even in t": even_in_t, "even in log s": even, "Karras": karras}
 counts, draws = (10, 20, 40), {}
-for seed in range(3):  # three draws of starting noise: a smaller difference than theirs may be chance
+for seed in range(3):  # three draws of starting noise: a difference smaller than between draws may be chance
     y = np.random.default_rng(seed).standard_normal((100 if FAST else 300, 2)) / process.alpha(1.0)
     ends = heun(perfect, y, karras(60 if FAST else 400))
     for name, rule in rules.items():
