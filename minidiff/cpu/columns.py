@@ -33,7 +33,8 @@ def padded(x, first, count, sides):
     inside = max(0, min(H, first + count) - max(0, first))
     part = x[:, max(0, first) : max(0, first) + inside]
     if not (left or right) and inside == count and part.flags.c_contiguous:
-        return part
+        # an axis of length 1 may have any stride in NumPy: `columns` reads strides, so it gets the usual ones
+        return part.reshape(-1).reshape(part.shape)
     out = scratch("padded", (n, count, left + W + right, C), x.dtype)
     if above:
         out[:, :above] = 0

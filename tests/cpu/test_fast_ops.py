@@ -66,6 +66,14 @@ def test_conv2d_padded_by_more_than_the_kernel_on_one_side(pads):
     tied("conv2d", "float64", 1, draw(1, "float64", 2, 9, 8, 5), draw(2, "float64", 3, 3, 5, 4), padding=pads)
 
 
+@pytest.mark.parametrize("kernel, stride, padding", [(3, 1, 0), (3, 2, 0), (4, 4, 0), (3, 1, 1)])
+def test_conv2d_of_grey_images_whose_channel_axis_was_moved(kernel, stride, padding):
+    """NumPy calls them contiguous, and gives the axis of length 1 the stride of a whole image."""
+    x = draw(1, "float32", 64, 1, 12, 8).transpose(0, 2, 3, 1)
+    assert x.flags.c_contiguous and x.strides[3] == 12 * 8 * 4
+    tied("conv2d", "float32", 1, x, draw(2, "float32", kernel, kernel, 1, 8), stride=stride, padding=padding)
+
+
 @pytest.mark.parametrize("dtype", EPS)
 @pytest.mark.parametrize("shape", [(2, 40, 40, 48), (1, 64, 64, 32), (40, 8, 8, 32), (7, 16, 16, 64), (1, 8, 7, 99)])
 def test_conv2d_of_many_pieces(shape, dtype):
