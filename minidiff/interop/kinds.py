@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..json_file import read_field, shown
-from ..models import AutoencoderKL, CLIPTextModel, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
+from ..models import AutoencoderKL, CLIPTextModel, DiT, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
 from ..names import did_you_mean
 from .option_types import check_types
 
@@ -111,6 +111,11 @@ _UNET_CONDITION = dict(
     time_cond_proj_dim=None, conv_in_kernel=3, conv_out_kernel=3, projection_class_embeddings_input_dim=None,
     attention_type="default", class_embeddings_concat=False, mid_block_only_cross_attention=None, cross_attention_norm=None,
 )  # fmt: skip
+_DIT = dict(
+    num_attention_heads=16, attention_head_dim=72, in_channels=4, out_channels=None, num_layers=28, dropout=0.0,
+    norm_num_groups=32, attention_bias=True, sample_size=32, patch_size=2, activation_fn="gelu-approximate",
+    num_embeds_ada_norm=1000, upcast_attention=False, norm_type="ada_norm_zero", norm_elementwise_affine=False, norm_eps=1e-5,
+)  # fmt: skip
 _CODER = dict(
     in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",),
     block_out_channels=(64,), layers_per_block=1, act_fn="silu", norm_num_groups=32, sample_size=32, scaling_factor=0.18215,
@@ -145,6 +150,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("UNet2DModel", UNet, "diffusion_pytorch_model", _UNET, _EMA, buffers={"time_proj.weight": "fourier_weights"}),
     Kind("UNet2DConditionModel", UNet2DConditionModel, "diffusion_pytorch_model", _UNET_CONDITION,
          silent=("addition_embed_type_num_heads", *_EMA)),
+    Kind("DiTTransformer2DModel", DiT, "diffusion_pytorch_model", _DIT, silent=("norm_num_groups", *_EMA)),
     Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _CODER | _KL, silent=("force_upcast", *_EMA)),
     Kind("VQModel", VQModel, "diffusion_pytorch_model", _CODER | _VQ, silent=("force_upcast", *_EMA)),
     Kind("CLIPTextModel", CLIPTextModel, "model", _CLIP, _TRANSFORMERS, ignore=_CLIP_LAYERS, prefix="text_model."),

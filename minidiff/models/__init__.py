@@ -5,6 +5,7 @@ from .autoencoder_kl import AutoencoderKL
 from .classifier import Classifier
 from .clip import CLIP
 from .clip_text import CLIPTextModel
+from .dit import DiT
 from .image_encoder import ImageEncoder
 from .mlp import MLP
 from .t5_encoder import T5EncoderModel
@@ -16,7 +17,7 @@ from .unet import text as text_unet
 from .vq_model import VQModel
 
 __all__ = [
-    "AutoencoderKL", "CLIP", "CLIPTextModel", "Classifier", "EmbeddingUNet", "ImageEncoder", "LowResolution", "MLP",
+    "AutoencoderKL", "CLIP", "CLIPTextModel", "Classifier", "DiT", "EmbeddingUNet", "ImageEncoder", "LowResolution", "MLP",
     "MaskedLanguageModel", "Prior", "SuperResolutionUNet", "T5EncoderModel", "TextCondition", "TextEncoder", "TextUNet",
     "UNet", "UNet2DConditionModel", "VQModel", "conditioning", "text_unet", "unet_blocks",
 ]  # fmt: skip

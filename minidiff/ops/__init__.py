@@ -18,6 +18,7 @@ from .fir import fir_downsample, fir_upsample
 from .geglu import geglu
 from .linear import linear
 from .loss import cross_entropy, mse
+from .modulate import gated_add, modulate
 from .named import gelu_tanh, mish, quick_gelu, relu
 from .norm import group_norm, layer_norm
 from .norm_silu import group_norm_silu
@@ -29,7 +30,7 @@ from .sliced_attention import sliced_attention
 
 __all__ = [
     "attention", "avg_pool", "concat", "conv2d", "cross_entropy", "depth_to_space", "dropout",
-    "embedding", "fir_downsample", "fir_upsample", "geglu", "gelu", "gelu_tanh", "group_norm", "group_norm_silu",
-    "layer_norm", "linear", "mish", "mse", "quick_gelu", "relu", "resize_nearest", "rms_norm", "sigmoid", "silu",
+    "embedding", "fir_downsample", "fir_upsample", "gated_add", "geglu", "gelu", "gelu_tanh", "group_norm", "group_norm_silu",
+    "layer_norm", "linear", "mish", "modulate", "mse", "quick_gelu", "relu", "resize_nearest", "rms_norm", "sigmoid", "silu",
     "sliced_attention", "softmax", "space_to_depth", "timestep_embedding", "upsample_nearest",
 ]  # fmt: skip

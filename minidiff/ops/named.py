@@ -62,7 +62,7 @@ def gelu_tanh(x):
 
 ACTIVATIONS = {
     "silu": silu, "swish": silu, "gelu": gelu, "relu": relu, "mish": mish, "quick_gelu": quick_gelu,
-    "gelu_new": gelu_tanh, "gelu_pytorch_tanh": gelu_tanh,
+    "gelu_new": gelu_tanh, "gelu-approximate": gelu_tanh, "gelu_pytorch_tanh": gelu_tanh,
 }  # fmt: skip
 
 

@@ -61,6 +61,12 @@ def UNet2DConditionModel(pick, randn):
     return stirred(net, randn), [randn(2, 5, 4, 2), np.array([3, 900]), randn(2, 3, 2)]
 
 
+def DiT(pick, randn):
+    net = models.DiT(num_attention_heads=pick(1, 2), attention_head_dim=4, in_channels=2, out_channels=pick(1, 3), num_layers=2,
+                     patch_size=2, num_embeds_ada_norm=3, rng=1)  # fmt: skip
+    return stirred(net, randn), [randn(2, 2 * pick(1, 3), 4, 2), np.array([3, 981]), classes(2, 4)]
+
+
 def AutoencoderKL(pick, randn):
     net = models.AutoencoderKL(in_channels=1, out_channels=2, block_out_channels=(4, 4), norm_num_groups=2, latent_channels=2,
                                down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
@@ -136,5 +142,5 @@ def DenoisingAutoencoder(pick, randn):
 
 
 SMALL = [Classifier, MLP, UNet]
-MODELS = [UNet_without_middle, NCSNpp, KUNet, UNet2DConditionModel, AutoencoderKL, ImageEncoder, DenoisingAutoencoder,
+MODELS = [UNet_without_middle, NCSNpp, KUNet, UNet2DConditionModel, DiT, AutoencoderKL, ImageEncoder, DenoisingAutoencoder,
           CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel, CLIP, *text_models.MODELS]  # fmt: skip

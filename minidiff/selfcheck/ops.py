@@ -134,6 +134,16 @@ def geglu(pick, randn):
     return ops.geglu, [randn(pick(2, 3), pick(1, 4), 2 * pick(1, 4))]
 
 
+def modulate(pick, randn):
+    b, d = pick(2, 3), pick(2, 7)
+    return ops.modulate, [randn(b, pick(1, 4), d), randn(b, d), randn(b, d)]
+
+
+def gated_add(pick, randn):
+    b, n, d = pick(2, 3), pick(1, 4), pick(1, 5)
+    return ops.gated_add, [randn(b, n, d), randn(b, n, d), randn(b, d)]
+
+
 def rms_norm(pick, randn):
     d = pick(2, 7)
     return ops.rms_norm, [randn(pick(2, 3), pick(1, 4), d), randn(d)]
@@ -182,6 +192,6 @@ def sliced_attention(pick, randn):
 OPS = [linear, linear_without_bias, conv2d, conv2d_5x5_one_sided_padding, group_norm, group_norm_silu,
        group_norm_silu_with_temb, layer_norm, silu, gelu, softmax, attention, attention_with_mask, embedding, upsample_nearest,
        avg_pool, concat, dropout, mse, cross_entropy,
-       *map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, resize_nearest,
-       space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
+       *map(_elementwise, (ops.relu, ops.mish, ops.quick_gelu, ops.gelu_tanh)), geglu, rms_norm, modulate, gated_add,
+       resize_nearest, space_to_depth, depth_to_space, fir_downsample, fir_upsample, attention_with_scale_and_bias,
        sliced_attention]  # fmt: skip

@@ -21,6 +21,8 @@ GIVEN = [
     (models.SuperResolutionUNet, CROSS | dict(in_channels=1, out_channels=2, low_channels=3, context_features=4, patch=2)),
     (models.EmbeddingUNet, CROSS | dict(features=5, in_channels=1, out_channels=2, tokens=3, token_features=4, patch=2)),
     (models.Prior, dict(features=3, context_features=5, pooled_features=6, length=7, width=8, layers=1, heads=2)),
+    (models.DiT, dict(num_attention_heads=2, attention_head_dim=4, in_channels=1, out_channels=2, num_layers=1, dropout=0.1,
+                      sample_size=8, patch_size=4, num_embeds_ada_norm=3, norm_eps=1e-4, activation_fn="gelu")),
     (models.AutoencoderKL, CODER | dict(use_quant_conv=False, sample_size=8, shift_factor=0.5)),
     (models.VQModel, CODER | dict(num_vq_embeddings=6, vq_embed_dim=3, sample_size=8)),
     (models.CLIPTextModel, dict(vocab_size=9, hidden_size=8, intermediate_size=7, num_hidden_layers=1, num_attention_heads=2,

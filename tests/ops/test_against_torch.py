@@ -84,6 +84,23 @@ def test_layer_norm(rng, seed, count):
 
 
 @over_50_seeds
+def test_modulate(rng, seed, count):
+    b, n, d = (int(rng.integers(lo, hi)) for lo, hi in ((1, 4), (1, 7), (6, 40)))
+
+    def theirs(x, shift, scale):
+        return F.layer_norm(x, (d,), eps=1e-6) * (1 + scale[:, None]) + shift[:, None]
+
+    _compare(count, ops.modulate, theirs, [_randn(rng, b, n, d), _randn(rng, b, d), _randn(rng, b, d)])
+
+
+@over_50_seeds
+def test_gated_add(rng, seed, count):
+    b, n, d = (int(rng.integers(lo, hi)) for lo, hi in ((1, 4), (1, 7), (1, 9)))
+    arrays = [_randn(rng, b, n, d), _randn(rng, b, n, d), _randn(rng, b, d)]
+    _compare(count, ops.gated_add, lambda x, h, gate: x + gate[:, None] * h, arrays)
+
+
+@over_50_seeds
 def test_attention(rng, seed, count):
     heads, dim, b, n, m = (int(rng.integers(lo, hi)) for lo, hi in ((1, 5), (1, 9), (1, 4), (1, 9), (1, 12)))
     masked = seed % 2 == 1

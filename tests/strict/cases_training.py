@@ -131,6 +131,15 @@ def layers(side):
     return y, back(y), net.predict(points(side)), grads(net)
 
 
+@case("DiT", waits=True)
+def diffusion_transformer(side):
+    net = side.net(models.DiT(2, 4, in_channels=2, num_layers=2, patch_size=2, num_embeds_ada_norm=3, rng=0))
+    for param in net.parameters().values():  # a new model answers zero
+        param.value += side.normal(*param.shape) * 0.1
+    y, back = net(side.normal(2, 4, 6, 2), side.up(np.array([3, 700])), side.up(np.array([0, 3])))
+    return y, back(y), grads(net)
+
+
 @case("AutoencoderKL", "VQModel", waits=True)
 def autoencoders(side):
     small = dict(block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=2, rng=0,
