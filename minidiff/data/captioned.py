@@ -84,7 +84,7 @@ def _draw_pairs(n, rng, split, kind):
 
 
 def _cells(kind, choice, rng):
-    """(n, 2): row and column of a single object, 0 to 2: from the caption's position, random where it has none."""
+    """(n, 2): row and column of a single object, 0 to 2, from the caption's position; random without one."""
     said = np.array([[-1 if part is None else part for part in cell] for cell in POSITIONS.values()])[choice % 9]
     free = rng.integers(3, size=said.shape)
     return np.where((kind == KINDS.index("position"))[:, None] & (said >= 0), said, free)

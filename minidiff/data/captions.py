@@ -106,7 +106,7 @@ def relation(a, b):
 def words_of(text):
     """The words of a text, in lower case and without the full stop.   -> list of VOCABULARY's words
 
-    Raises ValueError that names every word outside of it, the nearest one there is, and the whole vocabulary.
+    Raises ValueError that names every word outside of it, the nearest known one, and the whole vocabulary.
     """
     words = text.lower().rstrip(" .").split()
     unknown = [word for word in dict.fromkeys(words) if word not in VOCABULARY]

@@ -17,13 +17,13 @@ from .shapes import BACKGROUND, COLOURS, MOST, PALETTE, RADIUS, SHAPES, SIZES, T
 
 SIDE = 16  # images are resized to this side
 HALF = 6  # a patch of 12 x 12 pixels holds the largest thing
-INK = PALETTE - BACKGROUND  # (6, 3): what a colour takes from the white
+INK = PALETTE - BACKGROUND  # (6, 3): the ink of each colour: white minus colour
 KINDS = [(shape, size) for shape in range(len(SHAPES)) for size in range(len(SIZES))]
 # What a fit tries: centres, counted from the corner of the pixel where it starts; scales; blurs. In pixels of SIDE.
 COARSE = tuple(np.arange(-5, 6) / 4), (0.93, 1.0, 1.07), (0.0, 0.6)
 FINE = tuple(np.arange(-2, 10) / 8), (0.94, 1.0, 1.06), (0.0, 0.35, 0.7)
-STRENGTH = (0.88, 1.08)  # how pale or how deep a template may come out
-PALENESS = (0.7, 1.2)  # and a colour, as long as its hue is recognisable
+STRENGTH = (0.88, 1.08)  # range of a template's fitted strength
+PALENESS = (0.7, 1.2)  # and of a colour's, while its hue is recognisable
 FILLED = 0.5  # an object is detected if a template explains this share of its energy
 MISFIT = 0.15  # an image is clear if each object differs from its template by at most this share of that energy,
 LEFT_OVER = 0.4  # and no 3 x 3 pixels differ by more, on average, from the detected objects
@@ -84,13 +84,13 @@ def _read(ink):
         return fit.explained >= FILLED
 
     rows = np.arange(n)
-    for k in range(MOST):  # the largest first, as long as there is one
+    for k in range(MOST):  # the largest first, until none is left
         left = ink[rows] - _painted(cover[rows], colour[rows])
         found = put(rows, k, left, *_anywhere(_cover(left)), COARSE)
         cover[rows[~found], k] = misfit[rows[~found], k] = 0
         rows = rows[found]
         there[rows, k] = True
-    for grid in (COARSE, FINE):  # each again, with all the others out of its way
+    for grid in (COARSE, FINE):  # refit each, with all the others subtracted
         for k in range(MOST):
             rows = np.flatnonzero(there[:, k])
             others = cover[rows] * (np.arange(MOST) != k)[:, None, None]
@@ -103,7 +103,7 @@ def _read(ink):
         y, x = (centre[i, k] / SIDE).tolist()
         things[i].append(Thing(SHAPES[shape], COLOURS[colour[i, k]], SIZES[size], x, y))
     for found in things:
-        found.sort(key=lambda thing: thing.x + thing.y)  # as one reads, from the top left
+        found.sort(key=lambda thing: thing.x + thing.y)  # in reading order, from the top left
     return [Reading(found, bool(all_clear)) for found, all_clear in zip(things, clear, strict=True)]
 
 
@@ -115,7 +115,7 @@ def _cover(ink):
 
 
 def _anywhere(cover):
-    """The template that explains most, over all places a pixel apart.   ->   it (n, 16, 16), its centre (n, 2) in pixels"""
+    """The template that explains most, over all whole-pixel positions.   ->   it (n, 16, 16), its centre (n, 2) in pixels"""
     bank, places = _board()
     gain = 2 * cover.reshape(-1, SIDE * SIDE) @ bank.T - (bank**2).sum(axis=1)  # (n, templates)
     best = gain.argmax(axis=1)
@@ -156,7 +156,7 @@ def _fit(ink, colour, start, grid):
     strength, gain = strength[np.arange(n), best], gain[np.arange(n), best]
     cover = np.zeros_like(padded)
     cover[where] = (strength[:, None] * bank[best]).reshape(n, 2 * HALF, 2 * HALF)
-    # The median of a squared normal number is 0.455. What noise adds to the error is no fault of the template.
+    # The median of a squared normal number is 0.455. The part of the error that noise causes is subtracted.
     noise = np.median(ink.reshape(n, 3 * SIDE * SIDE) ** 2, axis=1) / 0.455 / paint_power[:, 0, 0]
     wrong = (patch**2).sum(axis=1) - gain - noise * patch.shape[1]
     inner = cover[:, HALF:-HALF, HALF:-HALF]
@@ -188,12 +188,12 @@ def _resize(images):
 
 @cache
 def _board():
-    """Every kind at every place a pixel apart: templates (m, 256), centres (m, 2) as (y, x) in pixels."""
+    """Every kind at every whole-pixel position: templates (m, 256), centres (m, 2) as (y, x) in pixels."""
     at = np.arange(2, SIDE - 1)
     kind, y, x = (a.ravel() for a in np.meshgrid(range(len(KINDS)), at, at, indexing="ij"))
     shape, size = np.array(KINDS)[kind].T
     sharp = coverage(shape, x / SIDE, y / SIDE, np.array(RADIUS)[size], SIDE)
-    bank = _blur(sharp, 0.5)  # forgives half a pixel
+    bank = _blur(sharp, 0.5)  # tolerates half a pixel
     return bank.reshape(len(bank), -1), np.stack([y, x], axis=1).astype(float)
 
 

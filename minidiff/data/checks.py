@@ -1,16 +1,16 @@
-"""What images and labels from a file have to be before anything is built on them."""
+"""Validation of images and labels that were read from files."""
 
 import warnings
 
 import numpy as np
 
-CLASSES = 1000  # so many classes are allowed in any case, more where a quarter of them has an example
+CLASSES = 1000  # this many classes are always allowed, more if a quarter of them has an example
 
 
 def images_and_labels(images, labels, images_name, labels_name):
-    """Arrays as a file holds them   ->   images uint8 (N, H, W, C), labels int64 (N,) or None
+    """Validate arrays read from a file.   ->   images uint8 (N, H, W, C), labels int64 (N,) or None
 
-    Raises ValueError for other shapes or types, counts that differ, and labels that are no class numbers.
+    Raises ValueError for other shapes or types, counts that differ, and labels that are not class numbers.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.size == 0:
         got = f"{images.dtype} {images.shape}"

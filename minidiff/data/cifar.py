@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary form: an image is its label or labels, then 32 x 32 red, green and blue, row by row.
+"""CIFAR-10 and CIFAR-100 in their binary form: a record has one or two labels, then red, green and blue planes, 32 x 32 each.
 
 The format: https://www.cs.toronto.edu/~kriz/cifar.html. The other archives there are Python pickles, which can run code
 when they are opened, so they are not read.
@@ -17,7 +17,7 @@ from ..files import regular_file
 
 
 class Kind(NamedTuple):
-    """One of the two sets: its name, archive and folder, the files of each part, and the range of each label of a record.
+    """CIFAR-10 or CIFAR-100: its name, archive and folder, the files of each part, and the range of each label of a record.
 
     The last label is the class: CIFAR-100 gives a coarse one first.
     """
@@ -101,7 +101,7 @@ def class_names(kind, source):
 def read_cifar(source, split, kind=CIFAR10):
     """An archive as it is served, or the folder it unpacks to; split "train" or "test".
 
-    -> images uint8 (N, 32, 32, 3), labels int64 (N,).   Nothing is written: the archive is read as it lies.
+    -> images uint8 (N, 32, 32, 3), labels int64 (N,).   Nothing is written: the archive is read without unpacking it.
     """
     source, names = Path(source), kind.files[split]
     if source.is_dir():
@@ -135,7 +135,7 @@ def _members(archive, names, kind):
 
 
 class _Limited:
-    """A stream to read from that ends with an OSError after MOST_BYTES, whatever its members are said to be."""
+    """A stream to read from that ends with an OSError after MOST_BYTES, whatever sizes its members declare."""
 
     def __init__(self, stream):
         self.stream, self.left = stream, MOST_BYTES

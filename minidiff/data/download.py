@@ -1,4 +1,4 @@
-"""Fetching a file: several addresses tried in turn, its size and hash checked, kept in one cache folder.
+"""Downloads a file: tries several addresses in turn, checks size and hash, keeps it in one cache folder.
 
 The cache is pooch's (https://www.fatiando.org/pooch), imported only here and only when something is fetched.
 """
@@ -35,7 +35,7 @@ HASHES = {  # of the files as they are served
     },
     "cifar10": {"cifar-10-binary.tar.gz": "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
 }
-SIZES = {  # bytes of the same files: an address that sends more is not listened to until the hash is known
+SIZES = {  # bytes of the same files: a download that exceeds it is stopped
     "mnist": {
         "train-images-idx3-ubyte.gz": 9_912_422,
         "train-labels-idx1-ubyte.gz": 28_881,
@@ -65,7 +65,7 @@ def cache_folder(root=None):
 def fetch(name, root=None):
     """The files of a data set in the cache, downloaded where they are missing or damaged.   ->   {file name: path}
 
-    Raises RuntimeError, with what each address answered and what to do instead, when none gives the right file.
+    Raises RuntimeError, with each address's error and what to do instead, when none has the right file.
     """
     folder = cache_folder(root) / name
     return {file: _fetch_one(name, file, known_hash, folder) for file, known_hash in HASHES[name].items()}
@@ -90,7 +90,7 @@ def _fetch_one(name, file, known_hash, folder):
         try:
             downloader = _downloader(SIZES[name][file])
             return Path(pooch.retrieve(base + file, known_hash, fname=file, path=folder, downloader=downloader))
-        except Exception as e:  # no network, no such file, a wrong hash: whatever it was, the next address may do better
+        except Exception as e:  # no network, no such file, a wrong hash: whatever failed, try the next address
             answers.append(f"  {base + file}: {_short(e)}")
     raise RuntimeError(
         f"{name}: could not download {file}:\n" + "\n".join(answers) + "\n"
@@ -100,7 +100,7 @@ def _fetch_one(name, file, known_hash, folder):
 
 
 def _downloader(size):
-    """What pooch calls to write an address to a file: it stops when more than `size` bytes arrive."""
+    """The function that pooch calls to download an address; it stops when more than `size` bytes arrive."""
 
     def download(url, path, _):
         import requests

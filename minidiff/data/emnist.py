@@ -1,4 +1,4 @@
-"""What is peculiar to EMNIST (Cohen et al. 2017): its images lie on their side, and the labels of "letters" begin at 1."""
+"""Conversions for EMNIST (Cohen et al. 2017): its images are transposed, and the labels of "letters" begin at 1."""
 
 import string
 
@@ -11,7 +11,7 @@ CLASS_NAMES = {
 
 
 def as_usual(part, images, labels):
-    """Images as they are stored (N, W, H) upright, (N, H, W), and the labels of "letters", 1 to 26, from 0 to 25."""
+    """Transpose stored images (N, W, H) to (N, H, W), and shift the labels of "letters" from 1 to 26 to 0 to 25."""
     if images.ndim >= 3:
         images = images.swapaxes(1, 2)
     if part == "letters" and labels is not None and labels.size and labels.min() >= 1:

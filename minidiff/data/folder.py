@@ -1,4 +1,4 @@
-"""A folder of a user's own PNG or JPEG files as a data set."""
+"""A folder of PNG or JPEG files as a data set."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 from .image_file import SUFFIXES, decode, warn_of_dim
 
 OTHER_IMAGES = {".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".heic", ".avif", ".jfif", ".ppm", ".pgm", ".eps", ".svg"}
-RUN_IMAGE = re.compile(r"(loss|samples(_\d+)?)\.png")  # what training leaves in a run's folder that looks like data
+RUN_IMAGE = re.compile(r"(loss|samples(_\d+)?)\.png")  # files of a run folder that look like data
 _SYSTEM = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found",
            "@eadir"}  # fmt: skip
 
@@ -18,8 +18,8 @@ _SYSTEM = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "$recycle.bin"
 def find_images(folder):
     """The image files of a folder and their class names.
 
-    Subfolders that hold images are the classes, ordered by name, numbers in a name by their value; images that lie in the
-    folder itself have none. What a person does not see as data is left out: hidden and system files, and training runs.
+    Subfolders that hold images are the classes, ordered by name, numbers in a name by their value; images directly in
+    the folder have no class. Hidden and system files and run folders are skipped, because they are not data.
     -> paths (sorted), labels (list of int) or None, class names (list) or None.   Raises ValueError for a mixture.
     """
     folder = Path(folder)
@@ -39,7 +39,7 @@ def find_images(folder):
 
 
 def split_folders(folder, split):
-    """The folders that make up a split: of a folder with train/ and test/ in it those, of any other the folder itself."""
+    """The folders of a split: train/ and test/ where the folder has them, otherwise the folder itself."""
     folder = Path(folder)
     parts = [folder / part for part in ("train", "test") if (folder / part).is_dir()]
     if parts:
@@ -48,14 +48,14 @@ def split_folders(folder, split):
 
 
 def class_names(folder):
-    """The names of the classes of a folder, in the order of the labels; None where it has none."""
+    """The names of the classes of a folder, in the order of the labels; None without classes."""
     names = {name for part in split_folders(folder, "all") for name in find_images(part)[2] or ()}
     return tuple(sorted(names, key=natural)) or None
 
 
 def natural(name):
-    """The key that sorts names as a person does: "2" before "10", "img2" before "img10"."""
-    pieces = re.split("([0-9]+)", name)  # text and digits take turns, text first
+    """Sort key for natural order: "2" before "10", "img2" before "img10"."""
+    pieces = re.split("([0-9]+)", name)  # text and digits alternate, text first
     return [int(piece) if i % 2 else piece for i, piece in enumerate(pieces)], name
 
 
@@ -65,7 +65,7 @@ def read_images(folder, split, size=None, names=None):
     split   with subfolders train/ and test/, those; without, "train" and "all" are every image and "test" an error
     size    H = W, or (H, W): the middle of each image is cropped to that shape and resized; None leaves images as they are
     names   class names in the order of the labels, where a run fixed it; default `class_names(folder)`
-    C is 1 when every file is grey, else 3; image_file.read_image says how one file is read.
+    C is 1 when every file is grey, else 3; image_file.read_image reads each file.
     Raises ValueError where there is no image, a file cannot be read, a class is not among the names, or sizes differ and no
     size is given.
     """
@@ -96,13 +96,13 @@ def read_images(folder, split, size=None, names=None):
 
 
 def visible_folders(folder):
-    """The subfolders that a person sees as data, in natural order: not hidden, not the system's, and no training run."""
+    """The subfolders with data, in natural order: without hidden ones, the system's, and run folders."""
     found = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not _is_hidden(entry.name)]
     return sorted((sub for sub in found if not holds_run(sub)), key=lambda sub: natural(sub.name))
 
 
 def holds_run(folder):
-    """Whether a folder is that of a training run, so that the images in it were made by one: it has a checkpoint or a log."""
+    """Whether a folder is a run folder, whose images are samples: it has a checkpoint or a log."""
     if os.path.lexists(os.path.join(folder, "checkpoint.safetensors")):
         return True
     log = os.path.join(folder, "log.csv")  # a run that was killed before its first checkpoint has only this
@@ -113,7 +113,7 @@ def holds_run(folder):
 
 
 def found_instead(folder):
-    """ "; it holds 2 .tif, 1 .zip", for the message that something else is there; "" for an empty folder."""
+    """ "; it holds 2 .tif, 1 .zip", for a message about what the folder contains; "" for an empty folder."""
     kinds = {}
     for name in sorted(os.listdir(folder)):
         if not _is_hidden(name):
@@ -138,7 +138,7 @@ def warn_of_left_out(folder, folders):
 
 
 def _labelled(folder, folders, names):
-    """The files of some folders, and of each the place of its class among the names ([] where there are no classes)."""
+    """The files of some folders, and for each the index of its class among the names ([] without classes)."""
     paths, labels = [], []
     for part in folders:
         found, index, classes = find_images(part)
@@ -157,7 +157,7 @@ def _labelled(folder, folders, names):
 
 
 def _image_files(folder):
-    """The images that lie in a folder itself, sorted as text, so that an old run meets its examples in the old order."""
+    """The images directly in a folder, sorted as text, so that an old run gets its examples in the same order."""
     own = RUN_IMAGE if holds_run(folder) else None
     names = [entry.name for entry in os.scandir(folder) if not entry.is_dir()]
     return sorted(Path(folder) / name for name in names if _is_image(name) and not (own and own.fullmatch(name)))
@@ -194,7 +194,7 @@ def _some(names, most=8):
 
 
 def _shape(size):
-    """(height, width) from what a caller gives as size; None stays None."""
+    """(height, width) from the argument size; None stays None."""
     if size is None:
         return None
     shape = tuple(size) if isinstance(size, (tuple, list)) else (size, size)

@@ -35,8 +35,8 @@ def parse_idx(data, name="idx data"):
 def unpack(path):
     """The bytes of an idx file, gunzipped if its content is gzip, whatever its name.
 
-    The header is checked first, and no more is read than it promises. Raises ValueError for what is no idx file, for a
-    damaged gzip, and for a gzip whose header promises more than MOST_BYTES.
+    The header is checked first, and no more is read than it declares. Raises ValueError for what is not an idx file, for a
+    damaged gzip, and for a gzip whose header declares more than MOST_BYTES.
     """
     path = regular_file(path, "idx file")
     with open(path, "rb") as file:
@@ -53,7 +53,7 @@ def unpack(path):
                     f"{path}: the header promises {expected:,} bytes, sizes {shape}; a gzip file may hold {MOST_BYTES:,}: "
                     "if that is right, unpack it with gunzip"
                 )
-            while len(data) <= start + expected and (piece := stream.read(2**20)):  # one byte more than promised, or the end
+            while len(data) <= start + expected and (piece := stream.read(2**20)):  # one byte more than declared, or the end
                 data += piece
         except (OSError, EOFError, zlib.error) as e:
             what = "the gzip data is damaged or truncated" if packed else "cannot be read"
@@ -64,14 +64,15 @@ def unpack(path):
 def find_idx(folder):
     """{("train" | "test", "images" | "labels"): path} of the idx files that lie in a folder, gzipped or not.
 
-    Raises ValueError where there are those of several data sets.
+    Raises ValueError for files of several data sets.
     """
     found = {}
     for path in sorted(Path(folder).iterdir()):
         match = _NAME.fullmatch(path.name)
         if match and not path.is_dir():
             split = "train" if match[2] == "train" else "test"
-            found.setdefault(match[1], {}).setdefault((split, match[3]), path)  # the unpacked one sorts first and is the faster
+            # the unpacked file sorts first and is faster to read
+            found.setdefault(match[1], {}).setdefault((split, match[3]), path)
     if len(found) > 1:
         sets = ", ".join(f"emnist-{name}" if name else "files without a prefix" for name in found)
         raise ValueError(f"{folder}: got the idx files of several data sets ({sets}), expected one: move it to its own folder")
@@ -79,7 +80,7 @@ def find_idx(folder):
 
 
 def part_of_emnist(files):
-    """Which part of EMNIST the files of `find_idx` are by their names ("letters", "balanced", ...); None for another set."""
+    """The part of EMNIST of the files of `find_idx`, by their names ("letters", "balanced", ...); None for another set."""
     return _NAME.fullmatch(next(iter(files.values())).name)[1]
 
 

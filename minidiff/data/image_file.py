@@ -1,4 +1,4 @@
-"""One PNG or JPEG file as an array. Its content decides what it is, not its name, and nothing else is decoded."""
+"""Reads one PNG or JPEG file as an array. The content decides the format, not the name; no other format is decoded."""
 
 import warnings
 
@@ -21,9 +21,9 @@ def read_image(path, shape=None):
     """One PNG or JPEG file   ->   uint8 (H, W) where it is grey, (H, W, 3) where it has colours
 
     shape   (height, width): the middle is cropped to that shape and resized; None leaves the size as it is
-    16-bit values keep their upper byte. Transparency is laid over white; a camera's turned image is turned upright; of an
-    animation it is the first frame. Warns where 16-bit values are so low that the image comes out nearly black.
-    Raises ValueError for other content, damaged files and more than MOST_PIXELS, which the header gives away.
+    16-bit values keep their upper byte. Transparency is composited over white; a camera's rotation is applied; an
+    animation gives its first frame. Warns where 16-bit values are so low that the image is nearly black.
+    Raises ValueError for other content, damaged files and more than MOST_PIXELS in the header.
     """
     image, dim = decode(path, shape)
     warn_of_dim([path] * dim, 1)
@@ -58,7 +58,7 @@ def open_image(path):
         raise
     except Image.UnidentifiedImageError:
         raise ValueError(f"{path}: cannot be read as an image: got {_content(path)}, expected PNG or JPEG") from None
-    except Image.DecompressionBombError as error:  # Pillow's own limit, met before the size is known here
+    except Image.DecompressionBombError as error:  # Pillow's limit, which applies before the size is known here
         raise ValueError(f"{path}: {error}; expected at most {MOST_PIXELS:,} pixels: make it smaller first") from None
     except Exception as error:  # what Pillow raises for a damaged file depends on the damage: struct.error, KeyError, ...
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -66,7 +66,7 @@ def open_image(path):
 
 
 def warn_of_dim(dim, count):
-    """One warning for all images of which `decode` found that they are nearly black: `dim` their paths, of `count` images."""
+    """One warning for all images that `decode` found nearly black: `dim` their paths, of `count` images."""
     if dim:
         some = dim[0] if count == 1 else f"{len(dim)} of {count} images, such as {dim[0]}"
         warnings.warn(

@@ -1,4 +1,4 @@
-"""`load` and `info`: one door to every data set, by name or by folder."""
+"""`load` and `info`: every data set by name or by folder."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SPLITS = ("train", "test", "all")
 _TEN = tuple("0123456789")
 _FASHION = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 _RAW = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}  # where torchvision keeps them
-MNIST_SHA256 = {  # of the unpacked files, so that any compressor's copy will do
+MNIST_SHA256 = {  # of the unpacked files, so that the compressor does not matter
     ("train", "images"): "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     ("train", "labels"): "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     ("test", "images"): "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -36,12 +36,12 @@ class Dataset(NamedTuple):
 
 @dataclass(frozen=True)
 class Info:
-    """What is known of a data set before it is opened.
+    """Information on a data set before it is opened.
 
     shape         of one example: (H, W, C), or (2,) for points; None for a folder
     class_names   names in the order of the labels, or None
-    sizes         examples in {"train": ..., "test": ...}; None where it is not known or yours to choose
-    source        where it comes from and under what terms
+    sizes         examples in {"train": ..., "test": ...}; None where it is unknown or chosen by the caller
+    source        origin and licence
     """
 
     name: str
@@ -71,12 +71,12 @@ def load(name_or_path, split="train", root=None, size=None, n=None, seed=None, c
     CIFAR-10 or CIFAR-100 in binary form.
 
     split   "train", "test" or "all"; each data set's split is fixed
-    root    where named data sets are looked for and downloaded to: default $MINIDIFF_DATA or the user's cache folder
+    root    folder of named data sets and downloads: default $MINIDIFF_DATA or the user's cache folder
     size    for a folder of images: side, or (height, width), to which they are resized; for shapes: side (default 16)
-    n       for what is drawn (shapes and points in the plane): how many in the training part, and again in the test part
+    n       for generated data (shapes and points in the plane): how many in the training part and how many in the test part
             (default 10,000)
-    seed    for what is drawn (default 0)
-    class_names   for a folder of images: its classes in the order of the labels, as a run kept them (default: by name)
+    seed    for generated data (default 0)
+    class_names   for a folder of images: its classes in the order of the labels, as stored in a run (default: by name)
 
     -> Dataset(images float32 in [-1, 1] (N, H, W, C), labels int64 (N,) or None); points are (N, 2).
     Raises ValueError for an unknown name or split, an option that does not apply, and damaged or ill-fitting files;
@@ -127,7 +127,7 @@ def _resolve(name_or_path):
 
 
 def _draw(name, split, n, seed, size):
-    """The training and the test part are two streams of one seed."""
+    """Generate a split; the training and the test part are two streams of one seed."""
     streams = {"train": [0], "test": [1], "all": [0, 1]}[split]
     if name == "shapes":
         parts = [classified_shapes(n, size or 16, Rng(seed, stream)) for stream in streams]
@@ -146,7 +146,7 @@ def _read_folder(path, split, size, class_names):
 
 
 def _read_named(name, split, root):
-    """mnist, fashion-mnist or cifar10: from files that are there already, or downloaded."""
+    """mnist, fashion-mnist or cifar10: from existing files, or downloaded."""
     base = cache_folder(root)
     if name == "cifar10":
         places = [place for place in (base, base / name, base / cifar.CIFAR10.folder) if place.is_dir()]
@@ -158,7 +158,7 @@ def _read_named(name, split, root):
         return _each(split, SPLITS[:2], lambda part: cifar.read_cifar(source, part))
     places = [place for place in (base, base / name, base / _RAW[name]) if place.is_dir()]
     complete = [files for place in places if len(files := idx.find_idx(place)) == 4 and not idx.part_of_emnist(files)]
-    if name == "fashion-mnist":  # its files bear the same names
+    if name == "fashion-mnist":  # its files have the same names
         complete = [files for files in complete if not _is_mnist(files)]
     if not complete:
         fetch(name, root)

@@ -1,4 +1,4 @@
-"""Which data set a folder holds, judged by the names in it: idx files, the .npz files of KMNIST, CIFAR, or images."""
+"""Finds out by file names which data set a folder holds: idx files, the .npz files of KMNIST, CIFAR, or images."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class Source(NamedTuple):
 
 def find(path):
     """The Source of the files in a folder, also where a subfolder holds them: torchvision's raw/, or the one that an archive
-    of CIFAR unpacks to. None where there are no such files, so that its images are what to read.
+    of CIFAR unpacks to. None without such files: then its images are read.
 
     Raises ValueError for several data sets, and for files that are not read, such as pickles.
     """

@@ -1,8 +1,8 @@
-"""Captions as rows of numbers, one number a word: what the text encoders read.
+"""Captions as rows of token ids, one per word, for the text encoders.
 
     ids = tokenizer.encode(["a small red circle", ""])        int64 (2, 12)
 
-A row is START, the words, END, and PAD up to LENGTH. The empty text is START and END alone: it stands for "no condition"
+A row is START, the words, END, and PAD up to LENGTH. The empty text is START and END alone: it means "no condition"
 in classifier-free guidance.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from .captions import VOCABULARY, words_of
 
-PAD, START, END, MASK = range(4)  # MASK stands for a word that is to be guessed
+PAD, START, END, MASK = range(4)  # MASK replaces a word that is to be predicted
 WORDS = ("<pad>", "<start>", "<end>", "<mask>", *VOCABULARY)
 LENGTH = 12  # START, END, and the ten words of "a small red circle left of a large blue square"
 

@@ -1,7 +1,7 @@
 """Points in the plane: distributions that can be plotted whole, for the smallest models.
 
 Each function takes n and an rng and returns points float32 (n, 2), within about [-2, 2]^2, and labels int64 (n,)
-that say which part a point belongs to.
+for the part that a point belongs to.
 """
 
 import numpy as np

@@ -1,9 +1,8 @@
 """Fast versions of ops for CuPy arrays: kernels in CUDA C (kernels/*.cu) and the Python that launches them.
 
-`ops.dispatch` looks in here for arrays whose library has `RawKernel`. What an op means is written in `ops`; tests tie
-every function here to its reference there, on a card or, with the kernels run on the CPU, without one. A function
-here is called with arguments that the op has checked. It returns NotImplemented where it does not take them, and the
-reference runs.
+`ops.dispatch` calls these functions for arrays whose library has `RawKernel`. The references are in `ops`; tests compare
+every function with its reference, on a GPU or with the kernels emulated on the CPU. The op has already checked the
+arguments. A function returns NotImplemented for arguments that it does not support, and the reference runs.
 """
 
 from .attention import attention

@@ -1,4 +1,4 @@
-"""Attention with its softmax in one kernel each way, between two batched matrix products."""
+"""Attention with its softmax in one kernel forward and one backward, between two batched matrix products."""
 
 import math
 

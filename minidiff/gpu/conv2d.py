@@ -1,6 +1,6 @@
-"""Convolution as a kernel that lays out what each output pixel sees, and one matrix product.
+"""Convolution as a kernel that gathers each output pixel's receptive field, and one matrix product.
 
-With an own cuBLAS handle in use, 3 x 3 convolutions go without that layout: see row_conv.
+With a separate cuBLAS handle, 3 x 3 convolutions need no such columns: see row_conv.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """A separate cuBLAS handle: CuPy raises for its handle during CUDA graph capture, although cuBLAS supports it.
 
-One function is enough, cublasGemmStridedBatchedEx. cuBLAS counts rows the other way (columns lie side by side), so a
-product of our arrays, C = A B, is handed over as C^T = B^T A^T: the same memory, the factors exchanged.
+One function is enough, cublasGemmStridedBatchedEx. cuBLAS is column-major, so a product of row-major arrays,
+C = A B, is passed as C^T = B^T A^T: the same memory, the factors exchanged.
 """
 
 import ctypes
@@ -29,9 +29,9 @@ def load():
 
 class Cublas:
     """A handle.   xp: the array module   stream: address of the CUDA stream, on which
-    everything around its products has to run too   tf32: 10-bit factors, three times as fast
+    everything around its products has to run   tf32: 10-bit factors, three times as fast
 
-    library: for tests, something with cuBLAS's functions. `close()` gives the handle back.
+    library: for tests, an object with cuBLAS's functions. `close()` releases the handle.
     """
 
     def __init__(self, xp, stream=0, tf32=False, library=None):
@@ -48,7 +48,7 @@ class Cublas:
         _check("cublasSetWorkspace", library.cublasSetWorkspace_v2(self.handle, _address(self.workspace), WORKSPACE))
 
     def close(self):
-        """Give the handle back."""
+        """Release the handle."""
         if self.handle:
             self.library.cublasDestroy_v2(self.handle)
             self.handle = ctypes.c_void_p()
@@ -65,7 +65,7 @@ class Cublas:
         return out
 
     def gemm(self, op_a, op_b, m, n, k, a, b, c, beta=0.0, batch=1):
-        """cuBLAS's own: c = op(a) op(b) + beta c, columns side by side, op(a) (m, k), op(b) (k, n), `batch` times.
+        """The call of cuBLAS: c = op(a) op(b) + beta c, column-major, op(a) (m, k), op(b) (k, n), `batch` times.
 
         a, b, c are (address, leading dimension, stride between two of the batch), counted in numbers.
         """

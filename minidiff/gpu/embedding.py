@@ -1,4 +1,4 @@
-"""A table's look-up whose way back adds in a fixed order, which atomics do not."""
+"""Embedding look-up whose backward pass adds in a fixed order, which atomics do not."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ..backend import xp_of
 from .source import fits, launch
 
 THREADS = 128
-MOST = 1 << 14  # places: every one looks at all before it
+MOST = 1 << 14  # positions: the kernel compares each with all earlier ones
 
 
 def embedding(table, index):
@@ -14,7 +14,7 @@ def embedding(table, index):
     if not fits(table) or not 0 < index.size <= MOST:
         return NotImplemented
     xp, (rows, features), n = xp_of(table, index), table.shape, index.size
-    places = index.reshape(-1).astype(np.int64)  # (n,), a copy: what is looked up now is what goes back
+    places = index.reshape(-1).astype(np.int64)  # (n,), a copy, so that backward uses the indices of this call
 
     def back(dy):
         dtable = xp.zeros(table.shape, np.float32)

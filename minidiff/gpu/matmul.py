@@ -1,4 +1,4 @@
-"""One matrix product for the whole room: CuPy's own, or, inside `with using(blas)`, one that a CUDA graph can hold."""
+"""The matrix product of all functions in `gpu`: CuPy's, or, inside `with using(blas)`, one that a CUDA graph can hold."""
 
 import contextlib
 import threading
@@ -8,7 +8,7 @@ _now = threading.local()
 
 @contextlib.contextmanager
 def using(blas):
-    """Inside, products of this thread go through `blas` (a gpu.cublas.Cublas), because CuPy's handle raises during capture."""
+    """Context manager: this thread's products use `blas` (a gpu.cublas.Cublas), because CuPy's handle raises during capture."""
     before, _now.blas = handle(), blas
     try:
         yield blas

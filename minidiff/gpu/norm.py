@@ -1,13 +1,13 @@
-"""Group norm in one kernel each way, with silu behind it and a time added before it."""
+"""Group norm with an optional time embedding and silu, in one kernel forward and one backward."""
 
 import numpy as np
 
 from ..backend import xp_of
 from .source import fits, launch
 
-WIDE = 64  # channels a block: 256 bytes side by side, a few whole sectors of memory
+WIDE = 64  # channels a block: 256 bytes side by side, a few whole memory sectors
 BLOCKS = 264  # two for each of an H100's 132 multiprocessors; with fewer, narrower spans keep more of them busy
-THREADS = 512  # a block has no more: the kernels are bounded to it
+THREADS = 512  # most threads of a block; the kernels' launch bound
 
 
 def group_norm(x, gamma, beta, groups, eps=1e-5):
@@ -43,7 +43,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
 
 
 def _shape(B, pixels, C, groups):
-    """Grid and block: the widest span of whole groups that leaves enough blocks to fill the card."""
+    """Grid and block: the widest span of whole groups that leaves enough blocks to fill the GPU."""
     per_group = C // groups
     spans = [k for k in range(1, groups + 1) if groups % k == 0 and k * per_group <= max(WIDE, per_group)]
     k = max([k for k in spans if B * groups // k >= BLOCKS], default=1)

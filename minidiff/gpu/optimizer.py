@@ -10,9 +10,9 @@ THREADS, BLOCKS = 256, 1056  # eight blocks for each of an H100's 132 multiproce
 
 
 def run_table(optimizer, ema, rates):
-    """What changes from step to step, for steps to come, as one small array: uploaded once, not in every step.
+    """The numbers that change from step to step, for the next steps, as one small array that is uploaded once.
 
-    optimizer: AdamW   ema: EMA or None   rates: the learning rate of each step to come   ->   float32 (steps, 4)
+    optimizer: AdamW   ema: EMA or None   rates: the learning rate of each of these steps   ->   float32 (steps, 4)
     """
     (beta1, beta2), rows = optimizer.betas, []
     for i, lr in enumerate(rates):
@@ -24,15 +24,15 @@ def run_table(optimizer, ema, rates):
 
 
 class Update:
-    """`clip_grad_norm`, `AdamW.step` and `EMA.update` in one, driven by device memory so that a CUDA graph can hold it.
+    """`clip_grad_norm`, `AdamW.step` and `EMA.update` in one, with numbers in device memory so that a CUDA graph can hold it.
 
-    optimizer, ema  of the training room, on a float32 arena of the device (ema None: no average)
-    rates           the learning rates of the steps to come
+    optimizer, ema  from `training`, on a float32 arena of the device (ema None: no average)
+    rates           the learning rates of the next steps
     max_norm        highest norm of all gradients, or None
 
-    update() takes one step. The gradients stay as they are: the shortening happens on the way.
-    step  uint32 (1,), how many steps were taken: what a recorded step knows the time by
-    log   float64 (steps, 2): the loss that was handed over, and the norm the gradients had; a row is written once
+    update() takes one step. The gradients are not changed: clipping is applied as they are read.
+    step  uint32 (1,), how many steps were taken, the only clock of a recorded step
+    log   float64 (steps, 2): the given loss and the norm of the gradients; a row is written once
     """
 
     def __init__(self, optimizer, ema, rates, max_norm=None):
@@ -49,7 +49,7 @@ class Update:
         self.grid = (min(BLOCKS, -(-self.arena.size // THREADS)),)
 
     def launch(self, loss=None):
-        """The launches of one step, and nothing that a graph could not replay.   loss: float32 (1,) or 0-d, for the log"""
+        """The launches of one step, all of which a graph can replay.   loss: float32 (1,) or 0-d, for the log"""
         arena, optimizer, n = self.arena, self.optimizer, np.uint64(self.arena.size)
         average = None if self.ema is None else self.ema.average
         beta1, beta2 = optimizer.betas
@@ -63,7 +63,7 @@ class Update:
         launch(arena.xp, "end_of_step", (1,), (1,), self.step, loss, self.norm, self.log)
 
     def count(self):
-        """The host's part of a step: the counts of optimizer and average. Raises RuntimeError where no step can be."""
+        """The host's part of a step: the counts of optimizer and average. Raises RuntimeError after the last step."""
         if self.taken == self.rows:
             raise RuntimeError(f"all {self.rows} steps that there are learning rates for are taken")
         self.arena.chunks()  # raises where the parameters have moved to another arena

@@ -1,8 +1,8 @@
 """CUDA graphs: hundreds of small launches recorded once, then started by a single call.
 
-What may stand in a recorded step: kernels, and nothing that uploads, waits, or goes through CuPy's own cuBLAS. Python
-numbers are frozen into the recording; what changes from step to step lies in device memory at fixed addresses: the batch
-indices, the clock of the random numbers, the row of the table of learning rates.
+A recorded step may launch kernels, but not upload, wait, or use CuPy's cuBLAS handle. Python numbers are frozen into the
+recording. What changes from step to step is in device memory at fixed addresses: the batch indices, the counter of the
+random numbers, the row of the table of learning rates.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ import warnings
 from . import matmul
 from .cublas import Cublas
 
-WARM_UPS = 2  # runs before the recording: kernels are compiled, tables uploaded, memory taken
+WARM_UPS = 2  # runs before the recording: they compile kernels, upload tables and allocate memory
 
 
 @functools.cache
 def machine(xp, tf32):
-    """The stream that recordable work runs on, and the cuBLAS handle that belongs to it: one pair for a whole process."""
+    """The stream for recordable work and its cuBLAS handle: one pair for a whole process."""
     stream = xp.cuda.Stream(non_blocking=True)
     with stream:
         return stream, Cublas(xp, stream.ptr, tf32)
@@ -27,14 +27,14 @@ def machine(xp, tf32):
 class Recorded:
     """A step on the device, as a CUDA graph: run WARM_UPS times, then captured, then replayed.
 
-    step    a function without arguments, the same work every time; what it returns lies in the same arrays from the
-            recording on, with new contents
+    step    a function without arguments, the same work every time; from the recording on it returns the same
+            arrays with new contents
     graph   False launches the kernels one by one every time: the same kernels on the same stream, hence the same bits
     tf32    factors of matrix products rounded to 10 bits, as PyTorch's convolutions are by default
 
     Every call is one real step. A step that cannot be captured runs launch by launch, with one warning that gives the reason.
-    The memory pool is private: what is freed while recording would otherwise be handed to others, over whose data a
-    replay would then write.
+    The memory pool is private: otherwise memory freed while recording would be allocated again, and a replay would overwrite
+    other data.
     """
 
     def __init__(self, xp, step, graph=True, tf32=False):
@@ -58,7 +58,7 @@ class Recorded:
 
     def _record(self):
         self.stream.synchronize()
-        gc.collect()  # what garbage holds of the device is given back now, not in the middle of the recording
+        gc.collect()  # frees device memory of garbage now, not in the middle of the recording
         try:
             with self._here():
                 self.graph, self.result = capture(self.stream, self.step)
@@ -74,7 +74,7 @@ class Recorded:
 
     @contextlib.contextmanager
     def _in_turn(self):
-        """After what the current stream has been given so far, and before what it is given next; the host waits for none."""
+        """Orders the work inside after earlier and before later work of the current stream, without a wait on the host."""
         current = self.xp.cuda.get_current_stream()
         self.given.record(current)
         self.stream.wait_event(self.given)
@@ -84,12 +84,12 @@ class Recorded:
 
 
 def capture(stream, step):
-    """-> (the graph of what step() asks of the stream, what step() returned)"""
+    """Capture step().   -> (the graph of its launches, what step() returned)"""
     stream.begin_capture()
     try:
         result = step()
     except BaseException:
-        with contextlib.suppress(Exception):  # a broken capture has to be ended, and says once more that it is broken
+        with contextlib.suppress(Exception):  # a broken capture must be ended, which raises again
             stream.end_capture()
         raise
     return stream.end_capture(), result

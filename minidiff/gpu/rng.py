@@ -1,4 +1,4 @@
-"""The draws of `minidiff.rng` as kernels: the same words, made where they are needed, in one launch."""
+"""The draws of `minidiff.rng` as kernels: the same numbers, generated on the device in one launch."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def draw(rng, kernel, shape, n):
     out = rng.xp.empty(shape, DTYPES[kernel])
     if n:
         words = rng.seed & 0xFFFFFFFF, rng.seed >> 32, rng.call, rng.stream, rng.step
-        threads = -(-n // 2) if kernel == "normals" else n  # a thread makes two normals
+        threads = -(-n // 2) if kernel == "normals" else n  # a thread generates two normals
         launch(rng.xp, kernel, (-(-threads // THREADS),), (THREADS,), out, np.uint32(n), *map(np.uint32, words), rng.clock)
     rng.call += 1
     return out

@@ -1,9 +1,9 @@
 """The 3 x 3 convolution as three matrix products on one flat buffer, without columns: no pixel is copied nine times.
 
-Lay the images out in one row of pixels with a zero after each line of pixels and a line of zeros after each image. What
-a pixel sees of one line, three pixels, are then 3 C neighbouring numbers, and the next pixel sees the 3 C that start C
-later. A matrix whose rows overlap like that is not one cuBLAS takes, but every third row of it is: leading dimension
-3 C. So the rows go in three phases, which is one batched product, and the three lines of the kernel are three of them.
+The images are stored in one row of pixels, with a zero after each line of pixels and a line of zeros after each image. A
+pixel's receptive field in one line, three pixels, is then 3 C neighbouring numbers, and the next pixel's starts C numbers
+later. A matrix with such overlapping rows is invalid for cuBLAS, but every third row of it is valid: leading dimension 3 C.
+So the rows are processed in three phases, as one batched product. The three lines of the kernel need three such products.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ class Rows:
         self.images = tuple(map(np.int32, (B, H, W)))
         self.line = W + 1
         self.rows = -(-B * (H + 1) * self.line // 3) * 3  # output pixels, pads included, a multiple of three
-        self.before = self.line + 1  # zeros that the first pixel sees above and to the left of it
+        self.before = self.line + 1  # zeros above and to the left of the first pixel
         self.total = self.rows + 2 * self.line + 2
 
     def spread(self, x):
@@ -51,7 +51,7 @@ def conv3x3(blas, x, w, b=None):
 
     def back(dy):  # saved: x, w
         dy = xp_of(x).ascontiguousarray(dy)
-        drows = layout.spread(dy)  # zeros where nothing was put out
+        drows = layout.spread(dy)  # zeros where there is no output pixel
         dw = _weights(blas, layout, layout.spread(x), drows, w.shape)
         flipped = xp_of(x).ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))  # (3, 3, O, C)
         dx = layout.gather(_forward(blas, layout, drows, flipped))
@@ -72,7 +72,7 @@ def _forward(blas, layout, flat, w):
 
 
 def _weights(blas, layout, flat, drows, shape):
-    """The sum over pixels of what each saw times its gradient: the phases add up, one after the other."""
+    """The sum over pixels of receptive field times gradient; the phases are added one after another."""
     C, O = shape[2:]
     dw = xp_of(flat).empty(shape, np.float32)
     for u in range(3):

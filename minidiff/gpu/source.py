@@ -1,4 +1,4 @@
-"""Kernels by name: the CUDA sources beside this file, compiled when first called, on whichever library can run them."""
+"""Kernels by name: the CUDA sources beside this file, compiled at the first call, by any library that can run them."""
 
 import functools
 from pathlib import Path
@@ -24,7 +24,7 @@ KERNELS = {  # name: its file
     "uniforms64": "philox.cu",
     "normals": "philox.cu",
 }
-NULL = np.uintp(0)  # a pointer to nothing, for an array that is not there
+NULL = np.uintp(0)  # a null pointer, for an absent array
 
 
 @functools.cache
@@ -41,12 +41,12 @@ def _kernel(maker, name):
 def launch(xp, name, grid, block, *args):
     """Run a kernel.   xp: the array module (it has RawKernel)   grid, block: tuples   None stands for a null pointer
 
-    Scalars must be NumPy's, of the parameter's width: what CuPy is given as a Python number it passes as 64 bits.
+    Scalars must be NumPy's, of the parameter's width: CuPy passes a Python number as 64 bits.
     """
     _kernel(xp.RawKernel, name)(grid, block, tuple(NULL if a is None else a for a in args))
 
 
 def fits(*arrays):
-    """Whether kernels can take these arrays (None is passed over): float32, in order, and not empty."""
+    """Whether kernels can take these arrays (None is skipped): float32, in order, and not empty."""
     given = [a for a in arrays if a is not None]
     return all(getattr(a, "dtype", None) == np.float32 and a.flags.c_contiguous and 0 < a.size < 2**31 for a in given)

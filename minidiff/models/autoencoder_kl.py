@@ -1,4 +1,4 @@
-"""The autoencoder of Stable Diffusion: images to small latents with a mean and a variance, and back.
+"""The autoencoder of Stable Diffusion: encodes images as Gaussian distributions over small latents.
 
 Rombach et al. 2022 (arXiv:2112.10752), section 3.1; the variational part is Kingma and Welling 2014 (arXiv:1312.6114).
 Option names and parameter names are those of diffusers' AutoencoderKL; arrays are channels last here.
@@ -20,9 +20,9 @@ class AutoencoderKL(Layer):
         moments, back = model.encode(x)      mean and log-variance side by side (B, H / f, W / f, 2 latent_channels)
         z, back = sample_posterior(moments, noise);   kl, back = kl_divergence(moments)
         y, back = model.decode(z)
-        z = model.to_latent(x);  x = model.from_latent(z)      what a diffusion model works on: scaled, nothing kept
+        z = model.to_latent(x);  x = model.from_latent(z)      latents for a diffusion model: scaled, nothing saved
 
-    f is 2 for every stage but one. Calling the model goes through the mean: a reconstruction.
+    f is 2 to the power of one less than the number of stages. Calling the model decodes the mean: a reconstruction.
     Raises ValueError that names an option it does not know.
     """
 
@@ -73,7 +73,7 @@ class AutoencoderKL(Layer):
         return (sample_posterior(moments, noise)[0] - (self.config["shift_factor"] or 0.0)) * self.config["scaling_factor"]
 
     def from_latent(self, z):
-        """The image of such a latent."""
+        """Decode a latent from `to_latent` into an image."""
         with no_grad():
             return self.decode(z * (1.0 / self.config["scaling_factor"]) + (self.config["shift_factor"] or 0.0))[0]
 
@@ -104,7 +104,7 @@ def kl_divergence(moments):
 
 
 def _split(moments):
-    """mean, log-variance held to [-30, 20], and where it needed no holding."""
+    """The mean, the log-variance clipped to [-30, 20], and where it was not clipped."""
     L = moments.shape[-1] // 2
     logvar = moments[..., L:]
     return moments[..., :L], clip(logvar, -30.0, 20.0), ((logvar > -30.0) & (logvar < 20.0)).astype(moments.dtype)

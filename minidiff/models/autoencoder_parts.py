@@ -1,4 +1,4 @@
-"""Encoder and decoder of the autoencoders behind latent diffusion: the U-Net's blocks, without a time and without skips.
+"""Encoder and decoder of latent diffusion's autoencoders: the U-Net's blocks without time embeddings and skip connections.
 
 Rombach et al. 2022 (arXiv:2112.10752), appendix G. Parameter names are those of diffusers' Encoder and Decoder.
 """
@@ -22,7 +22,7 @@ class Chain(Layer):
 
 
 class CoderStage(Chain):
-    """Residual blocks, each perhaps followed by attention, then another size.   x (B, H, W, C)   ->   y"""
+    """Residual blocks, each optionally followed by attention, then a change of size.   x (B, H, W, C)   ->   y"""
 
     def __init__(self, in_channels, channels, layers, attends, resize, rng, options):
         self.resnets, self.attentions = [], [] if attends else None
@@ -74,7 +74,7 @@ class Decoder(Chain):
 
 
 def _stages(kinds, channels, layers, resize, rng, options):
-    """One stage for each of `kinds`; all but the last change size."""
+    """One stage for each of `kinds`; all but the last change the size."""
     ends = zip(kinds, (channels[0], *channels[:-1]), channels, strict=True)
     return [
         CoderStage(before, after, layers, kind.startswith("Attn"), resize if i < len(channels) - 1 else None, rng, options)

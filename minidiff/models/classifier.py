@@ -1,4 +1,4 @@
-"""A small convolutional classifier: the judge of samples, and the guide of classifier guidance."""
+"""A small convolutional classifier: used to score samples and for classifier guidance."""
 
 from functools import partial
 
@@ -9,12 +9,12 @@ from .conditioning import batch_of_times
 
 
 class Classifier(Layer):
-    """Images in, one number a class out.   x (B, H, W, C)   t None, or scalar or (B,) if built with timed=True
+    """Logits of images, one per class.   x (B, H, W, C)   t None, or scalar or (B,) if built with timed=True
     ->   logits (B, classes).   back(dlogits) -> dx
 
     shape     (H, W, C) of the images
     width     channels of the first convolution; doubled each time the image is halved
-    features  length of the vector that `features(x)` gives, in which distances between sets of images are measured
+    features  length of the vector that `features(x)` returns, for distances between sets of images
     timed     the model gets the noise level of its image: for guidance on noisy images
     """
 
@@ -63,6 +63,6 @@ class Classifier(Layer):
         return f, back
 
     def features(self, x, t=None):
-        """The feature vectors, nothing kept.   x (B, H, W, C)   ->   (B, features)"""
+        """The feature vectors, nothing saved.   x (B, H, W, C)   ->   (B, features)"""
         with no_grad():
             return self.embed(x, t)[0]

@@ -1,4 +1,4 @@
-"""CLIP: a text and an image encoder whose vectors for an image and its caption point the same way.
+"""CLIP: a text and an image encoder whose embeddings of an image and its caption have similar directions.
 
 Radford et al. 2021 (arXiv:2103.00020), figure 3. Trained with `training.ContrastiveLoss`.
 """
@@ -15,7 +15,7 @@ from ..rng import as_rng
 class CLIP(Layer):
     """images (B, H, W, C), ids (B, N)   ->   two arrays of unit vectors (B, features), of the images and of the texts
 
-    back(dimages, dtexts) -> d of the images
+    back(dimages, dtexts) -> the gradient with respect to the images
 
     text    a TextEncoder; its pooled vector goes through `text_projection`
     image   an ImageEncoder, of as many features
@@ -41,12 +41,12 @@ class CLIP(Layer):
         return (of_images, of_texts), back
 
     def embed_images(self, images):
-        """Unit vectors (B, features) of images, nothing kept."""
+        """Unit vectors (B, features) of images, nothing saved."""
         with no_grad():
             return unit_vectors(self.image.predict(images))[0]
 
     def embed_texts(self, ids):
-        """Features of each token (B, N, D), and unit vectors (B, features) of the texts, nothing kept."""
+        """Features of each token (B, N, D), and unit vectors (B, features) of the texts, nothing saved."""
         with no_grad():
             features, pooled = self.text.predict(ids)
             return features, unit_vectors(self.text_projection.predict(pooled))[0]
@@ -58,6 +58,6 @@ def unit_vectors(x):
     y = x / length
 
     def back(dy):
-        return (dy - y * (dy * y).sum(axis=-1, keepdims=True)) / length  # along y itself the length takes all away
+        return (dy - y * (dy * y).sum(axis=-1, keepdims=True)) / length  # the component along y does not change y
 
     return y, back

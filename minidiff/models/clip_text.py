@@ -1,6 +1,6 @@
-"""The text tower of CLIP, which Stable Diffusion reads its prompts with.
+"""CLIP's text encoder, which encodes prompts for Stable Diffusion.
 
-Radford et al. 2021 (arXiv:2103.00020), section 2.4: a transformer whose tokens look only at those before them. Option
+Radford et al. 2021 (arXiv:2103.00020), section 2.4: a transformer with causal attention. Option
 names are those of transformers' CLIPTextModel; parameter names those of its files.
 """
 
@@ -17,7 +17,7 @@ from ..rng import as_rng
 class CLIPTextModel(Layer):
     """ids (B, N) integers   ->   hidden states (B, N, hidden_size), after the last norm.   back(dy) -> None: ids have none
 
-    mask   bool (B, N), False on tokens that no token may look at; None: all, as Stable Diffusion calls it
+    mask   bool (B, N), False on tokens that are not attended to; None: all are, as in Stable Diffusion
     Raises ValueError for more tokens than max_position_embeddings, and that names an option it does not know.
     """
 
@@ -71,7 +71,7 @@ class CLIPTextTransformer(Layer):
 
 
 class CLIPTextEmbeddings(Layer):
-    """What a token is, plus where it stands."""
+    """Token embeddings plus position embeddings."""
 
     def __init__(self, config, rng):
         self.token_embedding = Embedding(config["vocab_size"], config["hidden_size"], rng)
@@ -85,7 +85,7 @@ class CLIPTextEmbeddings(Layer):
 
         def back(dy):
             back_tokens(dy)
-            back_places(dy.sum(axis=0))  # a place is the same for every text
+            back_places(dy.sum(axis=0))  # positions are shared by all texts
 
         return tokens + places, back
 

@@ -1,4 +1,4 @@
-"""How the time and the class reach a model: as one vector for each image."""
+"""Timestep and class embeddings: one vector for each image."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from ..ops.named import activation
 
 
 def batch_of_times(t, x):
-    """t as an array (B,) beside x (B, ...), whatever it came as: a number for the whole batch, or one for each."""
+    """t as an array (B,) for x (B, ...), from one number for the whole batch or from one for each image."""
     if getattr(t, "ndim", 0) == 0:
         kind = np.int64 if isinstance(t, (int, np.integer)) else np.complex128 if is_complex(t) else np.float64
         return xp_of(x).full((x.shape[0],), t, dtype=kind)

@@ -1,6 +1,6 @@
-"""A denoising autoencoder: noisy image in, clean image out, in one look and at whatever noise. Vincent et al. 2008.
+"""A denoising autoencoder: predicts the clean image in one evaluation, at any noise level. Vincent et al. 2008.
 
-What people had before diffusion, and its contrast: it knows no t and no steps.
+A baseline older than diffusion: it has no t and takes no steps.
 """
 
 from .. import ops

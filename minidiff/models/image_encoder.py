@@ -9,8 +9,8 @@ from ..rng import as_rng
 class ImageEncoder(Layer):
     """x (B, sample_size, sample_size, in_channels)   ->   (B, features).   back(dy) -> dx
 
-    Each stage is a 3x3 convolution that halves the image, a norm and an activation. What is left is flattened and not
-    averaged, because where a thing is belongs to what captions say.
+    Each stage is a 3x3 convolution that halves the image, a norm and an activation. The result is flattened and not
+    averaged, because captions describe positions too.
 
     sample_size         height and width of the images, divisible by 2 for each stage
     block_out_channels  one stage for each

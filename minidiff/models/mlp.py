@@ -9,10 +9,10 @@ from .conditioning import ClassEmbedding, batch_of_times
 
 
 class MLP(Layer):
-    """Points, a time and perhaps a class in; a prediction for each point out.
+    """Predicts one vector for each point, from the point, t and optionally a class.
 
     x (B, features)   t scalar or (B,)   cond integers (B,) or None   ->   y (B, out_features)
-    Each hidden layer is h + SiLU(linear(h) + time(emb)), the time added inside every one.
+    Each hidden layer is h + SiLU(linear(h) + time(emb)), with the time embedding added in every layer.
     back(dy) -> dx
     """
 

@@ -1,4 +1,4 @@
-"""The residual block of every U-Net and autoencoder here, and what halves and doubles an image between them."""
+"""The residual block of every U-Net and autoencoder here, and the layers that halve and double the image size."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ class ResnetBlock2D(Layer):
     rescale        the sum at the end is divided by it
     groups_out     groups of the second norm, where they differ
     act            name of the activation
-    time_act       False: the time's vector goes into its linear layer as it is, without an activation
+    time_act       False: the time embedding enters its linear layer without an activation
     resample       "up", "down", "fir_up", "fir_down": both branches change size after the first activation
     shortcut       True puts the 1x1 conv beside the branch even where the channels stay
     """
@@ -79,7 +79,7 @@ class ResnetBlock2D(Layer):
         return y, back
 
     def time(self, temb):
-        """The time's vector as each pixel gets it.   temb (B, D) -> (B, O) or (B, 2 O), back(dtime) -> dtemb"""
+        """The time embedding, projected for each pixel.   temb (B, D) -> (B, O) or (B, 2 O), back(dtime) -> dtemb"""
         if self.time_emb_proj is None:
             return None, None
         return chain([self.act if self.time_act else None, self.time_emb_proj], temb)
@@ -117,7 +117,7 @@ class Downsample2D(Layer):
 class Upsample2D(Layer):
     """Twice the height and width: each pixel four times, then a 3x3 conv.   x (B, H, W, C)   ->   y (B, 2H, 2W, C)
 
-    size (H', W'): to this size instead, where the image that stands beside it on the way up was odd.
+    size (H', W'): to this size instead, where the skip connection has an odd size.
     """
 
     def __init__(self, channels, rng=None):

@@ -20,7 +20,7 @@ from ..rng import as_rng
 class T5EncoderModel(Layer):
     """ids (B, N) integers   ->   hidden states (B, N, d_model).   back(dy) -> None: ids have no gradient
 
-    mask   bool (B, N), False on padding; None: all are looked at
+    mask   bool (B, N), False on padding; None: all are attended to
     Raises ValueError that names an option it does not know.
     """
 
@@ -45,7 +45,7 @@ class T5EncoderModel(Layer):
 
 
 class T5Stack(Layer):
-    """Dropout, blocks that share one bias of places, a last norm, dropout.   x (B, N, D)   ->   y"""
+    """Dropout, blocks that share one position bias, a last norm, dropout.   x (B, N, D)   ->   y"""
 
     def __init__(self, config, rng):
         self.block = [{"layer": [T5SelfAttention(config, i == 0, rng), T5FeedForward(config, rng)]}
@@ -120,7 +120,7 @@ class T5Attention(Layer):
         return y, back
 
     def place_bias(self, N):
-        """What is added to each score for how far apart two tokens are.   -> (1, heads, N, N), back(dbias) -> None"""
+        """The bias of each attention score, by the distance of the two tokens.   -> (1, heads, N, N), back(dbias) -> None"""
         table = _bucket_table(N, self.buckets, self.distance)
         rows, back_table = self.relative_attention_bias(table.beside(self.relative_attention_bias.weight.value))
 
@@ -136,11 +136,11 @@ def _bucket_table(N, buckets, max_distance):
 
 
 def relative_buckets(N, buckets, max_distance):
-    """Which row of the bias belongs to tokens i and j: near ones each their own, far ones in logarithmic steps.
+    """The bias row for tokens i and j: one for each near distance, logarithmic buckets for far ones.
 
     -> integers (N, N), NumPy.   Half of the buckets are for tokens after, half for those before.
     """
-    gap = np.arange(N)[None, :] - np.arange(N)[:, None]  # where the key stands, from the query
+    gap = np.arange(N)[None, :] - np.arange(N)[:, None]  # the key's position relative to the query
     half = buckets // 2
     near, far = half // 2, np.abs(gap)
     share = np.log(np.maximum(far, 1).astype(np.float32) / near) / np.float32(math.log(max_distance / near))

@@ -1,10 +1,10 @@
-"""A small text encoder, in the two flavours that text-to-image models read their prompts with.
+"""A small text encoder, of the two kinds that text-to-image models use.
 
     (features, pooled), back = encoder(ids)
 
-causal=True    as CLIP's: a token looks at itself and those before it, and the state at the end token stands for the text.
+causal=True    as CLIP's: a token attends to itself and earlier ones, and the state at the end token represents the text.
                Radford et al. 2021 (arXiv:2103.00020), section 2.4. Trained beside an image encoder: `models.CLIP`.
-causal=False   as T5's and BERT's: every token looks at every other, and the mean over the tokens stands for the text.
+causal=False   as T5's and BERT's: every token attends to every other, and the mean over the tokens represents the text.
                Devlin et al. 2018 (arXiv:1810.04805). Trained on text alone: `models.MaskedLanguageModel`.
 """
 
@@ -20,7 +20,7 @@ from ..rng import as_rng
 class TextEncoder(Layer):
     """ids (B, N) integers   ->   features (B, N, D) of each token, pooled (B, D).   back(dfeatures, dpooled) -> None
 
-    Either gradient may be None: nothing comes back from there. Raises ValueError for more tokens than `length`.
+    Either gradient may be None, which counts as zero. Raises ValueError for more tokens than `length`.
 
     vocab_size, length    how many different tokens there are, and how many a text has at most
     features, layers, heads   D, transformer blocks, and heads in each
@@ -33,7 +33,7 @@ class TextEncoder(Layer):
                            pad_token_id=pad_token_id, eos_token_id=eos_token_id)  # fmt: skip
         rng = as_rng(rng)
         self.token_embedding, self.position_embedding = Embedding(vocab_size, features, rng), Embedding(length, features, rng)
-        for table in (self.token_embedding, self.position_embedding):  # so small that a block's own answer counts as much
+        for table in (self.token_embedding, self.position_embedding):  # so small that a block's output has a similar size
             table.weight.value = table.weight.value * np.float32(features**-0.5)
         self.layers = [BasicTransformerBlock(features, heads, features // heads, act="gelu", rng=rng) for _ in range(layers)]
         self.final_layer_norm = LayerNorm(features)
@@ -55,15 +55,15 @@ class TextEncoder(Layer):
             dh = dh if dpooled is None else dh + share * dpooled[:, None, :]  # the features were used twice
             dh = back_blocks(dh)
             back_tokens(dh)
-            back_places(dh.sum(axis=0))  # a place is the same for every text
+            back_places(dh.sum(axis=0))  # positions are shared by all texts
 
         return (features, (features * share).sum(axis=1)), back
 
     def words(self, ids):
-        """What each token is and where it stands, before it looks at any other. Nothing is kept.   ids (B, N) -> (B, N, D)
+        """Token and position embeddings, before any attention. Nothing is saved.   ids (B, N) -> (B, N, D)
 
-        The embeddings, each of mean 0 and variance 1. They say no more of "red triangle" than of its two words, so a model that
-        reads them meets nothing new in a pair that the encoder never saw.
+        The embeddings, each of mean 0 and variance 1. They represent "red triangle" by its two words alone, so a model that
+        reads them knows both embeddings of a held-out pair.
         """
         xp = xp_of(self.token_embedding.weight.value)
         h = self.token_embedding.weight.value[xp.asarray(ids)] + self.position_embedding.weight.value[: ids.shape[1]]
@@ -71,8 +71,8 @@ class TextEncoder(Layer):
         return h / xp.sqrt((h * h).mean(axis=-1, keepdims=True) + 1e-5)
 
     def seen(self, ids, xp):
-        """Which tokens each token may look at, broadcastable to (B, heads, N, N)."""
-        if self.config["causal"]:  # padding comes last, so no word ever sees it
+        """Which tokens each token may attend to, broadcastable to (B, heads, N, N)."""
+        if self.config["causal"]:  # padding comes last, so no word attends to it
             return causal_mask(ids.shape[1], xp)
         return (ids != self.config["pad_token_id"])[:, None, None, :]
 
@@ -86,9 +86,9 @@ class TextEncoder(Layer):
 
 
 class MaskedLanguageModel(Layer):
-    """The encoder and a map to the vocabulary, to guess hidden words by.   ids (B, N)   ->   logits (B, N, vocab_size)
+    """The encoder and a linear map to the vocabulary, to predict masked words.   ids (B, N)   ->   logits (B, N, vocab_size)
 
-    Trained with `training.MaskedWordLoss`; afterwards only `encoder` is of use.
+    Trained with `training.MaskedWordLoss`; afterwards only `encoder` is used.
     """
 
     def __init__(self, encoder, rng=None):

@@ -1,4 +1,4 @@
-"""The three ways in which diffusers' U-Nets turn a time into numbers, before the two-layer MLP that they share."""
+"""The three timestep encodings of diffusers' U-Nets, before the two-layer MLP that they share."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The two models of DALL-E 2: a prior from a text to the vector of an image, and a decoder from that vector to the image.
+"""The two models of DALL-E 2: a prior from a text to an image embedding, and a decoder from that embedding to the image.
 
 Ramesh et al. 2022 (arXiv:2204.06125), sections 2.1 and 2.2.
 """
@@ -18,13 +18,13 @@ from .unet.text import null_text
 
 
 class Prior(Layer):
-    """Noisy vectors of images, a time and a text in; vectors out.
+    """Predicts image embeddings from noisy ones, t and a text.
 
     x (B, features)   t scalar or (B,)   cond TextCondition(context (B, L, context_features), mask or None, labels
     (B, pooled_features))   ->   y (B, features).   back(dy) -> (dx, dcontext, dlabels)
 
     A causal transformer reads, in this order, the text's tokens, its vector, the time, the noisy vector, and a learned
-    token at whose place the answer is read off. The null condition is a text of zeros.
+    token whose output is the prediction. The null condition is a text of zeros.
 
     features        of an image's vector
     length          L, the tokens of a text
@@ -72,12 +72,12 @@ class Prior(Layer):
         return y, back
 
     def seen(self, mask, B, N, xp):
-        """Each place looks at itself and those before it, and at no token that the mask leaves out."""
+        """Each position attends to itself and earlier ones, except masked tokens."""
         causal = causal_mask(N, xp)
         if mask is None:
             return causal
         rest = xp.ones((B, N - mask.shape[1]), bool)
-        # a place always sees itself: a row without anything to look at has no softmax
+        # a position always attends to itself: a fully masked row has no softmax
         return (causal & xp.concatenate([xp.asarray(mask), rest], axis=1)[:, None, :] | xp.eye(N, dtype=bool))[:, None]
 
     def null_cond(self, cond):
@@ -86,12 +86,12 @@ class Prior(Layer):
 
 
 class EmbeddingUNet(Layer):
-    """Images, a time and a vector in; an image of the same size out: what turns an image's vector back into an image.
+    """A U-Net conditioned on an embedding: decodes an image embedding into an image.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond (B, features)   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dcond)
 
-    The vector comes in twice: through an MLP, added to the time's, and through a linear map as `tokens` tokens that the
-    transformers look at. The null condition is a vector of zeros.
+    The vector enters twice: through an MLP, added to the time embedding, and through a linear map as `tokens` tokens
+    for cross-attention. The null condition is a vector of zeros.
 
     patch      pixels of patch x patch go through the U-Net as one
     options    UNet2DConditionModel's, for the U-Net inside

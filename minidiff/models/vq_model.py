@@ -12,9 +12,9 @@ from .autoencoder_parts import Decoder, Encoder, check_image
 
 
 class VectorQuantizer(Layer):
-    """z (..., D)   ->   the nearest row of the codebook for each.   back(dy) -> dz = dy: straight through, as the paper's
+    """z (..., D)   ->   the nearest row of the codebook for each.   back(dy) -> dz = dy: the straight-through estimator
 
-    The codebook itself learns from `losses`, not from here.
+    The codebook gets its gradients from `losses`, not here.
     """
 
     def __init__(self, rows, features, rng=None):
@@ -48,8 +48,8 @@ class VectorQuantizer(Layer):
 class VQModel(Layer):
     """x (B, H, W, in_channels)   ->   y (B, H, W, out_channels), through codebook vectors (B, H / f, W / f, vq_embed_dim).
 
-    `encode`, `decode`, `to_latent` and `from_latent` as `AutoencoderKL` has them; a latent here is one before it is
-    quantized, since that is what the diffusion model draws.   back(dy) -> dx
+    `encode`, `decode`, `to_latent` and `from_latent` as in `AutoencoderKL`. A latent here is not yet quantized, because the
+    diffusion model generates such latents.   back(dy) -> dx
     """
 
     def __init__(self, in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",),
@@ -83,11 +83,11 @@ class VQModel(Layer):
         return chain([self.encode, self.decode], x)
 
     def to_latent(self, x, rng=None):
-        """What a diffusion model is trained on: z scale."""
+        """The latent that a diffusion model is trained on, z scale."""
         with no_grad():
             return self.encode(x)[0] * self.config["scaling_factor"]
 
     def from_latent(self, z):
-        """The image of such a latent."""
+        """Decode a latent from `to_latent` into an image."""
         with no_grad():
             return self.decode(z * (1.0 / self.config["scaling_factor"]))[0]

@@ -13,7 +13,7 @@ class Attention(Layer):
     back(dy) -> dx, or (dx, dcontext) when a context was given
     """
 
-    max_scores = 1 << 28  # above this many numbers (1 GiB in float32) the scores are made a slice of queries at a time
+    max_scores = 1 << 28  # above this many numbers (1 GiB in float32) the scores are computed a slice of queries at a time
 
     def __init__(self, features, heads=1, head_dim=None, context_features=None, bias=False, out_bias=True, dropout=0.0,
                  rng=None):  # fmt: skip
@@ -52,7 +52,7 @@ class Attention(Layer):
 
 
 class SpatialAttention(Attention):
-    """Self-attention over the pixels of an image, around a skip:   y = (x + attention(norm(x))) / rescale.
+    """Self-attention over the pixels of an image, with a residual connection:   y = (x + attention(norm(x))) / rescale.
 
     x (B, H, W, C)   ->   y (B, H, W, C).   The attention block of DDPM's U-Net. groups None: without the norm.
     """

@@ -1,7 +1,7 @@
 """Builds a model whose weights are about to be loaded, without drawing or storing initial values.
 
 Layers draw initial values through `rng.random` and `rng.standard_normal`, then scale, transpose and copy them. `Blank`
-returns an array of the requested shape without memory: every operation on it gives one broadcast zero again.
+returns an array of the requested shape without memory: every operation on it returns one broadcast zero.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ class Blank:
 
 
 class _Unset(np.ndarray):
-    """A read-only array of one repeated zero. Arithmetic gives itself back, a copy is another view."""
+    """A read-only array of one repeated zero. Arithmetic returns the array itself, a copy is another view."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return self
@@ -33,5 +33,5 @@ def _unset(size, dtype):
 
 
 def is_blank(param):
-    """Whether a Param still waits for its numbers."""
+    """Whether a Param has no values yet."""
     return isinstance(param.value, _Unset)

@@ -1,8 +1,8 @@
-"""Param and Layer: what owns a parameter, and what a call of a layer returns.
+"""Param, a trainable array with its gradient, and Layer, which owns Params.
 
 y, back = layer(x)        forward, and the function that carries dLoss/dy back
 dx = back(dy)             dLoss/dx; every p.grad of the layer has been added to
-y = layer.predict(x)      forward alone, nothing kept
+y = layer.predict(x)      forward only, nothing saved
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from .blank import is_blank
 
 
 class Param:
-    """An array that is learned and the gradient that is added up beside it.
+    """A trainable array and its accumulated gradient.
 
-    `value` and `grad` have one shape and dtype. Gradients are made when first touched, so a model that only samples
-    never pays for them. After `share` (an arena took them in) both are views that may be written into, not replaced.
+    `value` and `grad` have one shape and dtype. Gradients are allocated on first access, so a model that only samples
+    needs no memory for them. After `share` (they moved to an arena) both are views that may be written into, not replaced.
     """
 
     __slots__ = ("_value", "_grad", "_shared")
@@ -65,7 +65,7 @@ class Param:
 
     @contextlib.contextmanager
     def replaced(self, value):
-        """Inside, `value` stands in place of this Param's own, in any dtype; its gradient and its arena are left alone."""
+        """Context manager: this Param has another `value`, of any dtype; its gradient and its arena are unchanged."""
         kept, self._value = self._value, value
         try:
             yield
@@ -95,7 +95,7 @@ class Layer:
         return y, (dropped if is_no_grad() else back)
 
     def predict(self, *args, **kwargs):
-        """The answer alone; nothing is kept for a backward pass."""
+        """The output alone; nothing is saved for a backward pass."""
         with no_grad():
             return self(*args, **kwargs)[0]
 
@@ -106,12 +106,12 @@ class Layer:
         return found
 
     def zero_grad(self):
-        """Every gradient back to zero."""
+        """Set every gradient to zero."""
         for param in self.parameters().values():
             param.grad[...] = 0
 
     def state(self):
-        """{path: array}, the values themselves and not copies."""
+        """{path: array}, not copied."""
         return {path: param.value for path, param in self.parameters().items()}
 
     def load_state(self, state):
@@ -152,9 +152,9 @@ class Layer:
 
 
 def owned(y, back_op, *params):
-    """An op's answer as a layer's: y, and a back that adds each parameter's gradient where it belongs and passes dx on.
+    """Turn an op's result into a layer's: y, and a back that accumulates the parameters' gradients and returns dx.
 
-    params   the Params behind the op's arguments after the first, in their order; None for one that is not there
+    params   the Params behind the op's arguments after the first, in their order; None for an absent one
     """
     params = [param for param in params if param is not None]
 
@@ -168,7 +168,7 @@ def owned(y, back_op, *params):
 
 
 def chain(layers, x):
-    """Layers one after another: forward runs down the list, back runs up. None is passed over.   -> y, back"""
+    """Layers one after another: forward runs down the list, back runs up. None is skipped.   -> y, back"""
     backs = []
     for layer in layers:
         if layer is not None:

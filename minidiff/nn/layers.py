@@ -1,7 +1,7 @@
-"""The ops that own parameters. Each layer keeps Params, calls its op, and adds the op's gradients to them.
+"""Layers for the ops with parameters. Each layer keeps Params, calls its op, and adds the op's gradients to them.
 
 Initialisation is PyTorch's default, drawn in PyTorch's order and layout, so that one stream of random numbers
-gives the same network here and there: weights and biases of Linear and Conv2d uniform in +-1/sqrt(fan_in),
+gives the same network in both libraries: weights and biases of Linear and Conv2d uniform in +-1/sqrt(fan_in),
 embeddings normal, norms 1 and 0.
 """
 
@@ -46,8 +46,8 @@ class Conv2d(Layer):
 class GroupNorm(Layer):
     """Normalise over space and groups of channels.   x (B, ..., channels)   ->   y, x's shape
 
-    Called with silu=True, the activation that mostly follows is part of it; then also with temb (B, channels), a vector
-    that is added to every pixel first, and back(dy) -> (dx, dtemb).
+    With silu=True the activation is applied too. Then temb (B, channels) may be given, a vector that is first added to every
+    pixel, and back(dy) -> (dx, dtemb).
     """
 
     def __init__(self, groups, channels, eps=1e-5):
@@ -85,7 +85,7 @@ class LayerNorm(Layer):
 
 
 class Embedding(Layer):
-    """A learned row for each index.   index integers (...)   ->   (..., features).   back(dy) -> None: no way back"""
+    """A row for each index.   index integers (...)   ->   (..., features).   back(dy) -> None: an index has no gradient"""
 
     def __init__(self, rows, features, rng=None):
         self.weight = Param(as_rng(rng).standard_normal((rows, features), dtype=np.float32))

@@ -1,7 +1,7 @@
-"""The parts of a transformer, with the parameter names of diffusers: a U-Net with these can look at a text.
+"""The parts of a transformer, with diffusers' parameter names, for U-Nets that attend to a text.
 
-The block is Vaswani et al. 2017 (arXiv:1706.03762) with its norms moved to the front; the way it sits in an image model is
-latent diffusion's, Rombach et al. 2022 (arXiv:2112.10752), section 3.3.
+The block is Vaswani et al. 2017 (arXiv:1706.03762) with its norms before each part. Its place in an image model is that of
+latent diffusion, Rombach et al. 2022 (arXiv:2112.10752), section 3.3.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from .layers import Conv2d, Dropout, GroupNorm, LayerNorm, Linear
 
 
 def causal_mask(N, xp=np):
-    """Which positions a token may look at: itself and those before.   -> bool (N, N), True on and below the diagonal"""
+    """Which positions a token may attend to: itself and earlier ones.   -> bool (N, N), True on and below the diagonal"""
     return xp.arange(N)[:, None] >= xp.arange(N)[None, :]
 
 
@@ -62,7 +62,7 @@ class Activated(Layer):
 
 
 class FeedForward(Layer):
-    """Wider by `mult`, through a gate or an activation, and back.   x (..., features)   ->   y, x's shape
+    """A per-token MLP: `mult` times wider, a gate or an activation, then back.   x (..., features)   ->   y, x's shape
 
     act: "geglu", or the name of an activation
     """
@@ -77,15 +77,15 @@ class FeedForward(Layer):
 
 
 class BasicTransformerBlock(Layer):
-    """Tokens look at each other, then at the context, then each thinks for itself; each time x = x + part(norm(x)).
+    """Self-attention, cross-attention to the context, then a per-token MLP; each is x = x + part(norm(x)).
 
     x (B, N, D)   context (B, M, E), for models built with context_features=E   ->   y (B, N, D)
-    mask        for the second attention: bool (B, M) or broadcastable to (B, heads, N, M): what of the context to look at
+    mask        for the second attention: bool (B, M) or broadcastable to (B, heads, N, M): which context tokens to attend to
     self_mask   for the first, such as `causal_mask(N)`
     back(dy) -> dx, or (dx, dcontext) when a context was given
 
-    only_cross_attention   the first attention looks at the context as well
-    double_self_attention  the second looks at the tokens as well
+    only_cross_attention   the first attention is cross-attention too
+    double_self_attention  the second is self-attention too
     """
 
     def __init__(self, features, heads, head_dim, context_features=None, dropout=0.0, act="geglu", attention_bias=False,
@@ -128,7 +128,7 @@ class BasicTransformerBlock(Layer):
                 if crosses:
                     dh, dcontext_i = dh
                     dcontext = dcontext_i if dcontext is None else dcontext + dcontext_i
-                dx = dx + back_norm(dh)  # each part stands beside a plain path
+                dx = dx + back_norm(dh)  # each part has a residual connection
             if context is None:
                 return dx
             return dx, context * 0 if dcontext is None else dcontext
@@ -137,7 +137,7 @@ class BasicTransformerBlock(Layer):
 
 
 class Transformer2DModel(Layer):
-    """Transformer blocks over the pixels of an image, around a skip: norm, a map in, blocks, a map out, + x.
+    """Transformer blocks over the pixels of an image, with a residual: norm, linear in, blocks, linear out, + x.
 
     x (B, H, W, channels)   context (B, M, context_features) or None   ->   y, x's shape.   back as of the block
 
@@ -174,7 +174,7 @@ class Transformer2DModel(Layer):
                 dh = back_block(dh)
                 if context is not None:
                     dh, dcontext_i = dh
-                    dcontext = dcontext + dcontext_i  # every block looked at it
+                    dcontext = dcontext + dcontext_i  # every block attended to it
             dx = dy + back_norm(back_in(dh.reshape(B, H, W, -1)))
             return dx if context is None else (dx, dcontext)
 

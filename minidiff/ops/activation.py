@@ -1,8 +1,8 @@
 """Functions applied to each number, and softmax, applied to each row.
 
-At large |x| each of these functions is its own limit: x or 0, with slope 1 or 0. Formulas such as x s (1 - s) reach it as
-infinity times 0. So slopes are computed at x clipped to +-EDGE, beyond which they no longer change in any dtype. Where a
-factor goes to 0, it multiplies x clipped at -FAR.
+At large |x| each of these functions equals its limit: x or 0, with slope 1 or 0. There, formulas such as
+x s (1 - s) compute infinity times 0. So slopes are computed at x clipped to +-EDGE, beyond which they no longer change in
+any dtype. Where a factor goes to 0, it multiplies x clipped at -FAR.
 """
 
 import functools
@@ -94,7 +94,7 @@ def softmax(x):
     e = xp_of(x).exp(x - x.max(axis=-1, keepdims=True))
     y = e / e.sum(axis=-1, keepdims=True)
 
-    def back(dy):  # saved: y. A row's outputs all depend on all its inputs: the sum is that cross-talk
+    def back(dy):  # saved: y. A row's outputs all depend on all its inputs: the sum in back couples them
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
     return y, back
@@ -117,7 +117,7 @@ def erf(x):
         near = xp.clip(x.real, -EDGE, EDGE)  # beyond, exp(-x^2) is 0, and x^2 would overflow
         return erf(x.real) + 1j * (x.imag * ((2.0 / math.sqrt(math.pi)) * xp.exp(-near * near)))
     inside = xp.clip(x, -_EDGE, _EDGE)  # erf(6) is 1 to the last bit of float64
-    known = xp.where(inside == inside, inside, 0)  # a NaN is no index; it comes back in h
+    known = xp.where(inside == inside, inside, 0)  # NaN cannot be an index; h carries it to the result
     index = xp.rint((known + _EDGE) * (1.0 / _STEP)).astype(np.int64)
     g = index.astype(x.dtype) * _STEP - _EDGE
     h = inside - g

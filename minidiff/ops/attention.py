@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: every query takes a weighted mean of the values, weighted by how its key matches."""
+"""Scaled dot-product attention: for each query a mean of the values, weighted by how well the query matches their keys."""
 
 import math
 
@@ -29,8 +29,8 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """softmax(q k^T / sqrt(d)) v in each head, d = D / heads. Vaswani et al. 2017 (arXiv:1706.03762), equation 1.
 
     q (B, N, D)   k (B, M, D)   v (B, M, E)   ->   y (B, N, E);   heads divides D and E
-    mask   bool, broadcastable to (B, heads, N, M), True where a query may look; a query needs at least one True
-    scale  the factor 1 / sqrt(d), where a model was trained with another
+    mask   bool, broadcastable to (B, heads, N, M), True where a query may attend; each query needs at least one True
+    scale  replaces the factor 1 / sqrt(d), for models trained with another one
     bias   floats (1 or B, 1 or heads, 1 or N, M), added to the scaled scores, and learned: back then gives dbias too
     Fast: cpu.attention, gpu.attention
     """

@@ -1,4 +1,4 @@
-"""Argument validation with uniform error messages: the op, the argument, what came, what was expected."""
+"""Argument validation with uniform error messages: the op, the argument, the value received and the one expected."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ REAL = {np.dtype("complex64"): np.dtype("float32"), np.dtype("complex128"): np.d
 def shape(op, name, array, expected, holds, *values):
     """Raise ValueError unless `holds`: `name` of `op` has a shape other than `expected` (words or a tuple).
 
-    values  what stands for each {} in the words: they are put together only where they are needed
+    values  what replaces each {} in the words, which are formatted only when the check fails
     """
     if not holds:
         expected = expected.format(*values) if values else expected
@@ -20,7 +20,7 @@ def shape(op, name, array, expected, holds, *values):
 
 
 def floats(op, **arrays):
-    """Raise TypeError unless all arrays (None is passed over) are floating point of one dtype in one library.
+    """Raise TypeError unless all arrays (None is skipped) are floating point of one dtype in one library.
 
     Complex arrays pass while a derivative is taken by a complex step, and at no other time.
     """

@@ -1,4 +1,4 @@
-"""Joining arrays side by side: the skip connections of a U-Net."""
+"""Concatenation of arrays, for the skip connections of a U-Net."""
 
 from ..backend import xp_of
 from . import check

@@ -1,4 +1,4 @@
-"""Convolution over images, channels last: gather what each output pixel sees into a row, then one matrix product."""
+"""Convolution over images, channels last: gather each output pixel's receptive field into a row, then one matrix product."""
 
 from ..backend import xp_of
 from ..complex_step import add_to
@@ -64,7 +64,7 @@ def layout(x, w, stride, padding):
 
 
 def gather(x, KH, KW, stride, pads, OH, OW):
-    """What each output pixel sees.   x (B, H, W, C)   ->   (B, OH, OW, KH, KW, C)"""
+    """The receptive field of each output pixel.   x (B, H, W, C)   ->   (B, OH, OW, KH, KW, C)"""
     if KH == KW == stride == 1 and not any(map(any, pads)):
         return x.reshape((*x.shape[:3], 1, 1, x.shape[3]))
     xpad = pad_image(x, pads)
@@ -76,7 +76,7 @@ def gather(x, KH, KW, stride, pads, OH, OW):
 
 
 def scatter(dcols, shape, stride, pads):
-    """The transpose of `gather`: a pixel seen k times gets a sum of k terms.   (B, OH, OW, KH, KW, C)   ->   `shape`"""
+    """The transpose of `gather`: a pixel gathered k times gets a sum of k terms.   (B, OH, OW, KH, KW, C)   ->   `shape`"""
     (_, OH, OW, KH, KW, _), (B, H, W, C) = dcols.shape, shape
     if KH == KW == stride == 1 and not any(map(any, pads)):
         return dcols.reshape(shape)

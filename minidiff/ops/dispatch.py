@@ -1,10 +1,10 @@
-"""Which version of an op runs: the plain reference that a reader reads, or a faster one of the same signature.
+"""Dispatch between an op's plain reference, written to be read, and a faster version of the same signature.
 
-`@has_fast_version(check)` stands above a reference. An op first checks its arguments, once for all versions. Then the array
-decides: where the first argument is a NumPy array, the function of the same name in `minidiff.cpu` is asked; where it is
-one of a library with `RawKernel` (CuPy), the one in `minidiff.gpu`. If it does not take the arguments (another dtype, an
-option, too little work), it returns NotImplemented and the reference runs. Other arrays, and ops that the room has no
-version of, go straight to the reference, which is also `ops.conv2d.reference`; `with plain():` runs nothing else.
+`@has_fast_version(check)` decorates a reference. An op first checks its arguments, once for all versions. Then the first
+argument decides: for a NumPy array the function of the same name in `minidiff.cpu` is called; for an array of a library
+with `RawKernel` (CuPy), the one in `minidiff.gpu`. If it does not take the arguments (another dtype, an
+option, too little work), it returns NotImplemented and the reference runs. For other arrays, and for
+ops without a fast version, the reference runs. It is also `ops.conv2d.reference`; inside `with plain():` nothing else runs.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Numbers into vectors: a row of a learned table for a class or a token, sinusoids for a time."""
+"""Vectors for numbers: a row of a learned table for a class or a token, sinusoids for a timestep."""
 
 import math
 
@@ -39,13 +39,13 @@ def embedding(table, index):
 def timestep_embedding(
     t, dim, *, max_period=10000.0, flip_sin_to_cos=False, downscale_freq_shift=1.0, scale=1.0, dtype=np.float32
 ):
-    """Sinusoids of a time, as the transformer's positions. Vaswani et al. 2017, section 3.5.   t (B,)   ->   (B, dim)
+    """Sinusoids of a timestep, as for a transformer's positions. Vaswani et al. 2017, section 3.5.   t (B,)   ->   (B, dim)
 
         angle[b, i] = scale t[b] max_period ** (-i / (dim // 2 - downscale_freq_shift)),   i < dim // 2
 
     flip_sin_to_cos       False: sines first, then cosines; True: the other way round
     downscale_freq_shift  1 in DDPM's code, 0 in GLIDE's and most later ones
-    Two models that differ in either are both fine; a model loaded with the other's setting is ruined without an error.
+    Either setting works in training. A model loaded with the wrong setting predicts badly, and no error is raised.
     An odd dim gets a last column of zeros. t is not differentiated: this returns an array.
     """
     check.shape("timestep_embedding", "t", t, "(B,)", t.ndim == 1)

@@ -1,8 +1,8 @@
-"""Half and twice the size through a smooth filter, (1, 3, 3, 1) along each side: what NCSN++ and the k-upscaler use.
+"""Downsampling and upsampling by 2 with the smooth filter (1, 3, 3, 1) along each axis, for NCSN++ and the k-upscaler.
 
 Along one axis   down: y[n] = (x[2n-1] + 3 x[2n] + 3 x[2n+1] + x[2n+2]) / 8
                  up:   y[2n] = (x[n-1] + 3 x[n]) / 4,   y[2n+1] = (3 x[n] + x[n+1]) / 4
-Outside the image stand zeros, or its mirror image. Both maps are linear, so backward is the transpose: where forward
+The image is padded with zeros, or with its mirror image. Both maps are linear, so backward is the transpose: where forward
 gathers, it scatters. Song et al. 2021 (arXiv:2011.13456), appendix H; the filter is Karras et al. 2020 (arXiv:1912.04958).
 """
 

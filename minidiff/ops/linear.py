@@ -1,4 +1,4 @@
-"""The linear map: every matrix product of a network is this one."""
+"""The linear map, which computes every matrix product with weights in a network."""
 
 from ..complex_step import add_to
 from . import check

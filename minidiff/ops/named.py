@@ -1,4 +1,4 @@
-"""The activations that other people's checkpoints ask for by name, beside silu and gelu."""
+"""The activations, beside silu and gelu, that checkpoints of other libraries name."""
 
 import math
 

@@ -1,7 +1,7 @@
 """Normalisation: subtract a mean, divide by a standard deviation, scale and shift by learned numbers.
 
 The mean and the deviation depend on x, so dx has three terms: the direct one, one through the mean, one through the
-variance. Dropping either of the last two trains, a little worse, and no image shows it; gradcheck does.
+variance. Without either of the last two a model still trains, a little worse. No image shows the bug; gradcheck does.
 """
 
 from ..backend import xp_of
@@ -31,7 +31,7 @@ def group_norm(x, gamma, beta, groups, eps=1e-5):
     count = flat.shape[1] * (C // groups)
 
     def group_mean(z):
-        """Mean over P and over the channels of a group, given back to each of its channels.   (B, P, C) -> (B, 1, C)"""
+        """Mean over P and over the channels of a group, repeated for each of its channels.   (B, P, C) -> (B, 1, C)"""
         means = z.sum(axis=1).reshape(B, groups, -1).sum(axis=2, keepdims=True) * (1.0 / count)  # (B, G, 1)
         return xp.broadcast_to(means, (B, groups, C // groups)).reshape(B, 1, C)
 

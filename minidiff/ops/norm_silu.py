@@ -1,4 +1,4 @@
-"""Group norm with silu behind it and a time added before it: what stands before every convolution of a residual block."""
+"""Group norm followed by silu, with an optional time embedding added first: used before every conv of a residual block."""
 
 from . import check
 from .activation import silu

@@ -1,4 +1,4 @@
-"""Images cut into patches: fewer, wider pixels, which a model at that size handles in a fraction of the time."""
+"""Images cut into patches: fewer pixels with more channels, which a model processes in a fraction of the time."""
 
 from . import check
 

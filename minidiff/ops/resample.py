@@ -1,4 +1,4 @@
-"""Images made larger and smaller."""
+"""Nearest-neighbour upsampling and average pooling of images."""
 
 from ..backend import xp_of
 from . import check

@@ -1,11 +1,11 @@
-"""Images stretched to a given size, where twice is not exactly what a skip connection needs."""
+"""Nearest-neighbour resizing to a given size, for skip connections whose size is not exactly double."""
 
 from ..backend import xp_of
 from . import check
 
 
 def resize_nearest(x, height, width):
-    """Each pixel of y is the one of x that lies at its place.   x (B, H, W, C)   ->   y (B, height, width, C)
+    """Each pixel of y is the pixel of x at its position.   x (B, H, W, C)   ->   y (B, height, width, C)
 
     y[n, i, j] = x[n, floor(i H / height), floor(j W / width)]
     """

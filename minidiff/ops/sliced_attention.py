@@ -1,13 +1,13 @@
-"""Attention a few queries at a time: the same numbers, without ever holding all N x M weights."""
+"""Attention a few queries at a time: the same result, without storing all N x M weights."""
 
 from ..backend import xp_of
 from .attention import attention
 
 
 def sliced_attention(q, k, v, heads=1, mask=None, scale=None, bias=None, rows=1024):
-    """`attention`, `rows` queries at a time. Arguments and answer as there.
+    """`attention`, `rows` queries at a time. Same arguments and result.
 
-    Saved for backward are q, k and v alone: the weights of a slice are computed again when their turn comes.
+    Saved for backward are q, k and v alone: the weights of a slice are recomputed in the backward pass.
     """
     xp, N = xp_of(q, k, v), q.shape[1]
     if rows < 1:
@@ -26,7 +26,7 @@ def sliced_attention(q, k, v, heads=1, mask=None, scale=None, bias=None, rows=10
             dq_part, dk_part, dv_part, *dbias_part = run(start)[1](dy[:, start : start + rows])
             dq.append(dq_part)
             dbias += dbias_part
-            dk, dv = dk + dk_part, dv + dv_part  # every slice looked at all keys and values
+            dk, dv = dk + dk_part, dv + dv_part  # every slice attended to all keys and values
         dq = xp.concatenate(dq, axis=1)
         if bias is None:
             return dq, dk, dv

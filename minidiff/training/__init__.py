@@ -1,4 +1,4 @@
-"""Training: the optimizer over a flat arena, the moving average, the loop, and files that survive a kill."""
+"""Training: the optimizer over a flat arena, the moving average, the training loop, and checkpoints."""
 
 from .adamw import AdamW, clip_grad_norm
 from .arena import Arena

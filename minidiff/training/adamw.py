@@ -1,4 +1,4 @@
-"""AdamW: Adam with weight decay that does not pass through the gradient. Loshchilov and Hutter 2017 (arXiv:1711.05101),
+"""AdamW: Adam with decoupled weight decay. Loshchilov and Hutter 2017 (arXiv:1711.05101),
 algorithm 2; Adam is Kingma and Ba 2014 (arXiv:1412.6980), algorithm 1. Arithmetic and defaults as in torch.optim.AdamW.
 """
 
@@ -10,10 +10,10 @@ from .arena import Arena
 class AdamW:
     """The optimizer over a flat arena.   params: a Layer, {name: Param}, or an Arena
 
-    lr            step length; `step` may be given another one, so a schedule needs no hook here
-    betas         how much of the two running means is kept: of the gradient, and of its square
+    lr            learning rate; `step` takes another one, so a schedule needs no hook here
+    betas         decay rates of the running means of the gradient and of its square
     eps           added to the square root, after the bias correction
-    weight_decay  share of each weight, times lr, that is taken away each step
+    weight_decay  share of each weight, times lr, that is subtracted each step
 
     m, v (size,) are the running means, t the number of steps taken. Raises ValueError for numbers out of range.
     """
@@ -27,15 +27,15 @@ class AdamW:
         self.m, self.v, self.t = self.arena.zeros(), self.arena.zeros(), 0
 
     def zero_grad(self):
-        """Every gradient back to zero."""
+        """Set every gradient to zero."""
         self.arena.zero_grad()
 
     def step(self, lr=None):
-        """Move every weight once, from the gradients that are there."""
+        """Update every weight once, from the current gradients."""
         lr = float(self.lr if lr is None else lr)  # a Python float keeps float32 arrays float32
         (beta1, beta2), xp = self.betas, self.arena.xp
         self.t += 1
-        bias1, root = 1 - beta1**self.t, math.sqrt(1 - beta2**self.t)  # both means start at zero, hence too small at first
+        bias1, root = 1 - beta1**self.t, math.sqrt(1 - beta2**self.t)  # both means start at zero, too small at first
 
         def update(part):
             p, g, m, v = self.arena.values[part], self.arena.grads[part], self.m[part], self.v[part]
@@ -61,7 +61,7 @@ class AdamW:
         return {"m": self.arena.views(self.m), "v": self.arena.views(self.v)}
 
     def load_state(self, moments, t):
-        """Take over what `state` gave and the number of steps. Raises ValueError listing what does not fit."""
+        """Load what `state` returned, and the number of steps. Raises ValueError listing what does not fit."""
         missing = [name for name in ("m", "v") if name not in moments]
         if missing:
             raise ValueError(f"optimizer state: missing {', '.join(missing)}, expected the moments m and v")
@@ -80,10 +80,10 @@ def check_adamw(lr, betas, weight_decay):
 
 
 def clip_grad_norm(params, max_norm):
-    """Shorten all gradients together so that their norm is at most `max_norm`; returns the norm they had (0-d float64).
+    """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before (0-d float64).
 
-    params: a Layer, {name: Param}, or an Arena. max_norm None measures only. As torch.nn.utils.clip_grad_norm_, but for
-    a norm that is NaN or infinite: the gradients are then left alone, so that the bad one can still be found.
+    params: a Layer, {name: Param}, or an Arena. max_norm None only measures. As torch.nn.utils.clip_grad_norm_, except
+    that a NaN or infinite norm leaves the gradients unchanged, so that the bad one can still be found.
     """
     if max_norm is not None and not max_norm > 0:
         raise ValueError(f"max_norm: got {max_norm!r}, expected a number > 0, or None")

@@ -16,7 +16,7 @@ from ..thread_team import share
 
 CPU_CHUNK = 1 << 17  # numbers a piece: 512 KiB in float32
 GPU_CHUNK = 1 << 26
-ALIGN = 16  # every parameter starts at a multiple of 16 numbers: 64 bytes in float32, what GPUs and vector units like
+ALIGN = 16  # every parameter starts at a multiple of 16 numbers: 64 bytes in float32, aligned for GPUs and vector units
 
 _homes = weakref.WeakValueDictionary()  # id(Param) -> the Arena it lives in; an arena keeps its Params alive
 
@@ -24,7 +24,7 @@ _homes = weakref.WeakValueDictionary()  # id(Param) -> the Arena it lives in; an
 class Arena:
     """The parameters of a model, moved into flat memory.   model: a Layer, or {name: Param}
 
-    zeros           zeros(size, dtype=...) makes the memory of the values; None: ordinary memory of their device
+    zeros           zeros(size, dtype=...) allocates the values; None: ordinary memory of their device
 
     values, grads   flat arrays (size,) of the parameters' dtype; what lies between two parameters is zero
     params          {name: Param}, in the order of the model
@@ -59,13 +59,13 @@ class Arena:
 
     @classmethod
     def of(cls, model):
-        """The arena in which these parameters live already, or a new one: so an optimizer and an average that are made
-        one after the other from the same model share memory.   model: a Layer, {name: Param}, or an Arena."""
+        """The existing arena of these parameters, or a new one, so that an optimizer and an average of the same model
+        share memory.   model: a Layer, {name: Param}, or an Arena."""
         return model if isinstance(model, Arena) else cls.home(model) or cls(model)
 
     @classmethod
     def home(cls, model):
-        """The arena in which just these parameters live, or None.   model: a Layer or {name: Param}"""
+        """The arena that holds exactly these parameters, or None.   model: a Layer or {name: Param}"""
         params = _params_of(model)
         home = next((_homes.get(id(p)) for p in params.values()), None)
         same = home is not None and not home.moved and [*map(id, params.values())] == [*map(id, home.params.values())]
@@ -85,19 +85,19 @@ class Arena:
         return self.xp.zeros_like(self.values)
 
     def chunks(self):
-        """The slices in which to walk a flat array."""
+        """The slices in which a flat array is processed."""
         if self.moved:
             raise RuntimeError("these parameters have moved to another arena: use the optimizer and the EMA made last")
         step = CPU_CHUNK if self.xp is np else GPU_CHUNK
         return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
 
     def scratch(self, part):
-        """Memory of a slice's size for what is worked out on the way; good until the thread's next slice."""
+        """Memory of a slice's size for intermediate results; valid until the thread's next slice."""
         values = self.values[part]
         return scratch("arena", values.shape, self.dtype) if self.xp is np else self.xp.empty_like(values)
 
     def walk(self, work):
-        """work(part) for every slice, in no order that anything may depend on: on a CPU threads share the slices."""
+        """Call work(part) for every slice, in no fixed order: on a CPU threads share the slices."""
         parts = self.chunks()
         if self.xp is np:
             share(lambda i: work(parts[i]), len(parts))
@@ -106,7 +106,7 @@ class Arena:
                 work(part)
 
     def zero_grad(self):
-        """Every gradient back to zero."""
+        """Set every gradient to zero."""
 
         def clear(part):
             self.grads[part] = 0

@@ -1,4 +1,4 @@
-"""What a Trainer can be given, checked before any work is lost."""
+"""Validation of a Trainer's arguments, before any training step."""
 
 import math
 
@@ -12,7 +12,7 @@ from .lr import CURVES
 
 def check_numbers(steps, batch_size, lr, curve, warmup, betas, weight_decay, grad_clip, ema_decay, checkpoint_every,
                   sample_every, **_):  # fmt: skip
-    """Raises ValueError for numbers that a Trainer cannot train with: out of range, infinite, or no numbers at all."""
+    """Raises ValueError for numbers that a Trainer cannot train with: out of range, infinite, or not numbers."""
     whole = {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every, "sample_every": sample_every}
     for name, value in whole.items():
         optional = name.endswith("_every")

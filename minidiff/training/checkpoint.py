@@ -3,10 +3,10 @@
 Tensors, under the parameters' own names (`down_blocks.0.resnets.0.conv1.weight`, ...):
 
     weights/NAME      the weights as training left them
-    ema/NAME          their moving average, from which one samples
+    ema/NAME          their moving average, which is used for sampling
     adamw.m/NAME      the optimizer's running mean of the gradient
     adamw.v/NAME      ... and of its square
-    objective/NAME    what the loss itself has learned, if anything (time steps drawn by their loss)
+    objective/NAME    state of the loss, if it has any (timesteps sampled by their loss)
 
 Metadata is JSON under one key, "minidiff":
 
@@ -17,8 +17,8 @@ Metadata is JSON under one key, "minidiff":
     config    whatever the caller passed
     tensors   name: [dtype, shape]
 
-There is one key because the format does not fix the order of several, and equal runs should write equal files. Nothing is
-ever unpickled.
+There is one key because the format does not fix the order of several, and equal runs should write equal files. No pickle
+is ever read.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _MARK, _BLANK = rb"{\"sha256\": \"", b"0" * 64  # as they stand in the header: J
 
 
 class CheckpointError(ValueError):
-    """A file that is not a checkpoint, or no longer the one that was written."""
+    """A file that is not a checkpoint, or has changed since it was written."""
 
 
 class BadTensor(ValueError):
@@ -73,13 +73,13 @@ class Checkpoint:
 
 
 def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, random=None, config=None):
-    """Write a checkpoint, whole or not at all; an earlier one at `path` stands until the new one has been read back.
+    """Write a checkpoint atomically: an earlier one at `path` is replaced only after the new one has been read back.
 
     model      a Layer, or {name: array}
     ema        an EMA, or {name: array}; optimizer: an AdamW; objective: {name: array}. Each may be left out
     step       training steps taken; random: {"seed": ..., "step": ...}; config: anything that JSON can hold
     Raises ValueError for names or a config that cannot be stored and for NaN or infinity in any tensor, OSError (disk
-    full, ...) saying what stands.
+    full, ...) that says which checkpoint remains.
     """
     if getattr(ema, "swapped", False):
         raise RuntimeError("the model holds the average now: leave `with ema.applied()` before saving")
@@ -87,7 +87,7 @@ def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, rando
     groups = (_arrays(model), _arrays(ema), moments["m"], moments["v"], _arrays(objective))
     tensors = {}
     for group, arrays in zip(GROUPS, groups, strict=True):
-        for name, array in arrays.items():  # order="C": the format's writer stores strided arrays wrongly, in silence
+        for name, array in arrays.items():  # order="C": the format's writer stores strided arrays wrongly, without an error
             tensors[f"{group}/{name}"] = np.asarray(to_numpy(array), order="C")
     bad = first_not_finite(tensors)
     if bad is not None:
@@ -101,7 +101,7 @@ def save(path, model, *, ema=None, optimizer=None, objective=None, step=0, rando
 
 
 def load(path):
-    """Read a checkpoint and check it through.   -> Checkpoint, arrays on the host
+    """Read and verify a checkpoint.   -> Checkpoint, arrays on the host
 
     Raises FileNotFoundError, and CheckpointError (a ValueError) for a file that is empty, cut short, damaged by as
     little as one byte, of another format, that lacks or adds a tensor, or holds NaN or infinity: the message says which.

@@ -1,4 +1,4 @@
-"""A whole training run, in one process or in several one after the other."""
+"""Runs a training run to its end, in one process or in several, one after another."""
 
 from .trainer import FILE
 

@@ -1,5 +1,5 @@
-"""What a run is made of, as plain frozen data: read from a dict or a TOML file, changed by `train.lr=3e-4`, kept in the
-checkpoint. A key that does not exist or a value of the wrong kind is an error that says what there is instead.
+"""The configuration of a run as frozen dataclasses: read from a dict or a TOML file, changed by `train.lr=3e-4`, stored in
+the checkpoint. An unknown key or a value of the wrong type raises an error that lists what is expected.
 """
 
 import ast
@@ -18,7 +18,7 @@ LARGEST = 1 << 20  # bytes of a TOML file
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What `data.load` is asked for. name: a data set or a folder; root: where downloads are kept."""
+    """The arguments of `data.load`. name: a data set or a folder; root: where downloads are kept."""
 
     name: str = "digits"
     split: str = "train"
@@ -29,13 +29,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """Schedule, loss, and what sampling has to know of them.
+    """Schedule, loss, and what sampling needs of them.
 
     schedule    a constructor of Schedule, or "flow"; beta_start, beta_end None: its defaults
     T           number of steps; of a flow, whose t runs from 0 to 1, the factor of the model's time input
     betas       all T of them, for schedule "from_betas"
     shift       of a flow, towards the noise: see `diffusion.Flow`
-    learned_variance   the model puts out its variance too, trained by HybridLoss
+    learned_variance   the model predicts its variance too, trained by HybridLoss
     clip        bound of the predicted x0 while sampling; None: none
     """
 
@@ -73,7 +73,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run. model: {"name": ..., and the options of that model's constructor}; `check_options` holds it to them."""
+    """One run. model: {"name": ..., and the options of that model's constructor}; `check_options` validates them."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: dict = field(default_factory=lambda: {"name": "unet"})
@@ -100,7 +100,7 @@ class RunConfig:
                 raise ValueError(f"{path}: got {str(error) or 'tables nested too deeply'}, expected valid TOML") from None
 
     def to_dict(self):
-        """Nested dicts of what JSON can hold."""
+        """Nested dicts of JSON values."""
         return _plain(dataclasses.asdict(self))
 
     def override(self, assignments):
@@ -126,7 +126,7 @@ class RunConfig:
 
 
 def parse_value(text):
-    """What a value on the command line means: 3e-4, 12, true, none, [1, 2], "quoted"; anything else is the text itself."""
+    """Parse a value of the command line: 3e-4, 12, true, none, [1, 2], "quoted"; anything else is the text itself."""
     words = {"true": True, "false": False, "none": None, "null": None}
     if text.lower() in words:
         return words[text.lower()]

@@ -1,4 +1,4 @@
-"""A Trainer's step on the device: nothing is uploaded but what the Trainer names, nothing waits, a CUDA graph holds it all."""
+"""A Trainer's step on the device, as one CUDA graph: it uploads only what the Trainer names, and the host never waits."""
 
 import numpy as np
 
@@ -27,8 +27,8 @@ class TrainingStep:
     trainer   a Trainer; graph, tf32: see `recorder.Recorded`
     step() -> (loss, norm), 0-d float64 arrays that stay as they are: views into a log of the whole run
 
-    The trainer's counts are kept as the plain step keeps them, so the two may take turns; where they or its settings were
-    changed from outside (a checkpoint was taken over, another lr was set), tables and graph are rebuilt. Python
+    The trainer's counts are kept as the plain step keeps them, so the two can alternate. Where they or its settings were
+    changed from outside (a checkpoint was loaded, another lr was set), tables and graph are rebuilt. Python
     numbers inside the objective are frozen into the graph: one that changes them from step to step sets recordable = False.
     """
 
@@ -57,7 +57,7 @@ class TrainingStep:
         self.recorded = Recorded(xp, self._step, self.graph and recordable(t.objective), self.tf32)
 
     def _step(self):
-        """What is recorded."""
+        """The work of a step that the graph records."""
         trainer = self.trainer
         x0, cond = trainer.batch_of(*self.inputs)
         trainer.arena.grads.fill(0)
@@ -67,7 +67,7 @@ class TrainingStep:
         self.update.launch(trainer.xp.asarray(loss, dtype=np.float32))
 
     def _place(self, ahead=0):
-        """What an undisturbed run would find: the step, what optimizer and average have counted, and the settings."""
+        """The step, the counts of optimizer and average, and the settings, as an uninterrupted run would have them."""
         t = self.trainer
         counts = t.done + ahead, t.optimizer.t, None if t.ema is None else t.ema.n
         return *counts, t.steps, t.lr, t.curve, t.warmup, t.grad_clip, id(t.objective), id(t.images), id(t.labels)

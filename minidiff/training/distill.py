@@ -1,5 +1,5 @@
-"""Progressive distillation: a student learns to make in one DDIM step what its teacher makes in two; then it is the
-teacher. 64 steps become 32, 16, ... 1. Salimans and Ho 2022 (arXiv:2202.00512), algorithm 2.
+"""Progressive distillation: a student learns to reach in one DDIM step what its teacher reaches in two; then it becomes
+the teacher. 64 steps become 32, 16, ... 1. Salimans and Ho 2022 (arXiv:2202.00512), algorithm 2.
 """
 
 import copy
@@ -23,8 +23,8 @@ from .trainer import Trainer
 class TwoStepLoss(Objective):
     """The loss of one halving.
 
-    teacher     a Denoiser that predicts v or x0; eps says too little about x0 where a step begins in almost pure noise
-    times       the 2 N times at which the teacher is asked, descending; the student's are times[::2], and both end clean
+    teacher     a Denoiser that predicts v or x0; eps determines x0 too poorly where a step begins in almost pure noise
+    times       the teacher's 2 N timesteps, descending; the student's are times[::2], and both end at the clean image
     weighting   as in SimpleLoss; the paper's is "truncated_snr", max(SNR, 1) on the error of x0
     """
 
@@ -57,7 +57,7 @@ class TwoStepLoss(Objective):
         output, back_model = model(xt, model_time(t, self.time_scale), cond)
         output, share = self.teacher.split(output, xt)
         losses, dlosses = mean_square(output, target, weight(self.schedule, t, self.predicts, self.weighting))
-        if share is not None:  # the two steps say nothing of the variance: its channels keep what the teacher learned
+        if share is not None:  # the two steps do not determine the variance: its channels keep what the teacher learned
             dlosses = xp_of(xt).concatenate([dlosses, 0.0 * share], axis=-1)
         return losses, dlosses, back_model
 
@@ -74,14 +74,14 @@ class TwoStepLoss(Objective):
 
 
 class StudentSteps(Uniform):
-    """Which of its n steps the student practises on: each alike, 0 the noisiest."""
+    """Samples which of its n steps the student trains on, uniformly; 0 is the noisiest."""
 
     def __init__(self, n):
         self.low, self.high, self.real = 0, n - 1, False
 
 
 def first_share(alpha, sigma):
-    """How much of the teacher's first x0 is in the student's target, for steps 0, 2, 4, ... of a path.   -> float64 (N,)
+    """The weight of the teacher's first x0 in the student's target, for steps 0, 2, 4, ... of a path.   -> float64 (N,)
 
     alpha, sigma (2 N + 1,), the clean end included. Two DDIM steps z -> z' -> z'' with predictions x', x'' end at
         z'' = (a'' - r'' a') x'' + r'' (a' - r' a) x' + r'' r' z,     r' = s' / s,  r'' = s'' / s',
@@ -97,7 +97,7 @@ def first_share(alpha, sigma):
 class Stage(NamedTuple):
     """One halving.
 
-    steps      of the student        times    at which it is asked, descending: ddim(denoiser, x, steps=times)
+    steps      of the student        times    its timesteps, descending: ddim(denoiser, x, steps=times)
     denoiser   the student           history  of its training
     """
 
@@ -113,8 +113,8 @@ def progressive_distillation(
 ):  # fmt: skip
     """Halve a model's sampling steps from `start` down to `stop`, training `train_steps` each time.   -> yields Stage
 
-    denoiser      a trained Denoiser over a Layer, predicting v or x0; its model is left as it is
-    start, stop   start is stop times a power of two; spacing: how the start's steps lie, "trailing" begins at pure noise
+    denoiser      a trained Denoiser over a Layer, predicting v or x0; its model is not changed
+    start, stop   start is stop times a power of two; spacing: how the start's steps are spaced, "trailing" begins at pure noise
     weighting, cond_dropout   see TwoStepLoss
     folder        each stage saves its checkpoint in folder/steps_N, and resumes from it when called again
     options       any others of the Trainer: batch_size, lr, warmup, ...
@@ -135,7 +135,7 @@ def _stages(teacher, images, labels, times, stop, weighting, cond_dropout, folde
     while len(times) > stop:
         loss = TwoStepLoss(teacher, times, weighting, cond_dropout)
         times = times[::2]
-        student = copy.deepcopy(teacher.model)  # begins where the teacher stands
+        student = copy.deepcopy(teacher.model)  # starts from the teacher's weights
         place = None if folder is None else folder / f"steps_{len(times)}"
         trainer = Trainer(student, loss, images, labels, folder=place, **options)
         student = complete(trainer, progress)

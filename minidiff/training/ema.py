@@ -1,4 +1,4 @@
-"""The moving average of the weights, from which one samples: it is worth more than any single step's weights.
+"""The moving average of the weights, which is used for sampling: it gives better samples than the last step's weights.
 
 Ho et al. 2020 (arXiv:2006.11239, appendix B) use decay 0.9999. In a short run such an average is mostly the random
 start, so the decay is warmed up: min(decay, (1 + n) / (10 + n)) after n updates, as in TensorFlow and diffusers.
@@ -16,7 +16,7 @@ class EMA:
     warmup   let d grow from 0.1 towards `decay`
     average  flat array (size,), n the number of updates so far
 
-        with ema.applied():          # inside, the model's own parameters hold the average
+        with ema.applied():          # inside, the model's parameters hold the average
             images = sample(...)
         model.load_state(ema.state())    # the average for good
     """
@@ -32,7 +32,7 @@ class EMA:
         return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
 
     def update(self):
-        """Take the weights as they are now into the average."""
+        """Add the current weights to the average."""
         self.check_not_applied()
         keep = self.decay_at(self.n)
         self.n += 1
@@ -46,13 +46,13 @@ class EMA:
         self.arena.walk(take_in)
 
     def check_not_applied(self):
-        """Raises RuntimeError while the model holds the average: training would move the wrong numbers."""
+        """Raises RuntimeError while the model holds the average: training would update the wrong weights."""
         if self.swapped:
             raise RuntimeError("the model holds the average now: leave `with ema.applied()` before training on")
 
     @contextlib.contextmanager
     def applied(self):
-        """Inside, the model runs on the average; afterwards its weights are back to the bit. Not to be nested."""
+        """Context manager: the model's weights are the average; afterwards they are restored to the bit. Cannot be nested."""
         if self.swapped:
             raise RuntimeError("the average is already in the model: `with ema.applied()` is not to be nested")
         self._swap()
@@ -73,6 +73,6 @@ class EMA:
         return self.arena.views(self.average)
 
     def load_state(self, average, n):
-        """Take over what `state` gave and the number of updates. Raises ValueError listing what does not fit."""
+        """Load what `state` returned, and the number of updates. Raises ValueError listing what does not fit."""
         self.arena.load(self.average, average, "EMA")
         self.n = int(n)

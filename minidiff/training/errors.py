@@ -1,4 +1,4 @@
-"""What stops a training run."""
+"""The exception that stops a training run."""
 
 
 class NotFinite(FloatingPointError):

@@ -1,4 +1,4 @@
-"""What happened at each step: kept in memory for a plot, and in a CSV file that survives a kill."""
+"""Loss, learning rate and gradient norm of each step, in memory and in a CSV file that survives a kill."""
 
 import bisect
 import math
@@ -20,8 +20,8 @@ class History:
     """One row for each training step: step (from 1), loss, lr, grad_norm (before clipping), seconds (of training so far).
 
     Each is a list attribute. With a `path` every row is also appended to that CSV file, as one write, so that a kill
-    costs at most the row being written. A file that is there is replaced at the first row unless `resume` took it over.
-    From the first row to `close` the folder is held: raises FolderInUse where another process holds it.
+    loses at most the row being written. An existing file is replaced at the first row unless `resume` loaded it.
+    From the first row to `close` the folder is locked: raises FolderInUse where another process holds the lock.
     """
 
     def __init__(self, path=None):
@@ -56,10 +56,10 @@ class History:
         self._file.write(text.encode())
 
     def resume(self, step):
-        """Take over the rows of the file up to `step` and forget the later ones, in memory and in the file.
+        """Load the rows of the file up to `step` and drop the later ones, in memory and in the file.
 
         A kill may have left the last line unfinished: it is dropped. A file that is damaged elsewhere is kept beside the new
-        one as NAME.damaged, with a warning, and the rows that can still be read are taken over.
+        one as NAME.damaged, with a warning, and the rows that can still be read are loaded.
         """
         self.close()
         if self.path is not None and self.path.exists():
@@ -77,7 +77,7 @@ class History:
         return sum(self.loss[-n:]) / max(1, len(self.loss[-n:]))
 
     def sync(self):
-        """Have the rows on the disk, so that a checkpoint never outlives its log."""
+        """Flush the rows to disk, so that a checkpoint never has more steps than its log."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 

@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never inside one: half an optimizer step would leave weights that belong to no run."""
+"""Delays Ctrl-C to the end of a step: half an optimizer step would leave inconsistent weights."""
 
 import contextlib
 import signal
@@ -18,7 +18,7 @@ class Interrupt:
 
 @contextlib.contextmanager
 def between_steps():
-    """Inside, the first Ctrl-C only sets `.asked` of what this yields. Outside the main thread Python handles no signals."""
+    """Context manager: the first Ctrl-C only sets `.asked` of what this yields. Has no effect outside the main thread."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

@@ -8,7 +8,7 @@ CURVES = ("cosine", "constant")
 
 
 def learning_rate(step, *, lr, steps, warmup=0, curve="cosine"):
-    """The learning rate of step 0, 1, 2, ...: a straight rise from 0 over `warmup` steps, then `curve`.
+    """The learning rate of step 0, 1, 2, ...: a linear rise from 0 over `warmup` steps, then `curve`.
 
     "cosine" falls from lr to 0 along half a cosine (Loshchilov and Hutter 2016, arXiv:1608.03983, without restarts),
     reaching 0 at `steps`; "constant" stays. The numbers are those of get_cosine_schedule_with_warmup and

@@ -1,4 +1,4 @@
-"""What a run saves so that it can be resumed exactly, and how another process takes it over."""
+"""Saves what a run needs to be resumed exactly, and restores it in another process."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ OBJECTIVE = ("predicts", "weighting", "gamma", "k", "cond_dropout", "time_scale"
 
 
 class SettingsDiffer(ValueError):
-    """A checkpoint and what is to continue it have different settings.
+    """The settings of a checkpoint and of the Trainer that should resume it differ.
 
     differs   one "name: got B, expected A as in the checkpoint" for each
     hint      what to do where the change is wanted
@@ -42,7 +42,7 @@ def settings_of(trainer):
 
 
 def settings_of_objective(objective):
-    """The settings of a loss that change what is learned, as JSON. Of a plain function there are none."""
+    """The settings of a loss that change what is learned, as JSON. A plain function has none."""
     found = {name: getattr(objective, name) for name in OBJECTIVE if hasattr(objective, name)}
     found = {name: value for name, value in found.items() if value is None or isinstance(value, (str, int, float))}
     schedule, t_sampler = getattr(objective, "schedule", None), getattr(objective, "t_sampler", None)
@@ -73,7 +73,7 @@ def write_run(trainer, path):
 
 
 def take_over(trainer, path, strict):
-    """Put a checkpoint's state into the trainer. Everything is checked before anything is written."""
+    """Load a checkpoint's state into the trainer. Everything is checked before anything is written."""
     found = checkpoint.load(path)
     if not found.m or (trainer.ema is not None and not found.ema):
         lacks = "moving average" if found.m else "optimizer moments"

@@ -32,7 +32,7 @@ from .lr import learning_rate
 from .resume import take_over, write_run
 
 FILE = "checkpoint.safetensors"
-GPU_LOOK = 25  # on a GPU, how many steps pass between two looks at the losses
+GPU_LOOK = 25  # on a GPU, steps between two checks of the losses
 
 
 def plain_step(run):
@@ -56,12 +56,12 @@ def plain_step(run):
 
 
 class Trainer:
-    """Trains `model` on `images`, as far and as fast as it is asked.
+    """Trains `model` on `images`, step by step or in one run.
 
         trainer = Trainer(model, objective, images, labels, steps=2000, folder="runs/first")
-        loss = trainer.step()            # one step; a notebook can look at everything in between
+        loss = trainer.step()            # one step; a notebook can inspect everything in between
         trainer.run()                    # the rest, with a progress bar
-        trainer.resume()                 # in a new process: take over the folder's checkpoint
+        trainer.resume()                 # in a new process: load the folder's checkpoint
 
     What is trained, and on what
         model       a Layer; DataParallel(layer) shares its batches among processes
@@ -72,10 +72,10 @@ class Trainer:
         steps       length of the whole run; batch_size: examples a step
         seed        of data order, noise and dropout (it does not affect weight initialisation)
     The update of the weights
-        lr          highest learning rate; curve: "cosine" or "constant" after `warmup` steps of a straight rise
+        lr          highest learning rate; curve: "cosine" or "constant" after `warmup` steps of a linear rise
         betas, weight_decay     of AdamW; grad_clip: highest norm of all gradients together, None for no limit
         ema_decay   of the moving average of the weights, None for none
-    What a run leaves
+    Files that a run writes
         folder      for checkpoint, log.csv and sample images; None writes nothing
         config      stored in the checkpoint: whatever is needed to build model and objective again (JSON)
         checkpoint_every        steps between checkpoints (always one at the end of `run`); None: only there
@@ -99,7 +99,7 @@ class Trainer:
         check_numbers(steps, batch_size, lr, curve, warmup, betas, weight_decay, grad_clip, ema_decay, checkpoint_every,
                       sample_every)  # fmt: skip
         check_data(images, labels, sample)
-        Rng(seed)  # a bad seed is found now, not later
+        Rng(seed)  # raises for a bad seed now, not later
         self.model, self.objective = model, objective
         self.steps, self.batch_size, self.seed = steps, batch_size, seed
         self.lr, self.curve, self.warmup, self.grad_clip = lr, curve, warmup, grad_clip
@@ -145,28 +145,28 @@ class Trainer:
         return learning_rate(k, lr=self.lr, steps=self.steps, warmup=self.warmup, curve=self.curve)
 
     def batch_indices(self, k):
-        """Which examples step k (from 0) trains on.   -> int64 (B,), on the host"""
+        """The indices of the examples of step k (from 0).   -> int64 (B,), on the host"""
         return batch_indices(len(self.images), self.batch_size, k, self.seed)
 
     def uploads(self, k):
-        """What step k (from 0) has to bring to the device.   -> a tuple of arrays on the host"""
+        """The arrays that step k (from 0) uploads to the device.   -> a tuple of arrays on the host"""
         return (self.batch_indices(k),)
 
     def batch_of(self, index):
-        """What a step trains on, of its uploads on the device.   -> images (B, ...), labels with B rows or None"""
+        """A step's batch, from its uploads on the device.   -> images (B, ...), labels with B rows or None"""
         return self.images[index], tree_map(lambda a: a[index], self.labels)
 
     def batch(self, k):
-        """What step k (from 0) trains on.   -> images (B, ...), labels with B rows or None"""
+        """The batch of step k (from 0).   -> images (B, ...), labels with B rows or None"""
         return self.batch_of(*map(self.xp.asarray, self.uploads(k)))
 
     def check_finite(self, loss, norm=0.0):
-        """Raises NotFinite for a bad number of the step being taken. On a GPU `look` does so later: nothing waits here."""
+        """Raises NotFinite for a bad number of the step being taken. On a GPU `look` does so later, without waiting here."""
         if self._look_every == 1:
             self._check(self.done + 1, loss, norm)
 
     def look(self):
-        """Bring the numbers of the last steps into the history. Raises NotFinite for the first that is bad."""
+        """Copy the numbers of the last steps into the history. Raises NotFinite for the first that is bad."""
         if not self._unseen:
             return
         steps, losses, lrs, norms, seconds = zip(*self._unseen, strict=True)
@@ -223,11 +223,11 @@ class Trainer:
             self.save()
 
     def sampling_rng(self):
-        """A generator for images of this moment: the same for every run of this seed, and apart from training's."""
+        """A generator for samples at this step: the same in every run with this seed, independent of training's."""
         return Rng(self.seed, Stream.SAMPLES, self.done, self.xp)
 
     def sample_grid(self):
-        """What `sample` makes of the averaged weights.   -> images; with a folder also saved as samples_STEP.png"""
+        """The images of `sample` with the averaged weights.   -> images; with a folder also saved as samples_STEP.png"""
         with contextlib.nullcontext() if self.ema is None else self.ema.applied():
             images = self.sample(self)
         if self.folder is not None:

@@ -1,4 +1,4 @@
-"""The U-Nets: the plain one in plain.py; those that add to it or differ from it have a file each."""
+"""The U-Nets: the plain one in plain.py; each variant has its own file."""
 
 from .condition import TextCondition, UNet2DConditionModel
 from .k_diffusion import KUNet

@@ -12,12 +12,12 @@ __all__ = ["DownBlock2D", "Downsample2D", "MidBlock2D", "ResnetBlock2D", "UpBloc
 
 
 class _Stage(Layer):
-    """Residual blocks at one resolution, each perhaps followed by attention. What down and up stages share."""
+    """Residual blocks at one resolution, each optionally followed by attention. Base class of the down and up stages."""
 
     def build(self, channels_in, channels, temb_channels, heads, rng, attend=None, **options):
         """channels_in: what each residual block gets. heads: None where there is no attention.
 
-        attend: makes the attention of each block, where it is not the spatial one; called as attend(i).
+        attend: builds the attention of block i, attend(i); None for spatial attention.
         """
         self.resnets, self.attentions = [], [] if heads or attend else None
         for i, c in enumerate(channels_in):
@@ -40,7 +40,7 @@ class _Stage(Layer):
 
 
 class DownBlock2D(_Stage):
-    """Blocks, then half the size.   x, beside   ->   (y, skips): every intermediate image is kept for the way up.
+    """Blocks, then half the size.   x, beside   ->   (y, skips): the intermediate images for the skip connections.
 
     back(dy, dskips) -> (dx, *dbeside).   downsample: True ("conv"), "resnet" for a residual block that halves, or False
     """
@@ -48,7 +48,7 @@ class DownBlock2D(_Stage):
     def __init__(self, in_channels, channels, temb_channels, layers, heads=None, downsample=True, padding=1, rng=None,
                  **options):  # fmt: skip
         self.build([in_channels] + [channels] * (layers - 1), channels, temb_channels, heads, rng, **options)
-        self.keeps = layers + bool(downsample)  # images for the way up
+        self.keeps = layers + bool(downsample)  # for the skip connections
         self.downsamplers, self.resizes_with_time = None, downsample == "resnet"
         if self.resizes_with_time:
             options.pop("attend", None)
@@ -81,7 +81,7 @@ class DownBlock2D(_Stage):
 
 
 class UpBlock2D(_Stage):
-    """Blocks that each take one skip beside x, then twice the size, or that of the next skip where twice is too much.
+    """Blocks that each concatenate one skip to x, then twice the size, or the next skip's size where that is odd.
 
     x (B, H, W, C)   skips: list, of which the last `takes` are used, the last first   ->   y
     back(dy) -> (dx, dskips of these, *dbeside).   upsample: True ("conv"), "resnet" for a residual block that doubles, or False
@@ -166,14 +166,14 @@ class OneResnet(_Stage):
 
 
 class NoMiddle(Layer):
-    """What stands between the way down and the way up where nothing does: the identity."""
+    """The identity, for U-Nets without a middle block."""
 
     def forward(self, x, *beside, **mask):
         return x, lambda dy: (dy, *[0 for _ in beside])
 
 
 def attend_to(attention, x, context, mask):
-    """One attention of a stage, or None.   x   ->   y, back(dy) -> (dx, *dcontext): 0 where it does not look at the context"""
+    """One attention of a stage, or None.   x   ->   y, back(dy) -> (dx, *dcontext): 0 where it does not use the context"""
     if isinstance(attention, Transformer2DModel):
         return attention(x, *context, **mask)
     y, back_attention = attention(x) if attention else (x, lambda dy: dy)
@@ -191,5 +191,5 @@ def spatial(channels, heads, rng, options, groups="same"):
 
 
 def added(totals, terms):
-    """Sums, place by place: what was used in several blocks gets a sum of their gradients."""
+    """Elementwise sums of tuples: an input of several blocks gets the sum of their gradients."""
     return [total + term for total, term in zip(totals, terms, strict=True)]

@@ -1,4 +1,4 @@
-"""The U-Net of Stable Diffusion: the image, or its latent, looks at a text at every resolution.
+"""The U-Net of Stable Diffusion: cross-attention from the image or latent to a text at every resolution.
 
 Rombach et al. 2022 (arXiv:2112.10752). Structure, option names and parameter names are those of diffusers'
 UNet2DConditionModel; arrays are channels last here.
@@ -20,10 +20,10 @@ from .down_up import down, up
 
 
 class TextCondition(NamedTuple):
-    """What conditions such a model beside the time.
+    """The conditioning of such a model.
 
     context   (B, M, E): an encoded text
-    mask      bool (B, M): which of its tokens to look at; None: all
+    mask      bool (B, M): which of its tokens to attend to; None: all
     labels    classes (B,) or vectors (B, ...), for models that take some
     """
 
@@ -33,17 +33,17 @@ class TextCondition(NamedTuple):
 
 
 class UNet2DConditionModel(Layer):
-    """Images, a time and a text in; an image of the same size out.
+    """Predicts an image of x's size from a noisy image, t and a text.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition or tuple   ->   y (B, H, W, O)
     back(dy) -> (dx, dcontext), and dlabels as a third where the labels are vectors.   Any H and W.
 
-    attention_head_dim             the *number* of heads, a misnomer of the field's; one for all resolutions, or each
-    cross_attention_dim            E; one for all, or each
-    layers_per_block               one for all, or each; transformer_layers_per_block likewise
+    attention_head_dim             the *number* of heads, a common misnomer; one for all resolutions, or one each
+    cross_attention_dim            E; one for all, or one each
+    layers_per_block               one for all, or one each; transformer_layers_per_block likewise
     class_embed_type               None, "timestep", "identity", "projection" or "simple_projection"
     upcast_attention               changes nothing: everything here is computed in float32
-    null_context                   an attribute: the encoded empty text (1, M, E), which guidance and training lead away from
+    null_context                   an attribute: the encoded empty text (1, M, E), the null condition of guidance and training
 
     The other options are diffusers', under its names. Raises ValueError that names an option it does not know.
     """
@@ -111,7 +111,7 @@ class UNet2DConditionModel(Layer):
         self.conv_out = Conv2d(first, out_channels, conv_out_kernel, padding=(conv_out_kernel - 1) // 2, rng=rng)
 
     def kind_of(self, kind, own, transformers, last, rng):
-        """What a block's name says: (how it changes size, the options that go with it)."""
+        """Parse a block's name.   -> (how it changes the size, its options)"""
         resnet, config, extra = kind.startswith("Resnet"), self.config, {}
         if kind.startswith("CrossAttn"):
             extra["attend"] = lambda i: self.transformer(own, transformers[i], own["only_cross"], rng)
@@ -132,12 +132,12 @@ class UNet2DConditionModel(Layer):
         shared = shared | {"rescale": self.config["mid_block_scale_factor"]}
         if self.config["mid_block_type"] == "UNetMidBlock2D":
             return OneResnet(channels, temb, **shared)
-        # the middle never looks at the text alone
+        # the middle never has cross-attention alone
         attend = lambda i: self.transformer(own, own["transformers"][-1], False, shared["rng"])  # noqa: E731
         return MidBlock2D(channels, temb, attend=attend, **shared)
 
     def embedding_of_classes(self, first, temb, rng):
-        """The layer that takes `labels`; None where they are taken as they are, or not at all."""
+        """The layer that takes `labels`; None where they are used unchanged, or not at all."""
         config, kind = self.config, self.config["class_embed_type"]
         wide = config["projection_class_embeddings_input_dim"]
         if kind is None and config["num_class_embeds"]:
@@ -175,7 +175,7 @@ class UNet2DConditionModel(Layer):
         return y, back
 
     def embed(self, x, t, labels):
-        """The vector that tells every block the time and the labels.   -> temb (B, D), back(dtemb) -> dlabels or None"""
+        """The embedding of t and the labels for every block.   -> temb (B, D), back(dtemb) -> dlabels or None"""
         kind, joined = self.config["class_embed_type"], self.config["class_embeddings_concat"]
         h, back_time = self.time_embedding(self.time_proj.predict(t, x.dtype))
         back_class, back_join = lambda dclass: None, lambda dh: (dh, None)
@@ -209,5 +209,5 @@ class UNet2DConditionModel(Layer):
         if not isinstance(cond, tuple):
             return null
         if rest and rest[0] is not None:
-            rest[0] = rest[0] | True  # the empty text is looked at in full
+            rest[0] = rest[0] | True  # the empty text is never masked
         return TextCondition(null, *rest) if isinstance(cond, TextCondition) else (null, *rest)

@@ -1,4 +1,4 @@
-"""Which options of the conditional U-Net go together, and what they say of each resolution."""
+"""Validates the options of the conditional U-Net and expands them for each resolution."""
 
 from ...names import check_choice
 
@@ -16,7 +16,7 @@ CHOICES = {
 
 
 def check(config):
-    """One dict for each resolution, the finest first. Raises ValueError that names the option that does not fit."""
+    """One dict of options for each resolution, finest first. Raises ValueError that names the option that does not fit."""
     for name, known in (("down_block_types", DOWN), ("up_block_types", UP)):
         for kind in config[name]:
             check_choice(name, kind, known)

@@ -1,6 +1,6 @@
-"""Through the stages of a U-Net: down, each stage leaving images on the list `skips`, and up, each taking some off it.
+"""Runs the stages of a U-Net: down stages append images to the list `skips`, up stages take them off it.
 
-Going back, `dskips` is such a list too: the way up leaves the gradients of the images on it, and the way down takes them off.
+In the backward pass `dskips` is such a list: up stages append the gradients of the images, down stages take them off.
 """
 
 from .blocks import added
@@ -9,8 +9,8 @@ from .blocks import added
 def down(stages, h, skips, *beside, **mask):
     """h (B, H, W, C) through `stages`, which add what they keep to `skips`.   ->   y, back(dy, dskips, *dbeside)
 
-    beside   what every stage reads beside h: the time's vector, and in text-to-image models the context; mask= goes with it
-    dbeside  the gradients that it got elsewhere.   back -> (dh, *dbeside), the terms of these stages added
+    beside   inputs of every stage beside h: the time embedding, and in text-to-image models the context, with mask=
+    dbeside  their gradients from other stages.   back -> (dh, *dbeside), the terms of these stages added
     """
     backs = []
     for stage in stages:

@@ -15,7 +15,7 @@ SHARED = ("temb_channels", "eps", "dropout", "act", "rng")  # options that the r
 
 
 class KUNet(UNet):
-    """A U-Net of K stages: `UNet(...)` builds it where block types are named so."""
+    """A U-Net of K stages: `UNet(...)` builds it for block types of these names."""
 
     stages = ("KDownBlock2D", "KUpBlock2D")
 
@@ -38,7 +38,7 @@ class KUNet(UNet):
 
 
 class AdaGroupNorm(Layer):
-    """Group norm whose scale and shift are linear in the time's vector.   x (B, H, W, C), temb (B, D)   ->   y, x's shape"""
+    """Group norm whose scale and shift are linear in the time embedding.   x (B, H, W, C), temb (B, D)   ->   y, x's shape"""
 
     def __init__(self, temb_channels, channels, groups, eps=1e-5, rng=None):
         if groups < 1 or channels % groups:
@@ -62,7 +62,7 @@ class AdaGroupNorm(Layer):
 
 
 class ResnetBlockCondNorm2D(Layer):
-    """norm, act, conv; norm, act, dropout, conv; + x. The time comes in through both norms.   back(dy) -> (dx, dtemb)"""
+    """norm, act, conv; norm, act, dropout, conv; + x. The time enters through both norms.   back(dy) -> (dx, dtemb)"""
 
     def __init__(self, in_channels, out_channels, temb_channels, groups, groups_out, eps, dropout=0.0, act="gelu", rng=None):
         self.norm1 = AdaGroupNorm(temb_channels, in_channels, groups, eps, rng)
@@ -110,7 +110,7 @@ class KDownBlock2D(DownBlock2D):
 
 
 class KUpBlock2D(Layer):
-    """x, skips, temb   ->   y. Only the last skip is looked at, once, beside x.   back(dy) -> (dx, dskips, dtemb)
+    """x, skips, temb   ->   y. Only the last skip is used, once, concatenated to x.   back(dy) -> (dx, dskips, dtemb)
 
     The last residual block already has the channels of the next stage, next_channels. `takes` counts the skips of this size;
     without upsample also the first of all, conv_in's.

@@ -15,11 +15,11 @@ from .blocks import spatial
 from .down_up import down, up
 from .plain import UNet
 
-CHANNELS = 3  # of the image: those blocks know no other number
+CHANNELS = 3  # of the image: those blocks support no other number
 
 
 class NCSNpp(UNet):
-    """A U-Net of Skip stages, perhaps with plain ones below: `UNet(...)` builds it where block types are named so."""
+    """A U-Net of Skip stages, optionally with plain ones below: `UNet(...)` builds it for block types of these names."""
 
     stages = ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D")
 
@@ -88,7 +88,7 @@ def _groups(channels):
 
 class _SkipStage(Layer):
     def options(self, options):
-        """What its residual blocks share: their groups are their own."""
+        """Options that its residual blocks share, without their groups."""
         return {name: value for name, value in options.items() if name != "groups"} | {"rescale": math.sqrt(2.0)}
 
     def resizer(self, channels, temb_channels, resample, rng, options):

@@ -1,4 +1,4 @@
-"""Which options of the U-Net go together: whatever would fail later, or silently do something else, fails here by name."""
+"""Validates the U-Net's options: combinations that would fail later, or be ignored, raise here by name."""
 
 from ...names import check_choice
 
@@ -17,7 +17,7 @@ CHOICES = {
 
 
 def check(config):
-    """Raises ValueError that names the option, what came and what was expected."""
+    """Raises ValueError that names the option, its value and what was expected."""
     levels = len(config["block_out_channels"])
     for name, known in (("down_block_types", DOWN), ("up_block_types", UP)):
         for kind in config[name]:

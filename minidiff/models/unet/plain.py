@@ -1,4 +1,4 @@
-"""The U-Net that predicts noise: down to coarse images, up again, with skips across and the time in every block.
+"""The U-Net that predicts noise: down to coarse images and up again, with skip connections and a time embedding in every block.
 
 Ho et al. 2020 (arXiv:2006.11239), appendix B. Structure, option names and parameter names are those of
 Hugging Face diffusers' UNet2DModel, so that its checkpoints fit; arrays are channels last here.
@@ -18,24 +18,24 @@ from .down_up import down, up
 
 
 class UNet(Layer):
-    """Images, a time and perhaps a class in; an image of the same size out.
+    """Predicts an image of x's size from a noisy image, t and optionally a class.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond integers (B,) or None   ->   y (B, H, W, out_channels)
     back(dy) -> dx.   Any H and W: an image that the down steps do not divide is padded with zeros, and y cropped.
 
-    sample_size          H (and W) the model is meant for; written down, not enforced
+    sample_size          H (and W) the model is meant for; stored in config, not enforced
     block_out_channels   channels at each resolution, first to coarsest
     layers_per_block     residual blocks at each resolution (one more on the way up)
     down_block_types     for each resolution one of `unet.options.DOWN`: DownBlock2D, AttnDownBlock2D, ...;
     up_block_types       likewise of `unet.options.UP`, the coarsest first
     attention_head_dim   features of one attention head; None: a single head
-    num_class_embeds     how many classes, the null class counted in; None: unconditional
+    num_class_embeds     how many classes, including the null class; None: unconditional
     null_class           the class that stands for "no condition" in classifier-free guidance
-    class_embed_type     None: as above; "timestep": cond is one number for each image, taken in as a time is;
-                         "identity": cond is a vector (B, time_embedding_dim), added to the time's. back -> (dx, dcond)
+    class_embed_type     None: as above; "timestep": cond is one number for each image, embedded as t is;
+                         "identity": cond is a vector (B, time_embedding_dim), added to the time embedding. back -> (dx, dcond)
     time_embedding_type  "positional", "fourier" (t > 0 is a noise level, and y is divided by it) or "learned"
-    fourier_weights      its fixed frequencies; None draws them, and config then holds what was drawn
-    attn_norm_num_groups groups in the middle's attention; None: as the rest has, and no norm there with scale_shift
+    fourier_weights      its fixed frequencies; None draws them and stores them in config
+    attn_norm_num_groups groups in the middle's attention; None: as elsewhere, and no norm there with scale_shift
 
     The other options are diffusers' too, under its names. Raises ValueError that names an option it does not know.
     With Skip or K blocks the model is of the subclass `NCSNpp` or `KUNet`.
@@ -168,7 +168,7 @@ class UNet(Layer):
         return y, back
 
     def embed(self, x, t, cond):
-        """The vector that tells every block the time and the class.   -> temb (B, D), back(dtemb) -> dcond or None"""
+        """The embedding of t and the class for every block.   -> temb (B, D), back(dtemb) -> dcond or None"""
         kind, classes = self.config["class_embed_type"], self.config["num_class_embeds"]
         if cond is not None and kind is None and not classes:
             raise ValueError("UNet: got cond, but this model is unconditional (num_class_embeds and class_embed_type are None)")

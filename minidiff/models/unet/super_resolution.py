@@ -1,4 +1,4 @@
-"""A U-Net that makes a large image of a small one: the second half of a cascade.
+"""A super-resolution U-Net, the second stage of a cascade.
 
 Ho et al. 2021 (arXiv:2106.15282); conditioned on a text as in Imagen (arXiv:2205.11487), section 2.4.
 """
@@ -12,12 +12,12 @@ from .condition import TextCondition, UNet2DConditionModel
 
 
 class LowResolution(NamedTuple):
-    """What conditions such a model beside the time.
+    """The conditioning of such a model.
 
     low      (B, h, w, C): the small image, with the noise of step `level` in it
-    level    (B,): that step, which the model reads through a separate embedding
+    level    (B,): that step, which the model gets through a separate embedding
     context  (B, L, E): an encoded text
-    mask     bool (B, L): which of its tokens to look at; None: all
+    mask     bool (B, L): which of its tokens to attend to; None: all
     """
 
     low: Any
@@ -27,10 +27,10 @@ class LowResolution(NamedTuple):
 
 
 class SuperResolutionUNet(Layer):
-    """Images, a time, small images and a text in; an image of the first's size out.
+    """Predicts an image of x's size from a noisy image, t, a small image and a text.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond LowResolution   ->   y (B, H, W, out_channels)
-    back(dy) -> (dx, dlow, dcontext).   H and W are multiples of the small image's: it is enlarged and stands beside x.
+    back(dy) -> (dx, dlow, dcontext).   H and W are multiples of the small image's: it is enlarged and concatenated to x.
 
     low_channels   channels of the small image
     patch          pixels of patch x patch go through the U-Net as one

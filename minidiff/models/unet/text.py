@@ -13,23 +13,23 @@ WAYS = (*CONDITIONINGS, "both")
 
 
 class TextUNet(Layer):
-    """Images, a time and a text in; an image of the same size out.
+    """Predicts an image of x's size from a noisy image, t and a text.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond TextCondition(context (B, L, context_features), mask bool (B, L) or
     None, labels (B, pooled_features))   ->   y (B, H, W, out_channels).   back(dy) -> (dx, dcontext, dlabels)
 
-    conditioning   "add": the text's vector (`labels`), through an MLP, is added to the time's. Dhariwal and Nichol 2021
+    conditioning   "add": the text's vector (`labels`), through an MLP, is added to the time embedding. Dhariwal and Nichol 2021
                    (arXiv:2105.05233) condition on the class so
-                   "concat": the vector, through a linear map, stands as `maps` further channels at every pixel.
+                   "concat": the vector, through a linear map, becomes `maps` further channels of every pixel.
                    The first layer then sees it where the noisy image is; Saharia et al. 2021 (arXiv:2104.07636)
                    condition on an image so
-                   "cross": every transformer looks at the tokens (`context`). Rombach et al. 2022 (arXiv:2112.10752)
+                   "cross": cross-attention to the tokens (`context`). Rombach et al. 2022 (arXiv:2112.10752)
                    "both": "cross" and "add". Saharia et al. 2022 (arXiv:2205.11487), section 2.5
     patch          pixels of patch x patch go through the U-Net as one: 1 is the plain U-Net
     options        UNet2DConditionModel's, for the U-Net inside
 
-    By adding and concatenating, the transformers look at one learned token in place of the text: the three models differ in how
-    the text comes in and in nothing else. The null condition is a text of zeros.
+    With "add" and "concat" the transformers attend to one learned token in place of the text, so the models differ only in
+    how the text enters. The null condition is a text of zeros.
     """
 
     def __init__(self, conditioning="cross", in_channels=3, out_channels=3, context_features=64, pooled_features=64, patch=1,
@@ -84,7 +84,7 @@ class TextUNet(Layer):
         return y, back
 
     def null_cond(self, cond):
-        """The text of zeros, looked at in full, for each of `cond`."""
+        """An unmasked text of zeros for each of `cond`."""
         return None if cond is None else null_text(cond)
 
 

@@ -1,4 +1,4 @@
-"""Losses that are not diffusion: of autoencoders, of pairs of images and texts, of texts alone.
+"""Losses other than diffusion: for autoencoders, for pairs of images and texts, for texts alone.
 
 All have the form that the Trainer takes:   loss, back = objective(model, x0, rng, cond=None)
 """

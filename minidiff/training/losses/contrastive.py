@@ -1,4 +1,4 @@
-"""The contrastive loss: of all captions in a batch, which belongs to this image, and the other way round.
+"""The contrastive loss: match each image of a batch to its caption, and each caption to its image.
 
 Radford et al. 2021 (arXiv:2103.00020), figure 3.
 """

@@ -1,4 +1,4 @@
-"""Learning a language from text alone: hide some words, and guess them from the others.
+"""Masked language modelling: hide some words of a text, and predict them from the others.
 
 Devlin et al. 2018 (arXiv:1810.04805), section 3.1; T5 (arXiv:1910.10683) is trained on the same idea.
 """
@@ -13,9 +13,9 @@ from ...finite import checked
 class MaskedWordLoss:
     """The loss as an objective:   loss, back = objective(model, ids, rng)   with a MaskedLanguageModel and ids (B, N).
 
-    hide        share of the words to guess. Of them 80 % are replaced by the mask, 10 % by any word, and 10 % stay as they
-                are, so that the encoder also learns to keep what it reads
-    mask_id     number of the mask; words have the numbers from `first_word` on, below are marks that are never hidden
+    hide        share of the words to predict. Of them 80 % are replaced by the mask, 10 % by a random word, and 10 % stay
+                unchanged, so that the encoder also learns to represent the words it gets
+    mask_id     id of the mask; words have ids from `first_word` on, lower ids are special tokens that are never hidden
     """
 
     recordable = False  # how many words are hidden, hence an array's shape, changes from step to step
@@ -37,7 +37,7 @@ class MaskedWordLoss:
         return checked(loss, type(self).__name__), back
 
     def hide_words(self, ids, rng, vocab_size):
-        """(ids with words hidden, bool (B, N) which are to be guessed: at least one of the batch)."""
+        """(ids with words hidden, bool (B, N) which are to be predicted: at least one of the batch)."""
         xp = xp_of(ids)
         u, how = (xp.asarray(rng.random(ids.shape, dtype=np.float64)) for _ in range(2))
         any_word = xp.asarray(rng.integers(self.first_word, vocab_size, size=ids.shape))

@@ -1,9 +1,9 @@
-"""One model, the rows of a batch shared among processes.
+"""Data parallelism: the rows of a batch are shared among processes.
 
-Python has a lock that one thread of a process can hold at a time. Threads inside an op (`minidiff.cpu`) wait for it, and
-for each other, after every pass over some numbers. Processes take their rows through the whole model and meet twice a step,
-so that small models gain by a second core too. Weights lie in memory that all of them see; gradients are each one's own, and
-are added up in one order.
+Only one thread of a process can hold Python's global lock. Threads inside an op (`minidiff.cpu`) wait for it, and for each
+other, after every pass over an array. Processes take their rows through the whole model and synchronise twice a step, so
+small models gain by a second core too. The weights are in shared memory; each process has its gradients, which are added up
+in a fixed order.
 """
 
 import copy
@@ -19,7 +19,7 @@ from ..arena import Arena
 from .rows import NotByRows, RowsOfRng, joined, rows_of
 from .workers import Workers, can_fork, on_cores, shared_zeros
 
-LEAST = 2  # rows a process is given at least: what a call costs whatever its size is not shared
+LEAST = 2  # fewest rows of a process: the fixed cost of a call is not shared
 
 
 class DataParallel(Layer):
@@ -31,16 +31,16 @@ class DataParallel(Layer):
 
     module     a Layer on the CPU; every array that its call takes or gives has a row for each example
     processes  how many, this one included; None: as many as threads are set (`minidiff.set_threads`)
-    timeout    seconds that a worker process may be behind this one before it counts as lost; None: no limit
+    timeout    seconds after which a worker process that does not answer counts as lost; None: no limit
 
-    Answers and gradients are the module's but for rounding, and the same in every run. Threads that ask at the same time
-    take turns. The first batch of two rows for each
-    process starts them, as copies of this one: from then on Params may change, and nothing else in the module. The module
-    runs here alone, on threads, for smaller batches, for arrays that are not by rows, and where processes cannot be copied
-    safely (all systems but Linux). Make it before the optimizer: it moves the Params into memory that processes share.
+    Outputs and gradients equal the module's but for rounding, and are the same in every run. Threads that call it at the same
+    time take turns. The first batch with two rows for each process forks the workers: from then on Params may change, but
+    nothing else in the module. The module runs in this process alone, on threads, for smaller batches, for arrays without a
+    row for each example, and where fork is not safe (all systems but Linux). Make it before the optimizer: it moves the
+    Params into shared memory.
 
-    Raises ValueError for bad arguments, RuntimeError that names a process which ended by itself or stopped, and where the
-    Params were moved away.
+    Raises ValueError for bad arguments, RuntimeError that names a process which ended by itself or stopped, and when the
+    Params were moved elsewhere.
     """
 
     def __init__(self, module, processes=None, timeout=300.0):
@@ -60,7 +60,7 @@ class DataParallel(Layer):
         if count < 2:
             return self.module(x, *args, **kwargs)
         try:
-            with self._lock:  # the number of parts decides about rounding, so no thread may go alone
+            with self._lock:  # the number of parts affects rounding, so threads may not run the module alone
                 return self._shared(count, (x, args, kwargs))
         except NotByRows:
             return self.module(x, *args, **kwargs)
@@ -77,7 +77,7 @@ class DataParallel(Layer):
         try:
             (y, back_own), answers = _together(workers, "forward", call, arguments, parts, run)
         except BaseException:
-            workers.forget(call)  # some may have kept what a backward pass would need
+            workers.forget(call)  # some may have saved what a backward pass would need
             raise
 
         def back(*gradients):
@@ -106,7 +106,7 @@ class DataParallel(Layer):
         return self._workers
 
     def close(self):
-        """End the processes and give their memory back; another call starts them again."""
+        """End the processes and free their memory; another call starts them again."""
         with self._lock:
             if self._workers is not None:
                 self._finalizer.detach()  # it holds the workers, and they hold a gradient buffer each

@@ -1,4 +1,4 @@
-"""A batch taken apart by rows and put together again: arrays, and tuples, lists and dicts of them."""
+"""Splits a batch by rows and joins it again: arrays, and tuples, lists and dicts of them."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ class NotByRows(ValueError):
 
 
 def rows_of(thing, rows, total):
-    """These rows (a slice) of every array in thing; what is no array stays as it is.
+    """These rows (a slice) of every array in thing; what is not an array is unchanged.
 
     Raises NotByRows for an array that is not NumPy's or does not have `total` rows.
     """
@@ -44,7 +44,7 @@ def joined(things, parts):
 
 
 class RowsOfRng:
-    """These rows of what `rng` draws for a whole batch: dropout drops the same numbers however the batch is shared."""
+    """These rows of what `rng` draws for a whole batch: dropout is the same however the batch is split."""
 
     def __init__(self, rng, rows, total):
         self.rng, self.rows, self.total = rng, rows, total

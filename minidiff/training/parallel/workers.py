@@ -1,4 +1,4 @@
-"""Copies of this process that run one module on what they are sent, and add to gradients that this process can read."""
+"""Forked worker processes that run a module on the rows they receive and write gradients into shared memory."""
 
 import contextlib
 import mmap
@@ -15,7 +15,7 @@ from ...settings import is_no_grad, setting
 
 
 def can_fork():
-    """Whether this process can be copied safely: elsewhere than on Linux, system libraries do not stand it."""
+    """Whether this process can be forked safely: elsewhere than on Linux, system libraries are not fork-safe."""
     if sys.platform != "linux":
         return False
     import multiprocessing  # when first needed: a Python in a browser has none
@@ -24,15 +24,15 @@ def can_fork():
 
 
 def shared_zeros(size, dtype):
-    """(size,) zeros in memory that copies of this process see, and write to, as this one does."""
+    """(size,) zeros in memory shared with the forked processes."""
     dtype = np.dtype(dtype)
     return np.frombuffer(mmap.mmap(-1, max(1, size) * dtype.itemsize), dtype, size)
 
 
 @contextlib.contextmanager
 def on_cores(cores):
-    """Inside, this thread keeps to these cores (None: to any). Two processes that wake each other are otherwise put on one
-    core, and stay there for as long as a small model takes."""
+    """Context manager: pins this thread to these cores (None: any). Otherwise the system puts two processes that wake each
+    other on one core, where a small model's step ends before they are moved apart."""
     allowed = os.sched_getaffinity(0)
     if cores is not None:
         os.sched_setaffinity(0, cores)
@@ -44,9 +44,9 @@ def on_cores(cores):
 
 
 class Workers:
-    """`count` processes, each with a copy of `module` whose values are the arena's own and whose gradients are apart.
+    """`count` processes, each with a copy of `module` that shares the arena's values and has separate gradients.
 
-    timeout   seconds for which one of them may neither take nor give anything while it is waited for; None: no limit
+    timeout   seconds without progress after which a worker that is waited for counts as lost; None: no limit
     """
 
     def __init__(self, module, arena, count, timeout=None):
@@ -70,13 +70,13 @@ class Workers:
 
     @property
     def alive(self):
-        """Whether they are this process's, and nobody has closed them."""
+        """Whether they belong to this process and are not closed."""
         return bool(self.processes) and self.process == os.getpid()
 
     @contextlib.contextmanager
     def working(self, what, call, tasks):
-        """Inside, the first len(tasks) workers are at it, one task (cores, settings, arguments) each; afterwards the list
-        that this gives holds their answers. Whatever happens inside they are waited for: no answer is taken for a later one.
+        """Context manager: the first len(tasks) workers each run one task (cores, settings, arguments); afterwards the
+        list that this yields holds their results. It always waits for them, so no result is taken for a later one.
 
         what    "forward", whose arguments are (x, args, kwargs), or "back", whose arguments are the gradients
         call    a number for each forward, and for the backwards that belong to it
@@ -105,7 +105,7 @@ class Workers:
             answers.append(answer)
 
     def add_gradients(self):
-        """Their gradients into the arena's, always in this order, and back to zero."""
+        """Add the workers' gradients to the arena's, in a fixed order, and set them to zero."""
 
         def add(part):
             for grads in self.grads:
@@ -115,17 +115,17 @@ class Workers:
         self.arena.walk(add)
 
     def drop_gradients(self):
-        """Back to zero: a backward pass that failed may have left some."""
+        """Set the workers' gradients to zero: a failed backward pass may have left some."""
         for grads in self.grads:
             grads[:] = 0
 
     def forget(self, call):
-        """Nobody can ask for this call's backward pass any more: what was kept for it goes when next they are asked."""
+        """Mark this call's backward pass as no longer possible: the next task frees what was saved for it."""
         for forgotten in self.forgotten:
             forgotten.append(call)
 
     def close(self):
-        """End them."""
+        """End the workers."""
         connections, processes, self.connections, self.processes = self.connections, self.processes, [], []
         if self.process != os.getpid():
             return
@@ -138,7 +138,7 @@ class Workers:
                 process.join()
 
     def _lost(self, error, number):
-        """What to raise once nothing can be known of them any more.   number: of the worker that was being waited for"""
+        """The exception to raise when workers do not respond.   number: the worker that was waited for"""
         process = self.processes[number]
         if isinstance(error, BlockingIOError):
             stopped = ", because it is stopped (SIGSTOP, or a debugger)" if _is_stopped(process.pid) else ""
@@ -176,8 +176,8 @@ def _is_stopped(pid):
 
 
 def _serve(module, arena, grads, connection, others):
-    """A worker's life: answer until nobody is there to ask."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who asks decides
+    """A worker's main loop: run tasks until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main process handles it
     for other in others:
         other.close()
     for name, view in arena.views(grads).items():
@@ -190,7 +190,7 @@ def _serve(module, arena, grads, connection, others):
 
 
 def _answer(module, backs, what, call, forgotten, cores, settings, arguments):
-    """-> True and the answer, or False and what went wrong"""
+    """Run one task.   -> True and the result, or False and the error in words"""
     for old in forgotten:
         backs.pop(old, None)
     try:
