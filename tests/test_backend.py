@@ -76,7 +76,7 @@ Original error:
 
 
 @pytest.mark.parametrize("when", ["first use", "asking"])
-def test_a_gpu_that_cannot_be_used_is_said_in_one_line(monkeypatch, when):
+def test_an_unusable_gpu_is_reported_in_one_line(monkeypatch, when):
     error = RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient\nfor CUDA runtime version")
     monkeypatch.setitem(sys.modules, "cupy", _broken(when, error))
     with pytest.raises(RuntimeError, match=r"^device 'cuda': .*cudaErrorInsufficientDriver[^\n]*$"):
@@ -86,7 +86,7 @@ def test_a_gpu_that_cannot_be_used_is_said_in_one_line(monkeypatch, when):
 @pytest.mark.parametrize(
     "error", [ImportError(CUPYS_OWN), AttributeError("module 'numpy' has no attribute 'bool8'"), OSError()]
 )
-def test_a_broken_installation_is_said_in_one_line(monkeypatch, tmp_path, error):
+def test_a_broken_installation_is_reported_in_one_line(monkeypatch, tmp_path, error):
     (tmp_path / "cupy.py").write_text(f"raise {type(error).__name__}({str(error)!r})")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.syspath_prepend(tmp_path)

@@ -41,7 +41,7 @@ def write_idx(folder, n=12, size=28):
     return folder
 
 
-def test_train_leaves_what_it_says(run):
+def test_train_writes_the_documented_files(run):
     assert {"checkpoint.safetensors", "log.csv", "loss.png", "samples_000003.png"} <= {f.name for f in run.iterdir()}
     rows = list(csv.DictReader((run / "log.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3] and all(float(row["loss"]) > 0 for row in rows)
@@ -57,13 +57,13 @@ SAMPLE_OPTIONS = [
 
 
 @pytest.mark.parametrize("options", SAMPLE_OPTIONS)
-def test_sample_writes_a_picture(run, tmp_path, options, capsys):
+def test_sample_writes_an_image(run, tmp_path, options, capsys):
     out = tmp_path / "s.png"
     assert main(["sample", str(run), "--steps", "2", "--out", str(out), "--no-progress", *options]) == 0
     assert out.read_bytes()[:4] == b"\x89PNG" and str(out) in capsys.readouterr().out
 
 
-def test_sample_writes_a_film_and_is_the_same_for_the_same_seed(run, tmp_path):
+def test_sample_writes_an_animation_and_is_the_same_for_the_same_seed(run, tmp_path):
     films = []
     for name in ("a.gif", "b.gif"):
         command = [
@@ -111,7 +111,7 @@ def test_two_processes_of_one_seed_leave_the_same_bytes(tmp_path):
     assert files[0] == files[1]
 
 
-def test_resume_goes_on(run, tmp_path, capsys):
+def test_resume_continues_the_run(run, tmp_path, capsys):
     folder = tmp_path / "r"
     assert main(["train", "--steps", "2", "--out", str(folder), *SMALL]) == 0
     assert main(["train", "--steps", "4", "--out", str(folder), "--resume", "--no-progress"]) == 0
@@ -146,7 +146,7 @@ def test_a_folder_of_idx_files_at_28_x_28(tmp_path, capsys):
     assert main(["sample", str(tmp_path / "run"), "--count", "2", "--steps", "1", "--no-progress"]) == 0
 
 
-def test_a_folder_of_pictures_without_classes(tmp_path):
+def test_a_folder_of_images_without_classes(tmp_path):
     from minidiff.viz import save_png
 
     folder = tmp_path / "pictures"

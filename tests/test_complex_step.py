@@ -57,7 +57,7 @@ def test_a_difference_is_a_million_times_less_exact():
     assert abs(along(np.sin, x) - np.cos(x)).max() < 1e-15
 
 
-def test_a_number_and_a_pair_are_answers_too():
+def test_a_number_and_a_pair_are_valid_outputs():
     x, v = randn(3, 4), randn(3, 4, seed=1)
     for f in (lambda x: (x * x).sum(), lambda x: ((x * x).sum(), None), lambda x: np.asarray((x * x).sum())):
         y, dy = jvp(f, [x], [v])

@@ -18,7 +18,7 @@ def test_there_are_pages():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_tables_are_what_the_files_say(page):
+def test_tables_match_the_result_files(page):
     for table in doc_tables.BLOCK.finditer(page.read_text(encoding="utf-8")):
         assert table["table"] == doc_tables.render(table["spec"], page.with_suffix(""))
 

@@ -41,7 +41,7 @@ def _broken():
 
 
 @pytest.mark.parametrize("machine, said", [(lambda: None, "needs CuPy"), (_broken, "cudaErrorInsufficientDriver")])
-def test_a_gpu_that_cannot_be_used_is_one_line(monkeypatch, machine, said):
+def test_an_unusable_gpu_is_one_line(monkeypatch, machine, said):
     monkeypatch.setitem(sys.modules, "cupy", machine())
     found = doctor.device()
     assert found["default"] == "cpu" and found["cuda"].startswith("not usable: ") and said in found["cuda"]
@@ -77,7 +77,7 @@ def test_every_extra_is_listed_with_a_package_of_it():
         assert all(distribution in wanted for distribution in distributions), extra
 
 
-def test_it_works_where_nothing_optional_is_installed(tmp_path):
+def test_it_works_without_optional_packages(tmp_path):
     """In a process of its own, with all that is optional, pooch and threadpoolctl blocked: one line for each."""
     blocked = [*doctor.OPTIONAL, "pooch", "threadpoolctl"]
     (tmp_path / "sitecustomize.py").write_text(f"""

@@ -197,7 +197,7 @@ def test_every_exception_is_needed(calls):
     ("EDMLoss", "diffusion.edm_loss.EDMLoss"), ("MaskedWordLoss", "training.losses.masked_words.MaskedWordLoss"),
     ("AutoencoderKL_encode", "models.autoencoder_kl.AutoencoderKL.encode"), ("unit_vectors", "models.clip.unit_vectors"),
 ])  # fmt: skip
-def test_a_case_that_is_taken_away_is_missed(calls, name, gone):
+def test_a_removed_case_is_reported(calls, name, gone):
     """All cases that start with the name, as conv2d has two; that others call it on the way is not enough."""
     rest = {case: names for case, names in calls.items() if not case.__name__.startswith(name)}
     assert gone in missing(rest) and gone not in missing(calls)

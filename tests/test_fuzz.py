@@ -35,7 +35,7 @@ def test_undamaged_files_are_accepted(fuzz, tmp_path):
     assert unread == {"idx_xz", "idx_bz2", "images_gif", "images_bmp"}  # formats that data.load names as not read
 
 
-def test_the_fuzz_sees_what_is_bad(fuzz, tmp_path, monkeypatch):
+def test_the_fuzz_detects_bad_behaviour(fuzz, tmp_path, monkeypatch):
     """Openers with an injected bug each end in the class that is theirs."""
 
     def broken(place):

@@ -266,7 +266,7 @@ def test_not_a_pair_is_refused():
         check(np.sin, randn(2, 3))
 
 
-def test_the_layer_itself_is_left_alone():
+def test_the_layer_is_not_changed():
     layer = nn.Linear(3, 4, rng=0)
     before = layer.weight.value.copy()
     errors = check_layer(layer, randn(2, 3))

@@ -118,7 +118,7 @@ def test_a_kink_among_many_entries_and_one_close_by():
     assert "kink" in message(lambda x: (x.max(axis=1), lambda dy: (x == x.max(axis=1, keepdims=True)) * dy[:, None]), equal)
 
 
-def test_a_backward_that_is_wrong_at_a_kink_is_told_so():
+def test_a_wrong_backward_at_a_kink_is_reported_as_such():
     assert "lies outside them, so it is wrong too" in message(lambda x: (abs(x), lambda dy: 5 * dy), np.array([0.0]))
 
 

@@ -156,7 +156,7 @@ def squared_norm(x):
 
 
 @pytest.mark.parametrize("f", [x_abs_x, variance, squared_norm], ids=lambda f: f.__name__)
-def test_a_function_that_is_not_analytic_is_not_accused(f):
+def test_a_function_that_is_not_analytic_is_not_reported_as_wrong(f):
     """abs, var and conj take complex numbers and give a complex answer with a wrong slope: a difference tells."""
     error = check(f, randn(4, 3))[0]
     assert error.method == "difference" and error.why.startswith("not analytic") and error < 1e-8

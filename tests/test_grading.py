@@ -78,7 +78,7 @@ def test_known_mistakes_come_first():
     assert "exactly the negative" in told(-RIGHT, mistakes={"something else": RIGHT + 1})
 
 
-def test_a_mistake_that_makes_no_difference_accuses_nobody():
+def test_a_mistake_without_effect_is_not_reported():
     grading.same(RIGHT, RIGHT, mistakes={"not this one": RIGHT})
     assert "square" not in told(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, 1.0]))  # there, right ** 2 is right
 
@@ -146,7 +146,7 @@ def test_what_an_answer_raises_is_shown_as_a_sentence_and_the_lines_of_the_answe
     assert caught.value._render_traceback_()[0].startswith("mine: back raises ValueError: operands could not be broadcast")
 
 
-def test_a_guarded_answer_does_without_what_would_answer_for_it():
+def test_a_guarded_answer_cannot_call_the_function_it_implements():
     x, schedule = np.ones((2, 3)), Schedule.linear(10)
     without = ["minidiff.ops.softmax", "minidiff.diffusion.Schedule.log_snr"]
     answers = [

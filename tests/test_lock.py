@@ -62,7 +62,7 @@ def test_the_second_gets_one_line_at_once(holder, tmp_path, capsys):
 
 
 @posix
-def test_a_killed_holder_blocks_nobody(holder, tmp_path, capsys):
+def test_the_lock_of_a_killed_process_is_released(holder, tmp_path, capsys):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     folder = tmp_path / "run"
@@ -84,7 +84,7 @@ with locked(sys.argv[1]):
 
 
 @posix
-def test_a_worker_that_outlives_the_killed_holder_blocks_nobody(tmp_path):
+def test_a_worker_that_outlives_a_killed_process_does_not_hold_its_lock(tmp_path):
     """`flock` would pass to the child; a record lock does not."""
     process = python("-c", FORK, str(tmp_path / "run"))
     assert process.stdout.readline() == "held\n"
@@ -173,7 +173,7 @@ def test_with_the_locks_of_windows(tmp_path, monkeypatch):
         pytest.fail("not held off")
 
 
-def test_a_file_system_without_locks_holds_nobody_up(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_blocks_nothing(tmp_path, monkeypatch):
     def no_locks(file, mode):
         raise OSError(37, "No locks available")
 

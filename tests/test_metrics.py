@@ -59,7 +59,7 @@ def judge():
 
 
 @pytest.mark.slow
-def test_the_judge_is_right_on_held_out_digits_and_says_so_in_the_report(judge):
+def test_the_classifier_recognises_held_out_digits_and_reports_its_accuracy(judge):
     images, labels = data.load("digits")
     held_out, truth = data.load("digits", split="test")
     assert metrics.accuracy(judge, held_out, truth) >= 0.97
@@ -90,7 +90,7 @@ def test_demo_with_few_steps_leaves_everything(judge, tmp_path, monkeypatch):
     assert {"seconds", "steps", "parameters", "class_accuracy", "frechet_distance"} <= figures.keys()
 
 
-def test_the_judge_is_the_same_for_the_same_seed():
+def test_the_classifier_is_the_same_for_the_same_seed():
     images, labels = data.load("digits")
     nets = [metrics.train_classifier(images[:64], labels[:64], epochs=1, width=4) for _ in range(2)]
     np.testing.assert_array_equal(*(net.predict(images[:8]) for net in nets))

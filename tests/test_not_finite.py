@@ -60,7 +60,7 @@ def test_the_count_and_the_step_by_hand():
     assert issubclass(NotFinite, ArithmeticError)  # which the command line turns into one line
 
 
-def test_the_adaptive_solver_does_not_go_on():
+def test_the_adaptive_solver_stops():
     with pytest.raises((NotFinite, RuntimeError)):
         list(samplers.probability_flow(breaks_below(20, np.nan), X))
 
@@ -106,7 +106,7 @@ class Broken:
     (SimpleLoss(SCHEDULE, "v", "min_snr"), 2), (VLBLoss(SCHEDULE, variance="fixed_small"), 2), (HybridLoss(SCHEDULE), 4),
     (EDMLoss(), 2), (ScoreMatching(SCHEDULE), 2),
 ], ids=lambda v: type(v).__name__)  # fmt: skip
-def test_a_loss_says_which_samples(loss, channels):
+def test_a_loss_names_the_bad_samples(loss, channels):
     x0 = np.random.default_rng(0).standard_normal((4, 2))
     with pytest.raises(NotFiniteLoss, match=rf"{type(loss).__name__}: the loss is nan, in 1 of 4 samples, first at t = "):
         loss(Broken(channels), x0, np.random.default_rng(0))
@@ -162,7 +162,7 @@ def test_points_and_curves():
 # ---- cost ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_costs_less_than_a_hundredth_of_a_small_unets_step():
+def test_a_check_costs_less_than_a_hundredth_of_a_small_unets_step():
     """The look at 4 x 16 x 16 x 3 values against one evaluation of the small U-Net that `minidiff train` uses on digits."""
     from time import perf_counter
 

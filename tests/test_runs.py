@@ -78,7 +78,7 @@ def test_from_inherits_everything_that_defines_model_and_objective(unusual, tmp_
     assert trainer.step() == pytest.approx(losses_of(tmp_path / "f")[0], rel=1e-5)
 
 
-def test_from_with_the_same_options_said_again_is_no_contradiction(unusual, tmp_path):
+def test_from_with_the_same_options_repeated_is_no_contradiction(unusual, tmp_path):
     command = ["train", "--from", str(unusual), "--data", "digits", "--steps", "1", "--out", str(tmp_path / "f"), *FEW, *TINY]
     assert main([*command, *given(OTHER)]) == 0
 
@@ -98,7 +98,7 @@ def test_from_with_a_contradicting_option_is_one_line_or_a_printed_change(unusua
         assert str(kept_of(tmp_path / "f")[section][name]) == str(other)
 
 
-def test_from_without_data_goes_on_with_the_same_data(unusual, tmp_path, capsys):
+def test_from_without_data_uses_the_same_data(unusual, tmp_path, capsys):
     assert main(["train", "--from", str(unusual), "--steps", "1", "--out", str(tmp_path / "f"), *FEW]) == 0
     assert kept_of(tmp_path / "f")["data"] == kept_of(unusual)["data"]
 
@@ -190,7 +190,7 @@ def test_resume_refuses_another_setting_and_names_the_flag(unusual, capsys, key)
     assert before == {f.name: f.read_bytes() for f in unusual.iterdir()}
 
 
-def test_resume_with_the_same_settings_said_again(unusual, tmp_path, capsys):
+def test_resume_with_the_same_settings_repeated(unusual, tmp_path, capsys):
     folder = copied(unusual, tmp_path / "r")
     options = given(OTHER) + given(TRAINING) + ["--data", "digits", "--sample-every", "7", "--checkpoint-every", "9"]
     assert main(["train", "--out", str(folder), "--resume", "--steps", "5", "--no-progress", *options]) == 0
@@ -420,7 +420,7 @@ def test_a_flag_is_stronger_than_the_file_and_set_than_the_flag(tmp_path, monkey
     assert kept_of(tmp_path / "runs" / "swiss_roll")["data"]["name"] == "swiss_roll"
 
 
-def test_what_cannot_be_resumed_says_what_to_do(tmp_path, capsys):
+def test_a_run_that_cannot_be_resumed_names_the_remedy(tmp_path, capsys):
     net = models.UNet(sample_size=4, in_channels=1, out_channels=1, block_out_channels=(8, 8), norm_num_groups=4,
                       layers_per_block=1, attention_head_dim=8, rng=0)  # fmt: skip
     interop.save_pipeline(net, Schedule.linear(20), tmp_path / "there")

@@ -74,7 +74,7 @@ def test_two_tasks_that_train_and_sample_leave_each_other_s_gradients_alone():
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_new_thread_starts_without_settings_and_takes_them_over_where_told(name):
+def test_a_new_thread_starts_without_settings_and_can_copy_them(name):
     inside, now, outside, within = SETTINGS[name]
     with ThreadPoolExecutor(1) as pool, inside():
         settings = all_settings()

@@ -50,7 +50,7 @@ def test_a_wrong_number_is_named(wrong):
         minidiff.set_threads(wrong)
 
 
-def test_the_environment_is_asked():
+def test_the_environment_variable_is_read():
     program = "import minidiff; print(minidiff.get_threads())"
     assert child(program, MINIDIFF_THREADS="5") == "5"
 

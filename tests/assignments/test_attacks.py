@@ -201,7 +201,7 @@ def children(grader):
         *(pytest.param(textwrap.dedent(text), id=name, marks=locked) for name, text in LOCKED.items()),
     ],
 )
-def test_it_earns_nothing_and_the_next_student_all(grader, source):
+def test_an_attack_gets_no_points_and_the_next_student_gets_all(grader, source):
     process = grader.process
     found = grader.exercise("tanh", [source])
     assert all(found.values()), found
@@ -233,7 +233,7 @@ BROKEN = {
 }
 
 
-def test_a_hand_in_that_cannot_be_read_costs_its_points_and_the_table_is_whole(tmp_path):
+def test_an_unreadable_submission_gets_no_points_and_the_table_is_complete(tmp_path):
     for name, text in BROKEN.items():
         (tmp_path / f"{name}.ipynb").write_bytes(text if isinstance(text, bytes) else text.encode())
     (tmp_path / "folder.ipynb").mkdir()

@@ -20,7 +20,7 @@ def run(*command, cwd=ROOT):
     return subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True)
 
 
-def test_a_marker_grades_a_file(tmp_path):
+def test_a_file_is_graded_from_the_command_line(tmp_path):
     chapter = course.chapter("01")
     wrong = chapter.exercises["tanh"].answer.replace("1 - y * y", "1 - x * x")
     file = tmp_path / "alice.py"
@@ -79,7 +79,7 @@ def test_the_table_names_the_student(path, name):
     assert grade.student(path, course.chapter("03")) == name
 
 
-def test_what_a_notebook_takes_is_taken(tmp_path):
+def test_everything_that_a_notebook_accepts_is_accepted(tmp_path):
     """As in the notebook, where all of the chapter's cells stand too, and one of them was changed."""
     chapter = course.chapter("03")
     with grade.Grader(chapter) as grader:
@@ -101,7 +101,7 @@ def test_locked_cells_are_not_the_students(tmp_path):
     assert grade.written(course.chapter("01"), tmp_path / "locked.ipynb") == []
 
 
-def test_what_a_file_does_to_the_chapter_is_not_taken_by_the_tests():
+def test_tests_ignore_what_a_submission_does_to_the_chapter():
     chapter = course.chapter("01")
     cheat = "import minidiff.gradcheck\nminidiff.gradcheck.check = gradcheck.check = print\n\n\n"
     cheat += "def tanh(x):\n    return x, lambda dy: 2 * dy"

@@ -27,7 +27,7 @@ def test_a_paper_has_three_easy_two_medium_and_one_hard_bug_in_six_functions():
         assert len({question.name for question in questions}) == 6 and questions[-1].bug.level == "hard"
 
 
-def test_papers_are_those_of_their_seed_and_student():
+def test_an_exam_depends_only_on_seed_and_student():
     def text(seed, student):
         return json.dumps(exam.notebook("somebody", exam.paper(seed, student)))
 
@@ -64,7 +64,7 @@ def test_the_key_names_the_bugs(capsys):
 
 
 @pytest.mark.parametrize("student", ["../ada", "a b", ""])
-def test_a_name_that_is_no_file_name_is_refused(student, tmp_path, capsys):
+def test_a_student_name_that_is_not_a_file_name_is_rejected(student, tmp_path, capsys):
     with pytest.raises(SystemExit):
         exam.main(["paper", "--seed", "secret", student, "--out", str(tmp_path)])
     assert "STUDENT: got" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -143,7 +143,7 @@ def graded(nbgrader):
     return scores, html
 
 
-def test_what_students_get(nbgrader, graded):
+def test_the_student_version_has_no_answers_or_hidden_tests(nbgrader, graded):
     """The stub and the tests that are seen; no answer, no hidden test; tests locked, answers not."""
     cells = read(nbgrader.folder / "release" / NAME / NOTEBOOK).cells
     text = "\n".join(cell.source for cell in cells)
@@ -162,7 +162,7 @@ def test_what_students_get(nbgrader, graded):
     assert all(kind.locked for name, kind in kinds.items() if name not in CHAPTER.exercises)
 
 
-def test_everyone_gets_the_points_they_should(graded, count):
+def test_every_student_gets_the_expected_points(graded, count):
     scores, _ = graded
     assert scores == {student.__name__: points for student, points in STUDENTS.items()}
     count("handed_in", len(scores))
@@ -188,7 +188,7 @@ def test_feedback_says_what_is_wrong_in_the_first_line(graded):
     assert "KeyboardInterrupt" in pages["endless"] or "Timeout" in pages["endless"]
 
 
-def test_the_walk_through_is_what_was_run(nbgrader, graded):
+def test_the_teachers_page_lists_the_commands_that_ran(nbgrader, graded):
     """Every command of nbgrader's in docs/teachers.md, as it is written there."""
     page = (ROOT / "docs" / "teachers.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"^```\w*\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))
@@ -198,7 +198,7 @@ def test_the_walk_through_is_what_was_run(nbgrader, graded):
     nbgrader(*again.replace("ada", "stub").split()[1:])
 
 
-def test_what_the_teacher_hands_out_afterwards_runs(nbgrader, graded):
+def test_the_released_solution_runs(nbgrader, graded):
     cells = read(nbgrader.folder / "solution" / NAME / NOTEBOOK).cells
     printed = "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
     assert not [out for cell in cells for out in cell.get("outputs", []) if out.output_type == "error"]

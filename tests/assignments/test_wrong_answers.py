@@ -33,7 +33,7 @@ def written(chapter, wrong):
 
 
 @pytest.mark.parametrize("number", course.numbers())
-def test_every_answer_gets_what_it_deserves(number, count):
+def test_the_reference_gets_all_points_and_a_wrong_answer_loses_its_own(number, count):
     """The reference all points, the stub none, and every wrong answer loses just the points it should, and is told why."""
     chapter, listed = course.chapter(number), wrong_answers(number)
     for name in chapter.exercises:
@@ -60,11 +60,11 @@ def test_every_answer_gets_what_it_deserves(number, count):
     count("asked", len(chapter.exercises))
 
 
-def test_there_are_wrong_answers_enough():
+def test_there_are_enough_wrong_answers_in_all():
     assert sum(len(wrong_answers(number)) for number in course.numbers()) >= IN_ALL
 
 
-def test_an_endless_loop_and_a_crash_cost_their_points_and_no_more(tmp_path):
+def test_an_endless_loop_and_a_crash_lose_only_their_own_points(tmp_path):
     chapter = course.chapter("01")
     loop = "def tanh(x):\n    while True:\n        try:\n            pass\n        except BaseException:\n            pass\n"
     dies = "def tanh(x):\n    import os\n    os._exit(0)\n"
@@ -78,7 +78,7 @@ def test_an_endless_loop_and_a_crash_cost_their_points_and_no_more(tmp_path):
 
 
 @pytest.mark.parametrize("number", course.numbers())
-def test_what_an_answer_may_not_call_is_there(number):
+def test_forbidden_calls_exist(number):
     """Names of the package resolve; names without a dot are functions of the chapter."""
     chapter = course.chapter(number)
     text = "\n".join(text for kind, text, _ in chapter.cells if kind == "code")

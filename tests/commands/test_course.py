@@ -33,7 +33,7 @@ def test_they_are_valid_notebooks(tmp_path):
         nbformat.validate(nbformat.from_dict(chapters.notebook(source)))
 
 
-def test_work_that_is_there_is_kept(tmp_path, capsys):
+def test_existing_work_is_not_overwritten(tmp_path, capsys):
     mine = tmp_path / "03_adding_noise.ipynb"
     mine.write_text("my answers")
     assert cli.main(["course", str(tmp_path), "03", "04"]) == 0

@@ -22,7 +22,7 @@ def start(*words, python=(), stdout=subprocess.PIPE, **environment):
 
 
 @posix
-def test_training_outlives_an_output_that_cannot_be_written(tmp_path):
+def test_training_continues_when_its_output_cannot_be_written(tmp_path):
     with open("/dev/full", "w") as full:
         process = start("train", *SMALL, "--out", tmp_path / "run", "--no-progress", stdout=full)
         err = process.communicate(timeout=120)[1].decode()
@@ -32,7 +32,7 @@ def test_training_outlives_an_output_that_cannot_be_written(tmp_path):
 
 
 @posix
-def test_what_cannot_be_written_is_dropped_once_and_the_first_reason_kept():
+def test_unwritable_output_is_dropped_once_and_the_first_error_kept():
     with open("/dev/full", "w") as full:
         output = Output(full)
         assert output.write("x" * 100_000) == 100_000 and output.failed.errno == 28

@@ -91,7 +91,7 @@ def test_plain_ends_with_its_block_also_after_an_error(spied):
     lambda x, w: ops.upsample_nearest(x, 0),
     lambda x, w: ops.silu(x.astype(np.int64)),
 ])  # fmt: skip
-def test_wrong_arguments_get_the_complaint_of_the_reference(wrong):
+def test_wrong_arguments_raise_the_error_of_the_reference(wrong):
     x, w = np.ones((16, 8, 8, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
     with pytest.raises((ValueError, TypeError)) as fast:
         wrong(x, w)
@@ -100,14 +100,14 @@ def test_wrong_arguments_get_the_complaint_of_the_reference(wrong):
     assert str(fast.value) == str(plain.value)
 
 
-def test_inputs_that_are_not_in_one_run_of_memory_are_taken_all_the_same():
+def test_strided_inputs_are_accepted():
     x, w = np.ones((16, 8, 8, 32), np.float32)[..., ::2], np.ones((3, 3, 16, 16), np.float32)
     for y, back in (ops.conv2d(x, w, None, 1, 1), ops.silu(x), ops.group_norm_silu(x, w[0, 0, 0], w[0, 0, 0], 4)):
         assert y.shape == x.shape and np.isfinite(y).all()
         back(np.ones((16, 8, 8, 32), np.float32)[..., ::2])
 
 
-def test_back_keeps_no_scratch_and_may_be_called_late():
+def test_back_saves_no_scratch_memory_and_can_be_called_later():
     """Another call in between uses the same scratch; what `back` returns must not be changed by it."""
     x, w = np.ones((16, 8, 8, 32), np.float32), np.full((3, 3, 32, 32), 0.1, np.float32)
     y, back = ops.conv2d(x, w, None, 1, 1)

@@ -145,7 +145,7 @@ def test_gelu(threads, n):
     tied("gelu", "float32", threads, x)
 
 
-def test_gelu_where_it_bends():
+def test_gelu_to_two_units_in_the_last_place():
     """Within two units in the last place of float32 of 1, or of x where that is larger."""
     x = np.linspace(-6, 6, 20001).astype(np.float32)
     error = np.abs(cpu.gelu(x)[0] - ops.gelu.reference(x.astype(np.float64))[0])

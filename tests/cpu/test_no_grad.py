@@ -35,7 +35,7 @@ def measured(op, x):
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_the_same_numbers_and_nothing_kept(name, one_thread):
+def test_the_same_numbers_and_nothing_saved(name, one_thread):
     x = Rng(0).standard_normal((B, H, W, C))
     OPS[name](x)  # scratch memory is there from now on
     with no_grad():

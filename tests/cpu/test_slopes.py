@@ -51,7 +51,7 @@ def test_fast_gradient_against_the_reference_s_slope(name):
     assert len(errors) == len(arrays) and {error.method for error in errors.values()} == {"complex"}
 
 
-def test_winograd_is_what_runs(monkeypatch):
+def test_winograd_runs_for_these_shapes(monkeypatch):
     f, arrays = FAST["conv2d by winograd"]
     ran = []
     for name in ("run", "gradients"):

@@ -43,7 +43,7 @@ def test_any_padding():
 
 
 @pytest.mark.parametrize("channels", [32, 128])
-def test_float32_loses_no_more_than_its_page_says(channels):
+def test_float32_error_is_within_the_documented_bound(channels):
     """Largest error, as a share of the largest number: 4e-6. A direct sum in float32 has up to 1e-6 here."""
     x, w, b, dy = case(8, 16, 16, channels, channels)
     y, back = ops.conv2d.reference(*(a.astype(np.float64) for a in (x, w, b)), 1, 1)
@@ -54,7 +54,7 @@ def test_float32_loses_no_more_than_its_page_says(channels):
         assert a.dtype == np.float32 and relative(a, b) < 4e-6
 
 
-def test_it_is_used_where_it_pays_and_may_be_forbidden(monkeypatch):
+def test_it_is_used_where_it_is_faster_and_can_be_disabled(monkeypatch):
     used = []
     run = winograd.run
     monkeypatch.setattr(winograd, "run", lambda *a: used.append(a[0].shape) or run(*a))
@@ -73,7 +73,7 @@ def test_it_is_used_where_it_pays_and_may_be_forbidden(monkeypatch):
     assert used == [x.shape]
 
 
-def test_few_tiles_do_not_pay_for_the_filters():
+def test_winograd_needs_enough_tiles_and_channels():
     """As measured (benchmarks.cpu.crossover): even 32 tiles are too few for 32 channels, 16 for any number."""
     for batch, size in ((1, 4), (8, 4), (16, 4), (4, 8), (1, 16)):  # 1 to 16 tiles
         assert not any(winograd.pays(batch, size, size, 3, 3, C, C, 1) for C in (32, 64, 128, 256))
@@ -81,7 +81,7 @@ def test_few_tiles_do_not_pay_for_the_filters():
     assert all(winograd.pays(8, 8, 8, 3, 3, C, C, 1) for C in (64, 128, 256)) and winograd.pays(32, 8, 8, 3, 3, 32, 32, 1)
 
 
-def test_the_points_are_worth_their_trouble():
+def test_the_points_are_more_exact_than_those_of_textbooks():
     """With the points that textbooks take, 0 and +-1 and +-2, the same answer would be several times less exact."""
     x, w, _, _ = case(8, 16, 16, 64, 64)
     y, _ = ops.conv2d.reference(x.astype(np.float64), w.astype(np.float64), None, 1, 1)

@@ -17,7 +17,7 @@ def test_every_epoch_holds_each_example_once(n, batch_size, seed):
         np.testing.assert_array_equal(np.sort(row[epoch * n : (epoch + 1) * n]), np.arange(n))
 
 
-def test_a_step_does_not_depend_on_what_was_asked_before():
+def test_a_batch_does_not_depend_on_earlier_calls():
     from minidiff.data import batches
 
     forward = [batch_indices(100, 32, step, 5) for step in range(10)]

@@ -27,7 +27,7 @@ def test_there_and_back(text, caption):
     assert parse(f"  {text.capitalize()}. ") == caption
 
 
-def test_every_caption_comes_back():
+def test_every_caption_is_parsed_to_itself():
     phrases = [Phrase(s, c, z) for s in SHAPES for c in (None, *COLOURS) for z in (None, *SIZES)]
     every = [Caption(p, n) for p in phrases for n in (1, 2, 3)]
     every += [Caption(p, position=q) for p in phrases for q in captions.POSITIONS]

@@ -42,7 +42,7 @@ def agree(scenes, readings, caps):
 
 
 @pytest.mark.slow
-def test_no_mistake_in_ten_thousand():
+def test_no_error_in_ten_thousand_images():
     scenes, caps = draw_scenes(10_000, rng=11, split="all")
     readings = checker.read(spoil(render(scenes), Rng(12)))
     assert agree(scenes, readings, caps) == []
@@ -70,7 +70,7 @@ def altered(caption):
         yield from (Caption(caption.first, relation=r, second=caption.first) for r in RELATIONS[:2] if caption.count != 2)
 
 
-def test_it_says_no_to_every_wrong_word():
+def test_every_wrong_word_is_rejected():
     scenes, caps = draw_scenes(1000, rng=3, split="all", detail=1.0)
     readings = checker.read(spoil(render(scenes), Rng(4)))
     asked = {"yes": 0, "no": 0}
@@ -96,7 +96,7 @@ def test_confusion_of_single_things():
     np.testing.assert_array_equal(table, np.eye(48, dtype=bool))
 
 
-def test_what_it_says_holds_and_is_complete():
+def test_its_captions_are_true_and_complete():
     image = render(scene(Thing("circle", "red", "small", 0.25, 0.25), Thing("square", "blue", "large", 0.3, 0.7)))
     (reading,) = checker.read(image)
     said = reading.captions()
@@ -155,7 +155,7 @@ def test_empty_and_rubbish():
     assert checker.read(np.ones((0, 16, 16, 3))) == []
 
 
-def test_it_forgives_what_a_model_gets_slightly_wrong():
+def test_small_errors_of_a_model_are_tolerated():
     rng = Rng(8)
     scenes, caps = draw_scenes(300, rng=9, split="all")
     images = render(scenes)

@@ -60,7 +60,7 @@ def test_damaged_download_is_not_kept(served, tmp_path, monkeypatch):
     assert data.load("mnist").labels.shape == (20,)
 
 
-def test_no_network_says_what_to_do(monkeypatch, tmp_path):
+def test_without_a_network_the_error_names_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(download.URLS, "mnist", ("http://127.0.0.1:9/", "http://no-such-host.invalid/"))
     with pytest.raises(RuntimeError) as caught:
         data.load("mnist", root=tmp_path)

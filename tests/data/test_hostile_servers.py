@@ -62,7 +62,7 @@ def fetch_from(server, monkeypatch, *ways):
     return download.fetch("cifar10")[FILE]
 
 
-def test_what_has_no_end_is_stopped(server, monkeypatch, tmp_path):
+def test_an_endless_download_is_stopped(server, monkeypatch, tmp_path):
     """100,000 bytes are expected of an address that would send a gigabyte: the next address is tried instead."""
     path = fetch_from(server, monkeypatch, "endless", "good")
     assert path.read_bytes() == server.good and server.stopped.wait(10)

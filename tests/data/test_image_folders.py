@@ -86,13 +86,13 @@ def test_where_a_run_lies(tmp_path, left, content):
     assert levels(data.load(tmp_path).images) == [70, 70]
 
 
-def test_a_log_of_somebody_else_is_no_run(tmp_path):
+def test_a_foreign_log_file_is_not_a_run(tmp_path):
     grey(tmp_path / "photos" / "a.png", 70)
     (tmp_path / "photos" / "log.csv").write_text("file,camera\n")
     assert data.load(tmp_path).labels.tolist() == [0]
 
 
-def test_what_a_person_does_not_see_is_not_data(tmp_path):
+def test_hidden_and_system_files_are_not_data(tmp_path):
     grey(tmp_path / "cat" / "a.png", 10)
     grey(tmp_path / "dog" / "deeper" / "b.png", 20)
     for hidden in (".git/x.png", ".ipynb_checkpoints/x.png", "__MACOSX/cat/x.png", "cat/.ipynb_checkpoints/a-checkpoint.png",
@@ -178,7 +178,7 @@ def test_a_name_comes_before_a_number():
         class_number("cat", None)
 
 
-def test_what_is_left_out_is_said(tmp_path):
+def test_skipped_images_are_warned_of(tmp_path):
     for part in ("train", "test", "val"):
         grey(tmp_path / "split" / part / "a.png", 60)
     with pytest.warns(UserWarning, match="with train/ or test/ only these are read; val left out"):
@@ -192,7 +192,7 @@ def test_what_is_left_out_is_said(tmp_path):
         data.load(tmp_path / "split" / "train")
 
 
-def test_what_is_there_instead_is_said(tmp_path):
+def test_the_message_lists_what_the_folder_contains(tmp_path):
     with pytest.raises(ValueError, match=r"no image for split 'train': expected .*, and the folder is empty"):
         data.load(tmp_path)
     for name in ("b.tif", "a.tif", "photos.zip"):

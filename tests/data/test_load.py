@@ -59,7 +59,7 @@ def test_shapes_by_class():
         data.load("shapes", size=5)
 
 
-def test_toys_have_the_shapes_they_claim():
+def test_toys_have_the_documented_shapes():
     points, labels = data.load("checkerboard", n=2000)
     column, row = np.floor(points.astype(np.float64)).astype(int).T + 2
     assert ((column + row) % 2 == 0).all() and len(set(zip(column, row, labels, strict=True))) == 8

@@ -28,7 +28,7 @@ def test_coverage_has_the_area_and_the_centre_of_the_shape(shape, size):
     np.testing.assert_allclose((covered.sum(axis=2) * middle).sum(axis=1) / covered.sum(axis=(1, 2)), y + down, atol=close)
 
 
-def test_a_picture_to_the_pixel():
+def test_an_image_pixel_by_pixel():
     image = render(scene(Thing("square", "blue", "large", 0.5, 0.25)), size=100, subrows=1)[0]
     assert image.dtype == np.float32
     inside = np.zeros((100, 100), bool)
@@ -117,7 +117,7 @@ def test_bad_options():
         captioned_shapes(1, kinds=("single", "pair"))
 
 
-def test_ten_thousand_pictures_take_seconds():
+def test_ten_thousand_images_take_seconds():
     start = time.process_time()
     captioned_shapes(10_000, rng=0)
     assert time.process_time() - start < 10  # 1.4 s on the machine it was written on

@@ -32,7 +32,7 @@ def test_noised_low():
     np.testing.assert_array_equal(noised_low(cond(), 7, SCHEDULE, Rng(0)).level, [7, 7])
 
 
-def test_the_loss_draws_levels_up_to_the_highest_and_tells_them():
+def test_the_loss_draws_levels_up_to_the_highest_and_passes_them_on():
     seen = []
 
     def model(xt, t, told):

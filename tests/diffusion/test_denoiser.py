@@ -71,7 +71,7 @@ def test_float32_stays_float32():
 
 
 @pytest.mark.parametrize("predicts", ["eps", "score"])
-def test_pure_noise_says_nothing_to_eps(predicts):
+def test_pure_noise_has_no_x0_for_a_model_of_eps(predicts):
     s = Schedule.linear(1000).rescale_zero_terminal_snr()
     with pytest.raises(ValueError, match=r"alpha.t. is 0"):
         Denoiser(lambda x, t, c: x, s, predicts)(np.ones((1, 2)), 999)
@@ -102,7 +102,7 @@ def test_learned_variance_splits_the_channels():
         Denoiser(lambda x, t, c: x, s, learned_variance=True)(x, 10)
 
 
-def test_a_layer_is_asked_by_predict_and_passes_its_null_condition_on(tiny_net):
+def test_a_layer_is_called_by_predict_and_its_null_condition_is_used(tiny_net):
     s, net = Schedule.linear(10), tiny_net(2, 2)
     denoiser, x = Denoiser(net, s), np.ones((3, 2))
     np.testing.assert_array_equal(denoiser(x, 4, np.array([0, 1, 2]))[1], net.predict(x, 4, np.array([0, 1, 2])))
@@ -129,7 +129,7 @@ def test_eps_back_needs_a_layer():
 
 
 @pytest.mark.parametrize("process", [Schedule.linear(100), VP(), VE()])
-def test_the_perfect_denoiser_says_the_same_whatever_it_predicts(process):
+def test_the_perfect_denoiser_is_the_same_for_every_prediction_type(process):
     mixture = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], stds=[0.3, 0.6])
     t, x = 40 if hasattr(process, "T") else 0.5, np.random.default_rng(2).standard_normal((5, 2))
     x0, eps = mixture.denoiser(process)(x, t)

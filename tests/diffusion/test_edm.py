@@ -30,7 +30,7 @@ def test_what_they_are_for():
         assert gain(c_skip(sigma) + h) > gain(c_skip(sigma)) < gain(c_skip(sigma) - h)
 
 
-def test_a_network_that_says_nothing_is_the_best_linear_denoiser():
+def test_a_network_that_returns_zero_is_the_best_linear_denoiser():
     """F = 0 leaves c_skip x, which is the perfect denoiser of N(0, sigma_data^2)."""
     denoiser, truth = EDMDenoiser(lambda x, t, c: 0 * x), GaussianMixture([[0.0, 0.0]], stds=0.5).denoiser(EDM())
     x = np.random.default_rng(1).standard_normal((4, 2))
@@ -94,7 +94,7 @@ def test_the_loss_by_equation_8(tiny_net):
     assert loss == pytest.approx((weight * (denoised - X0) ** 2).mean(), rel=1e-10)
 
 
-def test_the_loss_starts_at_one_for_a_network_that_says_nothing():
+def test_the_loss_is_one_for_a_network_that_returns_zero():
     """Data N(0, sigma_data^2): whatever the level, the target has unit variance. That is what lambda is for."""
     x0 = 0.5 * np.random.default_rng(0).standard_normal((100_000, 1))
     for sampler in (None, lambda rng, B: (np.full(B, 0.01), None), lambda rng, B: (np.full(B, 50.0), None)):

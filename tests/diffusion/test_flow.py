@@ -179,7 +179,7 @@ def test_mode_times():
         Mode(Flow(), scale=3)
 
 
-def test_times_are_shifted_as_the_flow_says():
+def test_times_are_shifted_by_the_shift_of_the_flow():
     for kind in (Uniform, LogitNormal, Mode):
         plain, shifted = (kind(Flow(shift))(Rng(3), 50)[0] for shift in (1.0, 3.0))
         np.testing.assert_allclose(shifted, 3 * plain / (1 + 2 * plain), rtol=1e-12)
@@ -234,7 +234,7 @@ def test_a_loss_pairs_each_sample_with_the_nearest_noise():
         SimpleLoss(Flow(), pairing="optmal")
 
 
-def test_without_scipy_the_best_pairing_says_what_to_install(monkeypatch):
+def test_without_scipy_the_best_pairing_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match="pairing: 'optimal' needs scipy: pip install scipy"):
         SimpleLoss(Flow(), "velocity", pairing="optimal")

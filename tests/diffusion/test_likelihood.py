@@ -125,7 +125,7 @@ def test_fixed_steps_agree_and_converge():
     assert errors[1] < 1e-3 and errors[0] / errors[1] > 8
 
 
-def test_hutchinson_is_unbiased_and_says_less_with_one_probe():
+def test_hutchinson_is_unbiased_and_noisier_with_one_probe():
     process = VP()
     run = lambda **kw: ode_log_likelihood(MIXTURE.denoiser(process), X, steps=40, **kw)  # noqa: E731
     exact = run().log_p

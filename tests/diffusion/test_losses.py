@@ -56,7 +56,7 @@ def test_the_loss_by_hand(tiny_net):
 
 
 @pytest.mark.parametrize("predicts", PREDICTS)
-def test_a_model_that_knows_has_no_loss_and_a_zero_model_has_the_target_s_square(tiny_net, predicts):
+def test_a_perfect_model_has_no_loss_and_a_zero_model_the_mean_square_of_the_target(tiny_net, predicts):
     class Model:
         def __init__(self, gain):
             self.gain = gain
@@ -126,7 +126,7 @@ def test_noise_depends_on_seed_and_step_alone(tiny_net):
     assert not np.array_equal(run(1, 7)[0], run(1, 8)[0]) and not np.array_equal(run(1, 7)[0], run(2, 7)[0])
 
 
-def test_conditions_do_not_move_the_noise(tiny_net):
+def test_conditions_do_not_change_the_noise(tiny_net):
     """A labelled and an unlabelled run of one seed see the same noise: the conditions are drawn last."""
     nets = [tiny_net(2, 2) for _ in range(2)]
     SimpleLoss(S)(nets[0], X0, np.random.default_rng(0))
@@ -196,12 +196,12 @@ def test_bad_input(tiny_net):
         Objective(S)(tiny_net(2, 2), X0, Rng(0))
 
 
-def test_its_denoiser_speaks_the_same_language(tiny_net):
+def test_its_denoiser_has_the_same_prediction_type_and_schedule(tiny_net):
     denoiser = SimpleLoss(S, "v").denoiser(tiny_net(2, 2))
     assert denoiser.predicts == "v" and denoiser.schedule is S
 
 
-def test_the_model_is_told_the_same_time_in_training_and_in_sampling(tiny_net):
+def test_the_model_gets_the_same_timestep_in_training_and_in_sampling(tiny_net):
     net = tiny_net(2, 2)
     for objective in (SimpleLoss(VP(), time_scale=999.0), ScoreMatching(VP(), time_scale=999.0)):
         objective(net, X0, np.random.default_rng(0))

@@ -138,7 +138,7 @@ def test_float32_stays_float32(mixture):
 
 
 @pytest.mark.parametrize("process, t", [(Schedule.linear(100), 40), (VP(), 0.3), (VP(), np.full(7, 0.3))])
-def test_the_model_has_a_layer_s_manners(mixture, process, t):
+def test_the_model_has_the_interface_of_a_layer(mixture, process, t):
     model, h = mixture.model(process), 1e-6
     d, deps = RNG.standard_normal((2, 7, 2))
     eps, back = model(X, t, 1)

@@ -57,7 +57,7 @@ def test_nothing_to_do():
     assert list(rk45(lambda t, y: y, np.ones(2), 1.0, 1.0)) == []
 
 
-def test_failures_say_so():
+def test_failures_raise():
     with pytest.raises(RuntimeError, match="no step is short enough"):
         last(rk45(lambda t, y: 1 / (1 - t) * y / y * np.sign(1 - t), np.ones(1), 0.0, 2.0, 1e-10, 1e-10))
     with pytest.raises(RuntimeError, match="3 steps were not enough"):

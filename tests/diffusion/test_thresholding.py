@@ -35,7 +35,7 @@ def test_dynamic_threshold_against_diffusers(diffusers_numbers, picture, sums, o
         np.testing.assert_array_equal(eps, plain(x)(x, 50)[1])
 
 
-def test_dynamic_threshold_has_no_ceiling_unless_told_and_leaves_calm_pictures_alone():
+def test_dynamic_threshold_has_no_default_maximum_and_leaves_images_in_range_alone():
     x0, _ = dynamic_threshold(plain(100 * X), 1.0)(X, 50)
     np.testing.assert_allclose(abs(x0).reshape(3, -1).max(axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(x0 * abs(100 * X).reshape(3, -1).max(axis=1).reshape(3, 1, 1, 1), 100 * X)

@@ -87,7 +87,7 @@ def test_state_is_saved_and_taken_over(tiny_net):
     assert SimpleLoss(S).state() == {}
 
 
-def test_the_loss_tells_the_sampler_each_sample_s_own_loss(tiny_net):
+def test_the_loss_passes_each_sample_s_loss_to_the_sampler(tiny_net):
     objective, x0 = SimpleLoss(S, t_sampler="loss"), np.random.default_rng(0).standard_normal((5, 2))
     net = tiny_net(2, 2)
     loss, _ = objective(net, x0, np.random.default_rng(1))
@@ -95,7 +95,7 @@ def test_the_loss_tells_the_sampler_each_sample_s_own_loss(tiny_net):
     assert told == pytest.approx(5 * float(loss), rel=1e-12) and objective.t_sampler.counts.sum() == 5
 
 
-def test_weights_weigh_the_loss_and_its_gradient(check_objective, tiny_net):
+def test_weights_scale_the_loss_and_its_gradient(check_objective, tiny_net):
     x0, weights = np.random.default_rng(0).standard_normal((4, 2)), np.array([0.0, 1.0, 2.0, 5.0])
     told = []
 

@@ -129,13 +129,13 @@ def teacher_target(x0, eps):
 @pytest.mark.parametrize(
     "predicts, weighting", [("eps", "x0"), ("eps", "truncated_snr"), ("score", "x0"), ("score", "truncated_snr")]
 )
-def test_an_infinite_weight_is_refused_when_the_loss_is_made(predicts, weighting):
+def test_an_infinite_weight_is_rejected_when_the_loss_is_built(predicts, weighting):
     with pytest.raises(ValueError, match=f"weighting: '{weighting}' on {predicts} is infinite at t = 19"):
         SimpleLoss(ZERO, predicts, weighting)
     SimpleLoss(Schedule.linear(20), predicts, weighting)
 
 
-def test_numbers_without_a_use_are_refused():
+def test_unused_options_are_rejected():
     with pytest.raises(ValueError, match="gamma: got 3, only valid with weighting 'min_snr' or 'p2', not 'snr'"):
         SimpleLoss(ZERO, "v", "snr", gamma=3)
     with pytest.raises(ValueError, match=r"k: got 2.0, only valid with weighting 'p2', not 'min_snr'"):

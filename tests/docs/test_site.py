@@ -67,7 +67,7 @@ def chapter_text(name):
     return question_index.plain(" ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#")))
 
 
-def test_a_heading_that_is_not_there_is_said():
+def test_a_missing_heading_is_reported():
     with pytest.raises(ValueError, match="has no heading"):
         question_index.place("03: What is the meaning of life?")
     with pytest.raises(ValueError, match="no chapter 99"):
@@ -120,7 +120,7 @@ def test_a_thing_from_another_host_is_found(offline, tmp_path, name):
     assert [file for file, _ in offline.foreign(tmp_path)] == [name]
 
 
-def test_links_are_no_such_thing(offline, tmp_path):
+def test_pages_with_links_alone_are_accepted(offline, tmp_path):
     for name, text in FINE.items():
         (tmp_path / name).write_text(text)
     assert offline.foreign(tmp_path) == []

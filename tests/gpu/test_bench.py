@@ -62,7 +62,7 @@ def test_what_was_measured_before_a_failure_or_an_end_is_kept(script, xp, monkey
                                                     "ratio_to_torch_compile_tf32": 0.25}  # fmt: skip
 
 
-def test_a_peer_that_does_not_run_is_a_finding(script, monkeypatch):
+def test_a_peer_that_does_not_run_is_reported(script, monkeypatch):
     torch = unittest.mock.Mock()
     monkeypatch.setattr(script.gpu_torch, "torch_with_a_card", lambda: torch)
     bench = types.SimpleNamespace(ms=lambda f: f())
@@ -97,7 +97,7 @@ def test_reach_names_every_aim(script):
     assert script.reach({"facts": {}}) == {}
 
 
-def test_without_a_card_one_line(script):
+def test_without_a_gpu_one_line(script):
     if script.gpu_torch.torch_with_a_card() is not None:
         pytest.skip("there is a card")
     ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)

@@ -53,7 +53,7 @@ def test_wrong_sums_are_not_numbers(xp, mistake, count):
 
 
 @pytest.mark.parametrize("xp", ["forwards"], indirect=True)
-def test_diverging_threads_are_noticed(xp, count):
+def test_diverging_threads_are_detected(xp, count):
     with pytest.raises(RuntimeError, match="__syncthreads is not reached by all"):
         _sum(xp, SUM.replace("  __syncthreads();", "  if (threadIdx.x < 64) __syncthreads();"))
     with pytest.raises(RuntimeError, match="warp function is not reached by all"):

@@ -39,7 +39,7 @@ def report(tmp_path, *options, site=""):
 
 @pytest.mark.slow
 @pytest.mark.skipif(cuda_on_cpu.COMPILER is None, reason="g++ is not installed, and the kernels are run through it")
-def test_every_stage_passes_or_says_what_it_lacks(tmp_path):
+def test_every_stage_passes_or_names_what_is_missing(tmp_path):
     ran, found = report(tmp_path)
     lines = (tmp_path / "out" / "report.txt").read_text().splitlines()
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -58,7 +58,7 @@ def test_every_stage_passes_or_says_what_it_lacks(tmp_path):
     assert len(left) <= 8 and all(path.is_file() for path in left), left  # as docs/gpu.md promises
 
 
-def test_a_failure_is_told_whole_and_the_next_stage_runs(tmp_path):
+def test_a_failure_is_reported_in_full_and_the_next_stage_runs(tmp_path):
     site = "if '--result' in sys.orig_argv and 'replay' in sys.orig_argv: sys.modules['minidiff.rng'] = None\n"
     ran, found = report(tmp_path, "--stages", "replay", "memory", site=site)
     assert ran.returncode == 1 and list(found) == ["replay", "memory"]
@@ -68,7 +68,7 @@ def test_a_failure_is_told_whole_and_the_next_stage_runs(tmp_path):
     assert re.match(r"failed   replay +[\d.]+ s  exit code 1: \w+Error: .*minidiff.rng", told.splitlines()[0])
 
 
-def test_a_stage_past_its_limit_is_stopped_and_told(tmp_path):
+def test_a_stage_past_its_limit_is_stopped_and_reported(tmp_path):
     site = "import time\nif '--result' in sys.orig_argv and 'memory' in sys.orig_argv: time.sleep(60)\n"
     ran, found = report(tmp_path, "--stages", "memory", "--limit", "6", site=site)
     assert ran.returncode == 1 and found["memory"]["outcome"] == "failed" and found["memory"]["seconds"] < 30
@@ -120,7 +120,7 @@ if '--result' in sys.orig_argv and 'profile' in sys.orig_argv:
     assert json.loads((tmp_path / "out" / "report.json").read_text())["memory"]["outcome"] == "skipped"
 
 
-def test_without_a_card_each_stage_says_so_in_one_line(tmp_path):
+def test_without_a_gpu_each_stage_reports_it_in_one_line(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['cupy'] = None\n")
     command = [sys.executable, str(ROOT / "scripts" / "gpu_report.py"), "--out", str(tmp_path / "out")]
     ran = subprocess.run([*command, "--stages", "facts", "replay"], capture_output=True, text=True,

@@ -61,7 +61,7 @@ def test_a_replay_waits_for_nothing_uploads_nothing_and_takes_no_memory(xp):
 
 
 @one_order
-def test_what_is_not_recorded_is_asked_as_it_is(xp):
+def test_a_denoiser_that_cannot_be_recorded_is_called_directly(xp):
     denoiser, x = _guided(xp), xp.asarray(Rng(2).standard_normal(SHAPE, np.float32))
     some_t = cfg(denoiser.denoiser, xp.asarray([0, 1]), 1.0, interval=(5, 20))
     for other in (dynamic_threshold(denoiser), Denoiser(lambda x, t, c: x, Schedule.linear(40)), some_t, clip_x0(some_t)):
@@ -72,7 +72,7 @@ def test_what_is_not_recorded_is_asked_as_it_is(xp):
 
 
 @one_order
-def test_pure_noise_is_told_apart_although_the_time_lies_in_device_memory(xp):
+def test_pure_noise_is_detected_although_t_is_in_device_memory(xp):
     net = UNet(**(SMALL | {"num_class_embeds": None, "null_class": None}), rng=0).to("cuda")
     x = xp.asarray(Rng(2).standard_normal(SHAPE, np.float32))
     schedule = Schedule.linear(40).rescale_zero_terminal_snr()

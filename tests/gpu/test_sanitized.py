@@ -45,7 +45,7 @@ needs_gcc = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed, a
         ("x[i] = n / (i - 2);", "division by zero"),
     ],
 )
-def test_sanitizers_bite(mistake, report, count):
+def test_sanitizers_detect_injected_bugs(mistake, report, count):
     ran = _run(
         ["-c", BEYOND.format(mistake=mistake)], PYTHONPATH=os.pathsep.join(map(str, (HERE, HERE.parent / "strict", ROOT)))
     )

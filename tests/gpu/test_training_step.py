@@ -62,7 +62,7 @@ def test_a_step_waits_for_nothing_uploads_the_indices_and_takes_no_memory(xp, gr
 
 
 @one_order
-def test_checkpoints_are_the_same_file_and_a_resumed_run_goes_on_to_the_bit(xp, tmp_path):
+def test_checkpoints_are_the_same_file_and_a_resumed_run_is_bit_identical(xp, tmp_path):
     whole, eager = trainer(xp), trainer(xp, graph=False)
     for t, name in ((whole, "graph"), (eager, "eager")):
         for _ in range(4):
@@ -101,7 +101,7 @@ def test_settings_may_change_on_the_way(xp):
 
 
 @one_order
-def test_past_the_end_the_step_goes_on(xp):
+def test_steps_past_the_end_of_the_run_work(xp):
     t = trainer(xp, steps=2)
     for _ in range(4):
         t.step()
@@ -119,7 +119,7 @@ def test_a_loss_that_waits_is_not_recorded(xp):
 
 
 @one_order
-def test_a_step_that_cannot_be_recorded_goes_on_with_one_warning(xp):
+def test_a_step_that_cannot_be_recorded_runs_with_one_warning(xp):
     class Curious(SimpleLoss):
         def compare(self, *args):
             found = super().compare(*args)
@@ -152,7 +152,7 @@ def test_training_under_the_average_or_in_an_old_arena_is_refused(xp):
 
 
 @one_order
-def test_a_bad_loss_is_found_at_the_next_look(xp):
+def test_a_bad_loss_is_found_at_the_next_check(xp):
     from minidiff.training import NotFinite
 
     t = trainer(xp)

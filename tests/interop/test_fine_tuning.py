@@ -71,7 +71,7 @@ def test_five_steps_as_torch_takes_them(kind, torch, diffusers, stir, close, tmp
             close(slot.torch(slot.param.value), weights[path].detach().numpy(), 2e-3, floor=0.1, what=path)
 
 
-def test_a_run_of_ours_is_sampled_by_diffusers(torch, diffusers, close, tmp_path):
+def test_diffusers_samples_a_minidiff_run(torch, diffusers, close, tmp_path):
     """Train, export, sample there; and the other way round."""
     diffusers.utils.logging.disable_progress_bar()
     from minidiff.runs import build

@@ -166,7 +166,7 @@ def test_several_images_and_several_prompts(theirs, ours):
     assert two.shape == (2, 32, 48, 3)
 
 
-def test_the_defaults_are_theirs(theirs, ours):
+def test_the_defaults_are_those_of_diffusers(theirs, ours):
     """Strength 0.8 for an image, 1.0 with a mask, guidance scale 7.5."""
     options = dict(prompt="a cat", num_inference_steps=5)
     expected = theirs("StableDiffusionImg2ImgPipeline", 4, "ddim", 8, picture()[None], **options)

@@ -88,7 +88,7 @@ def run_theirs(name, model, torch):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_others_open_what_we_write(name, tmp_path, torch, diffusers, close):
+def test_the_other_library_opens_what_minidiff_writes(name, tmp_path, torch, diffusers, close):
     transformers = pytest.importorskip("transformers")
     model = MODELS[name](0)
     save_model(model, tmp_path)
@@ -100,7 +100,7 @@ def test_others_open_what_we_write(name, tmp_path, torch, diffusers, close):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_we_open_what_others_write(name, tmp_path, torch, diffusers, close, stir):
+def test_minidiff_opens_what_the_other_library_writes(name, tmp_path, torch, diffusers, close, stir):
     transformers = pytest.importorskip("transformers")
     model = MODELS[name](0)
     save_model(model, tmp_path / "start")
@@ -224,7 +224,7 @@ def test_pickle_is_refused_with_the_reason(tmp_path):
         load_model(tmp_path)
 
 
-def test_folders_that_are_none(tmp_path):
+def test_folders_that_are_not_models(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config.json"):
         load_model(tmp_path / "nowhere")
     (tmp_path / "config.json").write_text("{not json")

@@ -197,7 +197,7 @@ def test_stable_diffusion_frugally_and_by_default(torch, quiet, stable_diffusion
         interop.sample(folder, 2, prompt=["a cat"])
 
 
-def test_a_safety_checker_is_left_out_aloud(stable_diffusion):
+def test_a_safety_checker_is_skipped_with_a_warning(stable_diffusion):
     folder, _ = stable_diffusion()
     index = json.loads((folder / "model_index.json").read_text())
     index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
@@ -218,7 +218,7 @@ def test_a_safety_checker_is_left_out_aloud(stable_diffusion):
     (Schedule.linear(), "eps"), (Schedule.scaled_linear(), "v"), (Schedule.cosine(500), "v"), (Schedule.sigmoid(400), "x0"),
     (Schedule.linear(200, scale_to_T=True), "eps"),
 ])  # fmt: skip
-def test_what_we_export_their_ddim_samples(schedule, predicts, torch, quiet, close, tmp_path):
+def test_diffusers_ddim_samples_an_exported_folder(schedule, predicts, torch, quiet, close, tmp_path):
     net = models.UNet(**UNET, rng=0)
     interop.save_pipeline(net, schedule, tmp_path, predicts)
     theirs = quiet.DDIMPipeline.from_pretrained(tmp_path)

@@ -56,7 +56,7 @@ def test_only_its_own_part_of_the_text_matters(conditioning):
     assert (abs(other_vector - y).max() > 1e-4) == (conditioning != "cross")
 
 
-def test_the_three_are_one_net_but_for_the_way_in():
+def test_the_three_models_differ_only_in_how_the_text_enters():
     inside = [
         {name: p.shape for name, p in text_unet(c).unet.parameters().items() if "class_embedding" not in name}
         for c in CONDITIONINGS
@@ -65,7 +65,7 @@ def test_the_three_are_one_net_but_for_the_way_in():
     assert {name for name in inside[1] if inside[1][name] != inside[2][name]} == {"conv_in.weight"}
 
 
-def test_masked_tokens_are_not_looked_at():
+def test_masked_tokens_are_not_attended_to():
     net, x, cond = text_unet("cross"), Rng(1).standard_normal((2, 8, 8, 3)), text()
     changed = cond.context.copy()
     changed[1, 3:] += 5
@@ -75,7 +75,7 @@ def test_masked_tokens_are_not_looked_at():
     assert abs(prior.predict(x, 5, cond._replace(context=cond.context + 1)) - prior.predict(x, 5, cond)).max() > 1e-4
 
 
-def test_null_conditions_are_zeros_looked_at_in_full():
+def test_null_conditions_are_unmasked_zeros():
     null = text_unet("cross").null_cond(text())
     assert not null.context.any() and not null.labels.any() and null.mask.all() and null.mask.shape == (2, 5)
     net = models.SuperResolutionUNet(context_features=6, rng=0, **SMALL)

@@ -91,7 +91,7 @@ def test_timestep_embedding(dim, scale, flip):
     )
 
 
-def test_timestep_embedding_takes_the_papers_settings_unless_told_otherwise():
+def test_timestep_embedding_has_the_papers_settings_by_default():
     """DDPM's: period 10000, sines first, exponents over dim / 2 - 1, no scale, float32."""
     t = np.array([7])
     emb = ops.timestep_embedding(t, 8)
@@ -150,7 +150,7 @@ def test_dropout_keeps_where_the_random_number_is_at_least_p():
         ops.dropout(x, -0.1, Rng(5))
 
 
-def test_concat_joins_the_last_axis_unless_told_otherwise():
+def test_concat_joins_the_last_axis_by_default():
     a, b = randn(2, 3, 4), randn(2, 3, 4, seed=1)
     y, back = ops.concat([a, b])
     np.testing.assert_array_equal(y, np.concatenate([a, b], axis=2))

@@ -73,6 +73,6 @@ def test_whole_unet(seed):
 
 
 @pytest.mark.parametrize("case", [selfcheck.ops.conv2d, selfcheck.layers.ResnetBlock2D], ids=lambda case: case.__name__)
-def test_a_case_is_told_its_method(case):
+def test_a_case_gets_its_method(case):
     by_step, by_difference = (selfcheck.run_seed(case, 1, method=method)[0] for method in ("complex", "difference"))
     assert (by_step.method, by_difference.method) == ("complex", "difference") and by_step < 1e-12 < by_difference

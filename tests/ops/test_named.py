@@ -37,7 +37,7 @@ def test_an_unknown_activation_gets_the_nearest_name():
         activation("quick-gelu")
 
 
-def test_resize_nearest_picks_the_pixel_at_its_place():
+def test_resize_nearest_takes_the_pixel_at_its_position():
     x = Rng(0).standard_normal((2, 3, 5, 2))
     y, _ = ops.resize_nearest(x, 5, 4)
     for i in range(5):

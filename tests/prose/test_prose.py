@@ -29,7 +29,7 @@ def test_prose_keeps_the_rules_and_the_list_of_exceptions_only_shrinks():
     ("Training goes on.", "go on"),
     (" ".join(["word"] * 41) + ".", prose.LONG),
 ])  # fmt: skip
-def test_the_rules_see_what_they_should(text, rule, tmp_path):
+def test_the_rules_find_these_faults(text, rule, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(text)
     assert [name for name, *_ in prose.faults(page)] == [rule]

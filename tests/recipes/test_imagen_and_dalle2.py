@@ -43,7 +43,7 @@ def test_no_stage_sees_what_is_held_out(name):
             assert len(seen) >= 100 and not set(seen) & set(captions.HELD_OUT)
 
 
-def test_the_small_picture_is_the_large_one_averaged():
+def test_the_small_image_is_the_large_one_averaged():
     glass = Glass()
     images, cond = STAGES["upsampler"].batch(Rng(0), 2, {"language": glass})
     assert images.shape == (2, 32, 32, 3) and cond.low.shape == (2, 16, 16, 3)

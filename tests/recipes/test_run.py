@@ -21,7 +21,7 @@ def test_every_name_is_there():
         recipes.find("stable-diffusion")
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_bit(tmp_path):
+def test_a_stopped_run_resumes_to_the_bit(tmp_path):
     whole = recipes.train("clip", tmp_path / "whole", steps=2, seed=3, progress=False, say=lambda line: None)
     stage_trainer(CLIP, CLIP.stages[0], {}, 3, 2, tmp_path / "halves" / "clip").run(1, progress=False)
     lines = []

@@ -54,7 +54,7 @@ SHIPPED = [("stable_diffusion", 0.93, 0.15), ("imagen", 0.9, 0.15), ("dalle2", 0
 
 
 @pytest.mark.parametrize(("name", "least", "gain"), SHIPPED)
-def test_a_system_as_shipped_draws_what_it_is_told(name, least, gain):
+def test_a_shipped_system_generates_images_that_satisfy_the_prompts(name, least, gain):
     """The cards say how often, of many more prompts; here a few, to notice a net that no longer fits its recipe."""
     prompts = recipes.test_prompts(100, seed=11) + recipes.test_prompts(100, held_out=True, seed=12)
     guided, plain = (recipes.load(name).obeyed(prompts, weight, rng=0).mean() for weight in (None, 0.0))
@@ -81,7 +81,7 @@ def test_sample_by_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["clip", "autoencoder", "stable_diffusion"])
-def test_a_card_lies_beside_each(name):
+def test_each_system_has_a_model_card(name):
     recipe = recipes.find(name)
     own = [path for stage in recipe.stages if (path := pretrained.path_of(recipe, stage)).parent.name == name]
     assert own and all(path.exists() for path in own)

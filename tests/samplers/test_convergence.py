@@ -159,7 +159,7 @@ def euler_with_half_the_score(denoiser, x, sigmas):
     (euler_by_hand, 1), (heun_by_hand, 2), (ddim_on_a_trajectory, 1),
     (heun_with_the_second_slope_at_the_first_sigma, 1), (euler_with_half_the_score, 0),
 ])  # fmt: skip
-def test_one_call_says_the_order_of_any_function(function, order):
+def test_one_call_measures_the_order_of_any_function(function, order):
     """A wrong sampler shows: it loses an order, or nears something that is not the answer."""
     measured = convergence.measure(function)
     assert (measured.name, measured.order) == (function.__name__, None)

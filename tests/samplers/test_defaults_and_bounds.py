@@ -109,7 +109,7 @@ def test_a_clip_is_a_positive_bound(clip):
         clipped(Seen(), clip, False, "x0")
 
 
-def test_the_first_noise_is_as_large_as_the_schedule_says():
+def test_the_first_noise_has_the_standard_deviation_of_the_schedule():
     edm = Seen(EDM())
     assert prior_std(edm) == 80.0 and prior_std(Seen()) == 1.0
     assert prior_std(edm, [3.0, 1.0]) == pytest.approx(math.hypot(1.0, 3.0), rel=1e-12)

@@ -40,7 +40,7 @@ def test_what_is_in_the_hole_does_not_matter_and_the_seed_does():
     assert not np.array_equal(runs[0], runs[2])
 
 
-def test_all_known_gives_the_picture_and_nothing_known_gives_samples():
+def test_a_full_mask_gives_the_image_and_an_empty_one_gives_samples():
     np.testing.assert_array_equal(last(inpaint(PAIR.denoiser(S), KNOWN, 1, steps=10, rng=0)), KNOWN)
     x = last(inpaint(PAIR.denoiser(S), KNOWN, np.zeros(2, bool), steps=50, variance="fixed_large", rng=0))
     np.testing.assert_allclose(np.cov(x.T), [[1, 0.9], [0.9, 1]], atol=0.15)
@@ -133,7 +133,7 @@ def test_slerp_of_parallel_ones_is_a_straight_line():
     np.testing.assert_allclose(slerp(a[:1], 3 * a[:1], 0.5), 2 * a[:1], atol=1e-12)
 
 
-def test_interpolation_passes_from_one_picture_to_the_other():
+def test_interpolation_goes_from_one_image_to_the_other():
     """On N(m, s^2 I) the way is known: the flow is linear, so what slerp does to the noise it does to (x - m) / s."""
     m, s = np.array([0.5, -0.5, 1.0]), 0.4
     gaussian = GaussianMixture(m[None], stds=s)

@@ -174,7 +174,7 @@ def test_clip_and_condition_reach_the_network(name):
     assert set(seen) == {"seven"}
 
 
-def test_steps_say_where_they_are(denoiser):
+def test_steps_hold_their_index_and_timestep(denoiser):
     steps = list(samplers.ddim(denoiser, X, steps=5))
     assert [step.i for step in steps] == [0, 1, 2, 3, 4] and [step.t for step in steps] == [40, 30, 20, 10, 0]
     assert all(type(step.t) is int for step in steps)
@@ -211,7 +211,7 @@ def test_calls_a_step_are_as_listed():
         assert whole - (row.calls - 1) <= len(calls) <= whole, name  # the step to clean may need only one
 
 
-def test_an_adaptive_run_gives_up_where_it_was_told_to(denoiser):
+def test_an_adaptive_run_raises_after_its_limit_of_steps(denoiser):
     with pytest.raises(RuntimeError, match="3 steps reached only"):
         list(samplers.probability_flow(denoiser, X, steps=3))
     taken = len(list(samplers.probability_flow(denoiser, X)))

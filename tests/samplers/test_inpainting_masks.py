@@ -62,7 +62,7 @@ def test_other_masks_are_refused_at_the_call(edit, mask, message):
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_nan_where_the_picture_is_known(edit):
+def test_nan_in_the_known_pixels(edit):
     picture = PICTURE.copy()
     picture[:3, 0] = np.nan
     with pytest.raises(ValueError, match="image: got 3 values that are NaN or infinite where the mask is not 0"):

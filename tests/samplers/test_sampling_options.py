@@ -334,7 +334,7 @@ def test_distillation_keeps_the_variance_channels():
 
 
 @pytest.mark.parametrize("C", (1, 3))
-def test_a_model_that_was_not_said_to_learn_it_is_refused(C):
+def test_a_learned_variance_that_was_not_declared_is_rejected(C):
     """Also for one channel, where (.., 2) and (.., 1) would broadcast to a wrong sample without an error."""
     x = np.zeros((2, 4, 4, C))
     denoiser = Denoiser(lambda x, t, c: np.concatenate([x, x], axis=-1), SCHEDULE)

@@ -148,7 +148,7 @@ def test_times_are_rounded_and_cut_as_in_float32(name, count):
 
 
 @pytest.mark.parametrize("other", ("PNDMScheduler", MULTI, "EulerDiscreteScheduler"))
-def test_the_single_step_class_knows_no_spacing(other):
+def test_the_single_step_class_has_no_spacing_option(other):
     """`leading` in the folder, and 2S still visits linspace: 999, 832, 666, 500, 333, 166, as diffusers prints them."""
     folder = sampling_from_config({"_class_name": other, "timestep_spacing": "leading", "steps_offset": 1, **STABLE})
     found = folder.change("dpmpp_2s").at(6)

@@ -89,7 +89,7 @@ def test_the_first_step_is_ddims():
 
 
 @pytest.mark.parametrize("name, options", REFUSED, ids=str)
-def test_the_others_say_what_works(name, options):
+def test_the_other_samplers_name_those_that_work(name, options):
     """One message, before the model is asked, from the default spacing and from one that starts at pure noise."""
 
     def untouchable(x, t, cond):

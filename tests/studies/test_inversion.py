@@ -16,7 +16,7 @@ def there_and_back(steps, refine, schedule=COSINE, **options):
     return abs(down.x - X).max()
 
 
-def test_asked_once_more_a_thousand_steps_return_to_four_digits():
+def test_with_one_refinement_a_thousand_steps_return_to_four_digits():
     assert there_and_back(1000, 1) < 1e-4 < there_and_back(1000, 0)
 
 

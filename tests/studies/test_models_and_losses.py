@@ -46,7 +46,7 @@ def test_losses_are_mean_squares_with_their_slope(objective, to_number):
     assert (slope * direction).sum() == pytest.approx(numerical, rel=1e-5) and value > 0
 
 
-def test_a_network_that_is_not_told_predicts_alike_at_every_t():
+def test_a_network_without_t_predicts_the_same_at_every_t():
     x = np.random.default_rng(0).standard_normal((2, 8, 8, 1)).astype(np.float32)
     apart = {told: abs(np.subtract(*(timed.unet(0, told, 8).predict(x, t) for t in (3, 700)))).max() for told in ((), (0,))}
     assert apart[()] == 0 < apart[(0,)]
@@ -64,7 +64,7 @@ def test_timed_unet_gradients(told):
     gradcheck.check_layer(net, PICTURES[:2], 10, None)
 
 
-def test_told_the_log_snr_a_network_gets_the_same_at_both_ends():
+def test_log_snr_labels_have_the_range_of_t():
     heard = []
     net = timed.TellLogSNR(lambda x, t, cond: heard.append(t) or (x, None), S)
     net(np.zeros((3, 2)), np.array([0, 500, 999]))

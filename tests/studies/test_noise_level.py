@@ -13,7 +13,7 @@ S = Schedule.cosine(1000)
 
 @pytest.mark.parametrize("kind", noise_level.KINDS)
 @pytest.mark.parametrize("std", [0.2, 0.7])
-def test_every_kind_of_noise_has_the_size_it_says(kind, std):
+def test_every_kind_of_noise_has_its_standard_deviation(kind, std):
     images = np.random.default_rng(0).uniform(-1, 1, (3000, 6, 6, 1)) ** 3
     z = noise_level.noise(kind, images, std, np.random.default_rng(1))
     assert z.shape == images.shape and math.sqrt((z**2).mean()) == pytest.approx(std, rel=0.03)

@@ -15,7 +15,7 @@ def home(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", studies.STUDIES)
-def test_every_study_runs_and_leaves_a_table_and_a_picture(name, home, tmp_path):
+def test_every_study_runs_and_writes_a_table_and_a_plot(name, home, tmp_path):
     options = studies.Options(out=tmp_path / "out", quick=True, seeds=(0, 1), home=home)
     said = []
     rows = studies.carry_out(name, options, said.append)
@@ -67,7 +67,7 @@ def test_a_run_on_other_data_is_refused(tmp_path):
         studies.carry_out("inversion", studies.Options(out=tmp_path, run=tmp_path / "moons"))
 
 
-def test_orders_says_what_is_asserted_elsewhere(tmp_path):
+def test_the_orders_study_plots_every_sampler(tmp_path):
     rows = studies.carry_out("orders", studies.Options(out=tmp_path, quick=True))
     (axes,) = studies.orders.draw(rows).axes
     assert axes.get_xscale() == axes.get_yscale() == "log"

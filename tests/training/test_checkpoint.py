@@ -32,7 +32,7 @@ def test_everything_comes_back_to_the_bit(saved, same):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_plain_safetensors_for_everybody_else(saved):
+def test_other_programs_read_it_as_plain_safetensors(saved):
     from safetensors import safe_open
 
     path, model, *_ = saved
@@ -119,7 +119,7 @@ def test_files_that_are_no_checkpoints(tmp_path, content, message):
         load(tmp_path / "x")
 
 
-def test_a_safetensors_file_of_somebody_else(tmp_path):
+def test_a_safetensors_file_of_another_program(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"conv.weight": np.ones(3, np.float32)}, tmp_path / "x")

@@ -145,7 +145,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("assignment, words", COMMANDS)
-def test_the_command_line_says_so_before_it_reads_the_data(assignment, words, tmp_path, capsys, monkeypatch):
+def test_the_command_line_raises_before_it_reads_the_data(assignment, words, tmp_path, capsys, monkeypatch):
     from minidiff import data
 
     monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("the data were read"))

@@ -43,7 +43,7 @@ def test_a_digit_of_a_step_that_changed_costs_its_line_only(tmp_path):
 
 
 @pytest.mark.parametrize("end", ["61,0.5", "61,0.1,0.001,0.6,3.5", "\0\0\0"])
-def test_an_unfinished_line_is_dropped_without_a_word(tmp_path, end):
+def test_an_unfinished_line_is_dropped_silently(tmp_path, end):
     path = log(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole + end.encode())

@@ -127,7 +127,7 @@ def test_eight_steps_become_one_on_gaussian_data():
     assert np.array_equal(begun, model.c.value)  # the teacher is left as it was
 
 
-def test_halvings_nest_and_go_on_from_their_folder(tmp_path, points, same):
+def test_halvings_nest_and_resume_from_their_folder(tmp_path, points, same):
     def run(folder, stages=9):
         teacher = Denoiser(models.MLP(width=16, depth=1, rng=Rng(0)), SCHEDULE, "v")
         options = dict(start=8, stop=2, train_steps=6, batch_size=8, folder=folder, progress=False, ema_decay=0.5)

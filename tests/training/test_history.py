@@ -58,7 +58,7 @@ def test_a_new_run_replaces_an_old_log(tmp_path):
     assert len(path.read_text().splitlines()) == 3
 
 
-def test_close_and_go_on(tmp_path):
+def test_close_and_continue(tmp_path):
     history = History(tmp_path / "log.csv")
     fill(history, 1, 2)
     history.close()

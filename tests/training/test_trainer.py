@@ -117,7 +117,7 @@ def test_images_take_the_models_dtype(trainer, net, points):
     run.step()
 
 
-def test_history_says_what_was_done(trainer):
+def test_history_records_every_step(trainer):
     run = trainer(grad_clip=1e-3, ema_decay=None)
     history = run.run(progress=False)
     assert history.step == list(range(1, 21)) and run.ema is None
@@ -135,7 +135,7 @@ def test_progress_bar_shows_the_loss_and_can_be_silenced(trainer, capsys):
     assert "training" in err and "20/20" in err
 
 
-def test_the_bar_of_a_resumed_run_goes_on(trainer, tmp_path, capsys):
+def test_the_bar_of_a_resumed_run_continues(trainer, tmp_path, capsys):
     trainer(folder=tmp_path).run(13, progress=False)
     trainer(folder=tmp_path).resume().run()
     assert " 13/20" in capsys.readouterr().err
@@ -181,7 +181,7 @@ def test_stops_at_once_and_the_last_good_checkpoint_stands(trainer, objective, t
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # a step is taken from bad gradients before anybody looks
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_looking_only_now_and_then_as_on_a_gpu(trainer, objective, tmp_path, same, what):
+def test_checking_only_some_steps_as_on_a_gpu(trainer, objective, tmp_path, same, what):
     plain, lazy = trainer(), trainer()
     lazy._look_every = 6
     plain.run(progress=False)
@@ -260,7 +260,7 @@ def test_other_settings_are_named(trainer, tmp_path):
     assert trainer(folder=tmp_path, steps=40).resume().run(progress=False).step[-1] == 40  # a longer run is fine
 
 
-def test_another_net_changes_nothing(trainer, net, tmp_path, same):
+def test_a_checkpoint_of_another_model_changes_nothing(trainer, net, tmp_path, same):
     trainer(folder=tmp_path).run(4, progress=False)
     other = trainer(net(width=32), folder=tmp_path)
     before = other.arena.values.copy()

@@ -12,13 +12,13 @@ def test_each_mistake_is_one_line_that_is_there():
         assert len(wrong.splitlines()) == len(text.splitlines()) and wrong != text
 
 
-def test_the_zoo_is_large_and_its_names_are_apart():
+def test_the_zoo_is_large_and_its_names_are_distinct():
     assert len(MISTAKES) >= 25
     assert len({m.name for m in MISTAKES}) == len({(m.file, m.old, m.new) for m in MISTAKES}) == len(MISTAKES)
 
 
 @pytest.mark.parametrize("old, found", [("no such line", 0), ("import", 2)])
-def test_a_line_that_is_gone_or_there_twice_is_said(old, found):
+def test_a_missing_or_repeated_line_is_reported(old, found):
     mistake = MISTAKES[0]._replace(old=old)
     with pytest.raises(SystemError, match=f"{found} lines hold"):
         planted("import numpy\nimport math\n", mistake)

@@ -71,7 +71,7 @@ def close(got, want, eps=1e-12):
 
 @pytest.mark.parametrize(("processes", "rows"), [(2, 4), (2, 7), (3, 7), (3, 6), (4, 9)])
 @pytest.mark.parametrize("dropout", [None, 5])
-def test_answers_and_gradients_are_the_nets_own(shared, processes, rows, dropout):
+def test_outputs_and_gradients_equal_the_models(shared, processes, rows, dropout):
     alone = unet(dropout=0.3, num_class_embeds=4)
     model = shared(copy.deepcopy(alone), processes)
     x, t, cond = draw(1, rows, *SHAPE), np.arange(rows) * 100, np.arange(rows) % 4
@@ -84,7 +84,7 @@ def test_answers_and_gradients_are_the_nets_own(shared, processes, rows, dropout
     assert np.abs(model.predict(x, t, cond) - alone.predict(x, t, cond)).max() < 1e-12
 
 
-def test_dropout_goes_on_where_it_was(shared):
+def test_dropout_continues_its_random_stream(shared):
     """The generator has drawn as much as without processes, so what follows it is the same."""
     model, rng, alone = shared(unet(dropout=0.3)), Rng(5), Rng(5)
     for own, net in ((rng, model), (alone, model.module)):
@@ -292,7 +292,7 @@ class Fails(Layer):
 
 
 @pytest.mark.parametrize("row", [0, 5])  # ours, a worker's
-def test_an_error_is_told_and_leaves_nothing_behind(shared, row):
+def test_an_error_is_reported_and_leaves_nothing_behind(shared, row):
     model, x = shared(Fails()), np.ones((6, 1), np.float32)
     bad = x.copy()
     bad[row] = 11
@@ -305,7 +305,7 @@ def test_an_error_is_told_and_leaves_nothing_behind(shared, row):
     assert grads["linear.weight"] == 6 and grads["linear.bias"] == 6  # of six rows of ones, and nothing of the failed pass
 
 
-def test_a_killed_worker_is_told_and_replaced(shared):
+def test_a_killed_worker_is_reported_and_replaced(shared):
     model, x = shared(unet()), draw(1, 6, *SHAPE)
     y, back = model(x, 3)
     os.kill(model._workers.processes[0].pid, signal.SIGKILL)
