@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import ops
 from ..backend import xp_of
-from ..nn import Attention, Conv2d, FeedForward, Layer, Linear
+from ..nn import Attention, Conv2d, FeedForward, Layer, Linear, chain
 from ..rng import as_rng
 from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
 from .positions import sincos_positions
@@ -45,6 +45,8 @@ class DiT(Layer):
         features = num_attention_heads * attention_head_dim
         if features % 4:
             raise ValueError(f"DiT: num_attention_heads * attention_head_dim is {features}, expected a multiple of 4")
+        if num_layers < 1:
+            raise ValueError(f"DiT: num_layers is {num_layers}, expected at least 1")
         rng, self.null_class = as_rng(rng), num_embeds_ada_norm
         options = dict(heads=num_attention_heads, dropout=dropout, act=activation_fn, bias=attention_bias, eps=norm_eps)
         self.pos_embed = PatchEmbed(in_channels, features, patch_size, rng)
@@ -66,8 +68,7 @@ class DiT(Layer):
                 first, back_first = c, back_c
             h, back_block = block(h, c)
             backs.append((back_c, back_block))
-        active, back_silu = ops.silu(first)
-        shift_scale, back_out_1 = self.proj_out_1(active)
+        shift_scale, back_out_1 = chain([ops.silu, self.proj_out_1], first)
         h, back_norm = ops.modulate(h, *_parts(shift_scale, 2))
         h, back_out_2 = self.proj_out_2(h)
         y, back_whole = ops.depth_to_space(h.reshape(B, H // size, W // size, -1), size)
@@ -75,7 +76,7 @@ class DiT(Layer):
         def back(dy):
             dh = back_out_2(back_whole(dy).reshape(B, -1, h.shape[2]))
             dh, dshift, dscale = back_norm(dh)
-            back_first(back_silu(back_out_1(_together(dshift, dscale))))  # the first block's vector steers the output too
+            back_first(back_out_1(_together(dshift, dscale)))  # the first block's vector steers the output too
             for back_c, back_block in reversed(backs):
                 dh, dc = back_block(dh)
                 back_c(dc)
@@ -134,13 +135,7 @@ class AdaLayerNormZero(Layer):
         self.linear = _zero(Linear(features, 6 * features, rng=rng))
 
     def forward(self, c):
-        active, back_silu = ops.silu(c)
-        six, back_linear = self.linear(active)
-
-        def back(dy):
-            return back_silu(back_linear(dy))
-
-        return six, back
+        return chain([ops.silu, self.linear], c)
 
 
 class TimeAndClass(Layer):

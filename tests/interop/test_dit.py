@@ -65,7 +65,7 @@ def test_positions_by_hand():
         sincos_positions(np, 2, 3, 6)
 
 
-def test_folder_from_diffusers_and_back(tmp_path, torch, diffusers, stir, close, channels_first):
+def test_folder_from_diffusers_and_back(tmp_path, diffusers, stir):
     theirs = stir(diffusers.DiTTransformer2DModel(**configuration(1)), 1)
     theirs.save_pretrained(tmp_path / "theirs")
     ours = load_model(tmp_path / "theirs")
@@ -92,6 +92,8 @@ def test_an_image_that_patches_do_not_fit_is_refused(shape):
         net(np.zeros(shape, np.float32), 5, np.zeros(shape[0], int))
 
 
-def test_features_that_four_does_not_divide_are_refused():
+def test_options_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="num_layers is 0, expected at least 1"):
+        DiT(2, 4, num_layers=0, rng=0)
     with pytest.raises(ValueError, match=r"num_attention_heads \* attention_head_dim is 6, expected a multiple of 4"):
         DiT(2, 3, rng=0)
