@@ -5,20 +5,18 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import data, models
+from . import data
 from .diffusion import Flow, HybridLoss, Schedule, SimpleLoss
 from .diffusion.schedule import NAMES
 from .json_file import about_file
+from .model_options import build_model, check_fit, check_model_options, complete, is_unconditional, null_class
 from .names import check_choice
-from .nn.blank import Blank
-from .rng import Rng, Stream
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
-from .training.config import RunConfig, check_options
+from .training.config import RunConfig
 from .training.trainer import FILE
 
 LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
-MODELS = {"unet": models.UNet, "mlp": models.MLP}
 SHARED = {
     "model": {"name": "unet"},
     "diffusion": {"schedule": "cosine", "predicts": "v"},
@@ -36,6 +34,11 @@ PRESETS = {  # what suits a data set, over SHARED; any of it can be changed
         "train": {"steps": 3000, "batch_size": 256},
     },
 }
+DIT = {  # the same for `model.name = "dit"`; its patch size follows from the images
+    "digits": {"num_attention_heads": 4, "attention_head_dim": 16, "num_layers": 3},
+    "mnist": {"num_attention_heads": 4, "attention_head_dim": 22, "num_layers": 4},
+    "cifar10": {"num_attention_heads": 8, "attention_head_dim": 32, "num_layers": 6},
+}
 
 
 class Run(NamedTuple):
@@ -49,10 +52,15 @@ class Run(NamedTuple):
     kept: dict
 
 
-def preset(name):
-    """The default RunConfig of a data set by name; unknown image data gets the defaults of MNIST."""
+def preset(name, model=None):
+    """The default RunConfig of a data set by name; unknown image data gets the defaults of MNIST.
+
+    model   "unet", "dit" or "mlp"; None: what suits the data
+    """
     kind = "points" if data.info(name).shape == (2,) else name if name in PRESETS else "mnist"
     chosen = {section: {**values, **PRESETS[kind].get(section, {})} for section, values in SHARED.items()}
+    if model not in (None, chosen["model"]["name"]):
+        chosen["model"] = {"name": model, **(DIT.get(kind, {}) if model == "dit" else {})}
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
 
 
@@ -67,19 +75,20 @@ def build(config, device="cpu", class_names=None):
 
     class_names   those of the run that is continued, so that its classes keep their numbers, whatever their order is today
     """
-    _check_model_options(config.model)
+    check_model_options(config.model)
     check_numbers(**vars(config.train))
     build_objective(config)  # what it cannot be made of is said before the data are read
     wanted = {key: value for key, value in dataclasses.asdict(config.data).items() if value is not None}
     if config.data.name not in data.names():
         wanted["class_names"] = class_names
     images, labels = data.load(wanted.pop("name"), **wanted)
-    if "num_class_embeds" in config.model and config.model["num_class_embeds"] is None:
-        labels = None  # the model is to be unconditional
+    if is_unconditional(config.model):
+        labels = None
     shape, classes = images.shape[1:], None if labels is None else int(labels.max()) + 1
-    config = dataclasses.replace(config, model=_complete(config.model, shape, classes, config.diffusion.learned_variance))
-    _check_fit(config, shape, classes)
-    if config.model["null_class"] is None and config.diffusion.cond_dropout:  # there is nothing to replace a class with
+    learned = config.diffusion.learned_variance
+    config = dataclasses.replace(config, model=complete(config.model, shape, classes, learned))
+    check_fit(config.model, config.data.name, shape, classes, learned)
+    if (classes is None or null_class(config.model) is None) and config.diffusion.cond_dropout:  # nothing to replace, or by
         config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, cond_dropout=0.0))
     objective = build_objective(config)
     model = build_model(config.model, config.train.seed).to(device)
@@ -95,13 +104,6 @@ def class_order(config, found=None, given=None):
         return found.get("class_names")
     earlier, names = (given or {}).get("class_names"), data.info(config.data.name).class_names
     return earlier if earlier and names and set(names) <= set(earlier) else None
-
-
-def build_model(options, seed=0):
-    """A model from its options, {"name": "unet" or "mlp", ...}, its weights drawn from the seed; None: about to be loaded."""
-    _check_model_options(options)
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items() if key != "name"}
-    return MODELS[options["name"]](**plain, rng=Blank() if seed is None else Rng(seed, Stream.WEIGHTS))
 
 
 def build_schedule(d):
@@ -194,49 +196,3 @@ def open_run(path, weights="ema", device="cpu", processes=1):
     if processes != 1 and device == "cpu":
         model = DataParallel(model, processes)
     return Saved(build_objective(config).denoiser(model), kept, found)
-
-
-def _check_model_options(options):
-    name = options.get("name")
-    if name not in MODELS:
-        raise ValueError(f"model.name: got {name!r}, expected one of {', '.join(MODELS)}")
-    check_options(MODELS[name], {key: value for key, value in options.items() if key != "name"}, "model")
-
-
-def _complete(options, shape, classes, learned_variance=False):
-    """The options with everything written out that follows from the data."""
-    follows = {"num_class_embeds": None, "null_class": None}
-    if classes is not None:
-        follows = {"num_class_embeds": classes + 1, "null_class": classes}  # one more: the class "none", for guidance
-    if options["name"] == "unet":
-        if len(shape) != 3:
-            raise ValueError(f"model.name: got unet for examples of shape {shape}, expected mlp: a unet takes images")
-        size = shape[0] if shape[0] == shape[1] else list(shape[:2])
-        follows |= {"sample_size": size, "in_channels": shape[2], "out_channels": shape[2] * (1 + learned_variance)}
-    elif len(shape) != 1:
-        raise ValueError(f"model.name: got mlp for examples of shape {shape}, expected unet: an mlp takes points")
-    else:
-        follows |= {"features": shape[0], **({"out_features": 2 * shape[0]} if learned_variance else {})}
-    return {**follows, **options}
-
-
-def _check_fit(config, shape, classes):
-    """Raises ValueError where a model's own options do not fit the data: those of another run, say."""
-    model, name = config.model, config.data.name
-    takes = model["in_channels"] if model["name"] == "unet" else model["features"]
-    if takes != shape[-1]:
-        what = "in_channels" if model["name"] == "unet" else "features"
-        raise ValueError(f"data: got {name} with {shape[-1]} channels, expected model.{what} = {takes}")
-    puts_out = model["out_channels"] if model["name"] == "unet" else model.get("out_features") or takes
-    expected = takes * (1 + config.diffusion.learned_variance)
-    if puts_out != expected:
-        how = "with" if config.diffusion.learned_variance else "without"
-        raise ValueError(f"model: got {puts_out} output channels, expected {expected} {how} diffusion.learned_variance")
-    known, null = model["num_class_embeds"], model["null_class"]
-    if known is None or model.get("class_embed_type"):
-        return
-    if classes is None:
-        raise ValueError(f"data: got {name} without classes, expected classes for model.num_class_embeds = {known}")
-    if classes > known or (null is not None and null < classes):
-        has = f"model.num_class_embeds = {known}, model.null_class = {null}"
-        raise ValueError(f"data: got {name} with {classes} classes, expected at most those of the model ({has})")

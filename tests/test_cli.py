@@ -207,7 +207,7 @@ MISTAKES = [
     (["train", "--predicts", "epsilon"], 2, "predicts: got 'epsilon', expected one of eps, x0, v, velocity, score"),
     (["train", "--T", "0"], 2, "T: got 0"),
     (["train", "--set", "model.block_out_channels=[30,64]"], 2, "30 is not divisible"),
-    (["train", "--set", "model.name=vit"], 2, "model.name: got 'vit', expected one of unet, mlp"),
+    (["train", "--set", "model.name=vit"], 2, "model.name: got 'vit', expected one of unet, dit, mlp"),
     (["train", "--config", "no.toml"], 1, "no.toml"),
     (["train", "--resume", "--out", "nowhere"], 1, "there is no checkpoint at nowhere"),
     (["train", "--device", "cuda"], 1, "CuPy"),

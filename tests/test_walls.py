@@ -19,7 +19,8 @@ ORDER = """
     nn samplers
     models
     grading training
-    metrics mistakes runs selfcheck
+    metrics mistakes model_options selfcheck
+    runs
     recipes
     interop
     studies

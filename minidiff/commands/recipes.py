@@ -10,8 +10,8 @@ from ..files import free_name
 from ..lock import locked
 from . import device
 
-TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "schedule", "T", "predicts",
-               "checkpoint_every", "sample_every", "assignments", "overwrite")  # fmt: skip
+TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "model", "schedule", "T",
+               "predicts", "checkpoint_every", "sample_every", "assignments", "overwrite")  # fmt: skip
 SAMPLE_FLAGS = ("class_", "frugal", "negative", "sampler", "eta", "spacing", "clip", "eager", "tf32")
 
 

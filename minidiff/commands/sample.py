@@ -140,8 +140,9 @@ def run_pretrained(arguments):
         if given is not None and not Path(given).is_file():
             raise FileNotFoundError(f"--{name}: got {given}, expected an existing file")
     n = _count(arguments, 1)
-    cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, None))
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
+    names = pipeline.class_names
+    cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, len(names) or None, names))
     images = pipeline.sample(
         n, sampler=arguments.sampler, prompt=arguments.prompt, negative=arguments.negative, guidance=arguments.guidance,
         cond=cond, rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,

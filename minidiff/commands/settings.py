@@ -6,14 +6,15 @@ import json
 import tomllib
 from pathlib import Path
 
-from ..runs import MODELS, config_of, preset, shortened
+from ..model_options import MODELS
+from ..runs import config_of, preset, shortened
 from ..training.config import RunConfig
 from ..training.resume import SettingsDiffer
 
 SHORT = {  # flag -> key of the configuration
     "steps": "train.steps", "batch_size": "train.batch_size", "lr": "train.lr", "seed": "train.seed",
     "checkpoint_every": "train.checkpoint_every", "sample_every": "train.sample_every", "schedule": "diffusion.schedule",
-    "T": "diffusion.T", "predicts": "diffusion.predicts", "size": "data.size", "root": "data.root",
+    "T": "diffusion.T", "model": "model.name", "predicts": "diffusion.predicts", "size": "data.size", "root": "data.root",
 }  # fmt: skip
 ALLOW = "add --allow-change"
 FREE = ("train.steps", "train.checkpoint_every", "train.sample_every", "data.root", "diffusion.clip")  # may change at any time
@@ -31,7 +32,7 @@ def configuration(arguments, resumed=None, given=None):
         base = config_of(resumed, arguments.out or "this run")
         fixed = ("data", "model", "diffusion", "train")
     else:
-        base, fixed = preset(data_name(arguments, given)), ()
+        base, fixed = preset(data_name(arguments, given), _model_name(arguments, tables)), ()
     if given:
         theirs = config_of(given, arguments.start_from)
         if data_name(arguments, None, None) is None:  # use that run's data, with its settings
@@ -65,6 +66,13 @@ def data_name(arguments, given=None, default="digits"):
     if "data" not in given:
         raise ValueError(f"--data: got none, expected a data set; {arguments.start_from} was imported and has no data setting")
     return given["data"]["name"]
+
+
+def _model_name(arguments, tables):
+    """The requested class of model: from --set model.name, else --model, else --config; None if none of these names one."""
+    named = [text for text in arguments.assignments if text.partition("=")[0].strip() == "model.name"]
+    name = RunConfig().override(named).model["name"] if named else arguments.model or tables.get("model", {}).get("name")
+    return name if name in MODELS else None  # another name is rejected with the rest of the configuration
 
 
 def folder_name(name):
@@ -120,8 +128,8 @@ def _differences(base, config, sections):
 
 def _default(base, section, key):
     """The default of a model option that is not in the configuration."""
-    model = MODELS.get(base.model.get("name"))
-    parameter = inspect.signature(model).parameters.get(key) if section == "model" and model else None
+    kind = MODELS.get(base.model.get("name")) if section == "model" else None
+    parameter = inspect.signature(kind.model).parameters.get(key) if kind else None
     return None if parameter is None else parameter.default
 
 

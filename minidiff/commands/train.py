@@ -8,6 +8,7 @@ examples:
   minidiff train --out runs/digits --resume             resume an interrupted run, bit for bit
   minidiff train --out runs/digits --resume --lr 1e-4 --allow-change      and change its learning rate
   minidiff train --from runs/digits --data photos       start from the model, weights, schedule and loss of that run
+  minidiff train --data digits --model dit --schedule flow    a diffusion transformer, trained by flow matching
   minidiff train --data digits --set model.dropout=0.1 --set train.lr=3e-4
   minidiff train --recipe stable_diffusion --minutes 5   a text-to-image system of several models, scaled down to 5 minutes
 
@@ -49,6 +50,8 @@ def add_arguments(parser):
     )
     how.add_argument("--batch-size", type=whole, metavar="N", help="examples per step")
     how.add_argument("--lr", type=number, metavar="X", help="peak learning rate of AdamW")
+    how.add_argument("--model", metavar="NAME", help="model: unet, dit (a diffusion transformer) or mlp, for points "
+                     "(default: what suits the data)")  # fmt: skip
     how.add_argument(
         "--schedule",
         metavar="NAME",

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from ..diffusion import Flow
 from ..files import whole_folder, write_whole
-from ..models import UNet
+from ..model_options import null_class
+from ..models import DiT, UNet
 from ..runs import build_objective, build_schedule, open_run
 from ..training.config import DiffusionConfig, RunConfig
 from .flow_schedulers import flow_config
+from .kinds import kind_of_model
 from .model_folder import save_model, write_json
 from .readme import readme
 from .schedulers import scheduler_config
 
+NAMES = {UNet: "unet", DiT: "dit"}  # of the models that a pipeline can hold, in a run's configuration
 OBJECTIVE = ("weighting", "cond_dropout", "t_sampler")  # options of a DiffusionConfig that no scheduler's config has
 
 
@@ -25,7 +28,7 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
     """
     saved = open_run(checkpoint, weights)
     denoiser, kept = saved.denoiser, saved.kept
-    if hasattr(denoiser.model, "down_blocks"):  # the size of the run's images, to which a model trained here is not bound
+    if "sample_size" in denoiser.model.config:  # the size of the run's images, to which a model trained here is not bound
         size = kept["shape"][:2]
         denoiser.model.config["sample_size"] = size[0] if size[0] == size[1] else tuple(size)
     clip = kept["diffusion"].get("clip") if clip == "run" else clip
@@ -36,20 +39,23 @@ def export(checkpoint, folder, weights="ema", clip="run", dtype="float32"):
 
 
 def save_pipeline(
-    unet, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, run=None, T=1000, **more
+    model, schedule, folder, predicts="eps", clip=1.0, dtype="float32", learned_variance=False, run=None, T=1000, **more
 ):  # fmt: skip
     """Write a model and its schedule as a pipeline of diffusers, with a README that says how it is sampled there.
 
+    model  a UNet, or a DiT, which becomes a DiTPipeline without an autoencoder
     clip   bound of the predicted x0 while sampling; None: none
-    learned_variance   the model predicts its variance too: a DDPMPipeline, all others being DDIMPipelines but for a Flow
+    learned_variance   the model predicts its variance too: with a UNet a DDPMPipeline; others are DDIMPipelines but for a Flow
     T      of a Flow, which becomes a DDPMPipeline with the scheduler of flow matching: the model is given T t
     run    {name: value} that only `minidiff import` reads: how a run was trained
     more   further arguments of `readme.readme`: classes, class_names
     All is written to a temporary folder first, so there is no half a folder. Raises, before that, TypeError for a model
-    that diffusers does not have, and ValueError for what its schedulers do not know and for sizes its U-Net cannot take.
+    that no such pipeline holds, and ValueError for what its schedulers do not know and for sizes its models cannot take.
     """
-    if not isinstance(unet, UNet):
-        raise TypeError(f"unet: got {type(unet).__name__}, expected UNet; save_model writes other models on their own")
+    if type(model) not in NAMES:
+        known = " or ".join(kind.__name__ for kind in NAMES)
+        raise TypeError(f"model: got {type(model).__name__}, expected {known}; save_model writes other models on their own")
+    learned_variance = learned_variance and isinstance(model, UNet)  # DiTPipeline samples without it
     folder, name, steps = Path(folder), "DDPM" if learned_variance else "DDIM", getattr(schedule, "T", T)
     kind = f"{name}Scheduler"
     if isinstance(schedule, Flow):
@@ -61,15 +67,17 @@ def save_pipeline(
         scheduler["_minidiff"] = run
     if learned_variance:
         scheduler["variance_type"] = "learned_range"
+    part = "transformer" if isinstance(model, DiT) else "unet"
+    name, there = ("DiT" if part == "transformer" else name), kind_of_model(model).name
     index = {"_class_name": f"{name}Pipeline", "_diffusers_version": "0.30.0", "scheduler": ["diffusers", kind],
-             "unet": ["diffusers", "UNet2DModel"]}  # fmt: skip
-    shape = _shape(unet)
+             part: ["diffusers", there], **({"vae": [None, None]} if part == "transformer" else {})}  # fmt: skip
+    shape = _shape(model)
     if shape is not None:
-        _check_shape(unet, shape)
-        more = {"classes": _classes(unet), "null": unet.config["null_class"]} | more
-        text = readme(folder.name, f"{name}Pipeline", kind, shape, steps, **more)
+        _check_shape(model, shape)
+        more = {"classes": _classes(model), "null": null_class(_options(model))} | more
+        text = readme(folder.name, f"{name}Pipeline", kind, shape, steps, part=part, model=there, **more)
     with whole_folder(folder) as place:
-        save_model(unet, place / "unet", dtype)
+        save_model(model, place / part, dtype)
         (place / "scheduler").mkdir()
         write_json(place / "scheduler" / "scheduler_config.json", scheduler)
         if shape is not None:
@@ -82,43 +90,55 @@ def from_pipeline(pipeline):
 
     Raises ValueError for one that a run cannot hold: a text encoder, an autoencoder, a model that knows no size.
     """
-    unet, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
-    if not isinstance(unet, UNet) or pipeline.vae is not None:
-        raise ValueError("this folder is not a pixel-space U-Net with a scheduler: it cannot become a run; sample it with "
-                         "minidiff sample --pretrained")  # fmt: skip
-    shape = _shape(unet)
+    model, sampling = getattr(pipeline, "unet", None), getattr(pipeline, "sampling", None)
+    if type(model) not in NAMES or pipeline.vae is not None:
+        raise ValueError("this folder is not a pixel-space U-Net or DiT with a scheduler: it cannot become a run; sample it "
+                         "with minidiff sample --pretrained")  # fmt: skip
+    shape = _shape(model)
     if shape is None:
         raise ValueError("sample_size: this folder's model does not specify its size, which a run has to know")
-    run = sampling.config.get("_minidiff", {})  # of a folder that `minidiff export` wrote
-    diffusion = {"cond_dropout": 0.0 if unet.config["null_class"] is None else 0.1,
+    run, options = sampling.config.get("_minidiff", {}), _options(model)  # of a folder that `minidiff export` wrote
+    conditional = null_class(options) is not None and _classes(model) is not None
+    diffusion = {"cond_dropout": 0.1 if conditional else 0.0,
                  **{name: run[name] for name in OBJECTIVE if name in run}, **_schedule_options(sampling),
                  "predicts": sampling.predicts, "clip": sampling.clip,
-                 "learned_variance": unet.config["out_channels"] == 2 * shape[2]}  # fmt: skip
-    config = RunConfig.from_dict({"model": {"name": "unet", **unet.config}, "diffusion": diffusion})
+                 "learned_variance": model.config["out_channels"] == 2 * shape[2]}  # fmt: skip
+    config = RunConfig.from_dict({"model": options, "diffusion": diffusion})
     build_objective(config)
     kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return unet, {**kept, "shape": list(shape), "classes": _classes(unet), "class_names": run.get("class_names")}
+    return model, {**kept, "shape": list(shape), "classes": _classes(model), "class_names": run.get("class_names")}
 
 
-def _shape(unet):
+def _options(model):
+    """The model's options as a run's configuration has them."""
+    return {"name": NAMES[type(model)], **model.config}
+
+
+def _shape(model):
     """(H, W, C) of the images, None where the model knows no size."""
-    size = unet.config["sample_size"]
-    return size and (*(size if isinstance(size, (tuple, list)) else (size, size)), unet.config["in_channels"])
+    size = model.config["sample_size"]
+    return size and (*(size if isinstance(size, (tuple, list)) else (size, size)), model.config["in_channels"])
 
 
-def _check_shape(unet, shape):
+def _check_shape(model, shape):
     """Raises ValueError for a size that diffusers' model cannot take."""
-    multiple = 2 ** (len(unet.down_blocks) - 1)
+    if isinstance(model, DiT):
+        if shape[0] != shape[1]:
+            raise ValueError(f"sample_size: got {shape[0]} x {shape[1]}, expected a square: diffusers' DiT takes no other")
+        return
+    multiple = 2 ** (len(model.down_blocks) - 1)
     if any(side % multiple for side in shape[:2]):
         raise ValueError(
             f"sample_size: got {shape[0]} x {shape[1]}, expected multiples of {multiple}: diffusers' UNet2DModel does not pad, "
-            f"and these {len(unet.down_blocks)} levels halve an image {len(unet.down_blocks) - 1} times"
+            f"and these {len(model.down_blocks)} levels halve an image {len(model.down_blocks) - 1} times"
         )
 
 
-def _classes(unet):
-    """How many classes there are, without the one that means "no class"."""
-    null, classes = unet.config["null_class"], unet.config["num_class_embeds"]
+def _classes(model):
+    """How many classes there are, without the one that means "no class"; None for an unconditional model."""
+    if isinstance(model, DiT):
+        return model.config["num_embeds_ada_norm"] or None
+    null, classes = model.config["null_class"], model.config["num_class_embeds"]
     return null if null is not None and null == classes - 1 else classes
 
 

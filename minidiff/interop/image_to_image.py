@@ -9,7 +9,7 @@ StableDiffusionImg2ImgPipeline and StableDiffusionInpaintPipeline draw it.
 
 import numpy as np
 
-from ..backend import xp_of
+from ..backend import module_of, xp_of
 from ..diffusion.schedule import per_sample
 from ..diffusion.wrapper import Wrapper
 from .pndm import pndm_on_the_way
@@ -34,7 +34,7 @@ class Edit:
     """What a run on an image needs. Arguments as in `Pipeline.sample`; size: (height, width) as far as they are given."""
 
     def __init__(self, pipeline, n, image, mask, strength, size, steps, options):
-        self.pipeline, self.xp = pipeline, xp_of(pipeline.unet.conv_in.weight.value)
+        self.pipeline, self.xp = pipeline, module_of(pipeline.unet.device)
         self.image = check_image(image, pipeline.image_channels, pipeline.factor)
         B, H, W = self.image.shape[:3]
         if any(given not in (None, side) for given, side in zip(size, (H, W), strict=True)):

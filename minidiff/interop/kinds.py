@@ -116,6 +116,12 @@ _DIT = dict(
     norm_num_groups=32, attention_bias=True, sample_size=32, patch_size=2, activation_fn="gelu-approximate",
     num_embeds_ada_norm=1000, upcast_attention=False, norm_type="ada_norm_zero", norm_elementwise_affine=False, norm_eps=1e-5,
 )  # fmt: skip
+# Options of Transformer2DModel, the former class of diffusion transformers in that library.
+_DIT_ONCE = dict(
+    attention_head_dim=88, num_layers=1, activation_fn="geglu", attention_bias=False, cross_attention_dim=None,
+    num_vector_embeds=None, use_linear_projection=False, only_cross_attention=False, double_self_attention=False,
+    attention_type="default", caption_channels=None, interpolation_scale=None, use_additional_conditions=None,
+)  # fmt: skip
 _CODER = dict(
     in_channels=3, out_channels=3, down_block_types=("DownEncoderBlock2D",), up_block_types=("UpDecoderBlock2D",),
     block_out_channels=(64,), layers_per_block=1, act_fn="silu", norm_num_groups=32, sample_size=32, scaling_factor=0.18215,
@@ -151,6 +157,7 @@ KINDS = {kind.name: kind for kind in (
     Kind("UNet2DConditionModel", UNet2DConditionModel, "diffusion_pytorch_model", _UNET_CONDITION,
          silent=("addition_embed_type_num_heads", *_EMA)),
     Kind("DiTTransformer2DModel", DiT, "diffusion_pytorch_model", _DIT, silent=("norm_num_groups", *_EMA)),
+    Kind("Transformer2DModel", DiT, "diffusion_pytorch_model", _DIT | _DIT_ONCE, silent=("norm_num_groups", *_EMA)),
     Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _CODER | _KL, silent=("force_upcast", *_EMA)),
     Kind("VQModel", VQModel, "diffusion_pytorch_model", _CODER | _VQ, silent=("force_upcast", *_EMA)),
     Kind("CLIPTextModel", CLIPTextModel, "model", _CLIP, _TRANSFORMERS, ignore=_CLIP_LAYERS, prefix="text_model."),
@@ -170,6 +177,9 @@ def kind_of_config(config, where="config.json"):
     if name not in KINDS:
         hint = did_you_mean(name, KINDS, 1)
         raise ValueError(f"{where}: class {name!r} is not supported, expected one of {', '.join(KINDS)}{hint}")
+    if name == "Transformer2DModel" and config.get("norm_type") != "ada_norm_zero":
+        raise ValueError(f"{where}: class {name!r} with norm_type {shown(config.get('norm_type'))} is not supported, expected "
+                         "norm_type 'ada_norm_zero', a diffusion transformer")  # fmt: skip
     return KINDS[name]
 
 

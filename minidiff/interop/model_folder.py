@@ -14,7 +14,7 @@ from .frugal import leave_on_disk
 from .kinds import buffer_tensors, kind_of_config, kind_of_model
 from .layout import slots, to_torch
 
-PIPELINE_PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
+PIPELINE_PARTS = ("unet", "transformer", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
 SHARD = 5_000_000_000  # bytes in one file, above which weights are written as several
 
 
@@ -138,7 +138,8 @@ def read_index(folder):
     for part, value in index.items():
         pair = isinstance(value, list) and len(value) == 2 and all(v is None or isinstance(v, str) for v in value)
         pair = pair and (value[0] is None) == (value[1] is None)
-        if not pair and not part.startswith("_") and (isinstance(value, (list, dict)) or part in PIPELINE_PARTS):
+        setting = part.startswith("_") or part == "id2label"  # the class names of a DiTPipeline
+        if not pair and not setting and (isinstance(value, (list, dict)) or part in PIPELINE_PARTS):
             raise ValueError(f"{file}: {part}: got {shown(value)}, expected [library, class]")
     return index
 

@@ -6,7 +6,15 @@ LAYERS, SIDE, LARGE = 512, 1 << 17, 1 << 20
 _LAYERS = ("layers_per_block", "transformer_layers_per_block", "reverse_transformer_layers_per_block", "num_hidden_layers",
            "num_layers")  # fmt: skip
 _WIDE = ("vocab_size", "num_class_embeds", "num_train_timesteps", "num_vq_embeddings", "sample_size")
-_INDEX = ("pad_token_id", "bos_token_id", "eos_token_id", "downsample_padding", "null_class", "steps_offset")  # 0 is one
+_INDEX = (
+    "pad_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "downsample_padding",
+    "null_class",
+    "steps_offset",
+    "num_embeds_ada_norm",
+)  # 0 is one
 _NUMBERS = ("freq_shift", "norm_eps", "mid_block_scale_factor", "dropout", "resnet_out_scale_factor", "scaling_factor",
             "shift_factor", "layer_norm_eps", "attention_dropout", "dropout_rate", "layer_norm_epsilon", "beta_start",
             "beta_end", "clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "sigma_min", "sigma_max",

@@ -5,8 +5,8 @@
 
     images = pipeline.sample(image=photo, strength=0.6, prompt="a cat", rng=0)                         # from an image (H, W, 3)
 
-Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline and StableDiffusionPipeline (1.x and 2.x),
-the last also as an image-to-image or inpainting pipeline.
+Opened are the folders of DDPMPipeline, DDIMPipeline, PNDMPipeline, LDMPipeline, DiTPipeline and StableDiffusionPipeline (1.x
+and 2.x), the last also as an image-to-image or inpainting pipeline.
 """
 
 import warnings
@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import xp_of
+from ..backend import module_of
+from ..json_file import read_field, shown
 from ..rng import as_rng
 from ..samplers import find
 from ..samplers.run import walk
 from .clip_tokenizer import CLIPTokenizer
 from .image_to_image import edit_of
-from .model_folder import load_model, read_index, read_json
+from .model_folder import PIPELINE_PARTS, load_model, read_index, read_json
 from .schedulers import STEPPING, Sampling, sampling_from_config
 
-PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "StableDiffusionPipeline",
+PIPELINES = ("DDPMPipeline", "DDIMPipeline", "PNDMPipeline", "LDMPipeline", "DiTPipeline", "StableDiffusionPipeline",
              "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")  # fmt: skip
-PARTS = ("unet", "vae", "vqvae", "text_encoder", "tokenizer", "scheduler")
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
 
 
@@ -42,12 +42,13 @@ STEPS = _Default(50)
 class Pipeline:
     """The parts of a pipeline.
 
-    unet           UNet or UNet2DConditionModel
+    unet           the network that predicts: UNet, UNet2DConditionModel, or DiT (the transformer of a DiTPipeline)
     sampling       sampling settings of the folder
     vae            AutoencoderKL or VQModel, for latent models
     text_encoder, tokenizer    for text-to-image models
     name           the class in model_index.json
     left_out       parts of the folder that minidiff does not run
+    class_names    of a DiTPipeline, in the order of their numbers
     """
 
     unet: Any
@@ -57,6 +58,7 @@ class Pipeline:
     tokenizer: Any = None
     name: str = "DDIMPipeline"
     left_out: tuple = field(default_factory=tuple)
+    class_names: tuple = field(default_factory=tuple)
 
     @property
     def factor(self):
@@ -146,7 +148,7 @@ class Pipeline:
         options    further ones of the sampler, such as eta= for ddim
         """
         sampling = self.sampling if sampler is None else self.sampling.change(sampler)
-        xp = xp_of(self.unet.conv_in.weight.value)
+        xp = module_of(self.unet.device)
         row, rng = find(sampling.sampler), as_rng(rng, xp)
         row.check(options)  # before a text encoder is asked
         if steps is STEPS:
@@ -212,11 +214,12 @@ def load_pipeline(folder, variant=None, frugal=False):
     if name not in PIPELINES:
         raise ValueError(f"{folder}: pipeline {name!r} is not supported, expected one of {', '.join(PIPELINES)}")
     parts = {k: v for k, v in index.items() if not k.startswith("_") and isinstance(v, list) and v[0] is not None}
-    unknown = [part for part in parts if part not in PARTS + LEFT_OUT]
+    unknown = [part for part in parts if part not in PIPELINE_PARTS + LEFT_OUT]
     if unknown:
         raise ValueError(f"{folder}: part {unknown[0]!r} ({parts[unknown[0]][1]}) of {name} is not supported")
 
-    for part in ("unet", "scheduler"):
+    network = "transformer" if name == "DiTPipeline" else "unet"
+    for part in (network, "scheduler"):
         if part not in parts:
             raise ValueError(f"{folder / 'model_index.json'}: {part}: got none, expected [library, class]")
 
@@ -235,4 +238,14 @@ def load_pipeline(folder, variant=None, frugal=False):
     sampling = sampling_from_config(config, where("scheduler"))
     tokenizer = CLIPTokenizer.from_folder(where("tokenizer")) if "tokenizer" in parts else None
     vae = model("vae") or model("vqvae")
-    return Pipeline(model("unet"), sampling, vae, model("text_encoder"), tokenizer, name, left_out)
+    names = _class_names(index, folder / "model_index.json")
+    return Pipeline(model(network), sampling, vae, model("text_encoder"), tokenizer, name, left_out, names)
+
+
+def _class_names(index, file):
+    """The class names of a DiTPipeline's "id2label", {"0": "tench, Tinca tinca", ...}, in order; () where it has none."""
+    labels = read_field(index, "id2label", dict, file, {}) or {}
+    names = [labels.get(str(k)) for k in range(len(labels))]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{file}: id2label: got {shown(labels)}, expected a name for each number from 0 on")
+    return tuple(names)

@@ -19,14 +19,15 @@ class DiT(Layer):
     """Images, a time and a class in; an image of the same height and width out.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond integers (B,), 0 to num_embeds_ada_norm   ->   y (B, H, W, out_channels)
-    back(dy) -> dx.   H and W are multiples of patch_size.
+    back(dy) -> dx.   H and W are multiples of patch_size. cond None is the null class for every image.
 
     num_attention_heads, attention_head_dim   their product D is the number of features of a patch, a multiple of 4
     num_layers           blocks
     sample_size          H and W that the model is meant for; written down, not enforced
     patch_size           pixels along the side of a patch: (H / patch_size) (W / patch_size) tokens
     out_channels         None: in_channels; 2 in_channels for a model that learns the variance too
-    num_embeds_ada_norm  how many classes; one more row, the last, is the null class of classifier-free guidance
+    num_embeds_ada_norm  how many classes, 0 for an unconditional model; one more row, the last, is the null class of
+                         classifier-free guidance
     activation_fn        of the feed-forward layers
     attention_bias       whether queries, keys and values have a bias
     norm_eps             of the norm before the feed-forward layers; the other norms have 1e-6
@@ -141,16 +142,18 @@ class AdaLayerNormZero(Layer):
 class TimeAndClass(Layer):
     """The sum of two vectors, one for the time and one for the class.
 
-    t (B,)   cond integers (B,) in [0, classes]; the last is the null class   ->   (B, features).   back(dy) -> None
+    t (B,)   cond integers (B,) in [0, classes]; the last, and None, is the null class   ->   (B, features).   back(dy) -> None
     """
 
     def __init__(self, features, classes, rng=None):
-        rng = as_rng(rng)
+        rng, self.null_class = as_rng(rng), classes
         self.time_proj = Sinusoids(256, flip_sin_to_cos=True, freq_shift=1)
         self.timestep_embedder = TimestepEmbedding(256, features, rng)
         self.class_embedder = {"embedding_table": ClassEmbedding(classes + 1, features, rng)}
 
     def forward(self, t, cond, dtype):
+        if cond is None:
+            cond = xp_of(t).full(t.shape, self.null_class)
         time, back_time = self.timestep_embedder(self.time_proj(t, dtype)[0])
         label, back_label = self.class_embedder["embedding_table"](cond, t.shape[0])
 

@@ -97,3 +97,13 @@ def test_options_that_do_not_fit_are_refused():
         DiT(2, 4, num_layers=0, rng=0)
     with pytest.raises(ValueError, match=r"num_attention_heads \* attention_head_dim is 6, expected a multiple of 4"):
         DiT(2, 3, rng=0)
+
+
+def test_no_class_is_the_null_class():
+    net = DiT(2, 4, in_channels=1, num_layers=1, patch_size=2, num_embeds_ada_norm=3, rng=0)
+    rng = np.random.default_rng(0)
+    for param in net.parameters().values():
+        param.value[...] = rng.standard_normal(param.shape)
+    x = rng.standard_normal((2, 4, 6, 1), dtype=np.float32)
+    np.testing.assert_array_equal(net.predict(x, 5), net.predict(x, 5, np.array([3, 3])))
+    assert np.abs(net.predict(x, 5) - net.predict(x, 5, np.array([0, 3])))[0].max() > 1e-3
