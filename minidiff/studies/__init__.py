@@ -30,6 +30,7 @@ STUDIES = {  # name: file
     "orders": "orders",
     "text_to_image": "text_to_image",
     "conditioning": "conditioning",
+    "dit": "dit",
 }
 HOME = Path("runs/studies")  # cache for models that several studies, or a repeated study, use
 
