@@ -16,6 +16,7 @@ from .training.arguments import check_numbers
 from .training.config import RunConfig
 from .training.trainer import FILE
 
+SHIPPED = Path(__file__).parent / "pretrained" / "mnist"  # a run of `minidiff study dit`, its averaged weights in float16
 LONGEST = 1_000_000  # steps of a schedule: more take minutes to write down, and no one has trained so
 SHARED = {
     "model": {"name": "unet"},

@@ -221,7 +221,7 @@ MISTAKES = [
     (["sample", "RUN", "--count", "0"], 2, "--count: got 0"),
     (["sample", "RUN", "--clip", "much"], 2, "--clip: got 'much'"),
     (["info", "nowhere"], 1, "there is no checkpoint"),
-    (["sample"], 2, "RUN, --pretrained: got neither, expected one of the two"),
+    (["sample", "run", "--pretrained", "folder"], 2, "RUN, --pretrained: got both, expected one of the two"),
     (["sample", "RUN", "--prompt", "a cat"], 2, "unknown word 'cat' in 'a cat'"),
     (["sample", "--pretrained", "nowhere"], 1, "there is no folder 'nowhere'"),
     (["import", "nowhere"], 1, "there is no folder 'nowhere'"),

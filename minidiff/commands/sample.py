@@ -1,6 +1,7 @@
 """Sample from a trained model and save the images as a PNG, or the denoising as an animated GIF.
 
 examples:
+  minidiff sample                                             28 x 28 digits, by a model that ships with minidiff
   minidiff sample runs/digits                                 ten rows, one per class
   minidiff sample runs/digits --class 7 --count 16 --guidance 2
   minidiff sample runs/photos --class cat                     a class by name
@@ -23,7 +24,7 @@ from ..files import free_name
 from ..interop import read_image, read_mask
 from ..interop.diffusers import open_pipeline
 from ..rng import Rng
-from ..runs import open_run
+from ..runs import SHIPPED, open_run
 from ..samplers import find
 from ..samplers.run import first_noise, walk
 from . import device
@@ -33,7 +34,8 @@ from .values import number, one_of, whole
 
 
 def add_arguments(parser):
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="run folder or checkpoint file")
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="run folder or checkpoint file (default: a "
+                        "diffusion transformer of MNIST digits that ships with minidiff)")  # fmt: skip
     parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="instead of RUN: a diffusers folder, or a name on the hub")
     parser.add_argument("--prompt", metavar="TEXT", help="caption of the image, for a text-to-image model")
     parser.add_argument("--system", default="stable_diffusion", **one_of("stable_diffusion", "imagen", "dalle2"),
@@ -93,17 +95,17 @@ def run(arguments):
             raise ValueError(f"--{name}: only valid with --{needed}")
     if arguments.prompt is not None and arguments.pretrained is None:
         return sample_prompt(arguments)
-    if (arguments.run_folder is None) == (arguments.pretrained is None):
-        given = "neither" if arguments.pretrained is None else "both"
-        raise ValueError(f"RUN, --pretrained: got {given}, expected one of the two")
+    if arguments.run_folder is not None and arguments.pretrained is not None:
+        raise ValueError("RUN, --pretrained: got both, expected one of the two")
     if arguments.sampler is not None:
         find(arguments.sampler)  # an unknown name fails before any file is read
     if arguments.pretrained is not None:
         return run_pretrained(arguments)
     row, options = find(arguments.sampler or "ddim"), _options(arguments)
     row.check(options)  # before the run is opened
-    given = Path(arguments.run_folder)
-    out = Path(arguments.out or free_name((given if given.is_dir() else given.parent) / "samples.png"))
+    given = SHIPPED if arguments.run_folder is None else Path(arguments.run_folder)
+    beside = Path() if given == SHIPPED else given if given.is_dir() else given.parent
+    out = Path(arguments.out or free_name(beside / "samples.png"))
     if out.suffix.lower() not in (".png", ".gif"):
         raise ValueError(f"--out: got {out}, expected a name that ends in .png or .gif")
     saved = open_run(given, arguments.weights, arguments.device, processes=None)

@@ -107,7 +107,7 @@ class Judge:
             self.net = Classifier(self.images.shape[1:], 10, width=width)
             self.net.load_state(training.load(path).weights)
         else:
-            self.net = metrics.train_classifier(self.images, self.labels, options.size(2, 1), width, progress=options.progress)
+            self.net = metrics.train_classifier(self.images, self.labels, 1, width, progress=options.progress)
             training.save(path, self.net)
         self.features = metrics.features(self.net, self.held_out)
 
@@ -120,7 +120,7 @@ class Judge:
         }
 
     def real(self, n):
-        """The same of real digits: the test set, the training digits to the test set, n of the test set to the training ones."""
+        """The same of real digits: the test set, the training digits to it, and n of its digits to the training ones."""
         return {
             "accuracy": metrics.accuracy(self.net, self.held_out, self.held_out_labels),
             "frechet": metrics.frechet_distance(metrics.features(self.net, self.images), self.features),
