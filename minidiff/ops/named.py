@@ -7,6 +7,7 @@ from ..backend import xp_of
 from ..names import check_choice
 from . import check
 from .activation import above, gelu, half_in_float32, held, sigmoid, silu
+from .dispatch import has_fast_version
 
 
 def relu(x):
@@ -46,10 +47,13 @@ def quick_gelu(x):
     return above(x) * s, back
 
 
+@has_fast_version(lambda x: check.floats("gelu_tanh", x=x))
 @half_in_float32
 def gelu_tanh(x):
-    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, gelu's first approximation (arXiv:1606.08415).   x (...)   ->   y"""
-    check.floats("gelu_tanh", x=x)
+    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, gelu's first approximation (arXiv:1606.08415).   x (...)   ->   y
+
+    Fast: cpu.gelu_tanh
+    """
     root, z = math.sqrt(2.0 / math.pi), held(x)
     t = xp_of(x).tanh(root * (z + 0.044715 * z * z * z))
 

@@ -145,6 +145,14 @@ def test_gelu(threads, n):
     tied("gelu", "float32", threads, x)
 
 
+@many
+@given(dtypes, THREADS, st.integers(2048, 100_000), st.booleans())
+def test_gelu_tanh(dtype, threads, n, far):
+    x = draw(1, dtype, n) * 3
+    x[:6] = [0, -0.0, 1e-20, *((100, -100, 4e18) if far else (30, -30, -5))]  # far: beyond where the slope is 0 or 1
+    tied("gelu_tanh", dtype, threads, x)
+
+
 def test_gelu_to_two_units_in_the_last_place():
     """Within two units in the last place of float32 of 1, or of x where that is larger."""
     x = np.linspace(-6, 6, 20001).astype(np.float32)

@@ -15,6 +15,7 @@ OPS = {
     "group_norm": lambda x: ops.group_norm(x, 1 + x[0, 0, 0], x[0, 0, 1], 4),
     "silu": ops.silu,
     "gelu": ops.gelu,
+    "gelu_tanh": ops.gelu_tanh,
 }
 
 

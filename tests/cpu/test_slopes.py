@@ -19,6 +19,7 @@ def randn(*shape, seed=0):
 
 FAST = {
     "silu": (ops.silu, [randn(40, 60)]),
+    "gelu_tanh": (ops.gelu_tanh, [randn(40, 60)]),
     "linear": (ops.linear, [randn(300, 60), randn(60, 70, seed=1), randn(70, seed=2)]),
     "conv2d": (lambda x, w, b: ops.conv2d(x, w, b, 2, 1), [randn(3, 9, 8, 5), randn(3, 3, 5, 6, seed=1), randn(6, seed=2)]),
     "conv2d by winograd": (
