@@ -12,11 +12,12 @@ from .conv2d import conv2d
 from .gelu import gelu
 from .gelu_tanh import gelu_tanh
 from .linear import linear
+from .modulate import modulate
 from .norm import group_norm, group_norm_silu
 from .resample import upsample_nearest
 from .winograd import set_winograd
 
 __all__ = [
-    "attention", "conv2d", "gelu", "gelu_tanh", "get_threads", "group_norm", "group_norm_silu", "linear", "set_threads",
-    "set_winograd", "silu", "threads", "upsample_nearest",
+    "attention", "conv2d", "gelu", "gelu_tanh", "get_threads", "group_norm", "group_norm_silu", "linear", "modulate",
+    "set_threads", "set_winograd", "silu", "threads", "upsample_nearest",
 ]  # fmt: skip

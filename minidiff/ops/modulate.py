@@ -6,15 +6,21 @@ gate. With a gate of zero a block is the identity, so a deep model starts its tr
 
 from ..backend import xp_of
 from . import check
+from .dispatch import has_fast_version
 
 
+def _check_modulate(x, shift, scale, eps=1e-6):
+    check.floats("modulate", x=x, shift=shift, scale=scale)
+    _fit("modulate", x, shift=shift, scale=scale)
+
+
+@has_fast_version(_check_modulate)
 def modulate(x, shift, scale, eps=1e-6):
     """y = xhat (1 + scale) + shift, where xhat is x normalised over its features, each row alone, without gamma and beta.
 
     x (B, ..., D)   shift, scale (B, D), for all rows of an image   ->   y (B, ..., D).   back(dy) -> dx, dshift, dscale
+    Fast: cpu.modulate
     """
-    check.floats("modulate", x=x, shift=shift, scale=scale)
-    _fit("modulate", x, shift=shift, scale=scale)
     mean = x.mean(axis=-1, keepdims=True)
     centred = x - mean
     rstd = 1.0 / xp_of(x).sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)  # (B, ..., 1)

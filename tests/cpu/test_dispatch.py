@@ -10,7 +10,18 @@ from minidiff import cpu, gpu, nn, ops
 from minidiff.ops import dispatch
 
 ROOT = Path(__file__).parents[2]
-FAST = ["attention", "conv2d", "gelu", "gelu_tanh", "group_norm", "group_norm_silu", "linear", "silu", "upsample_nearest"]
+FAST = [
+    "attention",
+    "conv2d",
+    "gelu",
+    "gelu_tanh",
+    "group_norm",
+    "group_norm_silu",
+    "linear",
+    "modulate",
+    "silu",
+    "upsample_nearest",
+]
 
 
 class Other(np.ndarray):

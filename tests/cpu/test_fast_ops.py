@@ -1,5 +1,7 @@
 """Every fast version gives what its plain reference gives: value and all gradients, over shapes drawn at random."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -103,6 +105,19 @@ def test_group_norm(dtype, threads, B, H, W, groups, each):
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
     temb = draw(4, dtype, B, C) * 2
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups, 1e-2, temb, together=True)  # dtemb may be 0: it cancels
+
+
+@many
+@given(dtypes, THREADS, st.integers(1, 9), st.lists(st.integers(1, 20), max_size=2), st.integers(2, 300))
+def test_modulate(dtype, threads, B, rows, D):
+    B = max(B, cpu.modulate.__globals__["SMALL"] // (math.prod(rows) * D) + 1)
+    x, shift, scale = draw(1, dtype, B, *rows, D) * 2 + 3, draw(2, dtype, B, D), draw(3, dtype, B, D)
+    tied("modulate", dtype, threads, x, shift, scale, eps=1e-2)
+
+
+@pytest.mark.parametrize("dtype", EPS)
+def test_modulate_of_several_pieces(dtype):
+    tied("modulate", dtype, 2, draw(1, dtype, 40, 49, 96) + 1, draw(2, dtype, 40, 96), draw(3, dtype, 40, 96))
 
 
 @many

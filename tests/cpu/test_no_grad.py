@@ -13,6 +13,7 @@ B, H, W, C = 8, 32, 28, 32
 OPS = {
     "group_norm_silu": lambda x: ops.group_norm_silu(x, 1 + x[0, 0, 0], x[0, 0, 1], 4),
     "group_norm": lambda x: ops.group_norm(x, 1 + x[0, 0, 0], x[0, 0, 1], 4),
+    "modulate": lambda x: ops.modulate(x, x[:, 0, 0], x[:, 0, 1]),
     "silu": ops.silu,
     "gelu": ops.gelu,
     "gelu_tanh": ops.gelu_tanh,
