@@ -50,12 +50,8 @@ def modulate(x, shift, scale, eps=1e-6):
         return y.reshape(shape), dropped
 
     def back(dy):  # saved: xhat, rstd, 1 + scale
-        dflat, dx, dshift, dscale = (
-            dy.reshape(B, N, D),
-            np.empty((B, N, D), dtype),
-            np.empty((B, D), dtype),
-            np.empty((B, D), dtype),
-        )
+        dflat, dx = dy.reshape(B, N, D), np.empty((B, N, D), dtype)
+        dshift, dscale = np.empty((B, D), dtype), np.empty((B, D), dtype)
 
         def backward(i):
             b = pieces[i]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..cpu.scratch import scratch
+from ..heap import keep_freed_memory
 from ..names import differences
 from ..thread_team import share
 
@@ -42,6 +43,8 @@ class Arena:
             raise ValueError(f"model: parameters of dtypes {', '.join(dtypes)}, expected one (model.astype makes it so)")
         self.xp = xp_of(*(p.value for p in params.values()))
         self.dtype = np.dtype(dtypes[0])
+        if self.xp is np:
+            keep_freed_memory()
         self.moved, self.shared = False, zeros is not None
         self.spans, end = {}, 0
         for name, param in params.items():
