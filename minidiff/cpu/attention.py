@@ -1,30 +1,34 @@
-"""Attention without its table of weights: a few images' scores at a time, worked out again on the way back.
+"""Attention a few images at a time, whose scores stay in cache. A large table of weights is worked out again on the way back.
 
-Dao et al. 2022 (arXiv:2205.14135) in the coarse: what is kept is one number for each query, the logarithm of its sum of
-exponentials, instead of one for each pair of query and key.
+Dao et al. 2022 (arXiv:2205.14135) in the coarse: the weights are never divided by their sum, which divides y, and on the way
+back dy. Scores close to 0 need no row's maximum subtracted: NumPy's row maxima and row sums take longer than the exponentials.
 """
 
 import math
 
 import numpy as np
 
+from ..settings import dropped, is_no_grad
 from ..thread_team import share
 from .fits import fits
 from .pieces import cut, even
-from .scratch import scratch
+from .scratch import ones, scratch
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
 TWO = 1 << 15  # scores in all from which a second thread is worth it
+NEAR = 30  # exp(30) is 1e13: neither sums of such numbers nor dy divided by them leave float32's range
+KEPT = 4  # weights are kept if there are at most so many for each feature: the size of a transformer's widest layer
 
 
 def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     """Fast version of `ops.attention`, for calls without mask and bias."""
     if mask is not None or bias is not None or not all(map(fits, (q, k, v))):
         return NotImplemented
-    (B, N, D), M, E = q.shape, k.shape[1], v.shape[2]
+    (B, N, D), M, d, dtype = q.shape, k.shape[1], v.shape[2] // heads, q.dtype
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
-    pieces = _pieces(B, heads, N * M)
-    y, log_sum = np.empty((B, N, E), q.dtype), np.empty((B, heads, N, 1), q.dtype)
+    pieces, keeps_back = _pieces(B, heads, N * M), not is_no_grad()
+    kept, most = [None] * len(pieces), [None] * len(pieces)
+    y, total = np.empty((B, N, heads * d), dtype), np.empty((B, heads, N, 1), dtype)
 
     def split(z, piece):
         """(B, n, heads d)  ->  (b, h, n, d), a view of the images and heads of this piece"""
@@ -32,41 +36,50 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         b = z[images]
         return b.reshape(len(b), b.shape[1], heads, -1).transpose(0, 2, 1, 3)[:, some]
 
-    def scores(piece):
-        (images, some), d = piece, q.dtype
-        out = scratch("scores", (images.stop - images.start, some.stop - some.start, N, M), d)
-        np.matmul(split(q, piece), split(k, piece).transpose(0, 1, 3, 2), out=out)
-        out *= scale
-        return out
+    def work(name, i, *shape):
+        """Scratch memory (b, h, ...)"""
+        return scratch(f"attention {name}", (*total[pieces[i]].shape[:2], *shape), dtype)
+
+    def scores(i, out):
+        qh, kh = split(q, pieces[i]), split(k, pieces[i])
+        return np.matmul(np.multiply(qh, scale, out=work("q", i, *qh.shape[2:])), kh.transpose(0, 1, 3, 2), out=out)
 
     def forward(i):
-        piece = pieces[i]
-        weights = scores(piece)
-        most = weights.max(axis=-1, keepdims=True)
-        weights -= most
+        piece, weights = pieces[i], work("scores", i, N, M)
+        if keeps_back and heads * M <= KEPT * D:
+            weights = kept[i] = np.empty_like(weights)
+        scores(i, weights)
+        if not (weights.min() >= -NEAR and weights.max() <= NEAR):  # so NaN is not near
+            most[i] = weights.max(axis=-1, keepdims=True)
+            weights -= most[i]
         np.exp(weights, out=weights)
-        total = weights.sum(axis=-1, keepdims=True)
-        np.add(most, np.log(total), out=log_sum[piece])
-        out = split(y, piece)
-        np.matmul(weights, split(v, piece), out=out)
-        out /= total
+        np.matmul(weights, ones(M, dtype)[:, None], out=total[piece])
+        np.divide(np.matmul(weights, split(v, piece), out=work("y", i, N, d)), total[piece], out=split(y, piece))
 
     share(forward, len(pieces))
+    if not keeps_back:
+        return y, dropped
 
-    def back(dy):  # saved: q, k, v, y, log_sum
+    def back(dy):  # saved: q, k, v, y, total; weights if they are few, else what was subtracted from large scores
         dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
 
         def backward(i):
-            piece = pieces[i]
-            weights, dyh = scores(piece), split(dy, piece)
-            weights -= log_sum[piece]
-            np.exp(weights, out=weights)
-            np.matmul(weights.transpose(0, 1, 3, 2), dyh, out=split(dv, piece))
-            dscores = scratch("dscores", weights.shape, q.dtype)
-            np.matmul(dyh, split(v, piece).transpose(0, 1, 3, 2), out=dscores)
-            dscores -= (dyh * split(y, piece)).sum(axis=-1, keepdims=True)
+            piece, weights = pieces[i], kept[i]
+            if weights is None:
+                weights = scores(i, work("scores", i, N, M))
+                if most[i] is not None:
+                    weights -= most[i]
+                np.exp(weights, out=weights)
+            # dscores = scale weights (dy v^T - delta) / total, with delta = sum of dy y over features as one more column
+            left, right = work("dy", i, N, d + 1), work("v", i, M, d + 1)
+            dyh = np.divide(split(dy, piece), total[piece], out=left[..., :d])
+            products = np.multiply(dyh, split(y, piece), out=work("y", i, N, d))
+            np.matmul(products, ones(d, dtype), out=left[..., d])
+            np.multiply(split(v, piece), scale, out=right[..., :d])
+            right[..., d] = -scale
+            dscores = np.matmul(left, right.transpose(0, 1, 3, 2), out=work("dscores", i, N, M))
             dscores *= weights
-            dscores *= scale
+            np.matmul(weights.transpose(0, 1, 3, 2), dyh, out=split(dv, piece))
             np.matmul(dscores, split(k, piece), out=split(dq, piece))
             np.matmul(dscores.transpose(0, 1, 3, 2), split(q, piece), out=split(dk, piece))
 

@@ -10,10 +10,19 @@ from minidiff.nn import no_grad
 from minidiff.rng import Rng
 
 B, H, W, C = 8, 32, 28, 32
+
+
+def attention(x):
+    """Of the pixels of each image row, so that the weights are few and kept for the way back."""
+    y, back = ops.attention(*[x.reshape(B * H, W, C)] * 3, 2)
+    return y.reshape(x.shape), lambda dy: back(dy.reshape(y.shape))
+
+
 OPS = {
     "group_norm_silu": lambda x: ops.group_norm_silu(x, 1 + x[0, 0, 0], x[0, 0, 1], 4),
     "group_norm": lambda x: ops.group_norm(x, 1 + x[0, 0, 0], x[0, 0, 1], 4),
     "modulate": lambda x: ops.modulate(x, x[:, 0, 0], x[:, 0, 1]),
+    "attention": attention,
     "silu": ops.silu,
     "gelu": ops.gelu,
     "gelu_tanh": ops.gelu_tanh,

@@ -33,6 +33,9 @@ FAST = {
     "attention": (
         lambda q, k, v: ops.attention(q, k, v, 4), [randn(2, 40, 32), randn(2, 30, 32, seed=1), randn(2, 30, 32, seed=2)]
     ),
+    "attention by large tables": (
+        lambda q, k, v: ops.attention(q, k, v, 4), [randn(2, 40, 16), randn(2, 30, 16, seed=1), randn(2, 30, 16, seed=2)]
+    ),
     "modulate": (ops.modulate, [randn(3, 5, 7, 30), randn(3, 30, seed=1), randn(3, 30, seed=2)]),
     "upsample_nearest": (lambda x: ops.upsample_nearest(x, 2), [randn(2, 32, 32, 16)]),
 }  # fmt: skip
