@@ -38,7 +38,7 @@ def _times(rows, w, b=None):
     y, pieces = np.empty((len(rows), w.shape[1]), rows.dtype), _pieces(len(rows), *w.shape, rows.itemsize)
 
     def forward(i):
-        product(rows[pieces[i]], w, y[pieces[i]])
+        product(rows[pieces[i]], w, y[pieces[i]], alone=len(pieces) == 1)
         if b is not None:
             add_row(y[pieces[i]], b)
 

@@ -7,10 +7,10 @@ from .pieces import TASK, cut, lanes
 from .scratch import ones, scratch
 
 
-def product(a, b, out):
-    """out = a @ b. Where few pixels are one piece, two threads take half of the columns each."""
+def product(a, b, out, alone=True):
+    """out = a @ b. Where few pixels are one piece, `alone`, two threads take half of the columns each."""
     columns = b.shape[1]
-    if a.shape[0] * b.size < 2 * TASK:
+    if not alone or a.shape[0] * b.size < 2 * TASK:
         np.matmul(a, b, out=out)
         return
     halves = cut(columns, -(-columns // 2))
