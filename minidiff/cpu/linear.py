@@ -1,5 +1,7 @@
 """The linear map, with its rows shared among threads."""
 
+import functools
+
 import numpy as np
 
 from ..thread_team import share
@@ -46,6 +48,7 @@ def _times(rows, w, b=None):
     return y
 
 
+@functools.lru_cache(256)
 def _pieces(R, I, O, itemsize):
     """R rows in slices: those of a convolution over as many images of one pixel."""
     return [slice(n0, n1) for n0, n1, _, _ in image_pieces(R, 1, 1, I, O, itemsize, bands=False)]

@@ -26,7 +26,7 @@ def tiled(row, n):
 def add_row(rows, row):
     """rows += row, in place.   rows (R, C), contiguous   row (C,)"""
     n = -(-LONG // len(row))
-    whole = len(rows) // n * n
+    whole = len(rows) // n * n if len(rows) > 4 * n else 0  # writing the row n times takes time as well
     if whole:
         wide = rows[:whole].reshape(-1, n * len(row))
         wide += tiled(row, n)

@@ -4,10 +4,12 @@ Peebles and Xie 2023 (arXiv:2212.09748). Structure, option names and parameter n
 DiTTransformer2DModel, so that its checkpoints fit; arrays are channels last here.
 """
 
+import functools
+
 import numpy as np
 
 from .. import ops
-from ..backend import xp_of
+from ..backend import Constant, xp_of
 from ..nn import Attention, Conv2d, FeedForward, Layer, Linear, chain
 from ..rng import as_rng
 from .conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
@@ -50,6 +52,7 @@ class DiT(Layer):
             raise ValueError(f"DiT: num_layers is {num_layers}, expected at least 1")
         rng, self.null_class = as_rng(rng), num_embeds_ada_norm
         options = dict(heads=num_attention_heads, dropout=dropout, act=activation_fn, bias=attention_bias, eps=norm_eps)
+        self.time_proj = Sinusoids(256, flip_sin_to_cos=True, freq_shift=1)
         self.pos_embed = PatchEmbed(in_channels, features, patch_size, rng)
         self.transformer_blocks = [DiTBlock(features, num_embeds_ada_norm, rng=rng, **options) for _ in range(num_layers)]
         self.proj_out_1 = _zero(Linear(features, 2 * features, rng=rng))
@@ -60,11 +63,11 @@ class DiT(Layer):
         if x.ndim != 4 or x.shape[3] != channels or x.shape[1] % size or x.shape[2] % size:
             wanted = f"(B, H, W, {channels}), H and W multiples of {size}"
             raise ValueError(f"DiT: x has shape {tuple(x.shape)}, expected {wanted}")
-        t, (B, H, W, _) = batch_of_times(t, x), x.shape
+        (B, H, W, _), time = x.shape, self.time_proj(batch_of_times(t, x), x.dtype)[0]
         h, back_patches = self.pos_embed(x)  # (B, N, D)
         backs, first, back_first = [], None, None
         for block in self.transformer_blocks:
-            c, back_c = block.norm1.emb(t, cond, x.dtype)  # (B, D)
+            c, back_c = block.norm1.emb(time, cond)  # (B, D)
             if first is None:
                 first, back_first = c, back_c
             h, back_block = block(h, c)
@@ -142,26 +145,26 @@ class AdaLayerNormZero(Layer):
 class TimeAndClass(Layer):
     """The sum of two vectors, one for the time and one for the class.
 
-    t (B,)   cond integers (B,) in [0, classes]; the last, and None, is the null class   ->   (B, features).   back(dy) -> None
+    time (B, 256), sinusoids   cond integers (B,) in [0, classes]; the last, and None, is the null class   ->   (B, features)
+    back(dy) -> None
     """
 
     def __init__(self, features, classes, rng=None):
         rng, self.null_class = as_rng(rng), classes
-        self.time_proj = Sinusoids(256, flip_sin_to_cos=True, freq_shift=1)
         self.timestep_embedder = TimestepEmbedding(256, features, rng)
         self.class_embedder = {"embedding_table": ClassEmbedding(classes + 1, features, rng)}
 
-    def forward(self, t, cond, dtype):
+    def forward(self, time, cond):
         if cond is None:
-            cond = xp_of(t).full(t.shape, self.null_class)
-        time, back_time = self.timestep_embedder(self.time_proj(t, dtype)[0])
-        label, back_label = self.class_embedder["embedding_table"](cond, t.shape[0])
+            cond = xp_of(time).full(time.shape[:1], self.null_class)
+        vector, back_time = self.timestep_embedder(time)
+        label, back_label = self.class_embedder["embedding_table"](cond, time.shape[0])
 
         def back(dy):
             back_time(dy)
             back_label(dy)
 
-        return time + label, back
+        return vector + label, back
 
 
 class PatchEmbed(Layer):
@@ -173,12 +176,17 @@ class PatchEmbed(Layer):
     def forward(self, x):
         h, back_proj = self.proj(x)
         B, rows, columns, D = h.shape
-        where = sincos_positions(xp_of(x), rows, columns, D, dtype=x.real.dtype)
+        where = _positions(rows, columns, D).beside(x, x.real.dtype)
 
         def back(dy):
             return back_proj(dy.reshape(h.shape))
 
         return h.reshape(B, rows * columns, D) + where, back
+
+
+@functools.lru_cache(16)
+def _positions(rows, columns, features):
+    return Constant(sincos_positions(np, rows, columns, features, dtype=np.float64))
 
 
 def _zero(linear):
@@ -189,7 +197,8 @@ def _zero(linear):
 
 def _parts(z, n):
     """(B, n D) as n arrays (B, D), each contiguous."""
-    return [xp_of(z).ascontiguousarray(part) for part in xp_of(z).split(z, n, axis=1)]
+    D = z.shape[1] // n
+    return [xp_of(z).ascontiguousarray(z[:, i * D : (i + 1) * D]) for i in range(n)]
 
 
 def _together(*parts):
