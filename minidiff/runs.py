@@ -35,10 +35,13 @@ PRESETS = {  # what suits a data set, over SHARED; any of it can be changed
         "train": {"steps": 3000, "batch_size": 256},
     },
 }
-DIT = {  # the same for `model.name = "dit"`; its patch size follows from the images
-    "digits": {"num_attention_heads": 4, "attention_head_dim": 16, "num_layers": 3},
-    "mnist": {"num_attention_heads": 4, "attention_head_dim": 22, "num_layers": 4},
-    "cifar10": {"num_attention_heads": 8, "attention_head_dim": 32, "num_layers": 6},
+DIT = {  # the same for `model.name = "dit"`, over PRESETS; its patch size follows from the images
+    "digits": {"model": {"num_attention_heads": 4, "attention_head_dim": 16, "num_layers": 3}},
+    "mnist": {
+        "model": {"num_attention_heads": 4, "attention_head_dim": 22, "num_layers": 4},
+        "train": {"steps": 2400, "batch_size": 128, "betas": [0.9, 0.99], "ema_decay": 0.99},
+    },
+    "cifar10": {"model": {"num_attention_heads": 8, "attention_head_dim": 32, "num_layers": 6}},
 }
 
 
@@ -61,7 +64,9 @@ def preset(name, model=None):
     kind = "points" if data.info(name).shape == (2,) else name if name in PRESETS else "mnist"
     chosen = {section: {**values, **PRESETS[kind].get(section, {})} for section, values in SHARED.items()}
     if model not in (None, chosen["model"]["name"]):
-        chosen["model"] = {"name": model, **(DIT.get(kind, {}) if model == "dit" else {})}
+        own = DIT.get(kind, {}) if model == "dit" else {}
+        chosen = {section: {**values, **own.get(section, {})} for section, values in chosen.items()}
+        chosen["model"] = {"name": model, **own.get("model", {})}
     return RunConfig.from_dict({**chosen, "data": {"name": str(name)}})
 
 
