@@ -9,6 +9,7 @@ from .attention import attention
 from .conv2d import conv2d
 from .embedding import embedding
 from .linear import linear
+from .modulate import modulate
 from .norm import group_norm, group_norm_silu
 
-__all__ = ["attention", "conv2d", "embedding", "group_norm", "group_norm_silu", "linear"]
+__all__ = ["attention", "conv2d", "embedding", "group_norm", "group_norm_silu", "linear", "modulate"]

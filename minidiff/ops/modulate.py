@@ -19,7 +19,7 @@ def modulate(x, shift, scale, eps=1e-6):
     """y = xhat (1 + scale) + shift, where xhat is x normalised over its features, each row alone, without gamma and beta.
 
     x (B, ..., D)   shift, scale (B, D), for all rows of an image   ->   y (B, ..., D).   back(dy) -> dx, dshift, dscale
-    Fast: cpu.modulate
+    Fast: cpu.modulate, gpu.modulate
     """
     mean = x.mean(axis=-1, keepdims=True)
     centred = x - mean

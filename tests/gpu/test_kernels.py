@@ -131,6 +131,24 @@ def test_linear(xp, rng):
     _took_the_kernel(ops.linear, *map(xp.asarray, arrays))
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 12), (3, 2, 9, 70), (1, 40, 33), (4, 2), (2, 1, 1)])
+def test_modulate(xp, rng, shape):
+    B, D = shape[0], shape[-1]
+    arrays = 3 + 2 * _floats(rng, *shape), _floats(rng, B, D), _floats(rng, B, D)
+    _check(xp, ops.modulate, arrays, rng, 1e-2)
+    _took_the_kernel(ops.modulate, *map(xp.asarray, arrays))
+    with pytest.raises(ValueError, match="shift"):
+        ops.modulate(*map(xp.asarray, (arrays[0], arrays[1][:, 1:], arrays[2])))
+
+
+def test_modulate_far_from_zero(xp, rng):
+    """The variance is taken around the mean."""
+    x, zeros = 1000 + _floats(rng, 2, 3, 64), np.zeros((2, 64), np.float32)
+    y, _ = ops.modulate(*map(xp.asarray, (x, zeros, zeros)))
+    expected, _ = ops.modulate.reference(*(a.astype(np.float64) for a in (x, zeros, zeros)))
+    np.testing.assert_allclose(y.get(), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("N, M, D, E, heads", [(5, 5, 4, 4, 1), (3, 70, 6, 10, 2), (9, 1, 8, 8, 4)])
 def test_attention(xp, rng, N, M, D, E, heads):
     arrays = 3 * _floats(rng, 2, N, D), _floats(rng, 2, M, D), _floats(rng, 2, M, E)

@@ -25,6 +25,7 @@ CASES = {
         [randn(2, 5, 4, 12), randn(12, seed=1), randn(12, seed=2), randn(2, 12, seed=3)],
     ),
     "linear": (ops.linear, [randn(2, 3, 5), randn(5, 7, seed=1), randn(7, seed=2)]),
+    "modulate": (ops.modulate, [randn(2, 5, 3, 12), randn(2, 12, seed=1), randn(2, 12, seed=2)]),
 }  # fmt: skip
 
 
