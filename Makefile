@@ -5,7 +5,7 @@ CUDA ?= 12
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE =# tests start hundreds of processes: what one has compiled, the others load
 
-.PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench test-gpu bench-gpu gpu-report clean
+.PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench bench-dit test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -61,6 +61,11 @@ lite: $(VENV)/.ready-lite
 # The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
 bench: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu $(BENCH) --json docs/performance/cpu.json --plot docs/performance/scaling.png
+	$(BIN)/python scripts/doc_tables.py
+
+# The same for the steps of diffusion transformers
+bench-dit: $(VENV)/.ready-compare
+	$(BIN)/python -m benchmarks.cpu dit $(BENCH) --json docs/performance/dit.json
 	$(BIN)/python scripts/doc_tables.py
 
 # On a machine with an NVIDIA card, CUDA=12 or 13: the same kernel tests on CuPy itself; times of this card, beside those of

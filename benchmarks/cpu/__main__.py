@@ -1,6 +1,7 @@
 """minidiff beside PyTorch and diffusers on this machine's CPU, in one run, in turns, on as many threads.
 
-python -m benchmarks.cpu                       all parts: about ten minutes, --seconds for each row
+python -m benchmarks.cpu                       all parts but dit: about ten minutes, --seconds for each row
+python -m benchmarks.cpu dit                   steps of diffusion transformers: about ten minutes
 python -m benchmarks.cpu ops steps --threads 2 --seconds 1 --json figures.json
 python -m benchmarks.cpu scaling --plot scaling.png
 """
@@ -12,12 +13,12 @@ import platform
 import statistics
 import sys
 
-PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling")
+PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling", "dit")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all but dit)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores of each side (default: 2)")
     parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="time spent on each row (default: 1.5)")
     parser.add_argument("--only", default="", metavar="WORDS", help="rows whose name holds this")
@@ -27,11 +28,11 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
-    parts = arguments.parts or PARTS
+    parts = arguments.parts or PARTS[:-1]
     _pin(arguments.threads)
     figures = {"machine": machine(arguments.threads), "rows": []}
     print("  ".join(f"{key} {value}" for key, value in figures["machine"].items()))
-    if "ops" in parts or "steps" in parts:
+    if {"ops", "steps", "dit"} & set(parts):
         figures["rows"] += _timed(parts, arguments)
     if "memory" in parts:
         from . import memory
@@ -67,19 +68,20 @@ def machine(threads):
     import minidiff
 
     return {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "threads": threads,
-            "python": platform.python_version(), "numpy": numpy.__version__, "torch": torch.__version__,
+            "blas": _blas(), "python": platform.python_version(), "numpy": numpy.__version__, "torch": torch.__version__,
             "diffusers": diffusers.__version__,
             "minidiff": minidiff.__version__, "load": f"{os.getloadavg()[0]:.1f}"}  # fmt: skip
 
 
 def _timed(parts, arguments):
-    from . import ops, pairs, steps
+    from . import dits, ops, pairs, steps
 
     ops.set_threads(arguments.threads)
     pairs.wanted = arguments.only
     rows = []
     sources = [ops.rows(arguments.seconds)] if "ops" in parts else []
     sources += [steps.rows(arguments.seconds, arguments.full)] if "steps" in parts else []
+    sources += [dits.rows(arguments.seconds)] if "dit" in parts else []
     for source in sources:
         for row in filter(None, source):
             pairs.show(row, heading=not rows)
@@ -106,6 +108,16 @@ def _pin(threads):
         if len(cores) < threads:
             sys.exit(f"--threads: got {threads}, but this process may use {len(cores)} cores")
         os.sched_setaffinity(0, cores[:threads])
+
+
+def _blas():
+    """NumPy's library of matrix products and the instruction set it uses; OPENBLAS_CORETYPE may choose an older one."""
+    from threadpoolctl import threadpool_info
+
+    for found in threadpool_info():
+        if "numpy" in found["filepath"]:
+            return " ".join(str(found[key]) for key in ("internal_api", "version", "architecture") if key in found)
+    return "unknown"
 
 
 def _processor():

@@ -66,7 +66,7 @@ class Ours:
     def __init__(self, size, width, batch):
         self.model = DataParallel(models.UNet(**options(size, width), rng=0))
         self.x, self.target = numbers(batch, size, size, 3), numbers(batch, size, size, 3)
-        self.t = np.arange(batch) * 997 % 1000
+        self.inputs = self.x, np.arange(batch) * 997 % 1000
 
     @cached_property
     def optimizer(self):  # made by the first training step: where only samples are drawn, its moments take no memory
@@ -78,14 +78,14 @@ class Ours:
 
     def train(self):
         self.optimizer.zero_grad()
-        y, back = self.model(self.x, self.t)
+        y, back = self.model(*self.inputs)
         difference = y - self.target
         back(difference * np.float32(2 / difference.size))
         self.optimizer.step()
         self.ema.update()
 
     def sample(self):
-        return self.model.predict(self.x, self.t)
+        return self.model.predict(*self.inputs)
 
 
 class Theirs:
@@ -110,14 +110,16 @@ class Theirs:
         self.model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
         self.x, self.target = (tensor(a, (0, 3, 1, 2), self.memory) for a in (ours.x, ours.target))
 
+    def output(self):
+        return self.model(self.x, self.t).sample
+
     def train(self):
         self.optimizer.zero_grad()
-        y = self.model(self.x, self.t).sample
-        torch.nn.functional.mse_loss(y, self.target).backward()
+        torch.nn.functional.mse_loss(self.output(), self.target).backward()
         self.optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.model.parameters()), 0.001)
 
     def sample(self):
         with torch.no_grad():
-            return self.model(self.x, self.t).sample
+            return self.output()

@@ -33,6 +33,18 @@ def test_rows_hold_both_sides_and_their_ratio(tmp_path):
         assert row["low"] <= row["ratio"] <= row["high"] and row["ours"] > 0 and row["theirs"] > 0
 
 
+@pytest.mark.slow
+def test_diffusion_transformers_are_compared_with_both_peers(tmp_path):
+    """The benchmark itself compares the outputs of the three models."""
+    file, net = tmp_path / "figures.json", "28 x 28, patch 4, width 128, depth 4"
+    bench("dit", "--only", f"DiT {net.replace(' x ', 'x')}, batch 8", "--seconds", 0.01, "--threads", 1, "--json", file)
+    found = json.loads(file.read_text())
+    assert [(row["group"], row["net"], row["batch"]) for row in found["rows"]] == [
+        ("DiT training step", net, 8), ("DiT sampling step", net, 8)
+    ]  # fmt: skip
+    assert {row["layout"] for row in found["rows"]} <= {"plain", "diffusers"} and "openblas" in found["machine"]["blas"]
+
+
 def test_unknown_part_is_named():
     done = subprocess.run([sys.executable, "-m", "benchmarks.cpu", "opps"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "unknown part opps" in done.stderr
