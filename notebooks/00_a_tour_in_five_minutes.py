@@ -22,9 +22,9 @@ from minidiff.rng import Rng
 
 FAST = bool(os.environ.get("MINIDIFF_FAST"))  # the tests set this: everything runs, with smaller numbers
 digits, labels = data.load("digits")  # images, and the digit that each one shows
-print(f"{len(digits)} pictures of 8 x 8 numbers, from {digits.min():g} (black) to {digits.max():g} (white)")
+print(f"{len(digits)} images of 8 x 8 pixels, from {digits.min():g} (black) to {digits.max():g} (white)")
 assert digits.shape[1:] == (8, 8, 1)
-viz.show_grid(digits[:30], columns=15, title="Digits that people wrote")
+viz.show_grid(digits[:30], columns=15, title="Training images: handwritten digits")
 
 # %% [markdown]
 # ## 1. Add noise to an image
@@ -75,9 +75,10 @@ trainer = training.Trainer(network, loss, digits, labels, steps=10 if FAST else 
 history = trainer.run(progress=False)
 network.load_state(trainer.ema.state())  # the moving average of its weights
 guesser = loss.denoiser(network)
-print(f"{network.size():,} adjustable numbers; loss {history.loss[0]:.2f} at first, {np.mean(history.loss[-50:]):.2f} at last")
+print(f"{network.size():,} parameters; loss {history.loss[0]:.2f} in the first step, "
+      f"{np.mean(history.loss[-50:]):.2f} on average in the last 50")  # fmt: skip
 assert np.mean(history.loss[-5:]) < history.loss[0]
-viz.plot_loss(history.loss, title="The loss, while it learns")
+viz.plot_loss(history.loss, title="Training loss")
 
 # %% [markdown]
 # ## 3. What does the network predict?
@@ -90,9 +91,11 @@ unseen, their_labels = data.load("digits", split="test")
 shown = [mix(unseen[40:41], noise[:1], t) for t in times]
 guessed = [guesser(x, t, their_labels[40:41])[0] for x, t in zip(shown, times, strict=True)]
 wrong = [float(np.abs(guess - unseen[40:41]).mean()) for guess in guessed]
-print("a pixel of the guess is off by", ", ".join(f"{w:.2f} at t = {t}" for w, t in zip(wrong[::3], times[::3], strict=True)))
+by_t = ", ".join(f"{w:.2f} at t = {t}" for w, t in zip(wrong[::3], times[::3], strict=True))
+print("mean absolute error of a predicted pixel:", by_t)
 assert wrong[0] < wrong[-1]
-viz.show_grid(np.concatenate(shown + guessed), columns=10, titles=[f"t = {t}" for t in times] + [""] * 10)
+titles = [f"t = {t}" for t in times] + [""] * 10
+viz.show_grid(np.concatenate(shown + guessed), columns=10, titles=titles, rows=["input", "prediction"])
 
 # %% [markdown]
 # At small $t$ the prediction is nearly right. At large $t$ it is a blur, and a blur is the right answer: many digits could have
@@ -106,7 +109,7 @@ viz.show_grid(np.concatenate(shown + guessed), columns=10, titles=[f"t = {t}" fo
 
 # %%
 def draw(x, labels, steps=25):
-    """From noise to pictures.   -> the states on the way, the last one the picture"""
+    """Turn noise x into images.   -> the states on the way; the last one is the images"""
     way, states = [t * (1000 // steps) for t in reversed(range(steps))], []
     for t, earlier in zip(way, [*way[1:], None], strict=True):
         picture, its_noise = guesser(x, t, labels)
@@ -127,7 +130,7 @@ viz.show_grid(np.stack(film), columns=11, titles=[f"{n} steps" for n in taken] +
 
 # %%
 theirs = sample("ddim", guesser, start.shape, steps=25, x=start, cond=np.array([3, 5, 8, 0]))
-print(f"ours and the library's differ by at most {np.abs(theirs - states[-1]).max():.0e}")
+print(f"this loop and minidiff's DDIM differ by at most {np.abs(theirs - states[-1]).max():.0e}")
 assert np.allclose(theirs, states[-1], atol=1e-4)
 
 # %% [markdown]
@@ -149,10 +152,11 @@ read = slice(200 if FAST else None)
 judge = metrics.train_classifier(digits[read], labels[read], epochs=1 if FAST else 8, width=4 if FAST else 16)
 many, count = np.repeat(wanted, 3 if FAST else 20), 30 if FAST else 200
 x = Rng(3).standard_normal((count, 8, 8, 1))
-for name, weight in (("plain", 0.0), ("guided", 1.0)):
+for name, weight in (("unguided", 0.0), ("guided", 1.0)):
     made = sample("ddim", cfg(guesser, many, weight), x.shape, steps=steps, x=x)
-    print(f"{name:6}: a second network, trained to read digits, reads it right in {metrics.accuracy(judge, made, many):.1%}")
-viz.show_grid(np.concatenate([plain, guided]), columns=10, title="From the same noise: plain above, guided below")
+    seen = metrics.accuracy(judge, made, many)
+    print(f"{name:8} samples: a classifier recognises the requested digit in {seen:.1%} of them")
+viz.show_grid(np.concatenate([plain, guided]), columns=10, rows=["unguided", "guided"], title="Samples from the same noise")
 
 # %% [markdown]
 # ## 6. Does it only copy its training images?
@@ -165,10 +169,10 @@ flat, known = guided.reshape(10, 64), digits.reshape(-1, 64)
 apart = ((flat[:, None] - known) ** 2).mean(axis=2) ** 0.5  # (10, 1437): the distance of each pair
 nearest = digits[apart.argmin(axis=1)]
 among_real = ((unseen.reshape(-1, 64)[:100, None] - known) ** 2).mean(axis=2) ** 0.5
-print(f"typical difference of a pixel to the most similar training digit: drawn {np.median(apart.min(axis=1)):.2f}, "
-      f"real ones that it has never seen {np.median(among_real.min(axis=1)):.2f}")  # fmt: skip
+print(f"median difference per pixel from the most similar training digit: samples {np.median(apart.min(axis=1)):.2f}, "
+      f"held-out real digits {np.median(among_real.min(axis=1)):.2f}")  # fmt: skip
 assert apart.min() > 0.02
-viz.show_grid(np.concatenate([guided, nearest]), columns=10, title="Drawn, and below the most similar that it had seen")
+viz.show_grid(np.concatenate([guided, nearest]), columns=10, rows=["sample", "most similar training image"])
 
 # %% [markdown]
 # The digits are similar to training images, but none is a copy. ([Chapter 14](14_how_good_is_it.ipynb) measures this with more
@@ -259,7 +263,7 @@ if grading.answered(my_year, Rng(4).standard_normal((4, 8, 8, 1))):
     mistakes.find(my_year, "00.my_year")
     year = my_year(Rng(4).standard_normal((4, 8, 8, 1)))
     print("exercise 3: right")
-viz.show_grid(year, columns=4, title="3580" if year is states[-1] else "A year")
+viz.show_grid(year, columns=4, title="The year 3580" if year is states[-1] else "Your year of birth")
 
 # %% [markdown]
 # The answers are in [docs/answers/00.py](../docs/answers/00.py), together with the hidden tests for graded assignments.

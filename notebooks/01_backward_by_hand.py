@@ -93,7 +93,7 @@ for name, ours, measured in [
     ("dw", dw, slope(lambda w: linear(x, w, b)[0], w, dy)),
     ("db", db, slope(lambda b: linear(x, w, b)[0], b, dy)),
 ]:
-    print(f"{name}: backward and slope differ by at most {np.abs(ours - measured).max():.1e}")
+    print(f"{name}: backward pass and measured slope differ by at most {np.abs(ours - measured).max():.1e}")
     assert np.abs(ours - measured).max() < 1e-8
 
 # %% [markdown]
@@ -125,17 +125,18 @@ for error, label, colour in [
 ]:
     axes.loglog(h, np.maximum(error, 1e-13), color=colour, label=label)
 axes.axvline(1e-5, color="grey", linestyle=":", linewidth=1)
-axes.set(xlabel="h", ylabel="error of the slope", title="Too large an h bends, too small an h rounds", ylim=(1e-13, 3))
+axes.set(xlabel="step h", ylabel="error of the slope", title="Error of a finite difference", ylim=(1e-13, 3))
 axes.legend(frameon=False, fontsize=9)
 figure
 
 # %%
 at = [np.argmin(np.abs(h - 10.0**k)) for k in (-3, -4, -5)]  # positions of h = 1e-3, 1e-4, 1e-5
-print("two-sided, h = 1e-3, 1e-4, 1e-5:", *(f"{two_sided[i]:.0e}" for i in at))
+print("error of the two-sided slope at h = 1e-3, 1e-4, 1e-5:", ", ".join(f"{two_sided[i]:.0e}" for i in at))
 assert two_sided[at[0]] / two_sided[at[1]] > 90 and one_sided[at[0]] / one_sided[at[1]] < 11  # shrinks like h^2, and like h
 assert two_sided[at[2]] < 1e-9 < 1e-6 < one_sided[at[2]]
 assert np.median(single[h < 1e-3]) > 1e-4  # in float32 rounding dominates before the slope is accurate
-print(f"best error: one-sided {one_sided.min():.0e}, two-sided {two_sided.min():.0e}, two-sided in float32 {single.min():.0e}")
+print(f"smallest error: one-sided {one_sided.min():.0e}, two-sided {two_sided.min():.0e}, "
+      f"two-sided in float32 {single.min():.0e}")  # fmt: skip
 
 # %% [markdown]
 # In float32 the error rises again below $h \approx 10^{-2}$, long before the slope is accurate. Its smallest error is larger
@@ -171,9 +172,9 @@ line = np.linspace(-6, 6, 200)
 figure = viz.new_figure(5.2, 3.2, "tight")
 axes = figure.add_subplot()
 axes.plot(line, silu(line)[0], color=viz.COLOURS[0], label="silu(x)")
-axes.plot(line, silu(line)[1](np.ones_like(line)), color=viz.COLOURS[1], label="its slope")
+axes.plot(line, silu(line)[1](np.ones_like(line)), color=viz.COLOURS[1], label="its derivative")
 axes.axhline(0, color="grey", linewidth=0.6)
-axes.set(xlabel="x", ylim=(-0.6, 4), title="SiLU: off on the left, on at the right, a small dip between")
+axes.set(xlabel="x", ylim=(-0.6, 4), title="SiLU and its derivative")
 axes.legend(frameon=False)
 figure
 
@@ -245,8 +246,8 @@ dy = rng.standard_normal(y.shape)
 assert np.abs(back(dy)[0] - slope(lambda x: residual(x, w, b)[0], x, dy)).max() < 1e-8
 
 diagram(6.4, 2.1, {"x": (1.3, 1.5), "+": (5.1, 1.5), "linear": (2.5, 0.6), "silu": (3.9, 0.6)}, [
-    *there_and_back("", "dx, a sum", (0.2, 1.5), (1.1, 1.5)),
-    *there_and_back("x", "dy: straight back", (1.5, 1.5), (4.9, 1.5)),
+    *there_and_back("", "dx (a sum)", (0.2, 1.5), (1.1, 1.5)),
+    *there_and_back("x", "dy (unchanged)", (1.5, 1.5), (4.9, 1.5)),
     *there_and_back("", "", (1.45, 1.3), (2.15, 0.8)),
     *there_and_back("h", "dh", (2.87, 0.6), (3.62, 0.6)),
     *there_and_back("", "", (4.2, 0.8), (4.95, 1.3)),
@@ -307,8 +308,8 @@ def off(gradient):
     return np.linalg.norm(gradient - true) / np.linalg.norm(true)
 
 
-print(f"self.cache:  wrong by {off(by_cache):.0%}, and no error was raised")
-print(f"y, back:     wrong by {off(by_back):.0e}")
+print(f"self.cache:  relative error of dw {off(by_cache):.0%}, and no error was raised")
+print(f"y, back:     relative error of dw {off(by_back):.0e}")
 assert off(by_cache) > 0.3 and off(by_back) < 1e-8
 
 # %% [markdown]
@@ -359,7 +360,7 @@ def check(f, x, h=1e-5, dy=None):
 
 rng = np.random.default_rng(22)
 big = rng.standard_normal((500, 400))
-print(f"silu on {big.size:,} numbers: {check(silu, big):.0e}")
+print(f"relative error of silu's gradient on {big.size:,} numbers: {check(silu, big):.0e}")
 assert check(silu, big) < 1e-6
 
 # %% [markdown]
@@ -383,7 +384,7 @@ def wrong_softmax(x):
 rng = np.random.default_rng(5)
 rows = rng.standard_normal((6, 5))
 with_ones, with_random = check(wrong_softmax, rows, dy=np.ones((6, 5))), check(wrong_softmax, rows)
-print(f"error seen with dy = 1: {with_ones:.0e}     error seen with a random dy: {with_random:.2f}")
+print(f"relative error found with dy = 1: {with_ones:.0e}; with a random dy: {with_random:.2f}")
 assert with_ones < 1e-6 and with_random > 0.01
 
 # %% [markdown]
@@ -430,13 +431,12 @@ for g, true, style in [(gentle, np.cos(0.3) * gentle(0.3), "-"), (quick, 300 * n
     step = np.abs(g(0.3 + 1j * h).imag / h / true - 1)
     axes.loglog(h, np.maximum(difference, 1e-17), style, color=viz.COLOURS[0], label=f"two-sided difference, {g.__name__}")
     axes.loglog(h, np.maximum(step, 1e-17), style, color=viz.COLOURS[1], label=f"complex step, {g.__name__}")
-    print(f"{g.__name__:6}   difference {difference.min():.0e} at its best h, {difference[usual]:.0e} at h = 1e-5;   "
-          f"complex step at most {step[h < 1e-12].max():.0e} for every h below 1e-12")  # fmt: skip
+    print(f"{g.__name__:6}  error of the difference: {difference.min():.0e} at its best h, {difference[usual]:.0e} at h = 1e-5;"
+          f" of the complex step: at most {step[h < 1e-12].max():.0e} for h < 1e-12")  # fmt: skip
     assert step[h < 1e-12].max() < 1e-15 < difference.min()
 assert difference[usual] > 1e-8  # of the quick function, the last in the loop
 axes.axvline(1e-5, color="grey", linestyle=":", linewidth=1)
-axes.set(xlabel="h", ylabel="relative error of the slope", title="A difference needs the right h, a complex step a small one",
-         ylim=(3e-18, 3))  # fmt: skip
+axes.set(xlabel="step h", ylabel="relative error of the slope", title="Finite difference and complex step", ylim=(3e-18, 3))
 axes.legend(frameon=False, fontsize=8, loc="center left")
 figure
 
@@ -479,7 +479,7 @@ def hasty_silu(x):
 numbers = np.random.default_rng(24).standard_normal((4, 3))
 errors = {f.__name__: (check(f, numbers), exact_check(f, numbers)) for f in (silu, wave, hasty_silu)}
 for name, (by_difference, by_step) in errors.items():
-    print(f"{name:10} by a difference {by_difference:.0e}     by a complex step {by_step:.0e}")
+    print(f"{name:10}  error by a finite difference {by_difference:.0e}, by a complex step {by_step:.0e}")
 assert errors["hasty_silu"][0] < errors["wave"][0] < 1e-6  # the wrong function has a smaller error than a right one
 assert max(errors["silu"][1], errors["wave"][1]) < 1e-14 and errors["hasty_silu"][1] > 1e-10
 
@@ -501,7 +501,7 @@ def absolute(x):
 
 
 pair = np.array([-2.0, 3.0]) + 1e-100j
-print("slopes of |x| at -2 and 3:   np.abs", np.abs(pair).imag / 1e-100, "  by the real part", absolute(pair).imag / 1e-100)
+print("slopes of |x| at -2 and 3: np.abs", np.abs(pair).imag / 1e-100, " absolute", absolute(pair).imag / 1e-100)
 assert list(absolute(pair).imag / 1e-100) == [-1, 1]
 
 # %% [markdown]
@@ -565,7 +565,7 @@ for _ in range(500 if FAST else 1500):
     losses.append(loss)
 test_points, test_kinds = toys.moons(1000, rng=2, noise=0.12)
 right = ((network(test_points.astype(np.float64), params)[0][:, 0] > 0) == test_kinds).mean()
-print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f};   {right:.1%} of 1000 new points are told apart")
+print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f};   {right:.1%} of 1000 new points are classified correctly")
 assert losses[-1] < 0.1 and right > 0.95
 
 # %%
@@ -575,12 +575,12 @@ belief = 1 / (1 + np.exp(-network(plane, params)[0])).reshape(120, 120)
 figure = viz.new_figure(9, 3.8, "tight")
 left, right_axes = figure.subplots(1, 2, width_ratios=(1.25, 1))
 left.semilogy(losses, color=viz.COLOURS[0])
-left.set(xlabel="step", ylabel="loss", title="Downhill")
+left.set(xlabel="training step", ylabel="loss", title="Training loss")
 right_axes.contourf(axis, axis, belief, levels=20, cmap="RdBu_r", alpha=0.4)
 right_axes.contour(axis, axis, belief, levels=[0.5], colors="black", linewidths=1)
 for kind in (0, 1):
     right_axes.scatter(*points[kinds[:, 0] == kind].T, s=6, color=("#1f4e9c", "#a61e1e")[kind])
-right_axes.set(aspect="equal", title="What the network believes")
+right_axes.set(aspect="equal", title="Predicted probability of kind 1")
 figure
 
 # %% [markdown]
@@ -606,7 +606,7 @@ back(surprise(z, kinds)[1]())
 z_hand, back_hand = network(points, start)
 grads = [a for pair in back_hand(surprise(z_hand, kinds)[1]())[1] for a in pair]
 worst = max(np.abs(p.grad - g).max() for p, g in zip(net.parameters().values(), grads, strict=True))
-print(f"{len(grads)} gradients by hand and by the library differ by at most {worst:.0e}")
+print(f"the {len(grads)} gradients by hand and by minidiff differ by at most {worst:.0e}")
 assert worst < 1e-12
 gradcheck.check_layer(net, points[:5])
 

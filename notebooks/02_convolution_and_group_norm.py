@@ -58,7 +58,7 @@ sideways = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]]).reshape(3, 3, 1, 1) / 
 edges = conv_loops((digits[:10] + 1) / 2, sideways, np.zeros(1))
 assert edges.shape == digits[:10].shape
 viz.show_grid(np.concatenate([digits[:10], edges / np.abs(edges).max()]), columns=10,
-              title="Ten digits, and the same seen through one 3 x 3 window: vertical edges")
+              rows=["digits", "convolved"], title="A 3 x 3 kernel that detects vertical edges")
 
 # %% [markdown]
 # A network *learns* its kernels, hundreds of them.
@@ -94,7 +94,7 @@ by_loops = conv_loops(x, w, b)
 middle = time.perf_counter()
 by_product = conv_forward(x, w, b)
 end = time.perf_counter()
-print(f"loops {1000 * (middle - start):.1f} ms, gather and one product {1000 * (end - middle):.1f} ms")
+print(f"loops {1000 * (middle - start):.1f} ms, gather and one matrix product {1000 * (end - middle):.1f} ms")
 assert np.allclose(by_loops, by_product)
 
 # %% [markdown]
@@ -132,7 +132,8 @@ def conv(x, w, b):
 rng = np.random.default_rng(7)
 small = rng.standard_normal((2, 5, 4, 3)), rng.standard_normal((3, 3, 3, 2)), rng.standard_normal(2)
 errors = gradcheck.check(conv, *small)
-print({name: f"{error:.0e}" for name, error in zip("xwb", errors.values(), strict=True)})
+named = zip("xwb", errors.values(), strict=True)
+print("relative errors of the gradients:", ", ".join(f"{name} {error:.0e}" for name, error in named))
 
 # %% [markdown]
 # `gather` is linear, so it is a product with a large matrix $G$ of zeros and ones that is never stored. `scatter` is its
@@ -153,7 +154,7 @@ axes = figure.add_subplot()
 axes.imshow(counts, cmap="Blues", vmin=0, vmax=17)
 for (i, j), count in np.ndenumerate(counts):
     axes.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=9)
-axes.set(xticks=[], yticks=[], title="How many terms each pixel's gradient has")
+axes.set(xticks=[], yticks=[], title="Number of terms in each pixel's gradient")
 figure
 
 # %% [markdown]
@@ -211,7 +212,8 @@ def group_norm(x, gamma, beta, groups, without=""):
 rng = np.random.default_rng(11)
 x, gamma, beta = rng.standard_normal((3, 4, 4, 6)), rng.standard_normal(6), rng.standard_normal(6)
 errors = gradcheck.check(lambda *arrays: group_norm(*arrays, groups=2), x, gamma, beta)
-print({name: f"{error:.0e}" for name, error in zip(("x", "gamma", "beta"), errors.values(), strict=True)})
+named = zip(("x", "gamma", "beta"), errors.values(), strict=True)
+print("relative errors of the gradients:", ", ".join(f"{name} {error:.0e}" for name, error in named))
 y, _ = group_norm(x, np.ones(6), np.zeros(6), groups=2)
 first_group = y[0, :, :, :3]
 assert abs(first_group.mean()) < 1e-12 and abs(first_group.std() - 1) < 1e-4
@@ -239,7 +241,7 @@ for term in ("mean", "deviation"):
 # %%
 _, back = group_norm(x, np.ones(6), np.zeros(6), groups=2)
 dx, _, _ = back(np.ones(x.shape))
-print(f"largest entry of dx for dy = 1: {np.abs(dx).max():.0e}")
+print(f"largest absolute entry of dx for dy = 1: {np.abs(dx).max():.0e}")
 assert np.abs(dx).max() < 1e-12
 
 # %% [markdown]
@@ -304,12 +306,12 @@ results = {}
 for without in ("", "mean", "deviation"):
     p, losses = train(without, steps)
     accuracy = (network(held_out.astype(np.float64), p)[0].argmax(axis=1) == held_out_labels).mean()
-    name = f"without the {without} term" if without else "all three terms"
+    name = f"without the term through the {without}" if without else "all three terms"
     results[name] = losses, accuracy
-    print(f"{name:26}  loss {np.mean(losses[-20:]):.3f}   {accuracy:.1%} of unseen digits right")
+    print(f"{name:38} loss {np.mean(losses[-20:]):.3f}, {accuracy:.1%} of held-out digits classified correctly")
 
 # %%
-viz.plot_loss({name: losses for name, (losses, _) in results.items()}, title="One of these is right. Which one?")
+viz.plot_loss({name: losses for name, (losses, _) in results.items()}, title="Training losses: which gradient is right?")
 
 # %% [markdown]
 # All three losses fall, and all three networks recognise digits. In the full run, 97 % of the held-out digits are right with
@@ -324,7 +326,7 @@ true = back(back_loss())["w1"]
 for without in ("mean", "deviation"):
     wrong = network(digits[:64], fresh(), without)[1](back_loss())["w1"]
     off = np.linalg.norm(wrong - true) / np.linalg.norm(true)
-    print(f"without the {without} term the gradient of w1 is off by {off:.0%}")
+    print(f"without the term through the {without}: relative error of the gradient of w1 {off:.0%}")
     assert off > 0.02
 for losses, _ in results.values():
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.2  # all three losses fall
@@ -339,14 +341,14 @@ for losses, _ in results.values():
 
 # %%
 rng = np.random.default_rng(22)
-for ours, theirs, arrays in [
-    (conv, lambda x, w, b: ops.conv2d(x, w, b, padding=1), small),
-    (lambda *a: group_norm(*a, groups=3), lambda *a: ops.group_norm(*a, 3), (x, gamma, beta)),
+for name, ours, theirs, arrays in [
+    ("convolution", conv, lambda x, w, b: ops.conv2d(x, w, b, padding=1), small),
+    ("GroupNorm", lambda *a: group_norm(*a, groups=3), lambda *a: ops.group_norm(*a, 3), (x, gamma, beta)),
 ]:
     (y, back), (y_lib, back_lib) = ours(*arrays), theirs(*arrays)
     dy = rng.standard_normal(y.shape)
     differences = [np.abs(a - b).max() for a, b in zip((y, *back(dy)), (y_lib, *back_lib(dy)), strict=True)]
-    print("answer and gradients differ by at most", f"{max(differences):.0e}")
+    print(f"{name}: output and gradients differ by at most {max(differences):.0e}")
     assert max(differences) < 1e-11
 
 # %% [markdown]

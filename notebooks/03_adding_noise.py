@@ -50,7 +50,7 @@ for t in range(T):
     x = one_step(x, t)
     states.append(x)
 assert abs(x.mean()) < 0.3 and abs(x.std() - 1) < 0.2  # no trace of the image is left
-viz.denoising_strip(states, times=range(T + 1), samples=4, columns=11, title="A thousand small steps, number of steps taken")
+viz.denoising_strip(states, times=range(T + 1), samples=4, columns=11, title="Four digits after t small steps")
 
 # %% [markdown]
 # ## Do I have to take all the steps?
@@ -87,11 +87,11 @@ assert max(np.abs(e).max() for e in errors) < 5
 
 figure = viz.new_figure(6.4, 3.6, "tight")
 axes = figure.add_subplot()
-axes.plot(mean, color=viz.COLOURS[0], linewidth=3, alpha=0.35, label="mean, the formula")
-axes.plot(measured[:, 0], "--", color=viz.COLOURS[0], linewidth=1.2, label=f"mean of {copies:,} walks")
-axes.plot(variance, color=viz.COLOURS[1], linewidth=3, alpha=0.35, label="variance, the formula")
-axes.plot(measured[:, 1], "--", color=viz.COLOURS[1], linewidth=1.2, label="variance of the walks")
-axes.set(xlabel="t", title="One jump lands where a thousand small steps land")
+axes.plot(mean, color=viz.COLOURS[0], linewidth=3, alpha=0.35, label="mean by the formula")
+axes.plot(measured[:, 0], "--", color=viz.COLOURS[0], linewidth=1.2, label=f"measured mean of {copies:,} copies")
+axes.plot(variance, color=viz.COLOURS[1], linewidth=3, alpha=0.35, label="variance by the formula")
+axes.plot(measured[:, 1], "--", color=viz.COLOURS[1], linewidth=1.2, label="measured variance")
+axes.set(xlabel="timestep t", title="One jump agrees with many small steps")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -169,7 +169,7 @@ assert np.isclose(Schedule.cosine(1000).alpha_bar[499], middle / start)
 schedules = [Schedule.named(name) for name in ("linear", "scaled_linear", "quadratic", "sigmoid", "cosine")]
 for schedule in schedules:
     half = int(np.argmax(schedule.alpha_bar < 0.5))
-    print(f"{schedule.name:14} more noise than picture from t = {half:3}; {schedule.alpha_bar[-1]:.0e} of it left at the end")
+    print(f"{schedule.name:14} more noise than image from t = {half:3}; alpha_bar at the end {schedule.alpha_bar[-1]:.0e}")
 
 # %% [markdown]
 # Which schedule gives the best samples? `minidiff study schedules` trains the same network on each, with three training seeds:
@@ -196,8 +196,8 @@ for schedule, colour in zip(schedules, viz.COLOURS, strict=False):
     left.plot(np.sqrt(1 - schedule.alpha_bar), color=colour, label=schedule.name)
     right.semilogy(schedule.alpha_bar / (1 - schedule.alpha_bar), color=colour)
 right.axhline(1, color="grey", linewidth=0.8)
-left.set(xlabel="t", ylabel=r"noise level $\sigma_t$", title="Noise level against timestep")
-right.set(xlabel="t", ylabel="SNR", title="Signal-to-noise ratio against timestep", ylim=(1e-8, 1e5))
+left.set(xlabel="timestep t", ylabel=r"noise level $\sigma_t$", title="Noise level against timestep")
+right.set(xlabel="timestep t", ylabel="SNR", title="Signal-to-noise ratio against timestep", ylim=(1e-8, 1e5))
 left.legend(frameon=False, fontsize=9)
 figure
 
@@ -211,8 +211,8 @@ rng = np.random.default_rng(13)
 eps = rng.standard_normal((1, 8, 8, 1))
 rows = [schedule.add_noise(digits[9:10], eps, int(t)) for schedule in schedules for t in times]
 titles = [f"t = {t}" for t in times] + [""] * (len(rows) - len(times))
-names = ", ".join(schedule.name for schedule in schedules)
-viz.show_grid(np.concatenate(rows), columns=len(times), titles=titles, title=f"From top to bottom: {names}")
+names = [schedule.name for schedule in schedules]
+viz.show_grid(np.concatenate(rows), columns=len(times), titles=titles, rows=names)
 
 # %% [markdown]
 # If two schedules have the same SNR, one at its $t$ and the other at another $t$, their noisy images there are *the same*. Only
@@ -223,7 +223,8 @@ linear, cosine = Schedule.linear(1000), Schedule.cosine(1000)
 t_cosine = 500
 t_linear = linear.t_of_log_snr(cosine.log_snr(t_cosine))  # t of equal SNR, between two steps
 a, b = cosine.add_noise(digits[9:10], eps, t_cosine), linear.add_noise(digits[9:10], eps, t_linear)
-print(f"t = {t_cosine} of the cosine schedule is t = {t_linear:.2f} of the linear one; difference {np.abs(a - b).max():.0e}")
+print(f"t = {t_cosine} of the cosine schedule has the SNR of t = {t_linear:.2f} of the linear one; "
+      f"the two noisy images differ by at most {np.abs(a - b).max():.0e}")  # fmt: skip
 assert np.abs(a - b).max() < 1e-6
 
 # %% [markdown]
@@ -242,7 +243,7 @@ before = schedule.betas.tobytes()
 trainer = training.Trainer(net, SimpleLoss(schedule, "eps"), points, steps=200 if FAST else 1500, batch_size=128, lr=2e-3)
 history = trainer.run(progress=False)
 first, last = np.mean(history.loss[:20]), np.mean(history.loss[-50:])
-print(f"loss {first:.3f} -> {last:.3f}; the betas are the same bits as before: {schedule.betas.tobytes() == before}")
+print(f"loss {first:.3f} -> {last:.3f}; betas unchanged to the last bit: {schedule.betas.tobytes() == before}")
 assert last < 0.9 * first and schedule.betas.tobytes() == before
 assert not any("beta" in name or "alpha" in name for name in net.parameters())  # no parameter is a part of the schedule
 
@@ -276,7 +277,7 @@ except ValueError as error:
 beta_tilde = betas[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])  # for t = 1 .. 999; at t = 0 it is 0
 for t in (1, 10, 100, 500, 999):
     between = np.exp(0.5 * np.log(betas[t]) + 0.5 * np.log(beta_tilde[t - 1]))
-    print(f"t = {t:3}: smallest {beta_tilde[t - 1]:.2e}, v = 1/2 {between:.2e}, largest {betas[t]:.2e}, "
+    print(f"t = {t:3}: lower bound {beta_tilde[t - 1]:.2e}, v = 1/2 {between:.2e}, upper bound {betas[t]:.2e}, "
           f"ratio of the bounds {betas[t] / beta_tilde[t - 1]:.3f}")  # fmt: skip
 far = (1 - alpha_bar[100]) / (1 - alpha_bar[50])  # the same ratio for one step from t = 100 to t = 50
 print(f"one step from t = 100 to t = 50: ratio of the bounds {far:.3f}")
@@ -302,14 +303,14 @@ Ts = [25, 50, 100, 200, 400] if FAST else [25, 50, 100, 200, 400, 1000, 2000]
 small = [abs(generated_variance(samplers.ddpm, shrunk(T), variance="fixed_small") - 1) for T in Ts]
 large = [abs(generated_variance(samplers.ddpm, shrunk(T), variance="fixed_large") - 1) for T in Ts]
 for T, s, l in zip(Ts, small, large, strict=True):
-    print(f"T = {T:4}   variance is off by {s:.1e} (small step noise), {l:.1e} (large step noise)")
+    print(f"T = {T:4}   error of the generated variance: {s:.1e} with small step noise, {l:.1e} with large step noise")
 assert all(before > after for before, after in zip(small[:-1], small[1:], strict=True))  # more steps: less error
 
 figure = viz.new_figure(5.8, 3.5, "tight")
 axes = figure.add_subplot()
 axes.loglog(Ts, small, "o-", color=viz.COLOURS[0], label=r"step noise $\tilde\beta_t$ (small)")
 axes.loglog(Ts, large, "o-", color=viz.COLOURS[1], label=r"step noise $\beta_t$ (large)")
-axes.set(xlabel="T", ylabel="error of the generated variance", title="More steps help, less and less")
+axes.set(xlabel="number of steps T", ylabel="error of the generated variance", title="Error against the number of steps")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -326,7 +327,7 @@ for T in (100, 1000, 4000):
     exact = 1 - np.cumprod(1 - shrunk(T).betas)
     rounded = 1 - np.cumprod(1 - shrunk(T).betas.astype(np.float32), dtype=np.float32)
     lost.append(np.abs(rounded / exact - 1).max())
-    print(f"T = {T:4}: in float32 the noise variance is off by up to {lost[-1]:.3%}")
+    print(f"T = {T:4}: relative error of the noise variance in float32 up to {lost[-1]:.3%}")
 assert lost[0] < lost[1] < lost[2]
 
 # %% [markdown]
