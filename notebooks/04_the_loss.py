@@ -54,7 +54,7 @@ net = models.MLP(features=64, width=32, depth=2, rng=0).astype(np.float64)
 rng = np.random.default_rng(3)
 x0, t, eps = flat[:8], rng.integers(0, 1000, 8), rng.standard_normal((8, 64))
 loss, back = noise_loss(net, x0, t, eps)
-print(f"loss of a network that has learned nothing: {loss:.2f}")
+print(f"loss of an untrained network: {loss:.2f}")
 
 losses, _, _ = SimpleLoss(schedule, "eps").compare(net, x0, eps, t, None)  # the loss of the library, one number per image
 assert np.isclose(loss, losses.mean())
@@ -73,7 +73,7 @@ for sign in (1, -1):
     weight.value[3, 5] += sign * h
     values.append(noise_loss(net, x0, t, eps)[0])
     weight.value[3, 5] -= sign * h
-print(f"backward {dy:+.8f}, slope {(values[0] - values[1]) / (2 * h):+.8f}")
+print(f"backward pass {dy:+.8f}, measured slope {(values[0] - values[1]) / (2 * h):+.8f}")
 assert np.isclose(dy, (values[0] - values[1]) / (2 * h), rtol=1e-5)
 
 # %% [markdown]
@@ -108,7 +108,7 @@ assert np.abs(best[0] - x0).max() < 1e-6  # hardly any noise: the digit itself
 assert np.abs(best[-1] - flat.mean(axis=0)).max() < 0.1  # nothing but noise: the mean of all digits
 pictures = np.concatenate(noisy + best).reshape(-1, 8, 8)
 viz.show_grid(pictures, columns=10, titles=[f"t = {t}" for t in times] + [""] * 10,
-              title="Above: a noisy digit. Below: the best possible guess of the clean one")
+              rows=["noisy image", "best prediction of the clean image"])
 
 # %% [markdown]
 # At large $t$ the best prediction is a **blur**, and this is not a fault of the network. A sharp image takes many steps
@@ -129,7 +129,7 @@ viz.show_grid(pictures, columns=10, titles=[f"t = {t}" for t in times] + [""] * 
 
 # %%
 def x0_and_eps(output, xt, t, predicts):
-    """The clean picture and the noise from whatever a network puts out."""
+    """The clean image and the noise from a network's output."""
     a, s = schedule.alpha(t), schedule.sigma(t)
     if predicts == "score":
         output, predicts = -s * output, "eps"
@@ -147,7 +147,7 @@ for predicts, output in {"eps": eps, "x0": x0, "v": a * eps - s * x0, "score": -
     assert np.allclose(got_x0, x0) and np.allclose(got_eps, eps)
     denoiser = Denoiser(lambda x, t, cond, output=output: output, schedule, predicts)  # the library's conversion
     assert np.allclose(denoiser(xt, t), (got_x0, got_eps))
-print("all four agree")
+print("all four prediction targets give the same image and the same noise")
 
 # %% [markdown]
 # ## Does it matter which target the network predicts?
@@ -188,10 +188,10 @@ for curve, label, colour in [
     (snr, r"predicting $\epsilon$: SNR", viz.COLOURS[0]),
     (np.ones_like(snr), r"predicting $x_0$: 1", viz.COLOURS[1]),
     (snr + 1, r"predicting $v$: SNR + 1", viz.COLOURS[2]),
-    (bound_weight * snr, "the bound", viz.COLOURS[3]),
+    (bound_weight * snr, "variational bound", viz.COLOURS[3]),
 ]:
     axes.semilogy(steps, curve, color=colour, label=label)
-axes.set(xlabel="t", ylabel=r"weight of an error in $\hat x_0$", title="The same error counts differently in each loss")
+axes.set(xlabel="timestep t", ylabel=r"weight of a squared error in $\hat x_0$", title="How each loss weights the same error")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -223,7 +223,7 @@ steps = 60 if FAST else 2500
 denoisers = {predicts: train(points, predicts, steps, width=64, depth=3) for predicts in ("eps", "x0", "v")}
 errors = {predicts: noise_error(denoiser, unseen, times) for predicts, denoiser in denoisers.items()}
 for predicts, error in errors.items():
-    print(f"predicts {predicts:4}  error of the noise: t = 5: {error[0]:.2f},  mean over t: {error.mean():.3f}")
+    print(f"predicts {predicts:4} mean squared error of the noise: {error[0]:.2f} at t = 5, {error.mean():.3f} averaged over t")
 assert errors["x0"][0] > errors["eps"][0]  # near t = 0 the division by a tiny sigma amplifies an error of x0
 assert all(error.mean() < 0.8 for name, error in errors.items() if name != "x0")
 
@@ -233,7 +233,7 @@ axes = figure.add_subplot()
 for (predicts, error), colour in zip(errors.items(), viz.COLOURS, strict=False):
     axes.semilogy(times, error, color=colour, label=f"trained to predict {predicts}")
 axes.axhline(1, color="grey", linewidth=0.8)
-axes.set(xlabel="t", ylabel="error of the noise", title="Three networks, read as predictors of noise")
+axes.set(xlabel="timestep t", ylabel="mean squared error of the noise", title="Error of the predicted noise, by target")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -255,9 +255,10 @@ narrow = {predicts: train(pixels, predicts, steps, width=16, depth=2) for predic
 held_out = data.load("digits", split="test")[0].reshape(-1, 64)
 middle = np.arange(100, 901, 100)
 for predicts, denoiser in narrow.items():
-    print(f"width 16, predicts {predicts:3}   error of the noise: {noise_error(denoiser, held_out, middle).mean():.2f}")
+    error = noise_error(denoiser, held_out, middle).mean()
+    print(f"width 16, predicts {predicts:3}   mean squared error of the noise: {error:.2f}")
 stuck, free = (noise_error(narrow[predicts], held_out, middle).mean() for predicts in ("eps", "x0"))
-print(f"what 16 of 64 directions leave: {48 / 64:.2f}")
+print(f"lower bound, if only 16 of 64 directions of the noise can pass: {48 / 64:.2f}")
 assert stuck > 0.7 and free < 0.6 * stuck
 
 # %% [markdown]
@@ -270,37 +271,38 @@ assert stuck > 0.7 and free < 0.6 * stuck
 # %%
 rng = np.random.default_rng(18)
 eps = rng.standard_normal(unseen.shape).astype(np.float32)
-told = np.arange(0, 1000, 100 if FAST else 25)
+given = np.arange(0, 1000, 100 if FAST else 25)
 nets = [denoisers["eps"].model, *(train(points, "eps", steps, seed, width=64, depth=3).model for seed in (1, 2))]
 
 
 def error_and_distance(true_t):
-    """Mean squares of output - eps and of output - x_t, by network and by the t it gets.   -> two arrays (nets, told)"""
+    """Mean squares of output - eps and of output - x_t, by network and by the t it gets.   -> two arrays (nets, given)"""
     xt = schedule.add_noise(unseen, eps, true_t)
-    outputs = [[net.predict(xt, int(t)) for t in told] for net in nets]
+    outputs = [[net.predict(xt, int(t)) for t in given] for net in nets]
     return [np.array([[((y - other) ** 2).mean() for y in row] for row in outputs]) for other in (eps, xt)]
 
 
 def spread(values):
-    """Mean and standard error over the networks.   (nets, told) -> (told,), (told,)"""
+    """Mean and standard error over the networks.   (nets, given) -> (given,), (given,)"""
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 wrong_time, copied = error_and_distance(300)
 (error, bar), (copy, _) = spread(wrong_time), spread(copied)
 for t in (0, 100, 300, 600, 900):
-    i = list(told).index(t)
-    print(f"noise of t = 300, the network gets t = {t:3}: error {error[i]:.3f} ± {bar[i]:.3f}, "
-          f"distance of the output from x_t: {copy[i]:.4f}")  # fmt: skip
-assert abs(told[error.argmin()] - 300) <= 100
+    i = list(given).index(t)
+    print(f"noise of t = 300, given t = {t:3}: mean squared error of the noise {error[i]:.3f} ± {bar[i]:.3f}, "
+          f"mean square of output - x_t {copy[i]:.4f}")  # fmt: skip
+assert abs(given[error.argmin()] - 300) <= 100
 
 figure = viz.new_figure(9.4, 3.5, "tight")
 axes = figure.subplots(1, 2)
-for ax, values, title in zip(axes, (wrong_time, copied), ("error of the noise", "distance from output to $x_t$"), strict=True):
+titles = "Error of the predicted noise", "Distance of the output from $x_t$"
+for ax, values, title in zip(axes, (wrong_time, copied), titles, strict=True):
     mean, bar = spread(values)
-    ax.errorbar(told, mean, bar, color=viz.COLOURS[0], capsize=2, linewidth=1.2)
+    ax.errorbar(given, mean, bar, color=viz.COLOURS[0], capsize=2, linewidth=1.2)
     ax.axvline(300, color="grey", linestyle=":")
-    ax.set(xlabel="the t that the network gets", ylabel="mean square", title=title, ylim=(0, None))
+    ax.set(xlabel="timestep t given to the network", ylabel="mean square", title=title, ylim=(0, None))
 figure.suptitle("Points with the noise of t = 300", fontsize=11)
 figure
 
@@ -317,11 +319,11 @@ figure
 for true_t in (300, 100):
     returns_x = schedule.alpha(true_t) ** 2 * (unseen**2).mean() + (1 - schedule.sigma(true_t)) ** 2
     mean, bar = spread(error_and_distance(true_t)[0])
-    right, wrong = (list(told).index(t) for t in (true_t, 900))
+    right, wrong = (list(given).index(t) for t in (true_t, 900))
     print(f"noise of t = {true_t}: error {mean[right]:.3f} ± {bar[right]:.3f} with the right t, "
-          f"{mean[wrong]:.3f} ± {bar[wrong]:.3f} with t = 900; computed for returning x_t: {returns_x:.3f}")  # fmt: skip
+          f"{mean[wrong]:.3f} ± {bar[wrong]:.3f} with t = 900; if the output is x_t itself: {returns_x:.3f}")  # fmt: skip
     assert FAST or abs(mean[wrong] - returns_x) < 0.03
-assert FAST or (copied[:, told >= 600].max() < 0.01 and mean[wrong] > 1.2 * mean[right])
+assert FAST or (copied[:, given >= 600].max() < 0.01 and mean[wrong] > 1.2 * mean[right])
 
 # %% [markdown]
 # So all that the network knows of $\alpha_t$ is the $t$ that it gets. ([Chapter 5](05_telling_the_time.ipynb) examines networks

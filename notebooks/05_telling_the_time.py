@@ -47,7 +47,7 @@ held_out = data.load("digits", split="test")[0][: 10 if FAST else 120]  # no net
 
 # %%
 def sinusoids(t, dim):
-    """Clock hands of a time.   t (B,)   ->   (B, dim), cosines first"""
+    """Clock hands of a timestep.   t (B,)   ->   (B, dim), cosines first"""
     half = dim // 2
     angle = t[:, None] * 10000.0 ** (-np.arange(half) / half)  # (B, half)
     return np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
@@ -56,33 +56,34 @@ def sinusoids(t, dim):
 every_t = np.arange(1000)
 hands = sinusoids(every_t, 32)
 theirs = ops.timestep_embedding(every_t, 32, flip_sin_to_cos=True, downscale_freq_shift=0.0, dtype=np.float64)
-print(f"ours and the library's differ by at most {np.abs(hands - theirs).max():.0e}")
+print(f"these embeddings and minidiff's differ by at most {np.abs(hands - theirs).max():.0e}")
 assert np.abs(hands - theirs).max() < 1e-9
 
 alike = hands @ hands[500] / 16  # 1 where all hands agree
 for away in (1, 10, 30, 100, 400):
-    print(f"likeness to t = 500, {away:3} steps away: {alike[[500 - away, 500 + away]].mean():.2f}")
+    print(f"similarity to t = 500, {away:3} steps away: {alike[[500 - away, 500 + away]].mean():.2f}")
 turned = 999 * 10000.0 ** (-np.arange(16) / 16) / (2 * np.pi)  # full turns from t = 0 to t = 999
-print(f"{(turned > 1).sum()} of 16 hands turn more than once in all, {(turned < 0.1).sum()} by less than a tenth of a turn")
+print(f"from t = 0 to 999, {(turned > 1).sum()} of 16 hands make more than one turn, "
+      f"{(turned < 0.1).sum()} less than a tenth of a turn")  # fmt: skip
 closest = (hands @ hands.T / 16 - 2 * np.eye(1000)).max()
-print(f"any two different times: likeness at most {closest:.3f}")
+print(f"similarity of any two different timesteps: at most {closest:.3f}")
 assert closest < 0.97
 
 figure = viz.new_figure(9.4, 3.7, "tight")
 left, right = figure.subplots(1, 2)
 left.imshow(hands.T, aspect="auto", cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
 left.axhline(15.5, color="black", linewidth=0.8)
-left.set(xlabel="t", ylabel="which number", title="The 32 numbers of each time: cosines, sines")
+left.set(xlabel="timestep t", ylabel="index of the value", title="Embedding: 16 cosines, then 16 sines")
 right.plot(every_t, alike, color=viz.COLOURS[0])
-right.set(xlabel="t", ylabel="likeness", title="How much each time looks like t = 500")
+right.set(xlabel="timestep t", ylabel="similarity", title="Similarity of each timestep to t = 500")
 figure
 
 # %% [markdown]
-# The fast hands (top of each half) distinguish 500 from 501; the slow ones distinguish 500 from 900. The likeness is the scalar
-# product of two embeddings divided by $h$, so it is 1 where all hands agree. It falls within the first ten steps. Then it rises
-# and falls again, because the fast hands come round again and the slowest have hardly moved. So the likeness does not measure
-# the distance of two timesteps, and it does not need to. It is enough that no two timesteps share all their numbers; a layer
-# learns which hands to use.
+# The fast hands (top of each half) distinguish 500 from 501; the slow ones distinguish 500 from 900. The similarity is the
+# scalar product of two embeddings divided by $h$, so it is 1 where all hands agree. It falls within the first ten steps. Then
+# it rises and falls again, because the fast hands come round again and the slowest have hardly moved. So the similarity does
+# not measure the distance of two timesteps, and it does not need to. It is enough that no two timesteps share all their
+# numbers; a layer learns which hands to use.
 #
 # **A trap for later.** The code of the first diffusion model divides by $h - 1$ where we divide by $h$, and puts the sines
 # first. Most later code uses the convention of this chapter. Both work, but the four combinations give *different numbers for
@@ -97,7 +98,7 @@ conventions = {
 }
 for name, options in conventions.items():
     other = ops.timestep_embedding(np.array([500]), 32, dtype=np.float64, **options)[0]
-    print(f"{name:28} differs from ours at t = 500 by up to {np.abs(other - hands[500]).max():.2f}")
+    print(f"{name:28} differs from this chapter's convention at t = 500 by up to {np.abs(other - hands[500]).max():.2f}")
 
 # %% [markdown]
 # ## How does $t$ get into a U-Net, in code?
@@ -125,7 +126,7 @@ def arrow(start, end, **style):
     axes.annotate("", end, start, arrowprops=dict(arrowstyle="->", **style))
 
 
-for column, text in ((0, "t"), (2, "sinusoids\n32 numbers"), (4.8, "MLP\nlinear, SiLU, linear"), (8, "the vector of the time")):
+for column, text in ((0, "t"), (2, "sinusoids\n32 numbers"), (4.8, "MLP\nlinear, SiLU, linear"), (8, "time embedding")):
     box(column, 2.2, text, viz.COLOURS[3])
 for start, end in ((0.2, 1.25), (2.75, 3.65), (5.95, 6.75)):
     arrow((start, 2.2), (end, 2.2), color=viz.COLOURS[3])
@@ -168,7 +169,7 @@ def time_mlp(hands, w1, b1, w2, b2):
 
 library_mlp = TimestepEmbedding(32, 64, rng=0).astype(np.float64)
 arrays = [hands[[3, 500]], *(p.value for p in library_mlp.parameters().values())]
-print("gradient errors:", max(gradcheck.check(time_mlp, *arrays).values()))
+print(f"largest relative error of a gradient: {max(gradcheck.check(time_mlp, *arrays).values()):.0e}")
 temb, _ = time_mlp(*arrays)  # (2, 64): one vector for each image of the batch
 assert np.allclose(temb, library_mlp.predict(arrays[0]))
 
@@ -201,7 +202,7 @@ library_block = ResnetBlock2D(8, 8, temb_channels=64, groups=4, rng=1).astype(np
 weights = [p.value for p in library_block.parameters().values()]
 rng = np.random.default_rng(9)
 x = rng.standard_normal((2, 5, 5, 8))
-print("gradient errors:", max(gradcheck.check(timed_block, x, temb, *weights).values()))
+print(f"largest relative error of a gradient: {max(gradcheck.check(timed_block, x, temb, *weights).values()):.0e}")
 
 # %% [markdown]
 # The block equals the library's block to the last digit, and so do its gradients:
@@ -215,7 +216,7 @@ dy = rng.standard_normal(y.shape)
 (dx, dtemb, *dweights), (their_dx, their_dtemb) = back(dy), their_back(dy)
 assert np.allclose(y, their_y) and np.allclose(dx, their_dx) and np.allclose(dtemb, their_dtemb)
 assert all(np.allclose(d, p.grad) for d, p in zip(dweights, library_block.parameters().values(), strict=True))
-print("block, and gradients of input, time and all", len(weights), "parameters: equal")
+print(f"output and gradients of the input, the time embedding and {len(weights)} parameters: equal to minidiff's")
 
 # %% [markdown]
 # One detail can cost days. A GroupNorm follows the addition, and it subtracts the mean of each group of channels. If every
@@ -225,7 +226,7 @@ print("block, and gradients of input, time and all", len(weights), "parameters: 
 # %%
 for groups in (4, 8):
     early, late = (timed_block(x[:1], temb[[k]], *weights, groups=groups)[0] for k in (0, 1))  # t = 3 and t = 500
-    print(f"8 channels in {groups} groups: t = 3 against t = 500 changes the answer by up to {np.abs(early - late).max():.1e}")
+    print(f"8 channels in {groups} groups: the outputs for t = 3 and t = 500 differ by up to {np.abs(early - late).max():.1e}")
 assert np.abs(early - late).max() < 1e-12  # the last case, one group per channel
 
 # %% [markdown]
@@ -233,8 +234,8 @@ assert np.abs(early - late).max() < 1e-12  # the last case, one group per channe
 #
 # A common answer is that training would collapse. Let us test it. We train a small U-Net with eight blocks twice, equally long,
 # on the same images with the same noise. The first network is complete; the second has zeros in place of every block's time
-# projection. (Later, the same method removes the timestep from only *some* of the blocks.) In the code and the figures, "told"
-# is the network with $t$ and "not told" the one without.
+# projection. (Later, the same method removes the timestep from only *some* of the blocks.) In the figures, "given t" is
+# the first network and "without t" the second.
 #
 # A single pair of networks shows the method, but its numbers are partly chance. `minidiff study time` trains each network of
 # this chapter longer and with three seeds, so the claims below are those of
@@ -251,15 +252,15 @@ class Mute(nn.Layer):
         return np.zeros((len(temb), self.channels), temb.dtype), lambda dtime: np.zeros_like(temb)
 
 
-def unet(told="all"):
-    """A small U-Net; told: "all" of its blocks get the time, or those of these numbers, in the order of use."""
+def unet(timed="all"):
+    """A small U-Net; timed: the numbers of the blocks that get the timestep, in the order of use, or "all"."""
     net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), layers_per_block=1, norm_num_groups=4,
                       down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                       rng=0)  # fmt: skip
     stages = [*net.down_blocks, net.mid_block, *net.up_blocks]
     blocks = [block for stage in stages for block in stage.resnets]
     for number, block in enumerate(blocks):
-        if told != "all" and number not in told:
+        if timed != "all" and number not in timed:
             block.time_emb_proj = Mute(16)
     return net
 
@@ -268,16 +269,16 @@ steps = 10 if FAST else 300
 
 
 def train(model, predicts="eps"):
-    """Train on the same pictures and noise as everyone.   -> the model, the loss of every step"""
+    """Train on the same images and noise as every other network.   -> the model, the loss of every step"""
     trainer = training.Trainer(model, SimpleLoss(schedule, predicts), digits, steps=steps, batch_size=16, lr=3e-3, warmup=10,
                                ema_decay=None)  # fmt: skip
     return model, np.array(trainer.run(progress=False).loss)
 
 
-(told, told_loss), (untold, untold_loss) = train(unet()), train(unet(told=()))
+(given, given_loss), (without, without_loss) = train(unet()), train(unet(timed=()))
 late = slice(-steps // 4, None)
-print(f"mean loss of the last quarter: told t {told_loss[late].mean():.3f}, not told {untold_loss[late].mean():.3f}")
-assert FAST or 0.9 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
+print(f"mean loss of the last quarter: given t {given_loss[late].mean():.3f}, without t {without_loss[late].mean():.3f}")
+assert FAST or 0.9 < without_loss[late].mean() / given_loss[late].mean() < 1.25
 
 # %% [markdown]
 # Training does not collapse: without $t$ the loss falls nearly as far. Where is the difference? We test both networks on
@@ -287,33 +288,33 @@ assert FAST or 0.9 < untold_loss[late].mean() / told_loss[late].mean() < 1.25
 times = np.array([0, 20, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999])[:: 3 if FAST else 1]
 
 
-def error_by_t(model, told_t=lambda xt, t: t):
-    """Mean squared error of the noise on held-out digits. told_t(xt, t): the t that the model gets.   -> (times,)"""
+def error_by_t(model, t_for=lambda xt, t: t):
+    """Mean squared error of the noise on held-out digits. t_for(xt, t): the t that the model gets.   -> (times,)"""
     errors = []
     for t in times:
         eps = Rng(5, step=int(t)).standard_normal(held_out.shape)
         xt = schedule.add_noise(held_out, eps, int(t))
-        errors.append(((model.predict(xt, told_t(xt, int(t))) - eps) ** 2).mean())
+        errors.append(((model.predict(xt, t_for(xt, int(t))) - eps) ** 2).mean())
     return np.array(errors)
 
 
-with_t, without_t = error_by_t(told), error_by_t(untold)
+with_t, without_t = error_by_t(given), error_by_t(without)
 for t, a, b in zip(times, with_t, without_t, strict=True):
-    print(f"t = {t:3}   told {a:.4f}   not told {b:.4f}   ratio {b / a:.2f}")
+    print(f"t = {t:3}   error given t {a:.4f}   without t {b:.4f}   ratio {b / a:.2f}")
 
 figure = viz.new_figure(9.4, 3.7, "tight")
 left, right = figure.subplots(1, 2)
 width = max(1, steps // 20)
-for number, (name, loss) in enumerate({"told t": told_loss, "not told": untold_loss}.items()):
+for number, (name, loss) in enumerate({"given t": given_loss, "without t": without_loss}.items()):
     smooth = np.convolve(loss, np.ones(width) / width, mode="valid")
     left.semilogy(np.arange(len(smooth)) + width, smooth, color=viz.COLOURS[number], label=name)
-left.set(xlabel="training step", ylabel="loss", title=f"Training, mean of {width} steps")
+left.set(xlabel="training step", ylabel="loss", title=f"Training loss, mean of {width} steps")
 left.set_yticks([0.1, 0.2, 0.5, 1], ["0.1", "0.2", "0.5", "1"])
 left.minorticks_off()
 left.legend(frameon=False)
 right.plot(times, without_t / with_t, "o-", color=viz.COLOURS[1])
 right.axhline(1, color="grey", linewidth=0.8)
-right.set(xlabel="t", ylabel="error not told / told", title="Where not knowing t costs", ylim=(0, None))
+right.set(xlabel="timestep t", ylabel="error without t / error given t", title="Ratio of the errors", ylim=(0, None))
 figure
 
 # %% [markdown]
@@ -330,7 +331,7 @@ figure
 
 # %%
 def guess_loss(net, x0, rng, cond):
-    """Mean squared error of t / 1000, read off x_t."""
+    """Mean squared error of t / 1000, estimated from x_t."""
     t = rng.integers(0, 1000, size=len(x0))
     xt = schedule.add_noise(x0, rng.standard_normal(x0.shape, dtype=x0.dtype), t)
     guess, back_net = net(xt, 0)
@@ -348,30 +349,32 @@ training.Trainer(guesser, guess_loss, pixels, steps=50 if FAST else 800, batch_s
 
 
 def guessed_t(xt, t=None):
-    """What the guesser reads off pictures.   xt (B, 8, 8, 1)   ->   (B,), real numbers from 0 to 999"""
+    """The guesser's estimates of t.   xt (B, 8, 8, 1)   ->   (B,), real numbers from 0 to 999"""
     return (1000 * guesser.predict(xt.reshape(-1, 64), 0)[:, 0]).clip(0, 999).astype(np.float64)
 
 
-with_guess, always_500 = error_by_t(told, guessed_t), error_by_t(told, lambda xt, t: 500)
+with_guess, always_500 = error_by_t(given, guessed_t), error_by_t(given, lambda xt, t: 500)
 recovered = {name: (always_500 - error).mean() / (always_500 - with_t).mean()
-             for name, error in (("the guess", with_guess), ("the network that is not told", without_t))}  # fmt: skip
+             for name, error in (("the estimate", with_guess), ("the network without t", without_t))}  # fmt: skip
 off = []
 for t in times:
     xt = schedule.add_noise(held_out, Rng(6, step=int(t)).standard_normal(held_out.shape), int(t))
     off.append(np.abs(guessed_t(xt) - t).mean())
-print("mean error of the guess:", ", ".join(f"{o:.0f} at t = {t}" for t, o in zip(times[::2], off[::2], strict=True)))
-print(f"error of the noise, mean over these t: told t {with_t.mean():.3f}, told the guess {with_guess.mean():.3f}, "
-      f"not told {without_t.mean():.3f}, told 500 always {always_500.mean():.3f}")  # fmt: skip
-print("recovered, of what is lost by 500 always:", ", ".join(f"by {name} {share:.0%}" for name, share in recovered.items()))
+by_t = ", ".join(f"{o:.0f} at t = {t}" for t, o in zip(times[::2], off[::2], strict=True))
+print("mean absolute error of the estimated t:", by_t)
+print(f"error of the noise, mean over these t: given t {with_t.mean():.3f}, given the estimate {with_guess.mean():.3f}, "
+      f"without t {without_t.mean():.3f}, always given 500 {always_500.mean():.3f}")  # fmt: skip
+shares = ", ".join(f"{share:.0%} by {name}" for name, share in recovered.items())
+print("share of the cost of the constant 500 that is recovered:", shares)
 
 figure = viz.new_figure(9.4, 3.7, "tight")
 left, right = figure.subplots(1, 2)
 left.plot(times, off, "o-", color=viz.COLOURS[2])
-left.set(xlabel="t", ylabel="mean error of the guess", title="t read off a picture", ylim=(0, None))
-curves = {"told 500 always": always_500, "told the guess": with_guess, "not told": without_t, "told t": with_t}
+left.set(xlabel="timestep t", ylabel="mean absolute error of t", title="Timestep estimated from the image", ylim=(0, None))
+curves = {"always given 500": always_500, "given the estimate": with_guess, "without t": without_t, "given t": with_t}
 for (name, error), colour in zip(curves.items(), (7, 2, 1, 0), strict=True):
     right.semilogy(times, error, "o-", color=viz.COLOURS[colour], label=name, markersize=4)
-right.set(xlabel="t", ylabel="error of the noise", title="What each network gets wrong")
+right.set(xlabel="timestep t", ylabel="mean squared error", title="Error of the predicted noise")
 right.legend(frameon=False)
 figure
 
@@ -399,8 +402,8 @@ figure
 # again, at the lower level.
 
 # %%
-nets = {("told t", "eps"): told, ("not told", "eps"): untold}
-nets["told t", "v"], nets["not told", "v"] = (train(unet(told=blocks), "v")[0] for blocks in ("all", ()))
+nets = {("given t", "eps"): given, ("without t", "eps"): without}
+nets["given t", "v"], nets["without t", "v"] = (train(unet(timed=blocks), "v")[0] for blocks in ("all", ()))
 walk = 2 if FAST else 40
 noise, drawn = Rng(1).standard_normal((16, 8, 8, 1)), {}
 for (name, predicts), model in nets.items():
@@ -439,11 +442,11 @@ figure
 
 # %%
 xt = schedule.add_noise(held_out, Rng(7).standard_normal(held_out.shape), 700)
-for name, blocks in {"none": (), "the first block": (0,), "all eight": "all"}.items():
-    net = unet(told=blocks)  # untrained: can t affect the output?
+for name, blocks in {"no block": (), "the first block": (0,), "all eight blocks": "all"}.items():
+    net = unet(timed=blocks)  # untrained: can t affect the output?
     apart = np.abs(net.predict(xt, 700) - net.predict(xt, 100)).max()
-    print(f"told in {name:16} t = 700 against t = 100 changes the output by up to {apart:.3f}")
-    assert (apart == 0) == (name == "none")
+    print(f"t given to {name:16}  the outputs for t = 700 and t = 100 differ by up to {apart:.3f}")
+    assert (apart == 0) == (name == "no block")
 
 # %% [markdown]
 # It can: every block adds to its input, so what the first block adds reaches all later blocks. Over three training seeds, the
@@ -479,7 +482,8 @@ by_snr, by_snr_cosine = TellLogSNR(unet(), schedule), TellLogSNR(unet(), cosine)
 for t in (100, 500, 900):
     same = schedule.t_of_log_snr(cosine.log_snr(t))  # the linear schedule's t of the same noise level
     labels = by_snr.label(np.array([same]))[0], by_snr_cosine.label(np.array([t]))[0]
-    print(f"t = {t} of the cosine schedule is t = {same:.1f} of the linear one; labels {labels[1]:.2f} and {labels[0]:.2f}")
+    print(f"t = {t} of the cosine schedule has the noise level of t = {same:.1f} of the linear one; "
+          f"their labels are {labels[1]:.2f} and {labels[0]:.2f}")  # fmt: skip
     assert np.isclose(*labels)
 xt = schedule.add_noise(held_out[:2], Rng(8).standard_normal(held_out[:2].shape), 300)
 assert np.allclose(by_snr.predict(xt, 300), by_snr.net.predict(xt, by_snr.label(np.array([300, 300]))))
@@ -502,12 +506,12 @@ assert np.allclose(by_snr.predict(xt, 300), by_snr.net.predict(xt, by_snr.label(
 # %%
 noise, pictures, ruined = noise[:12], [], {}
 for name, options in conventions.items():
-    loaded = copy.deepcopy(told)
+    loaded = copy.deepcopy(given)
     loaded.time_proj.flip_sin_to_cos = options["flip_sin_to_cos"]
     loaded.time_proj.freq_shift = options["downscale_freq_shift"]
     ruined[name] = error_by_t(loaded)
     pictures.append(sample("ddim", Denoiser(loaded, schedule), noise.shape, steps=walk, x=noise, clip=1.0))
-    print(f"{name:28} mean error {ruined[name].mean():.3f}")
+    print(f"{name:28} mean squared error of the noise {ruined[name].mean():.3f}")
 assert np.allclose(ruined["cosines first, i / h"], with_t)
 assert FAST or ruined["cosines first, i / (h - 1)"].mean() > 1.2 * with_t.mean()
 assert FAST or ruined["sines first, i / h"].mean() > 1.8 * with_t.mean()

@@ -45,7 +45,7 @@ rng = np.random.default_rng(3)
 stacks = {n: [nn.Conv2d(8, 8, 3, padding=1, rng=n).astype(np.float64) for _ in range(n)] for n in (1, 2, 5)}
 views = {f"{n} convolution{'s' * (n > 1)}": sees(stack) for n, stack in stacks.items()}
 for name, view in views.items():
-    print(f"{name:15} {(view > 0).sum():3} of 256 pixels count")
+    print(f"{name:15} receptive field of {(view > 0).sum():3} of 256 pixels")
 assert [(view > 0).sum() for view in views.values()] == [3 * 3, 5 * 5, 11 * 11]
 
 # %% [markdown]
@@ -78,9 +78,9 @@ class Up(nn.Layer):
 rng = np.random.default_rng(5)
 x, down, up = rng.standard_normal((2, 4, 4, 3)), nn.Conv2d(3, 3, 3, stride=2, padding=1, rng=0), Up(3, rng=0)
 small = x.astype(np.float32)
-print("down:", x.shape, "->", down.predict(small).shape, "  up:", x.shape, "->", up.predict(small).shape)
+print("downsampling:", x.shape, "->", down.predict(small).shape, "  upsampling:", x.shape, "->", up.predict(small).shape)
 errors = gradcheck.check_layer(up, x)
-print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+print(f"{len(errors)} gradients checked, largest relative error {max(errors.values()):.0e}")
 
 # %% [markdown]
 # ## The residual block
@@ -119,7 +119,7 @@ class Block(nn.Layer):
 
 rng = np.random.default_rng(7)
 errors = gradcheck.check_layer(Block(8, 16, rng=0), rng.standard_normal((2, 4, 4, 8)), rng.standard_normal((2, 64)))
-print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+print(f"{len(errors)} gradients checked, largest relative error {max(errors.values()):.0e}")
 
 # %% [markdown]
 # ## Attention: every pixel sees every other pixel
@@ -146,7 +146,7 @@ def attention(q, k, v):
 
 rng = np.random.default_rng(9)
 qkv = rng.standard_normal((3, 2, 6, 4))
-print("gradient errors:", max(gradcheck.check(attention, *qkv).values()))
+print(f"largest relative error of a gradient: {max(gradcheck.check(attention, *qkv).values()):.0e}")
 assert np.allclose(attention(*qkv)[0], ops.attention(*qkv)[0])
 
 # %% [markdown]
@@ -178,7 +178,7 @@ class SelfAttention(nn.Layer):
 
 rng = np.random.default_rng(11)
 errors = gradcheck.check_layer(SelfAttention(8, rng=0), rng.standard_normal((2, 3, 3, 8)))
-print(f"{len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+print(f"{len(errors)} gradients checked, largest relative error {max(errors.values()):.0e}")
 
 # %% [markdown]
 # ## Skip connections
@@ -266,7 +266,7 @@ class UNet(nn.Layer):
 net = UNet(rng=Rng(0))
 rng = np.random.default_rng(15)
 errors = gradcheck.check_layer(net, rng.standard_normal((2, 8, 8, 1)), np.array([3, 500]))
-print(f"{net.size():,} parameters; {len(errors)} gradients checked, largest error {max(errors.values()):.0e}")
+print(f"{net.size():,} parameters; {len(errors)} gradients checked, largest relative error {max(errors.values()):.0e}")
 
 # %%
 places = {  # name: (height of the image, channels, column, target of the skip connection)
@@ -301,12 +301,13 @@ h, back = net(big, 0)
 dy = np.zeros_like(h)
 dy[0, 8, 8, 0] = 1
 views["the U-Net"] = np.abs(back(dy)[0, ..., 0])
-print(f"the U-Net: {(views['the U-Net'] > 0).sum()} of 256 pixels count")
+print(f"the U-Net: receptive field of {(views['the U-Net'] > 0).sum()} of 256 pixels")
 assert (views["the U-Net"] > 0).all()
 figure = viz.new_figure(9.4, 2.6, "tight")
 for axes, (name, view) in zip(figure.subplots(1, 4), views.items(), strict=True):
     axes.imshow(np.log10(view / view.max() + 1e-6), cmap="viridis", vmin=-4, vmax=0)
     axes.set(xticks=[], yticks=[], title=name)
+figure.suptitle("Gradient of the middle output pixel by each input pixel", fontsize=11)
 figure
 
 # %% [markdown]
@@ -326,7 +327,7 @@ objective = SimpleLoss(schedule, "eps")
 
 
 def train(net):
-    """-> the loss of every step. The same pictures and noise for every network; it keeps the mean of its last weights."""
+    """Train on the same images and noise as every other network, and keep the EMA.   -> the loss of every step"""
     trainer = training.Trainer(net, objective, digits, steps=steps, batch_size=8 if FAST else 32, lr=3e-3,
                                warmup=10, ema_decay=0.98)  # fmt: skip
     loss = np.array(trainer.run(progress=False).loss)
@@ -345,11 +346,11 @@ def error(net, times=range(25, 1000, 475 if FAST else 50)):
 
 net = UNet(rng=Rng(0))  # a new network, so that the cell can run again
 loss = train(net)
-print(f"loss {loss[:5].mean():.2f} -> {loss[-50:].mean():.3f}")
+print(f"training loss {loss[:5].mean():.2f} -> {loss[-50:].mean():.3f}")
 assert loss[-5:].mean() < loss[:5].mean()
 count = 4 if FAST else 28
 samples = sample("ddpm_respaced", objective.denoiser(net), (count, 8, 8, 1), steps=5 if FAST else 100, rng=1, clip=1.0)
-viz.show_grid(samples, columns=14, title="Digits that nobody wrote")
+viz.show_grid(samples, columns=14, title="Samples of the trained U-Net")
 
 # %% [markdown]
 # ## What does each part contribute?
@@ -358,7 +359,7 @@ viz.show_grid(samples, columns=14, title="Digits that nobody wrote")
 
 # %%
 class Through(nn.Layer):
-    """Stands where a part was, and lets everything through."""
+    """Replaces a removed part, and returns its input."""
 
     def forward(self, x):
         return x, lambda dy: dy
@@ -366,7 +367,7 @@ class Through(nn.Layer):
 
 def without(part):
     net = UNet(rng=Rng(0))
-    if part == "bridges":
+    if part == "skip connections":
         for block in (net.up_1, net.up_2, net.up_3, net.up_4):
             block.bridge = 0.0
     if part == "attention":
@@ -374,24 +375,24 @@ def without(part):
     return net
 
 
-times, results = range(25, 1000, 475 if FAST else 50), {"the whole U": error(net)}
-for part in ("bridges", "attention"):
+times, results = range(25, 1000, 475 if FAST else 50), {"the whole U-Net": error(net)}
+for part in ("skip connections", "attention"):
     lesser = without(part)
     train(lesser)
     results[f"without {part}"] = error(lesser)
 for name, errors in results.items():
-    print(f"{name:18} mean error {errors.mean():.4f}, at t = 25 {errors[0]:.3f}, at t = 975 {errors[-1]:.4f}")
-mean = {name: errors.mean() / results["the whole U"].mean() for name, errors in results.items()}
-assert FAST or (mean["without bridges"] > 1.1 and abs(mean["without attention"] - 1) < 0.05)
+    print(f"{name:24} mean squared error {errors.mean():.4f}, at t = 25 {errors[0]:.3f}, at t = 975 {errors[-1]:.4f}")
+mean = {name: errors.mean() / results["the whole U-Net"].mean() for name, errors in results.items()}
+assert FAST or (mean["without skip connections"] > 1.1 and abs(mean["without attention"] - 1) < 0.05)
 
 figure = viz.new_figure(9.4, 3.6, "tight")
 left, right = figure.subplots(1, 2)
 for (name, errors), colour in zip(results.items(), viz.COLOURS, strict=False):
     left.semilogy(times, errors, color=colour, label=name)
-    right.plot(times, errors / results["the whole U"], color=colour)
-left.set(xlabel="t", ylabel="error of the noise", title="Three networks, trained alike")
+    right.plot(times, errors / results["the whole U-Net"], color=colour)
+left.set(xlabel="timestep t", ylabel="mean squared error of the noise", title="Error on held-out digits")
 left.legend(frameon=False, fontsize=9)
-right.set(xlabel="t", ylabel="error / error of the whole U", title="What is lost, by t", ylim=(0, None))
+right.set(xlabel="timestep t", ylabel="error / error of the whole U-Net", title="Relative error", ylim=(0, None))
 figure
 
 # %% [markdown]
@@ -458,7 +459,7 @@ library.load_state(state)  # raises an error if a name or a shape does not fit
 x, t = Rng(4).standard_normal((5, 8, 8, 1)), np.array([0, 10, 200, 600, 999])
 (ours, back), (theirs, their_back) = net(x, t), library(x, t)
 dx, their_dx = back(ours), their_back(theirs)
-print(f"outputs differ by at most {np.abs(ours - theirs).max():.0e}, gradients by {np.abs(dx - their_dx).max():.0e}")
+print(f"the outputs differ by at most {np.abs(ours - theirs).max():.0e}, gradients by {np.abs(dx - their_dx).max():.0e}")
 assert np.allclose(ours, theirs, atol=1e-5) and np.allclose(dx, their_dx, atol=1e-5)
 
 # %% [markdown]
@@ -555,7 +556,7 @@ def gigabytes(size):
 
 if grading.answered(gigabytes, 8):
     mistakes.find(gigabytes, "06.gigabytes")
-    print(f"exercise 4: right; at 512 x 512 it would be {gigabytes(512):.0f} GB, so attention lives in the small images")
+    print(f"exercise 4: right; at 512 x 512 pixels it would be {gigabytes(512):.0f} GB, so only small images get attention")
 
 # %% [markdown]
 # ### Build it: a U-Net of any depth

@@ -71,7 +71,7 @@ assert abs(slope - c_xt[t]) < 0.01 and abs(offset - c_x0[t] * x0) < 0.01 and abs
 
 # %%
 def ddpm(denoiser, x, rng, step_noise=1.0):
-    """Walk from noise to a sample.   x (B, ...)   yields (t, x, the guess of x0), T times"""
+    """Walk from noise to a sample.   x (B, ...)   yields (t, x, the predicted x0), T times"""
     for t in range(T - 1, -1, -1):
         x0, _ = denoiser(x, t)
         a, b, std = float(c_x0[t]), float(c_xt[t]), float(beta_tilde[t]) ** 0.5  # Python floats keep the dtype float32 of x
@@ -108,7 +108,8 @@ def blobs(points):
 
 nearest, spread = blobs(made)
 shares = np.bincount(nearest, minlength=8) / len(made)
-print("share of each blob", shares.round(3), f"(even: 0.125)   spread {spread:.3f} (true: 0.100)")
+print("share of the points in each blob:", shares.round(3), "(expected: 0.125)")
+print(f"standard deviation within a blob: {spread:.3f} (expected: 0.100)")
 assert np.abs(shares - 1 / 8).max() < 5 * np.sqrt(1 / 8 * 7 / 8 / 1000) and 0.07 < spread < 0.115
 
 # %%
@@ -123,7 +124,7 @@ for column, i in enumerate(shown):
 for axis in axes.flat:
     axis.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal", xticks=[], yticks=[])
 axes[0, 0].set_ylabel("$x$")
-axes[1, 0].set_ylabel(r"guess of $x_0$")
+axes[1, 0].set_ylabel("predicted $x_0$")
 figure
 
 # %% [markdown]
@@ -139,11 +140,11 @@ figure
 # %%
 quiet = list(ddpm(perfect, start, np.random.default_rng(1), step_noise=0.0))[-1][1]
 _, quiet_spread = blobs(quiet)
-print(f"spread of a blob: with noise {spread:.3f}, without {quiet_spread:.3f}, true 0.100")
+print(f"standard deviation within a blob: with step noise {spread:.3f}, without {quiet_spread:.3f}, true 0.100")
 assert quiet_spread < 0.7 * spread
 
 figure = viz.new_figure(7, 3.4, "tight")
-for number, (points, title) in enumerate([(made, "with noise on the way"), (quiet, "without")]):
+for number, (points, title) in enumerate([(made, "With step noise"), (quiet, "Without step noise")]):
     axes = figure.add_subplot(1, 2, number + 1)
     axes.scatter(*points.T, s=3, color=viz.COLOURS[number], alpha=0.5, linewidths=0)
     axes.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), aspect="equal", title=title)
@@ -161,7 +162,7 @@ figure
 # %%
 theirs = [step.x for step in samplers.ddpm(perfect, start, rng=Rng(5))]
 ours = [x for _, x, _ in ddpm(perfect, start, Rng(5))]
-print(f"{len(theirs)} steps; the points differ by at most {np.abs(theirs[-1] - ours[-1]).max():.0e}")
+print(f"{len(theirs)} steps; the points of the two loops differ by at most {np.abs(theirs[-1] - ours[-1]).max():.0e}")
 assert len(theirs) == len(ours) == T and np.abs(theirs[-1] - ours[-1]).max() < 1e-8
 
 # %% [markdown]
@@ -183,7 +184,7 @@ assert np.mean(history.loss[-5:]) < history.loss[0]
 count = 3 if FAST else 20
 noise = Rng(1).standard_normal((count, 8, 8, 1))
 walk = list(ddpm(objective.denoiser(net), noise, Rng(2)))
-viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote, after {T} steps each")
+viz.show_grid(walk[-1][1], columns=10, title=f"{count} samples, each after {T} steps")
 
 # %% [markdown]
 # ## The predicted $x_0$ at each step
@@ -195,10 +196,10 @@ viz.show_grid(walk[-1][1], columns=10, title=f"{count} digits that nobody wrote,
 # %%
 picked = np.linspace(0, T - 1, 10).round().astype(int)
 rows = [walk[i][part][k] for k in range(3) for part in (1, 2) for i in picked]
-figure = viz.new_figure(9.8, 5.8)
-axes = figure.add_axes((0.09, 0.01, 0.905, 0.94))
+figure = viz.new_figure(10.1, 5.8)
+axes = figure.add_axes((0.115, 0.01, 0.878, 0.94))
 axes.imshow(viz.image_grid(np.stack(rows), columns=10)[..., 0], cmap="gray", vmin=0, vmax=255)
-axes.set_yticks(4.5 + 9 * np.arange(6), ["$x$", "guess of $x_0$"] * 3)
+axes.set_yticks(4.5 + 9 * np.arange(6), ["$x$", "predicted $x_0$"] * 3)
 axes.set_xticks(4.5 + 9 * np.arange(10), [f"t = {walk[i][0]}" for i in picked])
 axes.tick_params(length=0, labeltop=True, labelbottom=False)
 axes.spines[:].set_visible(False)
@@ -207,7 +208,8 @@ figure
 # %%
 final = walk[-1][1]
 gap = np.array([((x0 - final) ** 2).mean() for _, _, x0 in walk])
-print("squared distance of the guess from what comes out:", *(f"t = {walk[i][0]}: {gap[i]:.3f}" for i in picked[::3]))
+print("mean squared difference between the predicted x0 and the sample:",
+      ", ".join(f"{gap[i]:.3f} at t = {walk[i][0]}" for i in picked[::3]))  # fmt: skip
 assert gap[-1] < 1e-6 < gap[0]  # the last prediction is the sample
 
 # %% [markdown]
@@ -296,7 +298,7 @@ if grading.answered(walk_from, perfect, start[:1], 0, c_x0, c_xt, beta_tilde, rn
     noisy = schedule.add_noise(clean, rng.standard_normal(clean.shape), T // 4)
     cleaned = walk_from(perfect, noisy, T // 4, c_x0, c_xt, beta_tilde, np.random.default_rng(0))
     nearest, spread = blobs(cleaned)
-    assert 0.06 < spread < 0.12, f"the spread of a blob is {spread:.3f}, 0.100 is true: is the step noise right?"
+    assert 0.06 < spread < 0.12, f"standard deviation in a blob: got {spread:.3f}, expected 0.100; check the step noise"
     assert len(set(nearest)) == 8
     print("exercise 3: right")
 
