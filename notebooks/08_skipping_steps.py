@@ -77,8 +77,8 @@ def respaced(steps):
     return list(zip(times, [*times[1:], -1], strict=True))
 
 
-print("hack    ", hack(5))
-print("respaced", respaced(5))
+print("moves of the hack:   ", hack(5))
+print("moves of respacing:  ", respaced(5))
 assert hack(T) == respaced(T) == every_step()  # with all steps they are the same
 
 # %% [markdown]
@@ -123,20 +123,20 @@ def off_ring(points):
     return np.sqrt(away.mean() / 2)
 
 
-results = {f"DDPM, all {T}": ddpm(perfect, start, every_step(), Rng(1))}
+results = {f"DDPM, all {T} steps": ddpm(perfect, start, every_step(), Rng(1))}
 for steps in (50, 10):
     results[f"hack, {steps} steps"] = ddpm(perfect, start, hack(steps), Rng(1))
     results[f"respaced, {steps} steps"] = ddpm(perfect, start, respaced(steps), Rng(1))
     results[f"DDIM, {steps} steps"] = ddim(perfect, start, respaced(steps))
 for name, points in results.items():
-    print(f"{name:20} distance from the blobs' centres {off_ring(points):.3f}   (true: 0.100)")
+    print(f"{name:20} standard deviation around the centres {off_ring(points):.3f} (true: 0.100)")
 assert off_ring(results["hack, 10 steps"]) > 2 * off_ring(results["respaced, 10 steps"])
 assert off_ring(results["DDIM, 50 steps"]) < 0.15
 
 # %%
 figure = viz.new_figure(9.6, 5.2, "tight")
 axes = figure.subplots(2, 4)
-order = [f"DDPM, all {T}", *(n for n in results if "50" in n and "all" not in n), *(n for n in results if "10 " in n)]
+order = [f"DDPM, all {T} steps", *(n for n in results if "50" in n and "all" not in n), *(n for n in results if "10 " in n)]
 places = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
 axes[1, 0].set_axis_off()
 for name, place in zip(order, places, strict=True):
@@ -155,7 +155,7 @@ figure
 
 # %%
 def spread_made(moves, c, kind="ddpm"):
-    """Standard deviation of what comes out when the data is N(0, c^2)."""
+    """Standard deviation of the samples when the data is N(0, c^2)."""
     variance = 1.0
     for number, (t, s) in enumerate(moves):
         (a_t, sigma_t), (a_s, sigma_s) = level(t), level(s)
@@ -175,10 +175,11 @@ assert np.isclose(spread_made(respaced(20), 1.0, "ddim") ** 2, generated_varianc
 
 counts, found = [5, 10, 20, 50, 100, T], {}
 for c in (0.2, 1.0):
-    print(f"data of standard deviation {c}:  steps", *(f"{n:6}" for n in counts))
+    print(f"standard deviation of the samples, for data of standard deviation {c}")
+    print(f"{'steps':10}", *(f"{n:6}" for n in counts))
     for name, move, kind in (("hack", hack, "ddpm"), ("respaced", respaced, "ddpm"), ("DDIM", respaced, "ddim")):
         found[name, c] = [spread_made(move(n), c, kind) for n in counts]
-        print(f"{name:>36}", *(f"{v:6.3f}" for v in found[name, c]))
+        print(f"{name:10}", *(f"{v:6.3f}" for v in found[name, c]))
 assert found["hack", 0.2][1] > 2 * 0.2 and abs(found["DDIM", 0.2][4] - 0.2) < 0.02
 assert np.isclose(found["hack", 0.2][-1], found["respaced", 0.2][-1])  # with all steps they are the same
 
@@ -188,7 +189,7 @@ for number, c in enumerate((0.2, 1.0)):
     for name, colour in zip(("hack", "respaced", "DDIM"), viz.COLOURS[1:], strict=False):
         axes.semilogx(counts, found[name, c], "o-", color=colour, label=name)
     axes.axhline(c, color="grey", linewidth=0.8)
-    axes.set(xlabel="steps", ylabel="standard deviation made", title=f"True standard deviation: {c}", ylim=(0, None))
+    axes.set(xlabel="steps", ylabel="standard deviation of samples", title=f"Data of standard deviation {c}", ylim=(0, None))
     axes.set_xticks(counts, counts)
     axes.minorticks_off()
 axes.legend(frameon=False, fontsize=9)
@@ -272,6 +273,7 @@ for name in ("hack", "respaced", "DDIM", "DPM-Solver++"):
         values = [metrics.frechet_distance(metrics.features(judge, x), real) for x in samples]
         distances[name, steps] = np.mean(values), np.std(values, ddof=1) / len(values) ** 0.5
 
+print("Fréchet distance to real digits")
 print("steps       ", *(f"{steps:>14}" for steps in counts))
 for name in ("hack", "respaced", "DDIM", "DPM-Solver++"):
     print(f"{name:12}", *("{:>7.2f} ± {:4.2f}".format(*distances[name, steps]) for steps in counts))
@@ -316,7 +318,8 @@ for steps in (10, 20, 50, 100):
     *_, up = samplers.ddim_invert(perfect, clean, steps=steps)
     down = ddim(perfect, up.x, respaced(steps))
     trips[steps] = np.sqrt(((down - clean) ** 2).mean())
-print("typical error of the round trip:", ", ".join(f"{steps} steps {error:.3f}" for steps, error in trips.items()))
+found = ", ".join(f"{error:.3f} with {steps} steps" for steps, error in trips.items())
+print("root mean square error of the round trip:", found)
 assert trips[100] < trips[10]
 
 # %% [markdown]
@@ -333,7 +336,7 @@ pairs = {
 }
 for name, ours in pairs.items():
     *_, last = getattr(samplers, name)(perfect, start, steps=20, rng=Rng(5))
-    print(f"{name:14} differs by at most {np.abs(last.x - ours).max():.0e}")
+    print(f"{name:14} minidiff's points differ from this chapter's by at most {np.abs(last.x - ours).max():.0e}")
     assert np.abs(last.x - ours).max() < 1e-8
 
 # %% [markdown]
@@ -407,7 +410,7 @@ def ddim_minus(denoiser, x, moves, level):
 if grading.answered(ddim_minus, perfect, start[:2], [(50, 40)], level):
     mistakes.find(ddim_minus, "08.ddim_minus")
     off = off_ring(ddim_minus(perfect, start, respaced(50), level))
-    print(f"exercise 3: right; the points land {off:.3f} from the centres")
+    print(f"exercise 3: right; standard deviation around the centres {off:.3f}")
 
 # %% [markdown]
 # ### Build it: two samplers for any list of timesteps

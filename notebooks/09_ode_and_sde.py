@@ -58,7 +58,7 @@ by_slope = np.stack([
     (blobs.log_prob(x + h * step, alpha, sigma) - blobs.log_prob(x - h * step, alpha, sigma)) / (2 * h) for step in np.eye(2)
 ], axis=1)  # fmt: skip
 x0, eps = perfect(x, t)
-print(f"score by its definition and from the denoiser differ by at most {np.abs(by_slope + eps / sigma).max():.0e}")
+print(f"the score by its definition and from the denoiser differ by at most {np.abs(by_slope + eps / sigma).max():.0e}")
 assert np.allclose(by_slope, -eps / sigma, atol=1e-6) and np.allclose(x0, (x + sigma**2 * by_slope) / alpha, atol=1e-6)
 
 # %%
@@ -115,12 +115,12 @@ steps, count = (200, 400) if FAST else (500, 4000)
 rng = np.random.default_rng(0)
 start = rng.standard_normal((count, 2))
 by_sde, by_ode = (walk_back(perfect, start, steps, chance, rng) for chance in (True, False))
-for name, states in (("reverse SDE", by_sde), ("ODE", by_ode)):
+for name, states in (("reverse SDE", by_sde), ("probability-flow ODE", by_ode)):
     share = np.bincount(blobs.responsibilities(states[-1]).argmax(axis=1), minlength=5) / count
     away = states[-1] - blobs.means[blobs.responsibilities(states[-1]).argmax(axis=1)]
-    print(f"{name:12} share of each blob", share.round(3), f"spread {np.sqrt((away**2).mean()):.3f}")
+    print(f"{name:20}  share of each blob", share.round(3), f" deviation within a blob {np.sqrt((away**2).mean()):.3f}")
     assert np.abs(share - blobs.weights).max() < 0.03 + 1 / np.sqrt(count)
-print("truth        share of each blob", blobs.weights.round(3), "spread 0.120")
+print(f"{'exact':20}  share of each blob", blobs.weights.round(3), " deviation within a blob 0.120")
 
 # %% [markdown]
 # Both give the same distribution, but along very different paths. Data in one dimension show the whole paths. In the plots time
@@ -141,7 +141,7 @@ figure = viz.new_figure(9.6, 3.6, "tight")
 for axes, (name, states) in zip(figure.subplots(1, 2, sharey=True), roads.items(), strict=True):
     axes.imshow(np.sqrt(density), extent=(1, 0, -2.8, 2.8), aspect="auto", origin="lower", cmap="Blues")
     axes.plot(times, np.stack(states)[:, :, 0], color=viz.COLOURS[1], linewidth=0.9)
-    axes.set(xlabel="t (noise on the left, data on the right)", ylim=(-2.8, 2.8), title=name)
+    axes.set(xlabel="time t (noise on the left, data on the right)", ylim=(-2.8, 2.8), title=name)
 figure
 
 # %% [markdown]
@@ -177,7 +177,7 @@ levels = np.exp(np.linspace(math.log(s_max), math.log(s_min), 21)).tolist()
 y = start[:100] / process.alpha(1.0)
 *_, theirs = samplers.ddim(perfect, start[:100], sigmas=levels)
 ours = process.alpha(process.t_of_log_snr(-2 * math.log(s_min))) * euler(perfect, y, levels)
-print(f"20 steps of Euler and of minidiff's DDIM differ by at most {np.abs(theirs.x - ours).max():.0e}")
+print(f"20 steps of Euler's method and of minidiff's DDIM differ by at most {np.abs(theirs.x - ours).max():.0e}")
 assert np.abs(theirs.x - ours).max() < 1e-6
 
 # %% [markdown]
@@ -251,7 +251,7 @@ for name, solver in (("Euler = DDIM", euler), ("PLMS", plms), ("DPM-Solver++ 2M"
     for n in tries:
         errors[name].append(np.abs(solver(gauss, first, even(n)) - truth).max())
     order = math.log(errors[name][-2] / errors[name][-1]) / math.log(2)
-    print(f"{name:16} error in {tries[2]} steps {errors[name][2]:.1e}; order measured {order:.2f}")
+    print(f"{name:16} error with {tries[2]} steps {errors[name][2]:.1e}, measured order {order:.2f}")
     assert abs(order - (1 if "Euler" in name else 2)) < 0.25
 
 figure = viz.new_figure(6.4, 4.0, "tight")
@@ -262,7 +262,7 @@ axes.loglog(tries, [0.05 * tries[0] / n for n in tries], ":", color="grey", labe
 axes.loglog(tries, [0.02 * (tries[0] / n) ** 2 for n in tries], "--", color="grey", label="slope -2")
 axes.set_xticks(tries, tries)
 axes.minorticks_off()
-axes.set(xlabel="steps", ylabel="error", title="Twice the steps: half the error, or a quarter")
+axes.set(xlabel="steps", ylabel="largest error", title="Error against the number of steps")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -279,7 +279,7 @@ alpha_first, alpha_last = (process.alpha(process.t_of_log_snr(-2 * math.log(s)))
 for name, solver in (("euler", euler), ("heun", heun), ("dpmpp_2m", dpmpp_2m)):
     *_, theirs = getattr(samplers, name)(gauss, alpha_first * first, sigmas=even(20))
     gap = np.abs(theirs.x - alpha_last * solver(gauss, first, even(20))).max()
-    print(f"{name:9} differs from the library's by at most {gap:.0e}")
+    print(f"{name:9} differs from minidiff's by at most {gap:.0e}")
     assert gap < 1e-9
 
 # %% [markdown]
@@ -313,7 +313,7 @@ for seed in range(3):  # three draws of starting noise: a difference smaller tha
             gaps = [np.linalg.norm(solver(perfect, y, rule(n)) - ends, axis=1) for n in counts]
             draws.setdefault((name, solver.__name__), []).append([np.median(gap) for gap in gaps])
 off = {key: np.mean(rows, axis=0) for key, rows in draws.items()}
-print("median distance in 10, 20, 40 steps, mean of three draws ± their standard deviation")
+print("median distance from the true end with 10, 20 and 40 steps: mean of three draws ± their standard deviation")
 for (name, kind), rows in draws.items():
     print(f"{name:14} {kind:6}", *(f"{v:.4f} ± {d:.4f}" for v, d in zip(off[name, kind], np.std(rows, axis=0), strict=True)))
 by_t, by_log, by_karras = (off[name, "heun"] for name in rules)
@@ -325,10 +325,10 @@ for (name, rule), colour in zip(rules.items(), viz.COLOURS, strict=False):
     left.semilogy(rule(18), "o-", color=colour, label=name, markersize=4)
     right.loglog((10, 20, 40), off[name, "euler"], "o:", color=colour, markersize=4)
     right.loglog((10, 20, 40), off[name, "heun"], "o-", color=colour, markersize=4)
-left.set(xlabel="step", ylabel="noise level s", title="Eighteen steps")
+left.set(xlabel="step", ylabel="noise level s", title="Noise levels of 18 steps")
 left.set_xticks(range(0, 19, 3))
 left.legend(frameon=False, fontsize=9)
-right.set(xlabel="steps", ylabel="median distance from the true end", title="Dotted: Euler. Solid: Heun")
+right.set(xlabel="steps", ylabel="median distance from the true end", title="Euler (dotted) and Heun (solid)")
 right.set_xticks((10, 20, 40), (10, 20, 40))
 right.minorticks_off()
 figure
@@ -375,7 +375,7 @@ nets = {"whole t": train(False), "real-valued t": train(True)}
 between = {}
 for name, denoiser in nets.items():
     between[name] = error(denoiser, 0.5)
-    print(f"trained on {name:13}  error at whole t {error(denoiser, 0):.4f}, at t + 0.5 {between[name]:.4f}")
+    print(f"trained at {name:13}  mean squared error at whole t {error(denoiser, 0):.4f}, at t + 0.5 {between[name]:.4f}")
 assert abs(between["whole t"] / between["real-valued t"] - 1) < 0.02
 
 # %% [markdown]
@@ -399,8 +399,8 @@ judge = metrics.train_classifier(digits[read], labels[read], epochs=1 if FAST el
 seen_in_real = metrics.features(judge, digits)
 
 
-def distance(pictures):
-    return metrics.frechet_distance(metrics.features(judge, pictures), seen_in_real)
+def distance(images):
+    return metrics.frechet_distance(metrics.features(judge, images), seen_in_real)
 
 
 class Counted(Denoiser):
@@ -420,7 +420,7 @@ settings = {
     "DDPM": ("ddpm_respaced", dict(spacing="trailing")),
     "DDIM": ("ddim", dict(spacing="karras")),
     "PLMS": ("plms", dict(spacing="karras", warm_up="none")),
-    "DPM++ 2M": ("dpmpp_2m", dict(spacing="karras")),  # DPM-Solver++ 2M
+    "DPM-Solver++ 2M": ("dpmpp_2m", dict(spacing="karras")),
     "Heun": ("heun", dict(spacing="karras")),
 }
 asked = [2, 4] if FAST else [5, 10, 20, 50]
@@ -431,12 +431,13 @@ for name, (sampler, options) in settings.items():
         x = sample(sampler, counted, noise.shape, steps=(n + 1) // 2 if name == "Heun" else n, x=noise, rng=2, **options)
         drawn[name, n], key = x[:6], (name, counted.calls)
         quality[key], gap[key] = distance(x), float(np.sqrt(((x - exact) ** 2).mean()))
+print("Fréchet distance to real digits, by network evaluations")
 for name in settings:
-    print(f"{name:9}", ", ".join(f"{calls:3} calls: {d:5.2f}" for (who, calls), d in quality.items() if who == name))
-print(f"the exact end {distance(exact):.2f}; held-out real digits {distance(held_out):.2f}")
+    print(f"{name:15}", ", ".join(f"{calls:3}: {d:5.2f}" for (who, calls), d in quality.items() if who == name))
+print(f"exact solution {distance(exact):.2f}, held-out real digits {distance(held_out):.2f}")
 if not FAST:
-    assert quality["DPM++ 2M", 10] < quality["DDIM", 50] and gap["DPM++ 2M", 20] < gap["DDIM", 50]
-    assert quality["Heun", 5] > quality["DDIM", 5] > quality["DPM++ 2M", 5]
+    assert quality["DPM-Solver++ 2M", 10] < quality["DDIM", 50] and gap["DPM-Solver++ 2M", 20] < gap["DDIM", 50]
+    assert quality["Heun", 5] > quality["DDIM", 5] > quality["DPM-Solver++ 2M", 5]
 
 # %%
 figure = viz.new_figure(9.4, 3.9, "tight")
@@ -447,12 +448,12 @@ for name, colour in zip(settings, viz.COLOURS, strict=False):
     if name != "DDPM":
         right.loglog(calls, [gap[name, n] for n in calls], "o-", color=colour, markersize=4)
 left.axhline(distance(exact), color="grey", linewidth=0.8, linestyle=":")
-left.set(ylabel="Fréchet distance", title="Quality (dotted: the exact end)")
+left.set(ylabel="Fréchet distance", title="Distance to real digits (dotted: exact solution)")
 left.set_yticks([8, 10, 15, 20, 30, 50], [8, 10, 15, 20, 30, 50])
 left.legend(frameon=False, fontsize=9)
-right.set(ylabel="difference of a pixel", title="Distance from the exact end")
+right.set(ylabel="root mean square difference of a pixel", title="Distance from the exact solution")
 for axes in (left, right):
-    axes.set(xlabel="evaluations of the network")
+    axes.set(xlabel="network evaluations")
     axes.set_xticks([*asked, 200], [*asked, 200])
     axes.minorticks_off()
 figure
@@ -460,8 +461,8 @@ figure
 # %%
 names = list(settings)
 rows = [drawn[name, n][k] for k in range(4) for name in names for n in asked[:2]]
-titles = [f"{name} with {n}" for name in names for n in asked[:2]] + [""] * (len(rows) - 2 * len(names))
-viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles)
+titles = [f"{name}, {n}" for name in names for n in asked[:2]] + [""] * (len(rows) - 2 * len(names))
+viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles, title="Samples, by sampler and steps")
 
 # %% [markdown]
 # The usual answer is right: ten evaluations with DPM-Solver++ give better samples than fifty with DDIM, and PLMS is as good.
@@ -531,7 +532,7 @@ def midpoint(denoiser, y, levels):
 if grading.answered(midpoint, gauss, first, even(2)):
     mistakes.find(midpoint, "09.midpoint")
     rough, better = (np.abs(midpoint(gauss, first, even(n)) - truth).max() for n in (64, 128))
-    assert 1.8 < math.log2(rough / better) < 2.2, f"order {math.log2(rough / better):.2f}, expected 2"
+    assert 1.8 < math.log2(rough / better) < 2.2, f"measured order: got {math.log2(rough / better):.2f}, expected 2"
     print("exercise 2: right")
 
 # %% [markdown]

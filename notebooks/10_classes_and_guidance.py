@@ -59,12 +59,13 @@ def trap(table, index):
 
 rng = np.random.default_rng(3)
 table, index = rng.standard_normal((10, 4)), np.array([7, 1, 7, 7])
-print("gradient error:", *gradcheck.check(lambda table: embedding(table, index), table).values())
+(error,) = gradcheck.check(lambda table: embedding(table, index), table).values()
+print(f"embedding: relative error of the gradient {error:.0e}")
 try:
     gradcheck.check(lambda table: trap(table, index), table)
     raise SystemExit("this line is never reached")
 except gradcheck.GradientError as error:
-    print("the trap:", str(error).splitlines()[0])
+    print("with dtable[index] += dy:", str(error).splitlines()[0])
 dy = rng.standard_normal((4, 4))
 assert np.array_equal(embedding(table, index)[1](dy), ops.embedding(table, index)[1](dy))  # the library's
 
@@ -87,7 +88,7 @@ net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(16, 16), la
                   down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
                   num_class_embeds=11, null_class=NULL, rng=0)  # fmt: skip
 dropped = drop(labels, Rng(1))
-print("before", *labels[:16], "\nafter ", *dropped[:16])
+print("labels              ", *labels[:16], "\nlabels after dropout", *dropped[:16])
 assert np.array_equal(dropped, drop_conditions(net, labels, RATE, Rng(1), len(labels)))  # the library's, same random numbers
 assert abs((dropped == NULL).mean() - RATE) < 0.03
 
@@ -128,7 +129,7 @@ class Guided:
 asked = np.arange(10)
 x = Rng(2).standard_normal((10, 8, 8, 1))
 ours, theirs = Guided(denoiser, asked, 2.0)(x, 500), cfg(denoiser, asked, 2.0)(x, 500)
-print(f"ours and the library's cfg differ by at most {np.abs(ours[1] - theirs[1]).max():.0e}")
+print(f"this class and minidiff's cfg differ by at most {np.abs(ours[1] - theirs[1]).max():.0e}")
 assert np.allclose(ours, theirs, atol=1e-5)
 
 # %% [markdown]
@@ -141,9 +142,11 @@ rows = [sample("ddim", Guided(denoiser, asked, w), x.shape, steps=walk, x=x) for
 figure = viz.new_figure(7.4, 6.0, "constrained")
 axes = figure.add_subplot()
 axes.imshow(viz.image_grid(np.concatenate(rows), columns=10)[..., 0], cmap="gray", vmin=0, vmax=255)
-axes.set_xticks(4.5 + 9 * asked, [f"a {label}" for label in asked])
+axes.set_xticks(4.5 + 9 * asked, [str(label) for label in asked])
 axes.set_yticks(4.5 + 9 * np.arange(len(weights)), [f"w = {w:g}" for w in weights])
 axes.tick_params(length=0, labeltop=True, labelbottom=False)
+axes.set_xlabel("class label")
+axes.xaxis.set_label_position("top")
 axes.spines[:].set_visible(False)
 figure
 
@@ -152,7 +155,7 @@ figure
 #
 # Now let us measure it. A classifier that was trained on the real digits counts three things:
 #
-# - *Obedience* is the share of samples in which it sees the requested class.
+# - *Accuracy* is the share of samples in which it recognises the requested class.
 # - *Diversity* is the mean distance between two samples of one class, in the classifier's features, divided by the same for
 #   real digits. So real digits have diversity 1.
 # - The *[Fréchet distance](../docs/glossary.md#fréchet-distance)* compares the features of samples with those of real digits.
@@ -182,15 +185,16 @@ for w in weights:
     seen = metrics.features(judge, made)
     found[w] = (metrics.accuracy(judge, made, many), spread(seen, many) / real_spread,
                 metrics.frechet_distance(seen, seen_in_real), (np.abs(made) > 1.05).mean())  # fmt: skip
-    print("w = {:4}   obedience {:.2f}   diversity {:.2f}   distance {:5.2f}   pixels out of range {:.1%}".format(w, *found[w]))
+    line = "w = {:4}   accuracy {:.2f}   diversity {:.2f}   Fréchet distance {:5.2f}   pixels out of range {:.1%}"
+    print(line.format(w, *found[w]))
 
 figure = viz.new_figure(9.4, 3.6, "tight")
 left, right = figure.subplots(1, 2)
 place = range(len(weights))
-left.plot(place, [found[w][0] for w in weights], "o-", color=viz.COLOURS[0], label="obedience")
+left.plot(place, [found[w][0] for w in weights], "o-", color=viz.COLOURS[0], label="accuracy")
 left.plot(place, [found[w][1] for w in weights], "o-", color=viz.COLOURS[1], label="diversity within a class")
 left.axhline(1, color="grey", linewidth=0.8)
-left.set(xlabel="guidance weight w", title="What is gained, what is lost", ylim=(0, None))
+left.set(xlabel="guidance weight w", title="Accuracy and diversity", ylim=(0, None))
 left.legend(frameon=False, fontsize=9)
 right.plot(place, [found[w][2] for w in weights], "o-", color=viz.COLOURS[2])
 right.set(xlabel="guidance weight w", ylabel="Fréchet distance", title="Distance to real digits", ylim=(0, None))
@@ -257,7 +261,7 @@ noise = Rng(4).standard_normal((count, 1), dtype=np.float64)
 for w in tried:
     guided = cfg(exact, np.ones(count, np.int64), w)
     clouds[w] = sample("ddim", guided, noise.shape, steps=25 if FAST else 250, x=noise)[:, 0]
-    print("w = {:3}   tilted: mean {:.2f}, std {:.2f}   samples: mean {:.2f}, std {:.2f}".format(
+    print("w = {:3}   tilted density: mean {:.2f}, std {:.2f}   samples: mean {:.2f}, std {:.2f}".format(
         w, *moments(w), clouds[w].mean(), clouds[w].std()))  # fmt: skip
 assert abs(clouds[0.0].mean() - moments(0.0)[0]) < 0.1
 assert clouds[4.0].mean() > moments(4.0)[0] + 0.3 and clouds[4.0].std() < moments(4.0)[1]
@@ -283,16 +287,16 @@ def langevin(x, w, steps, rng, size=0.05):
 
 settled = {w: langevin(clouds[w][:, None], w, 100 if FAST else 400, Rng(5))[:, 0] for w in tried}
 for w in tried:
-    print(f"w = {w:3}   after Langevin: mean {settled[w].mean():.2f}, std {settled[w].std():.2f}")
+    print(f"w = {w:3}   after Langevin dynamics: mean {settled[w].mean():.2f}, std {settled[w].std():.2f}")
     assert abs(settled[w].mean() - moments(w)[0]) < 0.1 + 1 / np.sqrt(count)
 
 figure = viz.new_figure(9.6, 3.2, "tight")
 bins = np.linspace(-3, 6, 46)
 for axes, w in zip(figure.subplots(1, 3, sharey=True), tried, strict=True):
     axes.hist(clouds[w], bins, density=True, color=viz.COLOURS[1], alpha=0.45, label="guided samples")
-    axes.hist(settled[w], bins, density=True, histtype="step", color=viz.COLOURS[0], label="after Langevin")
+    axes.hist(settled[w], bins, density=True, histtype="step", color=viz.COLOURS[0], label="after Langevin dynamics")
     axes.plot(grid, tilted_density(w), color="black", linewidth=1.2, label="tilted density")
-    axes.set(xlim=(-3, 6), title=f"w = {w:g}")
+    axes.set(xlim=(-3, 6), xlabel="x", title=f"w = {w:g}")
 axes.legend(frameon=False, fontsize=8, loc="upper left")
 figure
 

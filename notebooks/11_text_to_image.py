@@ -72,7 +72,7 @@ captions = SHOWN[rng.integers(len(SHOWN), size=12_000)]
 pictures = draw_world(captions, rng)
 assert obeyed(pictures, captions).all()
 by_chance = obeyed(rng.permutation(pictures), captions).mean()
-print(f"captions shown: {len(SHOWN)}; obeyed by somebody who does not listen: {by_chance:.0%}")
+print(f"{len(SHOWN)} captions in training; an image obeys another image's caption in {by_chance:.0%} of cases")
 
 
 def show_dots(batch, titles, columns, rows=()):
@@ -103,7 +103,7 @@ rng = np.random.default_rng(5)
 table, places = rng.standard_normal((len(WORDS), 32)), rng.standard_normal((3, 32))
 tokens = {caption: table[list(caption)] + places for caption in ((1, 4, 3), (3, 4, 1))}
 one, other = (t.mean(axis=0) for t in tokens.values())
-print(f"red above blue, and blue above red, as means of their tokens: they differ by {np.abs(one - other).max():.0e}")
+print(f"the mean tokens of 'red above blue' and 'blue above red' differ by at most {np.abs(one - other).max():.0e}")
 assert np.allclose(one, other)
 
 # %% [markdown]
@@ -146,7 +146,8 @@ def cross_attention(h, c, Wq, Wk, Wv):
 
 rng = np.random.default_rng(7)
 arrays = [rng.standard_normal(shape) for shape in ((2, 5, 8), (2, 3, 6), (8, 4), (6, 4), (6, 4))]
-print("relative errors:", ", ".join(f"{error:.0e}" for error in gradcheck.check(cross_attention, *arrays).values()))
+errors = gradcheck.check(cross_attention, *arrays).values()
+print("relative errors of the gradients:", ", ".join(f"{error:.0e}" for error in errors))
 
 h, c, Wq, Wk, Wv = arrays
 theirs, back_theirs = ops.attention(h @ Wq, c @ Wk, c @ Wv)
@@ -240,7 +241,7 @@ class DotNet(nn.Layer):
 rng = np.random.default_rng(9)
 for way in ("add", "concat", "add, in order", "cross"):
     gradcheck.check_layer(DotNet(way, width=8, layers=2), rng.standard_normal((2, 6)), np.array([3, 700]), SHOWN[:2])
-print("every gradient of all four is right")
+print("all gradients of the four networks are right")
 
 # %%
 def train(way):
@@ -263,7 +264,7 @@ for way in ("add", "concat", "add, in order", "cross"):
     nets[way], loss = train(way)
     scores[way] = [obeyed(ask(nets[way], some), some).mean() for some in (asked, new)]
     print(f"{way:14} {nets[way].model.size():7,} parameters, loss {loss:.3f}; "
-          f"obeyed: captions of the training {scores[way][0]:4.0%}, never shown ones {scores[way][1]:4.0%}")  # fmt: skip
+          f"obeyed: captions in training {scores[way][0]:4.0%}, held out {scores[way][1]:4.0%}")  # fmt: skip
 assert FAST or min(scores["cross"][0], scores["add, in order"][0]) > 0.9 > 0.7 > max(scores["add"][0], scores["concat"][0])
 assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance > max(scores["add"][1], scores["concat"][1])
 
@@ -277,8 +278,8 @@ assert FAST or min(scores["cross"][1], scores["add, in order"][1]) > by_chance >
 # %%
 some = np.array([(1, 4, 3), (3, 4, 1), (2, 6, 1), (2, 7, 1), (1, 5, 2), (1, 4, 2)])
 rows = [ask(nets[way], some, seed=5) for way in ("add", "cross")]
-titles = [text(caption) for caption in some[:-1]] + [f"{text(some[-1])}\n(never shown)"]
-show_dots(np.concatenate(rows), titles + [""] * 6, 6, ["told by the mean", "by cross-attention"])
+titles = [text(caption) for caption in some[:-1]] + [f"{text(some[-1])}\n(held out)"]
+show_dots(np.concatenate(rows), titles + [""] * 6, 6, ["mean of the tokens", "cross-attention"])
 
 # %% [markdown]
 # ## Guidance
@@ -289,7 +290,7 @@ show_dots(np.concatenate(rows), titles + [""] * 6, 6, ["told by the mean", "by c
 # %%
 for weight in (-1.0, 0.0, 1.0, 3.0):
     made = ask(nets["cross"], asked, weight)
-    print(f"w = {weight:4.1f}: obeyed {obeyed(made, asked).mean():4.0%}, spread of the dots {made.std():.2f}")
+    print(f"w = {weight:4.1f}: captions obeyed {obeyed(made, asked).mean():4.0%}, deviation of coordinates {made.std():.2f}")
 untold, guided = (obeyed(ask(nets["cross"], asked, weight), asked).mean() for weight in (-1.0, 1.0))
 assert FAST or untold < 0.6 < guided
 
@@ -365,9 +366,9 @@ fresh = draw_world(CAPTIONS[rng.integers(24, size=500)], rng)
 seen, told = pair.predict(fresh, np.repeat(CAPTIONS[:1], 500, axis=0))[0], pair.predict(fresh[:24], CAPTIONS)[1]
 nearest = CAPTIONS[(seen @ told.T).argmax(axis=1)]
 is_new = (nearest[:, None] == HELD_OUT).all(axis=2).any(axis=1)
-print(f"the nearest of the 24 captions holds of {obeyed(fresh, nearest).mean():.0%} of 500 new pictures "
+print(f"the most similar of the 24 captions is true of {obeyed(fresh, nearest).mean():.0%} of 500 new images "
       f"(any caption: {np.mean([obeyed(fresh, np.repeat(c[None], 500, axis=0)).mean() for c in CAPTIONS]):.0%}); "
-      f"where it is one of the three never shown, of {obeyed(fresh, nearest)[is_new].mean():.0%}")  # fmt: skip
+      f"where it is a held-out caption, of {obeyed(fresh, nearest)[is_new].mean():.0%}")  # fmt: skip
 assert obeyed(fresh, nearest).mean() > 0.75
 
 own = CAPTIONS[rng.integers(24, size=100)]
@@ -385,8 +386,8 @@ for row in range(7):
     true = np.flatnonzero(obeyed(np.repeat(fresh[row : row + 1], 24, axis=0), CAPTIONS))
     axes.plot(true, np.full(len(true), row), "o", color=viz.COLOURS[1], markersize=4)
 axes.set_xticks(range(24), [text(caption) for caption in CAPTIONS], rotation=60, ha="right", fontsize=8)
-axes.set_yticks(range(7), [f"picture {row + 1}" for row in range(7)], fontsize=8)
-axes.set_title("Similarity of pictures and captions", fontsize=11)
+axes.set_yticks(range(7), [f"image {row + 1}" for row in range(7)], fontsize=8)
+axes.set_title("Similarity of images and captions", fontsize=11)
 figure
 
 # %% [markdown]
@@ -443,7 +444,7 @@ try:
     raise SystemExit("this line is never reached")
 except ValueError as error:
     print("ValueError:", error)
-print(tokenizer.encode(["a small red circle"])[0], "is", tokenizer.decode(tokenizer.encode(["a small red circle"])))
+print(tokenizer.encode(["a small red circle"])[0], "decodes to", tokenizer.decode(tokenizer.encode(["a small red circle"])))
 
 # %% [markdown]
 # ## The same in minidiff
@@ -462,7 +463,7 @@ rng = np.random.default_rng(26)
 dy = rng.standard_normal(y.shape)
 dh, dc = back(dy)
 assert np.allclose(dh, back_ours(dy @ out.weight.value.T)[0]) and np.allclose(dc, back_ours(dy @ out.weight.value.T)[1])
-print("forward and backward agree;", ", ".join(models.text_unet.CONDITIONINGS), "are TextUNet's ways")
+print("forward and backward agree; TextUNet's ways of conditioning:", ", ".join(models.text_unet.CONDITIONINGS))
 
 # %% [markdown]
 # `minidiff study conditioning` trains the three ways alike, in one U-Net, on images of shapes, and counts the prompts obeyed:
@@ -542,7 +543,7 @@ def among_nearest(S, k):
 
 if grading.answered(among_nearest, np.eye(2), 1):
     mistakes.find(among_nearest, "11.among_nearest")
-    print(f"exercise 3: right; among the nearest 5 of 100: {among_nearest(found, 5):.0%}")
+    print(f"exercise 3: right; {among_nearest(found, 5):.0%} of 100 images have their caption among the 5 nearest")
 
 # %% [markdown]
 # **Exercise 4.** "A green square, but not on the left": guidance can also lead *away* from a text. The text to avoid replaces

@@ -38,10 +38,11 @@ STEPS = 2 if FAST else None  # of the samplers; None: each system's default
 # %%
 systems = {name: recipes.load(name) for name in ("stable_diffusion", "imagen", "dalle2")}
 ROLES = {
-    "clip": "CLIP: text encoder, trained against an image encoder", "language": "language-only text encoder (T5's place)",
-    "autoencoder": "KL autoencoder: picture <-> latent", "unet": "denoises latents, cross-attention on the text",
-    "base": "denoises 16 x 16 pixels, cross-attention on the text", "upsampler": "super-resolution, 16 x 16 -> 32 x 32",
-    "prior": "denoises image embeddings, told of the text", "decoder": "denoises pixels, told of an image embedding",
+    "clip": "CLIP: text encoder, trained against an image encoder", "language": "language-only text encoder (in place of T5)",
+    "autoencoder": "KL autoencoder: image <-> latent", "unet": "denoises latents, with cross-attention to the text",
+    "base": "denoises 16 x 16 pixels, with cross-attention to the text", "upsampler": "super-resolution, 16 x 16 -> 32 x 32",
+    "prior": "denoises image embeddings, conditioned on the text",
+    "decoder": "denoises pixels, conditioned on an image embedding",
 }  # fmt: skip
 for name, system in systems.items():
     print(f"{name}: {sum(net.size() for net in system.parts.values()):,} parameters")
@@ -55,7 +56,7 @@ prompts = ["a large red circle", "a small green square on the left", "a blue tri
 prompts = prompts[:2] if FAST else prompts
 drawn = {name: system.draw(prompts, rng=2, steps=STEPS) for name, system in systems.items()}
 holds = {name: checker.check(images, prompts) for name, images in drawn.items()}
-print("obeyed, by the checker:", ", ".join(f"{name} {ok.sum()} of {len(ok)}" for name, ok in holds.items()))
+print("prompts obeyed, by the checker:", ", ".join(f"{name} {ok.sum()} of {len(ok)}" for name, ok in holds.items()))
 NAMES = ["Stable Diffusion", "Imagen", "DALL-E 2"]
 titles = prompts + [""] * (2 * len(prompts))
 viz.show_grid(np.concatenate(list(drawn.values())), columns=len(prompts), titles=titles, rows=NAMES)
@@ -74,11 +75,11 @@ autoencoder = systems["stable_diffusion"].parts["autoencoder"]
 images, captions = captioned_shapes(4 if FAST else 100, 32, rng=0)
 latents = autoencoder.to_latent(images)
 back = autoencoder.from_latent(latents)
-print(f"{images[0].size} numbers a picture -> {latents[0].size} a latent: {images[0].size // latents[0].size} times fewer")
+print(f"{images[0].size} numbers per image -> {latents[0].size} per latent: {images[0].size // latents[0].size} times fewer")
 psnr = 10 * np.log10(4 / ((back - images) ** 2).mean())
 readable = checker.check(back.clip(-1, 1), captions).mean()
-print(f"there and back: {psnr:.1f} dB, and {readable:.1%} of the pictures still satisfy their captions")
-print(f"the latents' standard deviation: {latents.std():.2f}")
+print(f"decoded latents: PSNR {psnr:.1f} dB, and {readable:.1%} of the images still satisfy their captions")
+print(f"standard deviation of the latents: {latents.std():.2f}")
 assert images[0].size == 12 * latents[0].size and abs(latents.std() - 1) < 0.2
 assert FAST or readable > 0.8
 
@@ -94,14 +95,14 @@ assert FAST or readable > 0.8
 # %%
 moments, _ = autoencoder.encode(images[:1])
 spread = np.exp(0.5 * moments[..., latents.shape[-1] :]) * autoencoder.config["scaling_factor"]
-print(f"the encoder's own uncertainty of a latent number: {spread.mean():.3f}, beside a standard deviation of 1")
+print(f"mean standard deviation that the encoder outputs for a number of one latent: {spread.mean():.3f}")
 shift = Rng(1).standard_normal(latents[:1].shape)
 noisy = np.concatenate([autoencoder.from_latent(latents[:1] + s * shift) for s in (0, 0.1, 0.3, 0.6, 1.0)])
 planes = np.moveaxis(latents[0], -1, 0)[..., None].repeat(4, axis=1).repeat(4, axis=2) / 3
 planes = np.repeat(planes, 3, axis=3)  # grey, as large as the image
 viz.show_grid(np.concatenate([images[:1], planes, noisy]), columns=5,
-              titles=["picture", *(f"latent, channel {i + 1}" for i in range(4)), "decoded",
-                      *(f"latent + {s} noise" for s in (0.1, 0.3, 0.6, 1.0))])  # fmt: skip
+              titles=["image", *(f"latent, channel {i + 1}" for i in range(4)), "decoded",
+                      *(f"latent + {s} x noise" for s in (0.1, 0.3, 0.6, 1.0))])  # fmt: skip
 
 # %% [markdown]
 # ### The whole system by hand
@@ -121,7 +122,7 @@ def stable_diffusion_by_hand(parts, prompts, weight, rng, steps):
 system = systems["stable_diffusion"]
 ours = stable_diffusion_by_hand(system.parts, prompts, system.recipe.guidance, Rng(2), STEPS or stable_diffusion.STEPS)
 assert np.allclose(ours, drawn["stable_diffusion"], atol=1e-4)
-print("the same pictures as the library's")
+print("the images are equal to those of the library")
 
 # %% [markdown]
 # We can also decode the predicted clean latent at each step:
@@ -131,7 +132,7 @@ text = stable_diffusion.encode_text(system.parts, prompts[:2])
 denoiser = cfg(Denoiser(system.parts["unet"], stable_diffusion.SCHEDULE, "v"), text, system.recipe.guidance)
 walk = list(samplers.dpmpp_2m(denoiser, Rng(2).standard_normal((2, 8, 8, 4)), steps=STEPS or 20))
 films = [autoencoder.from_latent(step.x0).clip(-1, 1) for step in walk]
-viz.denoising_strip(films, times=[step.t for step in walk], samples=2, columns=8, title="What the latent will become")
+viz.denoising_strip(films, times=[step.t for step in walk], samples=2, columns=8, title="Predicted clean latents, decoded")
 
 # %% [markdown]
 # ## Imagen
@@ -161,7 +162,7 @@ shrunk, _ = ops.avg_pool(real, 2)
 repeated, enlarged = shrunk.repeat(2, axis=1).repeat(2, axis=2), imagen.enlarge(parts, shrunk, captions, Rng(6), STEPS)
 ways = {"pixels repeated": repeated, "the model": enlarged}
 for name, made in ways.items():
-    print(f"{name:16} {10 * np.log10(4 / ((made - real) ** 2).mean()):.1f} dB from the real picture")
+    print(f"{name:16} PSNR {10 * np.log10(4 / ((made - real) ** 2).mean()):.1f} dB")
 
 # %% [markdown]
 # ### Why add noise to the small image?
@@ -185,11 +186,11 @@ def enlarge_by_hand(parts, small, prompts, level, rng):
 assert np.allclose(enlarge_by_hand(parts, small, prompts, imagen.LEVEL, Rng(4)), large, atol=1e-4)
 damaged = shrunk + 0.35 * Rng(7).standard_normal(shrunk.shape)  # a base model with mistakes
 levels = (0, 50, imagen.LEVEL, 200, 300)[:: 2 if FAST else 1]
-print("level of noise added, of 1000:     ", *(f"{level:6}" for level in levels))
-for name, given in (("given a perfect small picture", shrunk), ("given a damaged one", damaged)):
+print(f"{'timestep of the added noise, of 1000':38}", *(f"{level:6}" for level in levels))
+for name, given in (("undamaged small images", shrunk), ("damaged small images", damaged)):
     made = [enlarge_by_hand(parts, given, captions, level, Rng(8)) for level in levels]
-    print(f"{name:30} dB:", *(f"{10 * np.log10(4 / ((m - real) ** 2).mean()):6.1f}" for m in made))
-    print(f"{'':18} captions that hold:", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
+    print(f"{name + ', PSNR in dB':38}", *(f"{10 * np.log10(4 / ((m - real) ** 2).mean()):6.1f}" for m in made))
+    print(f"{name + ', captions obeyed':38}", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
 
 # %% [markdown]
 # That is the usual explanation. In this miniature it hardly helps: more noise takes the images further from the real ones, even
@@ -216,18 +217,18 @@ assert imagen.QUANTILE == 0.9
 
 text = imagen.encode_text(parts, prompts)
 guided = cfg(Denoiser(parts["base"], imagen.SCHEDULE, imagen.PREDICTS), text, 8.0)
-ways = {"nothing": guided, "clipping": clip_x0(guided), "dynamic thresholding": dynamic_threshold(guided, imagen.QUANTILE)}
+ways = {"no thresholding": guided, "clipping": clip_x0(guided),
+        "dynamic thresholding": dynamic_threshold(guided, imagen.QUANTILE)}  # fmt: skip
 results = {}
 for name, denoiser in ways.items():
     results[name] = sample("dpmpp_2m", denoiser, (len(prompts), 16, 16, 3), steps=STEPS or imagen.STEPS, rng=10)
-    print(f"w = 8, {name:21} beyond white or black {(np.abs(results[name]) > 1.02).mean():5.1%} of the numbers, "
+    print(f"w = 8, {name:21} {(np.abs(results[name]) > 1.02).mean():5.1%} of the values out of range, "
           f"obeyed {checker.check(results[name].clip(-1, 1), prompts).sum()} of {len(prompts)}")  # fmt: skip
 
 # %%
 titles = prompts + [""] * (2 * len(prompts))
-rows = ["nothing done", "clipped", "dynamic thresholding"]
-viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titles=titles, rows=rows, scale=0.85,
-              title="Guidance 8 in pixels")  # fmt: skip
+viz.show_grid(np.concatenate(list(results.values())), columns=len(prompts), titles=titles, rows=list(ways), scale=0.85,
+              title="Imagen's base model at guidance weight 8")  # fmt: skip
 
 # %% [markdown]
 # Clipping and dynamic thresholding both remove the values out of range. By the checker's count, with so few prompts, neither is
@@ -253,9 +254,10 @@ def cosine(a, b):
     return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
-near = {"the text's own vector": cosine(of_texts, of_images).mean(), "the prior's": cosine(imagined, of_images).mean(),
-        "another picture's": cosine(of_images[1:], of_images[:-1]).mean()}  # fmt: skip
-print("cosine with the vector of the caption's real picture:", ", ".join(f"{name} {c:.2f}" for name, c in near.items()))
+near = {"text embedding": cosine(of_texts, of_images).mean(), "the prior": cosine(imagined, of_images).mean(),
+        "another image": cosine(of_images[1:], of_images[:-1]).mean()}  # fmt: skip
+found = ", ".join(f"{name} {c:.2f}" for name, c in near.items())
+print("cosine similarity with the embedding of the caption's real image:", found)
 
 # %% [markdown]
 # The plot shows all the embeddings, along the two directions in which they differ most:
@@ -268,9 +270,9 @@ flat = everything @ np.linalg.svd(everything, full_matrices=False)[2][:2].T
 figure = viz.new_figure(5.6, 4.4, "tight")
 axes = figure.add_subplot()
 n = len(images)
-for name, part, colour in zip(("of pictures", "of their captions", "from the prior"), range(3), viz.COLOURS, strict=False):
+for name, part, colour in zip(("of images", "of their captions", "from the prior"), range(3), viz.COLOURS, strict=False):
     axes.scatter(*flat[part * n : (part + 1) * n].T, s=9, color=colour, alpha=0.5, linewidths=0, label=name)
-axes.set(title="CLIP's vectors", xticks=[], yticks=[])
+axes.set(title="CLIP embeddings", xticks=[], yticks=[])
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -283,14 +285,14 @@ figure
 # %%
 wanted = recipes.test_prompts(2 if FAST else 80, kinds=("single", "position"))
 sources = {
-    "the text's own vector": dalle2.encode_text(parts, wanted).labels,
-    "the prior's vector": dalle2.imagine(parts, wanted, dalle2.GUIDANCE, Rng(13), STEPS),
+    "text embedding": dalle2.encode_text(parts, wanted).labels,
+    "embedding from the prior": dalle2.imagine(parts, wanted, dalle2.GUIDANCE, Rng(13), STEPS),
 }
 counts = {}
 for name, vectors in sources.items():
     made = dalle2.decode(parts, vectors, dalle2.GUIDANCE, Rng(14), STEPS)
     counts[name] = checker.check(made, wanted).mean()
-    print(f"{name:22} {counts[name]:4.0%} of {len(wanted)} prompts obeyed")
+    print(f"decoder given the {name:25} {counts[name]:4.0%} of {len(wanted)} prompts obeyed")
 
 # %% [markdown]
 # The texts' embeddings are near their images' to begin with, and the prior's are a little nearer. The decoder was only ever
@@ -326,7 +328,7 @@ noise = np.repeat(Rng(16).standard_normal((1, 32, 32, 3)), len(between), axis=0)
 denoiser = cfg(Denoiser(parts["decoder"], dalle2.SCHEDULE, "x0"), between, dalle2.GUIDANCE)
 denoiser = dynamic_threshold(denoiser, dalle2.QUANTILE)
 made = sample("dpmpp_2m", denoiser, noise.shape, x=noise, steps=STEPS or dalle2.STEPS)
-viz.show_grid(made.clip(-1, 1), columns=len(between), title="From one picture's vector to another's")
+viz.show_grid(made.clip(-1, 1), columns=len(between), title="From one image embedding to another")
 
 # %% [markdown]
 # ## Which system is best?
@@ -343,17 +345,17 @@ for name, system in systems.items():
         for weight in (0.0, system.recipe.guidance):
             table[name, held_out, weight] = system.obeyed(wanted, weight, rng=0, steps=STEPS).mean()
     row = [f"{value:4.0%}" for key, value in table.items() if key[0] == name]
-    print(f"{name:17} seen: w = 0 {row[0]}, w = {weight:g} {row[1]};   new: w = 0 {row[2]}, w = {weight:g} {row[3]}")
+    print(f"{name:17} seen pairs: w = 0 {row[0]}, w = {weight:g} {row[1]};   held out: w = 0 {row[2]}, w = {weight:g} {row[3]}")
 
 figure = viz.new_figure(6.4, 3.2, "tight")
 axes = figure.add_subplot()
-bars = [("seen, w = 0", 0, 0), ("seen, guided", 0, 1), ("new, w = 0", 1, 0), ("new, guided", 1, 1)]
+bars = [("seen, w = 0", 0, 0), ("seen, guided", 0, 1), ("held out, w = 0", 1, 0), ("held out, guided", 1, 1)]
 for k, (label, held_out, guided) in enumerate(bars):
     values = [table[name, bool(held_out), system.recipe.guidance if guided else 0.0] for name, system in systems.items()]
     shade = {"color": viz.COLOURS[held_out], "alpha": 1 if guided else 0.45}
     axes.bar(np.arange(3) + 0.2 * (k - 1.5), values, 0.18, label=label, **shade)
 axes.set_xticks(range(3), NAMES)
-axes.set(ylabel="prompts obeyed", ylim=(0, 1.05), title=f"In miniature, {n} prompts each")
+axes.set(ylabel="share of prompts obeyed", ylim=(0, 1.05), title=f"Prompts obeyed, of {n} for each bar")
 axes.legend(frameon=False, fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 figure
 
@@ -435,8 +437,8 @@ def scaling_factor(latents):
 raw = latents / autoencoder.config["scaling_factor"]
 if grading.answered(scaling_factor, raw):
     mistakes.find(scaling_factor, "12.scaling_factor")
-    print(f"exercise 3: right; from these pictures {scaling_factor(raw):.3f}, "
-          f"kept with the model {autoencoder.config['scaling_factor']:.3f}")  # fmt: skip
+    print(f"exercise 3: right; from these images {scaling_factor(raw):.3f}, "
+          f"stored with the model {autoencoder.config['scaling_factor']:.3f}")  # fmt: skip
 
 # %% [markdown]
 # **Exercise 4.** DALL-E 2 edits images by language, with a *text diff*: the direction in which one text's embedding differs
@@ -461,7 +463,7 @@ if grading.answered(text_diff, of_images[:1], of_texts[0], of_texts[1], 1.0):
     mistakes.find(text_diff, "12.text_diff")
     moved = text_diff(of_images[:3], of_texts[0], of_texts[1], 0.7)
     towards = of_texts[1] - of_texts[0]
-    assert (moved @ towards > of_images[:3] @ towards).all(), "the vectors do not come nearer to the new text"
+    assert (moved @ towards > of_images[:3] @ towards).all(), "the result is not nearer to the new text than the vectors were"
     print("exercise 4: right")
 
 # %% [markdown]
