@@ -79,7 +79,7 @@ def off(made):
 
 
 for n, made in teacher_makes.items():
-    print(f"{n:2} steps: {off(made):.2f} from where 64 steps end")
+    print(f"{n:2} sampling steps: distance {off(made):.2f} from the end points of 64 steps")
 assert off(teacher_makes[1]) > 1 > off(teacher_makes[8])
 
 # %%
@@ -138,7 +138,7 @@ second, _ = precise(z_s, s)
 z_u = ddim_step(second, z_s, s, u)
 goal = student_target(z_t, z_u, t, u)
 miss = np.abs(ddim_step(goal, z_t, t, u) - z_u).max()
-print(f"with this answer one step misses the end of two by {miss:.0e}; with the teacher's own answer, by "
+print(f"with this target one step misses the end of two steps by {miss:.0e}; with the teacher's first prediction, by "
       f"{np.abs(ddim_step(first, z_t, t, u) - z_u).max():.2f}")
 assert miss < 1e-12
 
@@ -157,13 +157,13 @@ def share_of_first(t, s, u):
 
 
 c = share_of_first(t, s, u)
-print(f"at these three times the target is {c:.3f} of the first answer and {1 - c:.3f} of the second")
+print(f"at these three timesteps the target is {c:.3f} of the first prediction and {1 - c:.3f} of the second")
 assert np.allclose(c * first + (1 - c) * second, goal, atol=1e-9)
 
 direct = student_target(*(z.astype(np.float32) for z in (z_t, z_u)), t, u)
 mixed = c * first.astype(np.float32) + (1 - c) * second.astype(np.float32)
 lost = [np.abs(x - goal).max() for x in (direct, mixed)]
-print(f"in float32 the quotient is off by {lost[0]:.0e}, the weighted mean by {lost[1]:.0e}")
+print(f"error in float32: {lost[0]:.0e} of the quotient, {lost[1]:.0e} of the weighted mean")
 assert lost[1] < lost[0]
 
 # %% [markdown]
@@ -176,7 +176,7 @@ assert lost[1] < lost[0]
 # %%
 for t in (500, 900, 999):
     a, sigma = level(t)
-    print(f"t = {t}: an error in eps becomes {sigma / a:8.1f} times as large in x0; an error in v {sigma:.1f} times")
+    print(f"t = {t}: an error in eps is multiplied by {sigma / a:8.1f} in x0, an error in v by {sigma:.1f}")
 assert level(999)[1] / level(999)[0] > 1000
 try:
     TwoStepLoss(Denoiser(net, schedule, "eps"), spaced_steps(1000, 64, "trailing"))
@@ -226,7 +226,7 @@ times = spaced_steps(1000, 64, "trailing")
 batch = points[:256]
 loss, back = halving_loss(teacher, times)(net, batch, Rng(7))
 theirs, _ = TwoStepLoss(teacher, times, cond_dropout=0.0)(net, batch, Rng(7))
-print(f"our loss of the first halving {loss:.3e}, the library's {float(theirs):.3e}")
+print(f"loss of the first halving: this chapter {loss:.3e}, minidiff {float(theirs):.3e}")
 assert np.isclose(loss, theirs, rtol=1e-3)
 
 # %% [markdown]
@@ -251,13 +251,13 @@ students = distil(teacher, times, 6 if FAST else 300)
 student_makes = {n: ddim(student, noise, times) for n, (student, times) in students.items()}
 teacher_makes = {n: ddim(teacher, noise, times) for n, (_, times) in students.items()}
 for n in student_makes:
-    print(f"{n:2} steps: teacher {off(teacher_makes[n]):.2f} off, student {off(student_makes[n]):.2f}")
+    print(f"{n:2} sampling steps: distance, teacher {off(teacher_makes[n]):.2f}, student {off(student_makes[n]):.2f}")
 assert off(student_makes[1]) < off(teacher_makes[1])
 
 # %%
 shown = (8, 4, 2, 1)
 scatter([[teacher_makes[n] for n in shown], [student_makes[n] for n in shown]],
-        [[f"teacher, {n}" for n in shown], [f"student, {n}" for n in shown]])
+        [[f"{who}, {n} step{'s' * (n > 1)}" for n in shown] for who in ("teacher", "student")])
 
 # %%
 def on_ring(made):
@@ -265,7 +265,7 @@ def on_ring(made):
     return (np.sqrt(((made[:, None] - ring.means) ** 2).sum(axis=2).min(axis=1)) < 0.3).mean()
 
 
-print(f"in a blob: teacher, 64 steps {on_ring(target):.0%}; teacher, 1 step {on_ring(teacher_makes[1]):.0%}; "
+print(f"share of points in a blob: teacher, 64 steps {on_ring(target):.0%}; teacher, 1 step {on_ring(teacher_makes[1]):.0%}; "
       f"student, 1 step {on_ring(student_makes[1]):.0%}")
 assert FAST or on_ring(student_makes[1]) > 0.6
 
@@ -273,7 +273,7 @@ figure = viz.new_figure(5.8, 3.5, "tight")
 axes = figure.add_subplot()
 for label, makes, colour in (("teacher", teacher_makes, viz.COLOURS[0]), ("student", student_makes, viz.COLOURS[1])):
     axes.loglog(list(makes), [off(made) for made in makes.values()], "o-", color=colour, label=label)
-axes.set(xlabel="steps", ylabel="distance from the end of 64 steps", title="The same noise, fewer steps")
+axes.set(xlabel="steps", ylabel="root mean square distance", title="Distance from the end points of 64 steps")
 axes.set_xticks(list(student_makes), list(student_makes))
 axes.minorticks_off()
 axes.legend(frameon=False, fontsize=9)
@@ -303,9 +303,9 @@ def jump_loss(student, x0, rng, cond):
 direct = copy.deepcopy(net)
 train(direct, jump_loss, pair_end, 6 * (6 if FAST else 300), labels=pair_noise, lr=1e-3)
 at_once = ddim(Denoiser(direct, schedule, "v"), noise, times[:1])
-print(f"one step: learned at once {off(at_once):.2f} off, {on_ring(at_once):.0%} in a blob; "
-      f"by halving {off(student_makes[1]):.2f} off, {on_ring(student_makes[1]):.0%} in a blob")
-print(f"calls of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (6 if FAST else 300):,} for the halvings")
+print(f"one step, trained directly: distance {off(at_once):.2f}, {on_ring(at_once):.0%} in a blob; "
+      f"by halving: distance {off(student_makes[1]):.2f}, {on_ring(student_makes[1]):.0%} in a blob")
+print(f"evaluations of the teacher: {64 * pairs:,} for the pairs, {2 * 256 * 6 * (6 if FAST else 300):,} for the halvings")
 assert off(at_once) < off(teacher_makes[1])
 
 # %% [markdown]
@@ -344,8 +344,8 @@ for stage in stages:
     away[stage.steps] = {who: np.sqrt(((x - best) ** 2).mean()) for who, x in made.items()}
     if stage.steps in (4, 1):
         rows |= {f"{who}, {stage.steps}": x for who, x in made.items()}
-    print(f"{stage.steps:2} steps: a pixel is off by {away[stage.steps]['teacher']:.3f} with the teacher, "
-          f"{away[stage.steps]['student']:.3f} with the student")
+    print(f"{stage.steps:2} sampling steps: root mean square difference of a pixel {away[stage.steps]['teacher']:.3f} with the "
+          f"teacher, {away[stage.steps]['student']:.3f} with the student")
 assert FAST or away[1]["student"] < away[1]["teacher"]
 
 # %%

@@ -30,8 +30,8 @@ try:
     xp = backend.module_of("cuda")
 except RuntimeError as reason:
     xp = np
-    print("No GPU here, so NumPy does everything.", reason)
-print("arrays are made by", xp.__name__)
+    print("No GPU found, so NumPy computes everything:", reason)
+print("library of the arrays:", xp.__name__)
 
 # %% [markdown]
 # ## How can one code run on both?
@@ -53,7 +53,7 @@ def gelu_by_tanh(x):
 x = xp.asarray(Rng(0).standard_normal((4, 5)))
 assert library_of(x) is xp and backend.xp_of(x) is xp
 assert type(gelu_by_tanh(x)) is type(x)
-print("in:", type(x).__module__, " out:", type(gelu_by_tanh(x)).__module__)
+print("input:", type(x).__module__, " output:", type(gelu_by_tanh(x)).__module__)
 
 # %% [markdown]
 # ## How can code for a GPU be tested without one?
@@ -78,14 +78,14 @@ class Far(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         if any(isinstance(a, np.ndarray) for a in inputs):
-            raise TypeError("an array of the host and one of the device in one expression")
+            raise TypeError("a host array and a device array cannot be combined")
         result = getattr(ufunc, method)(*[a.inside if isinstance(a, Far) else a for a in inputs], **options)
         Far.launches += 1
         Far.moved += result.nbytes + sum(a.inside.nbytes for a in inputs if isinstance(a, Far))
         return Far(result)
 
     def __array__(self, *_, **__):
-        raise TypeError("a copy to the host that nobody asked for")
+        raise TypeError("implicit copy of a device array to the host")
 
     def __float__(self):
         Far.waits += 1
@@ -164,7 +164,7 @@ def timeline(jobs, send, wait_each):
 figure = viz.new_figure(9.4, 3.6, "tight")
 axes, ends = figure.subplots(3, 1, sharex=True), {}
 cases = [("large jobs, no waiting", [8] * 8, False), ("large jobs, waiting for each", [8] * 8, True),
-         ("small jobs: the GPU starves", [2] * 8, False)]  # fmt: skip
+         ("small jobs, no waiting", [2] * 8, False)]  # fmt: skip
 for axis, (title, jobs, wait_each) in zip(axes, cases, strict=True):
     sent, ran = timeline(jobs, 5, wait_each)
     axis.broken_barh(sent, (1.1, 0.8), color=viz.COLOURS[0], edgecolor="white")
@@ -173,8 +173,8 @@ for axis, (title, jobs, wait_each) in zip(axes, cases, strict=True):
     axis.set_title(title, fontsize=10, loc="left")
     axis.spines[["top", "right", "left"]].set_visible(False)
     ends[title] = sum(ran[-1])
-axes[-1].set_xlabel("time, invented units")
-print(", ".join(f"{title}: {end:g}" for title, end in ends.items()))
+axes[-1].set_xlabel("time (invented units)")
+print("end of the last job:", ", ".join(f"{title}: {end:g}" for title, end in ends.items()))
 assert ends["large jobs, no waiting"] == 5 + 64 and ends["large jobs, waiting for each"] == 8 * 13
 figure
 
@@ -203,8 +203,8 @@ x, gamma, beta = Rng(1).standard_normal((8, 32, 32, 64)), np.full(64, 1.5, np.fl
 assert np.allclose(group_norm_silu(x, gamma, beta, 8), ops.group_norm_silu(x, gamma, beta, 8)[0], atol=1e-5)
 launches, moved, _ = count(lambda: group_norm_silu(Far(x), Far(gamma), Far(beta), 8))
 once = 2 * x.nbytes + gamma.nbytes + beta.nbytes  # x in, y out, and the two small ones
-print(f"array by array: {launches} launches, {moved / 1e6:.0f} MB moved; one kernel: 1 launch, {once / 1e6:.0f} MB")
-print(f"the kernel moves {moved / once:.1f} times less")
+print(f"array by array: {launches} launches, {moved / 1e6:.0f} MB moved; one fused kernel: 1 launch, {once / 1e6:.0f} MB")
+print(f"array by array moves {moved / once:.1f} times as many bytes")
 assert launches == 16 and 11 < moved / once < 13
 
 # %% [markdown]
@@ -255,7 +255,7 @@ right, raced = np.zeros_like(small), np.zeros_like(small)
 launch(norm_silu_kernel, 2 * 4, 8, small, gamma, beta, right, 4)
 launch(norm_silu_kernel, 2 * 4, 8, small, gamma, beta, raced, 4, False)
 reference, _ = ops.group_norm_silu(small, gamma, beta, 4)
-print(f"with barriers off by {np.abs(right - reference).max():.0e}; without them, {np.isnan(raced).mean():.0%} is rubbish")
+print(f"largest error with barriers: {np.abs(right - reference).max():.0e}; share of NaN without: {np.isnan(raced).mean():.0%}")
 assert np.allclose(right, reference) and np.isnan(raced).any()
 
 # %% [markdown]
@@ -275,7 +275,7 @@ extern "C" __global__ void silu(const float* x, float* y, int n) {
 """
 flat = xp.asarray(Rng(3).standard_normal(1000))
 if xp is np:
-    print("(no card here, so this kernel was not run)")
+    print("No GPU found, so this kernel was not run.")
 else:
     y = xp.empty_like(flat)
     xp.RawKernel(SILU, "silu")((4,), (256,), (flat, y, np.int32(1000)))
@@ -317,7 +317,7 @@ x, y, w = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4)
 step = record_step(x, y, w, 0.1)  # recording also executes the step
 for _ in range(50):
     step.replay()
-print(f"{len(step.jobs)} jobs, replayed 50 times; w = {w[0]:.6f}, right is 3")
+print(f"{len(step.jobs)} jobs, replayed 50 times; w = {w[0]:.6f}, expected 3")
 assert np.allclose(w, 3)
 
 # %% [markdown]
@@ -329,14 +329,14 @@ step = record_step(x, y, w, 0.1)
 y = np.full(4, 20.0)  # 1. a new batch in a new array: the recording holds the old address
 for _ in range(50):
     step.replay()
-print(f"new array: w = {w[0]:.2f}, right would be 10")
+print(f"batch in a new array: w = {w[0]:.2f}, expected 10")
 assert np.allclose(w, 3)
 
 x, y, w, lr = np.full(4, 2.0), np.full(4, 6.0), np.zeros(4), 0.1
 step = record_step(x, y, w, lr)
 lr, before = 0.0, w.copy()  # 2. a plain number was copied into the list when it was recorded
 step.replay()
-print(f"learning rate 0, and w moved all the same, by {w[0] - before[0]:.2f}")
+print(f"learning rate set to 0: w still changed by {w[0] - before[0]:.2f}")
 assert not np.allclose(w, before)
 
 noise = Recorder()
@@ -345,7 +345,7 @@ noise(np.add, Rng(0).standard_normal(4), 0.0)  # 3. random numbers drawn outside
 for _ in range(2):
     noise.replay()
     draws.append(noise.jobs[0][2].copy())
-print("the same noise in every step:", np.array_equal(*draws))
+print("noise drawn outside the recording: the same in every step:", np.array_equal(*draws))
 assert np.array_equal(*draws)
 
 # %% [markdown]
@@ -372,7 +372,7 @@ assert np.array_equal(w, before)
 
 one, other = Rng(7, step=812).standard_normal(8), Rng(7, step=812, xp=xp).standard_normal(8)
 assert np.allclose(one, backend.to_numpy(other), atol=1e-6)
-print("noise of step 812, known from 7 and 812 alone:", one[:4])
+print("noise of step 812, from the seed 7 and the step alone:", one[:4])
 
 # %% [markdown]
 # minidiff records whole training and sampling steps in this way (`minidiff/gpu`). `docs/gpu.md` lists what has been measured
@@ -403,10 +403,11 @@ figure = viz.new_figure(7.6, 3.8, "tight")
 axes = figure.add_subplot()
 for offset, (title, table), colour in zip((0.2, -0.2), tables.items(), viz.COLOURS, strict=False):
     forward, backward = (np.array([table.get(op, (0, 0, 0))[way] for op in names]) for way in (0, 1))
-    axes.barh(np.arange(len(names)) + offset, forward, 0.36, color=colour, label=f"{title}, forward")
-    axes.barh(np.arange(len(names)) + offset, backward, 0.36, left=forward, color=colour, alpha=0.5, label="backward")
+    axes.barh(np.arange(len(names)) + offset, forward, 0.36, color=colour, label=f"{title}, forward pass")
+    label = f"{title}, backward pass"
+    axes.barh(np.arange(len(names)) + offset, backward, 0.36, left=forward, color=colour, alpha=0.5, label=label)
 axes.set_yticks(range(len(names)), names)
-axes.set(xlabel="ms of a training step", title="A training step of the digits' U-Net, on this machine's CPU")
+axes.set(xlabel="time in ms", title="Training step of the digits' U-Net on this machine's CPU")
 axes.legend(frameon=False, fontsize=9)
 figure
 
@@ -426,7 +427,7 @@ with dispatch.plain():
 ours = group_norm_silu(x, gamma, beta, 4)  # this chapter's version, which names no library
 for a, b in [(fast, plain), (fast, ours), *zip(back(plain), back_plain(plain), strict=True)]:
     assert xp.allclose(a, b, atol=1e-4)
-print("fast version, plain reference and this chapter's agree, on", xp.__name__)
+print("fast version, plain reference and this chapter's function agree on", xp.__name__)
 
 # %% [markdown]
 # ## Exercises

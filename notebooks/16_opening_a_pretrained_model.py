@@ -37,14 +37,14 @@ net = models.UNet(sample_size=8, in_channels=1, out_channels=1, block_out_channe
 objective = SimpleLoss(schedule, "v")
 trainer = training.Trainer(net, objective, digits, steps=10 if FAST else 400, lr=3e-3, warmup=10, ema_decay=None)
 trainer.run(progress=False)
-print(f"trained: {net.size():,} numbers")
+print(f"trained a network with {net.size():,} parameters")
 
 # %% [markdown]
 # ## What does such a folder contain?
 
 # %%
 home = Path(tempfile.mkdtemp())
-folder = home / "somebodys-digits"
+folder = home / "published-digits"
 save_pipeline(net, schedule, folder, predicts="v")
 for path in sorted(p for p in folder.rglob("*") if p.is_file()):
     print(f"{path.stat().st_size:9,} bytes   {path.relative_to(folder).as_posix()}")
@@ -92,7 +92,7 @@ def read_safetensors(path):
 
 file = next((folder / "unet").glob("*.safetensors"))
 tensors = read_safetensors(file)
-print(f"{len(tensors)} tensors, {sum(array.size for array in tensors.values()):,} numbers")
+print(f"{len(tensors)} tensors, {sum(array.size for array in tensors.values()):,} numbers in all")
 for name in list(tensors)[:4] + ["mid_block.attentions.0.to_q.weight"]:
     print(f"{name:40} {tensors[name].shape}")
 library = {name: stored.read() for name, stored in interop.tensor_file.read(file).items()}
@@ -129,7 +129,7 @@ pickle.loads(pickle.dumps(NotOnlyNumbers()))
 
 # %%
 for name in ("conv_in.weight", "time_embedding.linear_1.weight"):
-    print(f"{name:32} ours {str(net.parameters()[name].shape):15} as it is read {tensors[name].shape}")
+    print(f"{name:32} minidiff {str(net.parameters()[name].shape):15} file {tensors[name].shape}")
 
 
 def turned(array):
@@ -149,7 +149,7 @@ def open_by_hand(tensors, turn=turned, **changed):
 
 x = Rng(1).standard_normal((16, 8, 8, 1))
 opened = open_by_hand(tensors)
-print(f"the opened network differs from ours by {np.abs(opened.predict(x, 300) - net.predict(x, 300)).max()}")
+print(f"outputs of the opened and the original network differ by {np.abs(opened.predict(x, 300) - net.predict(x, 300)).max()}")
 assert np.array_equal(opened.predict(x, 300), net.predict(x, 300))
 
 # %% [markdown]
@@ -186,7 +186,7 @@ print("all four conventions agree with the library's")
 #
 # Each of these loads without an error:
 #
-# 1. the square weights are not transposed ("not turned");
+# 1. the square weights are not transposed;
 # 2. the sines and cosines are in the wrong order;
 # 3. the frequencies have the other shift;
 # 4. the network's $v$ is read as $\epsilon$ (`prediction_type` is ignored);
@@ -202,11 +202,11 @@ def square_not_turned(array):
 
 
 readings = {
-    "as it is": Denoiser(open_by_hand(tensors), schedule, "v"),
-    "square weights not turned": Denoiser(open_by_hand(tensors, square_not_turned), schedule, "v"),
+    "read correctly": Denoiser(open_by_hand(tensors), schedule, "v"),
+    "square weights not transposed": Denoiser(open_by_hand(tensors, square_not_turned), schedule, "v"),
     "sines before cosines": Denoiser(open_by_hand(tensors, flip_sin_to_cos=False), schedule, "v"),
     "freq_shift 1": Denoiser(open_by_hand(tensors, freq_shift=1), schedule, "v"),
-    "v taken for eps": Denoiser(open_by_hand(tensors), schedule, "eps"),
+    "v read as eps": Denoiser(open_by_hand(tensors), schedule, "eps"),
     "cosine schedule": Denoiser(open_by_hand(tensors), Schedule.cosine(1000), "v"),
 }
 unseen = data.load("digits", split="test")[0][: 60 if FAST else None]
@@ -216,8 +216,8 @@ start, made, errors = Rng(3).standard_normal((12, 8, 8, 1)), [], {}
 for name, denoiser in readings.items():
     errors[name] = ((denoiser(noisy, times)[0] - unseen) ** 2).mean()
     made.append(sample("ddim", denoiser, start.shape, x=start, steps=2 if FAST else 25, clip=1.0))
-    print(f"{name:28} error of x0 {errors[name]:.3f}")
-assert FAST or all(errors[name] > errors["as it is"] for name in list(readings)[1:])
+    print(f"{name:30} mean squared error of x0 {errors[name]:.3f}")
+assert FAST or all(errors[name] > errors["read correctly"] for name in list(readings)[1:])
 
 # %%
 viz.show_grid(np.concatenate(made), columns=12, scale=0.62, rows=list(readings))
@@ -238,7 +238,7 @@ print(interop.describe(folder).replace(str(home), "..."))
 pipeline = interop.load(folder)
 assert np.array_equal(pipeline.unet.predict(x, 300), opened.predict(x, 300))
 denoiser = pipeline.sampling.denoiser(pipeline.unet)
-ours = np.clip(readings["as it is"](noisy, times)[0], -1, 1)  # the scheduler's file says clip_sample
+ours = np.clip(readings["read correctly"](noisy, times)[0], -1, 1)  # the scheduler's file says clip_sample
 assert np.allclose(denoiser(noisy, times)[0], ours, atol=1e-5)
 
 broken = dict(tensors)
@@ -267,10 +267,10 @@ interop.tensor_file.write(folder / "unet" / file.name, tensors)  # as it was
 # %%
 save_model(net, home / "half", dtype="float16")
 half = interop.load(home / "half")
-size = {name: next((home / name).glob("**/*.safetensors")).stat().st_size for name in ("somebodys-digits", "half")}
+size = {name: next((home / name).glob("**/*.safetensors")).stat().st_size for name in ("published-digits", "half")}
 y = net.predict(x, 300)
-print(f"{size['half'] / size['somebodys-digits']:.0%} of the bytes; the output differs by at most "
-      f"{np.abs(half.predict(x, 300) - y).max() / np.abs(y).max():.1e} of the largest number in it")  # fmt: skip
+print(f"{size['half'] / size['published-digits']:.0%} of the bytes; the output differs by at most "
+      f"{np.abs(half.predict(x, 300) - y).max() / np.abs(y).max():.1e} of its largest value")  # fmt: skip
 assert np.abs(half.predict(x, 300) - y).max() < 0.01 * np.abs(y).max()
 
 # %% [markdown]
@@ -286,7 +286,7 @@ own = digits[labels == 7]
 trainer = training.Trainer(tuned, objective, own, steps=4 if FAST else 80, lr=1e-3, warmup=2, batch_size=32, ema_decay=None)
 trainer.run(progress=False)
 moved = [name for name, p in tuned.parameters().items() if not np.array_equal(p.value, before[name])]
-print(f"{len(moved)} of {len(before)} parameters have moved")
+print(f"{len(moved)} of {len(before)} parameters have changed")
 assert len(moved) == len(before)
 
 # %%
@@ -295,13 +295,13 @@ def draw(net):
 
 
 viz.show_grid(np.concatenate([draw(net), draw(tuned)]), columns=12, scale=0.62,
-              rows=["before", "trained on sevens"], title="From the same noise")  # fmt: skip
+              rows=["before", "fine-tuned on sevens"], title="Samples from the same noise")  # fmt: skip
 
 # %%
 save_pipeline(tuned, schedule, home / "sevens", predicts="v")  # into a folder that diffusers can open
 again = interop.load(home / "sevens").unet
 assert all(np.array_equal(p.value, tuned.parameters()[name].value) for name, p in again.parameters().items())
-print("written, opened again: the same to the bit")
+print("written and opened again: identical to the last bit")
 
 # %% [markdown]
 # The same with commands: `minidiff import FOLDER --out runs/theirs`, `minidiff train --from runs/theirs --data PICTURES`,
