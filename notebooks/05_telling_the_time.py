@@ -411,8 +411,8 @@ for (name, predicts), model in nets.items():
         denoiser = Denoiser(model, schedule, predicts)
         drawn[f"{name}, {predicts}, {label}"] = sample(sampler, denoiser, noise.shape, steps=walk, x=noise, rng=2)
 
-figure = viz.new_figure(9.8, 4.25)
-axes = figure.add_axes((0.16, 0.01, 0.835, 0.98))
+figure = viz.new_figure(10.0, 4.25)
+axes = figure.add_axes((0.175, 0.01, 0.82, 0.98))
 axes.imshow(viz.image_grid(np.concatenate(list(drawn.values())), columns=16)[..., 0], cmap="gray", vmin=0, vmax=255)
 axes.set_yticks(4.5 + 9 * np.arange(len(drawn)), list(drawn))
 axes.set_xticks([])

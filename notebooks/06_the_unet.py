@@ -307,7 +307,6 @@ figure = viz.new_figure(9.4, 2.6, "tight")
 for axes, (name, view) in zip(figure.subplots(1, 4), views.items(), strict=True):
     axes.imshow(np.log10(view / view.max() + 1e-6), cmap="viridis", vmin=-4, vmax=0)
     axes.set(xticks=[], yticks=[], title=name)
-figure.suptitle("Gradient of the middle output pixel by each input pixel", fontsize=11)
 figure
 
 # %% [markdown]
