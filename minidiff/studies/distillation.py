@@ -43,9 +43,9 @@ def draw(rows):
     figure, (left, right) = panels(10, 4.2, 2)
     best = max((row for row in rows if row["who"] == "teacher"), key=lambda row: row["steps"])
     ticks = sorted({row["steps"] for row in rows})
-    for ax, key, label in ((left, "frechet", "Fréchet distance"), (right, "accuracy", "share that show the class asked for")):
+    for ax, key, label in ((left, "frechet", "Fréchet distance"), (right, "accuracy", "share with the requested class")):
         curves(ax, rows, "steps", key, "who")
         finish(ax, "steps", label, None, legend=ax is left, log="xy" if ax is left else "x", ticks=ticks)
     left.axhline(1.5 * best["frechet"], color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-    figure.suptitle(f"Progressive distillation (dotted: the teacher at {best['steps']} steps, plus half)", fontsize=11)
+    figure.suptitle(f"Progressive distillation (dotted: 1.5 times the teacher at {best['steps']} steps)", fontsize=11)
     return figure

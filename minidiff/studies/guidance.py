@@ -1,4 +1,4 @@
-"""What does the guidance weight do? Obedience against diversity on the digits, and a mixture where the tilted density is known.
+"""What does the guidance weight do? Accuracy against diversity on the digits, and a mixture where the tilted density is known.
 
 eps = (1 + w) eps(c) - w eps(null). On the mixture, the study computes the tilted density p(x | c)^(1 + w) / p(x)^w that w seems
 to define, and compares it with guided samples of the perfect denoiser.
@@ -32,7 +32,7 @@ def run(options):
                 "ddim", guided, n, seed, cond=False, steps=options.size(25, 4), spacing="trailing"
             )
             spread = diversity(features(judge.net, x), asked) / real
-            return judge.look(x, asked) | {"diversity": spread, "beyond_white": float((abs(x) > 1.05).mean())}
+            return judge.look(x, asked) | {"diversity": spread, "out_of_range": float((abs(x) > 1.05).mean())}
 
         yield {"data": "digits", "weight": w, "samples": n, **over_seeds(options.seeds, measure)}
         pictures.append((f"w = {w:g}", kept[options.seeds[0]][:20]))
@@ -75,13 +75,13 @@ def tilted_moments(w):
 def draw(rows):
     figure, (left, middle, right) = panels(13, 4.2, 3)
     real = [row for row in rows if row["data"] == "digits"]
-    curves(left, real, "weight", "accuracy", color=colour(0), label="share that show the class asked for")
-    obedient = [row for row in real if row["weight"] >= 0]  # below, a class's samples are of many classes
-    curves(left, obedient, "weight", "diversity", color=colour(1), label="diversity within a class (real digits: 1)")
-    finish(left, "guidance weight w", None, "Digits: obedience against diversity", legend=True)
+    curves(left, real, "weight", "accuracy", color=colour(0), label="accuracy: share with the requested class")
+    guided = [row for row in real if row["weight"] >= 0]  # below, a class's samples are of many classes
+    curves(left, guided, "weight", "diversity", color=colour(1), label="diversity within a class (real digits: 1)")
+    finish(left, "guidance weight w", None, "Digits: accuracy and diversity", legend=True)
     left.set_ylim(0, 1.15)
     curves(middle, real, "weight", "frechet")
-    finish(middle, "guidance weight w", "Fréchet distance", "Digits: distance to real ones")
+    finish(middle, "guidance weight w", "Fréchet distance", "Digits: distance to real digits")
     exact = [row for row in rows if row["data"] == "mixture"]
     for i, key in enumerate(("mean", "std")):
         curves(right, exact, "weight", key, color=colour(i), label=f"{key} of guided samples")

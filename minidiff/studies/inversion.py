@@ -27,18 +27,18 @@ def run(options):
                 "rms": float((away**2).mean() ** 0.5),
                 "largest": float(away.max()),
                 "latent_std": float(up.x.std()),
-                "pictures": len(images),
+                "images": len(images),
             }
 
 
 def draw(rows):
     figure, (left, right) = panels(10, 4.2, 2)
     ticks = sorted({row["steps"] for row in rows})
-    rows = [row | {"line": f"asked {1 + row['refine']} times a step"} for row in rows]
+    rows = [row | {"line": f"{1 + row['refine']} network evaluation{'s' * (row['refine'] > 0)} per step"} for row in rows]
     for axes, key, words in ((left, "mean", "mean error of a pixel"), (right, "largest", "largest error of any pixel")):
         curves(axes, rows, "steps", key, "line")
         for level in (1e-2, 1e-4):
             axes.axhline(level, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-        finish(axes, "steps each way", words, None, legend=axes is left, log="xy", ticks=ticks)
-    figure.suptitle("Up to noise and down again by DDIM, real digits", fontsize=11)
+        finish(axes, "steps in each direction", words, None, legend=axes is left, log="xy", ticks=ticks)
+    figure.suptitle("Inversion and sampling by DDIM, real digits", fontsize=11)
     return figure

@@ -53,7 +53,7 @@ def run(options):
     yield from samples(options, schedule)
     read = {seed: reading(options, seed, schedule) for seed in options.seeds}
     for i, t in enumerate(times):
-        yield {"what": "reading t", "t": int(t), **over_seeds(options.seeds, lambda seed, i=i: {"t_away": read[seed][i]})}
+        yield {"what": "estimated t", "t": int(t), **over_seeds(options.seeds, lambda seed, i=i: {"t_away": read[seed][i]})}
 
 
 def inside(times):
@@ -73,7 +73,7 @@ def all_errors(options, seed, schedule):
     found = {(predicts, net): error_by_t(options, seed, trained(options, seed, predicts, net, schedule), schedule, predicts)
              for predicts in ("eps", "v") for net in (NETS if predicts == "eps" else list(NETS)[:2])}  # fmt: skip
     given, guesser = trained(options, seed, "eps", "given t", schedule), guesser_of(options, seed, schedule)
-    found["eps", "given the guess"] = error_by_t(options, seed, lambda x, t: given.predict(x, guess(guesser, x)), schedule)
+    found["eps", "given the estimate"] = error_by_t(options, seed, lambda x, t: given.predict(x, guess(guesser, x)), schedule)
     found["eps", "always given 500"] = error_by_t(options, seed, lambda x, t: given.predict(x, 500), schedule)
     by_snr = trained(options, seed, "eps", "given the log-SNR", schedule)
     found["eps", "given the log-SNR"] = error_by_t(options, seed, by_snr.predict, schedule)
@@ -124,7 +124,7 @@ def guess(guesser, xt):
 
 
 def reading(options, seed, schedule):
-    """Mean distance of the guess from t, at each of the times."""
+    """Mean distance of the estimate from t, at each of the times."""
     images, _ = digits.held_out(options.size(180, 10))
     guesser, away = guesser_of(options, seed, schedule), []
     for t in options.size(TIMES, (0, 20, 700)):
@@ -155,18 +155,18 @@ def draw(rows):
     figure, axes = panels(13, 8, 3, 2)
     lost = [row for row in rows if row["what"] in ("error", "other schedule") and row["t"] is not None]
     eps, v = ([row for row in lost if row["predicts"] == predicts] for predicts in ("eps", "v"))
-    names = ["given t", "without t", "given the guess", "always given 500", "given t in the first block"]
+    names = ["given t", "without t", "given the estimate", "always given 500", "given t in the first block"]
     curves(axes[0], [row for row in eps if row["net"] in names[:4]], "t", "eps_mse", "net", names)
-    finish(axes[0], "t", "mean squared error of eps", "The network predicts eps", legend=True, log="y")
+    finish(axes[0], "timestep t", "mean squared error of eps", "Predicts eps: error", legend=True, log="y")
     curves(axes[1], [row for row in eps if row["net"] in (*names[1:3], names[4])], "t", "ratio", "net", names)
-    finish(axes[1], "t", "error / error given t", "Predicts eps: cost of not knowing t", legend=True, log="y")
+    finish(axes[1], "timestep t", "error / error given t", "Predicts eps: relative error", legend=True, log="y")
     curves(axes[2], [row for row in v if row["net"] == "without t"], "t", "ratio", "net", names)
-    finish(axes[2], "t", "error / error given t", "Predicts v: cost of not knowing t", legend=True)
-    curves(axes[3], [row for row in rows if row["what"] == "reading t"], "t", "t_away")
-    finish(axes[3], "t", "mean error of the guess, of 1000", "How well t can be estimated from x_t")
+    finish(axes[2], "timestep t", "error / error given t", "Predicts v: relative error", legend=True)
+    curves(axes[3], [row for row in rows if row["what"] == "estimated t"], "t", "t_away")
+    finish(axes[3], "timestep t", "mean absolute error, of 1000", "Timestep estimated from x_t")
     chosen = [row for row in eps if row["net"] in MOVED and INSIDE[0] <= row["t"] <= INSIDE[1]]
     curves(axes[4], chosen, "t", "eps_mse", "net", list(MOVED))
-    finish(axes[4], "t", "mean squared error of eps", "On noise of another schedule", legend=True, log="y")
+    finish(axes[4], "timestep t", "mean squared error of eps", "Noise of another schedule", legend=True, log="y")
     for ax in axes[1:3]:
         ax.axhline(1, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
     bars(axes[5], [row for row in rows if row["what"] == "samples"])

@@ -27,12 +27,12 @@ def run(options):
     for name, (x, cond) in list(sets.items())[: options.size(3, 1)]:
         bound = variational_bound(denoiser, x, Rng(0, Stream.STUDY_BOUND), cond=cond, levels=LEVELS)
         mean, error = mean_and_error(bound.total)
-        yield {"what": "bits", "method": "bound", "pictures": name, "bits": mean, "bits_error": error, "n": n}
+        yield {"what": "bits", "method": "bound", "images": name, "bits": mean, "bits_error": error, "n": n}
         spread = dequantize(x, Rng(0, Stream.STUDY_DEQUANTIZE), LEVELS).astype(np.float32)
         found = ode_log_likelihood(denoiser, spread, cond, divergence="hutchinson", probes=1, rng=0, steps=options.size(40, 4),
                                    t_min=5)  # fmt: skip
         mean, error = mean_and_error(bits_per_dim(found.log_p, x[0].size, LEVELS))
-        yield {"what": "bits", "method": "ODE", "pictures": name, "bits": mean, "bits_error": error, "n": n}
+        yield {"what": "bits", "method": "ODE", "images": name, "bits": mean, "bits_error": error, "n": n}
         if name == "held out":
             terms = bound.terms.mean(axis=0)
             for t in np.unique(np.geomspace(1, denoiser.schedule.T, 60).astype(int) - 1):
@@ -42,15 +42,15 @@ def run(options):
 def draw(rows):
     figure, (left, right) = panels(10, 4.2, 2)
     bits = [row for row in rows if row["what"] == "bits"]
-    sets = list(dict.fromkeys(row["pictures"] for row in bits))
+    sets = list(dict.fromkeys(row["images"] for row in bits))
     for i, method in enumerate(("bound", "ODE")):
         own = [row for row in bits if row["method"] == method]
-        left.bar([sets.index(row["pictures"]) + 0.4 * (i - 0.5) for row in own], [row["bits"] for row in own], 0.38,
+        left.bar([sets.index(row["images"]) + 0.4 * (i - 0.5) for row in own], [row["bits"] for row in own], 0.38,
                  yerr=[row["bits_error"] or 0 for row in own], capsize=2, color=colour(i), label=method)  # fmt: skip
     left.axhline(math.log2(LEVELS), color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
     left.set_xticks(range(len(sets)), sets)
-    finish(left, None, "bits a dimension", "Real digits (dotted: knowing nothing)", legend=True)
+    finish(left, None, "bits per dimension", "Real digits (dotted: uniform model)", legend=True)
     terms = [row for row in rows if row["what"] == "term"]
     right.plot([row["t"] + 1 for row in terms], [row["bits"] for row in terms], color="#1f6feb", linewidth=1.5)
-    finish(right, "t + 1", "bits a dimension", "Terms of the bound, held-out digits", log="xy")
+    finish(right, "timestep t + 1", "bits per dimension", "Terms of the bound, held-out digits", log="xy")
     return figure

@@ -3,12 +3,12 @@
 Held-out digits get noise of a known size and kind. No model gets the noise level or the class. The study compares four methods,
 each with a model for each training seed:
 
-    autoencoder   one evaluation of an autoencoder trained on noisy digits of all these levels
-    one look      one evaluation of the diffusion model: its x0 at the estimated t, a mean of images
-    chain         10 steps of DDIM from the estimated t: a single image
-    chain, DDPM   the same steps with fresh noise: a sample of the possible originals
+    autoencoder      one evaluation of an autoencoder trained on noisy digits of all these levels
+    one evaluation   of the diffusion model: its x0 at the estimated t, a mean of images
+    chain            10 steps of DDIM from the estimated t: a single image
+    chain, DDPM      the same steps with fresh noise: a sample of the possible originals
 
-"nothing" is the noisy image itself.
+"noisy image" is the image before any method.
 """
 
 import math
@@ -52,7 +52,7 @@ def run(options):
                 yield {"kind": kind, "std": std, "method": method, "images": len(estimates["std_found"]), **over_seeds(
                     options.seeds, lambda seed, c=cleaned, m=method: scores(options, *c[seed], m))}  # fmt: skip
             if (kind, std) in SHOWN:
-                shown = {"original": originals(options)} | {m: x for m, x in results.items() if m != "one look, true t"}
+                shown = {"original": originals(options)} | {m: x for m, x in results.items() if m != "one evaluation, true t"}
                 pictures += [(f"{kind} {std:g}: {name}", x[:16]) for name, x in shown.items()]
     side_by_side(pictures, options.out / "noise_level_samples.png")
 
@@ -75,12 +75,12 @@ def clean_up(options, seed, denoiser, autoencoder, kind, std):
     noisy = (images + noise(kind, images, std, Rng(seed, Stream.STUDY_NOISED))).astype(images.dtype)
     null = denoiser.null_cond(np.zeros(len(images), np.int64))
     t = estimate_t(denoiser, noisy, cond=null, scaled=False, levels=options.size(32, 4), rng=seed)
-    told = np.full(len(noisy), t_of_noise_std(denoiser.schedule, std, scaled=False))
+    true_t = np.full(len(noisy), t_of_noise_std(denoiser.schedule, std, scaled=False))
     results = {
-        "nothing": noisy,
+        "noisy image": noisy,
         "autoencoder": autoencoder.predict(noisy),
-        "one look": one_look(denoiser, noisy, t, null),
-        "one look, true t": one_look(denoiser, noisy, told, null),
+        "one evaluation": one_evaluation(denoiser, noisy, t, null),
+        "one evaluation, true t": one_evaluation(denoiser, noisy, true_t, null),
         "chain": chain(denoiser, noisy, t, null, "ddim", seed),
         "chain, DDPM": chain(denoiser, noisy, t, null, "ddpm_respaced", seed),
     }
@@ -109,7 +109,7 @@ def noise(kind, images, std, rng):
     return np.where(u < share, np.where(u < share / 2, 1.0, -1.0) - images, 0.0)
 
 
-def one_look(denoiser, noisy, t, cond):
+def one_evaluation(denoiser, noisy, t, cond):
     """The clean image that the model predicts from x0 + noise, each at its t.   noisy (B, ...)   t (B,)"""
     alpha = denoiser.schedule.alpha(t).astype(noisy.dtype)[:, None, None, None]
     return denoiser(alpha * noisy, t, cond)[0]
@@ -136,10 +136,10 @@ def draw(rows):
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for ax, kind in zip(axes, dict.fromkeys(row["kind"] for row in rows), strict=False):
         curves(ax, [row for row in rows if row["kind"] == kind], "std", "psnr", "method")
-        finish(ax, "standard deviation of the noise", "PSNR (dB)", f"Noise: {kind}", legend=ax is axes[0])
+        finish(ax, "standard deviation of the noise", "PSNR in dB", f"Noise: {kind}", legend=ax is axes[0])
     found = [row for row in rows if row["method"] == methods[0]]
     curves(axes[5], found, "std", "std_found", "kind")
     top = max(row["std"] for row in rows)
     axes[5].plot([0, top], [0, top], color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-    finish(axes[5], "standard deviation of the noise", "what the model estimates", "The estimate", legend=True)
+    finish(axes[5], "standard deviation of the noise", "estimated standard deviation", "Estimated noise level", legend=True)
     return figure

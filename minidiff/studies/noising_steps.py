@@ -64,9 +64,9 @@ def draw(rows):
     ticks = [10, 50, 250, 1000, 4000]
     curves(left, gaussian, "T", "variance", "variance_rule")
     left.axhline(1, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-    finish(left, "T", "variance generated (truth: 1)", "Gaussian data, exact", legend=True, log="x", ticks=ticks)
+    finish(left, "steps T", "variance of the samples (true: 1)", "Gaussian data, exact", legend=True, log="x", ticks=ticks)
     curves(middle, [row for row in gaussian if row["variance_rule"] == "fixed_small"], "T", "float32_error")
-    finish(middle, "T", "root mean square", "What float32 adds to the chain", log="xy", ticks=ticks)
+    finish(middle, "steps T", "root mean square", "Error of a float32 chain", log="xy", ticks=ticks)
     curves(right, real, "T", "frechet", "sampler")
-    finish(right, "T", "Fréchet distance", "Digits, the same training budget for each T", legend=True, log="xy", ticks=ticks)
+    finish(right, "steps T", "Fréchet distance", "Digits, same training budget for each T", legend=True, log="xy", ticks=ticks)
     return figure

@@ -26,7 +26,7 @@ def draw(rows):
         style = {"marker": "o", "markersize": 4, "color": viz.COLOURS[i % len(viz.COLOURS)]}
         axes.loglog(steps, errors, styles[order], label=f"{name}: {slopes[-1]:.2f}", **style)
     axes.set(xlabel="steps", ylabel="largest error", xticks=steps, xticklabels=steps)
-    axes.set_title("Error on Gaussian data, and the order it shows over the last two points", fontsize=11)
+    axes.set_title("Error on Gaussian data (legend: order measured over the last two points)", fontsize=11)
     axes.minorticks_off()
     axes.grid(True, linewidth=0.5, alpha=0.5)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), handlelength=3.5)

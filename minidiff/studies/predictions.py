@@ -53,8 +53,8 @@ def draw(rows):
     for ax, below, net in zip(axes[:3], axes[3:], nets, strict=True):
         own = [row for row in rows if row["net"] == net and row.get("t") is not None]
         curves(ax, own, "t", "x0_mse", "predicts")
-        finish(ax, "t", "mean squared error of x0", net, legend=True, log="y")
+        finish(ax, "timestep t", "mean squared error of x0", net, legend=True, log="y")
         curves(below, own, "t", "eps_mse", "predicts")
-        finish(below, "t", "mean squared error of eps", None, log="y")
+        finish(below, "timestep t", "mean squared error of eps", None, log="y")
         below.set_ylim(top=2)
     return figure

@@ -1,4 +1,4 @@
-"""How many steps does each sampler need? Fréchet distance and obedience from 1 to 1000 steps, on one trained model.
+"""How many steps does each sampler need? Fréchet distance and accuracy from 1 to 1000 steps, on one trained model.
 
 The study repeats the usual table of samplers on the digits. Every sampler starts from the same noise, and the reference is DDPM
 with all its 1000 steps. With few steps, their spacing matters as much as the sampler:
@@ -36,7 +36,7 @@ SAME = ("ddpm_respaced", "dpm_solver_1")  # are ddpm with fewer steps and, but f
 
 
 def run(options):
-    """Rows: sampler, grid, steps, calls of the network, frechet, accuracy. Long runs have one seed, but for ddpm."""
+    """Rows: sampler, grid, steps, calls: network evaluations, frechet, accuracy. Long runs have one seed, but for ddpm."""
     denoiser, judge = digits.trained(options), digits.judge(options)
     n = options.size(250, 10)
     asked = digits.asked_classes(n)
@@ -97,8 +97,8 @@ def draw(rows):
         ticks = [1, 2, 5, 10, 20, 50, 100, 250, 1000]
         axes[column].axhline(real["frechet"], color="#868e96", linewidth=1, linestyle=(0, (1, 1)))
         axes[column].text(1, real["frechet"], "real digits", fontsize=8, color="#868e96", va="bottom")
-        title = ("Samplers with fresh noise on the way", "Deterministic samplers")[column]
+        title = ("Stochastic samplers", "Deterministic samplers")[column]
         finish(axes[column], None, "Fréchet distance to real digits", title, log="xy", ticks=ticks)
-        finish(axes[2 + column], "evaluations of the network", "share that show the digit asked for", log="x", ticks=ticks,
+        finish(axes[2 + column], "network evaluations", "share with the requested digit", log="x", ticks=ticks,
                legend={"ncols": 2, "loc": ("center", "lower right")[column]})  # fmt: skip
     return figure

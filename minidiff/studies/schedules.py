@@ -39,7 +39,7 @@ def draw(rows):
     for i, name in enumerate(names):
         schedule = schedule_named(name, 1000)
         left.plot(range(1000), schedule.alpha_bar, color=colour(i), linewidth=1.8, label=name)
-    finish(left, "t", r"$\bar\alpha_t$, share of signal", "The schedules", legend=True)
+    finish(left, "timestep t", r"$\bar\alpha_t$, share of signal", "Noise schedules", legend=True)
     kinds = list(dict.fromkeys((row["sampler"], row["steps"]) for row in rows))
     width = 0.8 / len(names)
     for i, name in enumerate(names):

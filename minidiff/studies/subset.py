@@ -62,11 +62,11 @@ def draw(rows):
     ticks = [1, 2, 5, 10, 20, 50, 100, 200]
     curves(left, gaussian, "stride", "ratio", "name", names)
     left.axhline(1, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
-    finish(left, "every how many steps", "variance generated / true variance", "Gaussian data, exact", legend=True, log="x",
+    finish(left, "stride", "variance of the samples / true variance", "Gaussian data, exact", legend=True, log="x",
            ticks=ticks)  # fmt: skip
     curves(middle, real, "stride", "frechet", "name", names)
-    finish(middle, "every how many steps", "Fréchet distance", "Digits", log="xy", ticks=ticks)
+    finish(middle, "stride", "Fréchet distance", "Digits", log="xy", ticks=ticks)
     curves(right, [row for row in real if row["sampler"] != "ddim"], "stride", "distance_to_ddim", "name", names)
-    finish(right, "every how many steps", "root mean square of a pixel", "Digits: away from DDIM of the same noise", log="x",
+    finish(right, "stride", "root mean square difference of a pixel", "Digits: difference from DDIM, same noise", log="x",
            ticks=ticks)  # fmt: skip
     return figure

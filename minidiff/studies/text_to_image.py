@@ -29,7 +29,7 @@ def run(options):
     """Rows: system, prompts, weight, samples, obeyed; parameters and minutes of training (one core) of the system."""
     for name in filter(is_shipped, SYSTEMS):
         system = load(name)
-        told = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
+        size = {"parameters": sum(net.size() for net in system.parts.values()), "minutes": find(name).minutes}
         for prompts, (held_out, kinds) in KINDS.items():
             for weight in options.size(WEIGHTS, (0.0, 2.0)):
                 asked = test_prompts(options.size(500, 2), held_out, kinds)
@@ -38,9 +38,9 @@ def run(options):
                     return {"obeyed": float(system.obeyed(asked, weight, seed, options.size(None, 2)).mean())}
 
                 row = {"system": name, "prompts": prompts, "weight": weight, "samples": len(asked)}
-                yield row | over_seeds(options.seeds, measure) | told
+                yield row | over_seeds(options.seeds, measure) | size
         if name == "dalle2":
-            yield from (row | told for row in vary(system, options))
+            yield from (row | size for row in vary(system, options))
     sheet(options)
 
 
@@ -57,10 +57,10 @@ def vary(system, options):
     images, _ = captioned_shapes(n, 32, 0, kinds=("single",))
     full = [max(reading.captions(), key=len) for reading in checker.read(images)]
     things = [reading.things[0] for reading in checker.read(images)]
-    told = {"variation": full, "variation colour and shape": [Caption(Phrase(a.shape, a.colour)) for a in things]}
+    expected = {"variation": full, "variation colour and shape": [Caption(Phrase(a.shape, a.colour)) for a in things]}
     for seed in options.seeds:
         kept[seed] = variations(system.parts, images, weight, Rng(seed), options.size(None, 2))
-    for name, captions in told.items():
+    for name, captions in expected.items():
         agree = over_seeds(options.seeds, lambda seed, c=captions: {"obeyed": float(checker.check(kept[seed], c).mean())})
         yield {"system": "dalle2", "prompts": name, "weight": weight, "samples": n} | agree
     rows = [("given", images[:10]), *((f"variation {seed + 1}", kept[seed][:10]) for seed in options.seeds)]

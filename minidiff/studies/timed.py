@@ -34,7 +34,7 @@ class TellLogSNR(Layer):
         return self.net(x, (999 * (top - log_snr) / (top - bottom)).clip(0, 999), cond)
 
 
-def unet(seed, told=range(BLOCKS), channels=16):
+def unet(seed, timed=range(BLOCKS), channels=16):
     """A U-Net without classes or attention, in which only the blocks with these numbers (in the order of use) get t."""
     net = UNet(in_channels=1, out_channels=1, block_out_channels=(channels, channels), layers_per_block=1, norm_num_groups=4,
                down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
@@ -42,6 +42,6 @@ def unet(seed, told=range(BLOCKS), channels=16):
     blocks = [block for stage in (*net.down_blocks, net.mid_block, *net.up_blocks) for block in stage.resnets]
     assert len(blocks) == BLOCKS
     for number, block in enumerate(blocks):
-        if number not in told:
+        if number not in timed:
             block.time_emb_proj = Mute(channels)
     return net

@@ -27,14 +27,14 @@ def test_psnr_by_hand():
 
 
 def test_cleaning_up_with_the_perfect_denoiser():
-    """Data N(0, 0.2^2): one look gives the mean of what is possible, the DDPM chain draws from it, twice as far away."""
+    """Data N(0, 0.2^2): one evaluation gives the mean of what is possible, the DDPM chain draws from it, twice as far away."""
     data = GaussianMixture(np.zeros((1, 4, 4, 1)), stds=0.2)
     clean = data.sample(0, 400)
     std = 0.3
     noisy = clean + std * np.random.default_rng(1).standard_normal(clean.shape)
     denoiser, t = data.denoiser(S), np.full(400, S.t_of_log_snr(-2 * math.log(std)))
     best = 0.2**2 * std**2 / (0.2**2 + std**2)
-    look = noise_level.one_look(denoiser, noisy, t, None)
+    look = noise_level.one_evaluation(denoiser, noisy, t, None)
     assert ((look - clean) ** 2).mean() == pytest.approx(best, rel=0.05)
     drawn = noise_level.chain(denoiser, noisy, t, np.zeros(400, int), "ddpm_respaced", steps=100)
     assert ((drawn - clean) ** 2).mean() == pytest.approx(2 * best, rel=0.1)
