@@ -1,4 +1,4 @@
-"""The .npz files of KMNIST and Kuzushiji-49: kmnist-train-imgs.npz, k49-test-labels.npz, ...: one array in each.
+"""Reads the .npz files of KMNIST and Kuzushiji-49, such as kmnist-train-imgs.npz. Each contains a single array.
 
 https://github.com/rois-codh/kmnist. Nothing is unpickled.
 """
@@ -13,12 +13,15 @@ import numpy as np
 from ..files import regular_file
 from . import checks
 
-MOST_BYTES = 2**30  # of one array: a megabyte of zip can hold a gigabyte of zeros
+MOST_BYTES = 2**30  # of one array; a zip file of a megabyte can expand to a gigabyte of zeros
 _NAME = re.compile(r"(?:([a-z0-9]+)-)?(train|test)-(imgs|images|labels)\.npz")
 
 
 def find_npz(folder):
-    """{("train" | "test", "images" | "labels"): path} of the .npz files of this kind in a folder; ValueError for two sets."""
+    """The .npz files of this kind in a folder.   -> {("train" or "test", "images" or "labels"): path}
+
+    Raises ValueError if they belong to more than one data set.
+    """
     found = {}
     for path in sorted(Path(folder).iterdir()):
         match = _NAME.fullmatch(path.name)
@@ -31,7 +34,10 @@ def find_npz(folder):
 
 
 def read_npz(files, split):
-    """One split of {("train", "images"): path, ...}   ->   images uint8 (N, H, W, C), labels int64 (N,) or None"""
+    """One split ("train" or "test") of what find_npz returns.   -> images uint8 (N, H, W, C), labels int64 (N,) or None
+
+    Raises ValueError if the split has no images, or if the images and labels do not fit each other.
+    """
     if (split, "images") not in files:
         raise ValueError(f"no {split} images among the npz files found: {', '.join(str(p) for p in files.values())}")
     read = {what: (read_array(path), str(path)) for (part, what), path in files.items() if part == split}
@@ -40,8 +46,11 @@ def read_npz(files, split):
 
 
 def read_array(path):
-    """The only array of an .npz file. Type and size are read first: ValueError where that is no array of plain numbers, or
-    larger than MOST_BYTES."""
+    """The only array of an .npz file.
+
+    Reads its type and size before its numbers. Raises ValueError if the file is not a readable archive of one array, if the
+    array contains Python objects, or if it is larger than MOST_BYTES.
+    """
     path = regular_file(path, "npz file")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -68,7 +77,7 @@ class _NotThis(ValueError):
 
 
 def _header(file):
-    """(shape, dtype) of a .npy file, of which the numbers are not read."""
+    """(shape, dtype) of a .npy file. Does not read its numbers."""
     major, _ = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
