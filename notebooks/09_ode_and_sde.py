@@ -62,7 +62,7 @@ print(f"the score by its definition and from the denoiser differ by at most {np.
 assert np.allclose(by_slope, -eps / sigma, atol=1e-6) and np.allclose(x0, (x + sigma**2 * by_slope) / alpha, atol=1e-6)
 
 # %%
-figure = viz.new_figure(9.6, 3.4, "tight")
+figure = viz.new_figure(9.6, 3.7, "tight")
 side = np.linspace(-2.2, 2.2, 15)
 grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 fine = np.linspace(-2.4, 2.4, 90)
@@ -139,7 +139,8 @@ density = np.stack([
 ], axis=1)  # fmt: skip
 figure = viz.new_figure(9.6, 3.6, "tight")
 for axes, (name, states) in zip(figure.subplots(1, 2, sharey=True), roads.items(), strict=True):
-    axes.imshow(np.sqrt(density), extent=(1, 0, -2.8, 2.8), aspect="auto", origin="lower", cmap="Blues")
+    axes.imshow(np.sqrt(density), extent=(1, 0, -2.8, 2.8), aspect="auto", origin="lower", cmap="Blues",
+                interpolation="nearest")  # fmt: skip
     axes.plot(times, np.stack(states)[:, :, 0], color=viz.COLOURS[1], linewidth=0.9)
     axes.set(xlabel="time t (noise on the left, data on the right)", ylim=(-2.8, 2.8), title=name)
 figure
@@ -462,7 +463,7 @@ figure
 names = list(settings)
 rows = [drawn[name, n][k] for k in range(4) for name in names for n in asked[:2]]
 titles = [f"{name}, {n}" for name in names for n in asked[:2]] + [""] * (len(rows) - 2 * len(names))
-viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles, title="Samples, by sampler and steps")
+viz.show_grid(np.stack(rows), columns=2 * len(names), titles=titles, scale=1.0)
 
 # %% [markdown]
 # The usual answer is right: ten evaluations with DPM-Solver++ give better samples than fifty with DDIM, and PLMS is as good.

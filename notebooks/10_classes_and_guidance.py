@@ -297,7 +297,7 @@ for axes, w in zip(figure.subplots(1, 3, sharey=True), tried, strict=True):
     axes.hist(settled[w], bins, density=True, histtype="step", color=viz.COLOURS[0], label="after Langevin dynamics")
     axes.plot(grid, tilted_density(w), color="black", linewidth=1.2, label="tilted density")
     axes.set(xlim=(-3, 6), xlabel="x", title=f"w = {w:g}")
-axes.legend(frameon=False, fontsize=8, loc="upper left")
+figure.axes[0].legend(frameon=False, fontsize=8, loc="upper left")
 figure
 
 # %% [markdown]

@@ -186,11 +186,11 @@ def enlarge_by_hand(parts, small, prompts, level, rng):
 assert np.allclose(enlarge_by_hand(parts, small, prompts, imagen.LEVEL, Rng(4)), large, atol=1e-4)
 damaged = shrunk + 0.35 * Rng(7).standard_normal(shrunk.shape)  # a base model with mistakes
 levels = (0, 50, imagen.LEVEL, 200, 300)[:: 2 if FAST else 1]
-print(f"{'timestep of the added noise, of 1000':38}", *(f"{level:6}" for level in levels))
+print(f"{'timestep of the added noise, of 1000':40}", *(f"{level:6}" for level in levels))
 for name, given in (("undamaged small images", shrunk), ("damaged small images", damaged)):
     made = [enlarge_by_hand(parts, given, captions, level, Rng(8)) for level in levels]
-    print(f"{name + ', PSNR in dB':38}", *(f"{10 * np.log10(4 / ((m - real) ** 2).mean()):6.1f}" for m in made))
-    print(f"{name + ', captions obeyed':38}", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
+    print(f"{name + ', PSNR in dB':40}", *(f"{10 * np.log10(4 / ((m - real) ** 2).mean()):6.1f}" for m in made))
+    print(f"{name + ', captions obeyed':40}", *(f"{checker.check(m, captions).mean():6.0%}" for m in made))
 
 # %% [markdown]
 # That is the usual explanation. In this miniature it hardly helps: more noise takes the images further from the real ones, even
