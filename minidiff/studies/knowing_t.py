@@ -49,7 +49,7 @@ def run(options):
             measured = over_seeds(options.seeds, lambda seed, key=(predicts, net), i=chosen: compared(errors[seed], key, i))
             what = "other schedule" if net in MOVED else "error" if isinstance(where, int) else "mean error"
             at = {"t": where} if isinstance(where, int) else {"where": where}
-            yield {"what": what, "predicts": predicts, "net": net, **at, **measured}
+            yield {"what": what, "predicts": predicts, "network": net, **at, **measured}
     yield from samples(options, schedule)
     read = {seed: reading(options, seed, schedule) for seed in options.seeds}
     for i, t in enumerate(times):
@@ -145,7 +145,7 @@ def samples(options, schedule):
                     kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, cond=False, steps=options.size(WALK, 2))
                     return {"frechet": judge.look(kept[seed], digits.asked_classes(n))["frechet"]}
 
-                yield {"what": "samples", "predicts": predicts, "net": net, "sampler": sampler, "samples": n,
+                yield {"what": "samples", "predicts": predicts, "network": net, "sampler": sampler, "samples": n,
                        "name": f"{net}, {predicts}, {sampler.upper()}", **over_seeds(options.seeds, measure)}  # fmt: skip
                 pictures.append((f"{net}, {predicts}, {sampler.upper()}", kept[options.seeds[0]][:16]))
     side_by_side(pictures, options.out / "time_samples.png")
@@ -156,16 +156,16 @@ def draw(rows):
     lost = [row for row in rows if row["what"] in ("error", "other schedule") and row["t"] is not None]
     eps, v = ([row for row in lost if row["predicts"] == predicts] for predicts in ("eps", "v"))
     names = ["given t", "without t", "given the estimate", "always given 500", "given t in the first block"]
-    curves(axes[0], [row for row in eps if row["net"] in names[:4]], "t", "eps_mse", "net", names)
+    curves(axes[0], [row for row in eps if row["network"] in names[:4]], "t", "eps_mse", "network", names)
     finish(axes[0], "timestep t", "mean squared error of eps", "Predicts eps: error", legend=True, log="y")
-    curves(axes[1], [row for row in eps if row["net"] in (*names[1:3], names[4])], "t", "ratio", "net", names)
+    curves(axes[1], [row for row in eps if row["network"] in (*names[1:3], names[4])], "t", "ratio", "network", names)
     finish(axes[1], "timestep t", "error / error given t", "Predicts eps: relative error", legend=True, log="y")
-    curves(axes[2], [row for row in v if row["net"] == "without t"], "t", "ratio", "net", names)
+    curves(axes[2], [row for row in v if row["network"] == "without t"], "t", "ratio", "network", names)
     finish(axes[2], "timestep t", "error / error given t", "Predicts v: relative error", legend=True)
     curves(axes[3], [row for row in rows if row["what"] == "estimated t"], "t", "t_away")
     finish(axes[3], "timestep t", "mean absolute error, of 1000", "Timestep estimated from x_t")
-    chosen = [row for row in eps if row["net"] in MOVED and INSIDE[0] <= row["t"] <= INSIDE[1]]
-    curves(axes[4], chosen, "t", "eps_mse", "net", list(MOVED))
+    chosen = [row for row in eps if row["network"] in MOVED and INSIDE[0] <= row["t"] <= INSIDE[1]]
+    curves(axes[4], chosen, "t", "eps_mse", "network", list(MOVED))
     finish(axes[4], "timestep t", "mean squared error of eps", "Noise of another schedule", legend=True, log="y")
     for ax in axes[1:3]:
         ax.axhline(1, color="#868e96", linewidth=0.8, linestyle=(0, (1, 1)))
@@ -176,7 +176,7 @@ def draw(rows):
 def bars(ax, rows):
     """Fréchet distances side by side."""
     for i, row in enumerate(rows):
-        shade = {"given t": "#1f6feb", "without t": "#d9480f"}[row["net"]]
+        shade = {"given t": "#1f6feb", "without t": "#d9480f"}[row["network"]]
         ax.barh(i, row["frechet"], xerr=row["frechet_error"] or 0, color=shade, alpha=1 if row["sampler"] == "ddpm" else 0.6,
                 capsize=2)  # fmt: skip
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)

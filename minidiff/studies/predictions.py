@@ -18,13 +18,13 @@ WIDTHS = {"narrow MLP, 16 wide": 16, "wide MLP, 256 wide": 256}
 
 
 def run(options):
-    """Rows: `net`, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
+    """Rows: `network`, predicts, t, eps_mse, x0_mse; and for samples: sampler, frechet, accuracy."""
     judge, n, pictures = digits.judge(options), options.size(250, 20), []
     for net in ("U-Net", *WIDTHS):
         for predicts in PREDICTS:
             denoiser = _trained(options, net, predicts)
             for t, eps_mse, x0_mse in digits.loss_by_t(denoiser, options.size(TIMES, (0, 50)), options):
-                yield {"net": net, "predicts": predicts, "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
+                yield {"network": net, "predicts": predicts, "t": t, "eps_mse": eps_mse, "x0_mse": x0_mse}
             for sampler, steps in options.size((("ddpm", 100), ("ddim", 20)), (("ddim", 5),)):
                 kept = {}
 
@@ -32,7 +32,7 @@ def run(options):
                     kept[seed] = digits.draw_samples(sampler, denoiser, n, seed, steps=steps, spacing="trailing", clip=1.0)
                     return judge.look(kept[seed], digits.asked_classes(n))
 
-                yield {"net": net, "predicts": predicts, "sampler": f"{sampler}, {steps} steps", "samples": n,
+                yield {"network": net, "predicts": predicts, "sampler": f"{sampler}, {steps} steps", "samples": n,
                        **over_seeds(options.seeds, measure)}  # fmt: skip
             pictures.append((f"{net}: {predicts}", kept[options.seeds[0]][:12]))
     side_by_side(pictures, options.out / "predictions_samples.png")
@@ -48,10 +48,10 @@ def _trained(options, net, predicts):
 
 
 def draw(rows):
-    nets = list(dict.fromkeys(row["net"] for row in rows))
+    nets = list(dict.fromkeys(row["network"] for row in rows))
     figure, axes = panels(13, 8, 3, 2)
     for ax, below, net in zip(axes[:3], axes[3:], nets, strict=True):
-        own = [row for row in rows if row["net"] == net and row.get("t") is not None]
+        own = [row for row in rows if row["network"] == net and row.get("t") is not None]
         curves(ax, own, "t", "x0_mse", "predicts")
         finish(ax, "timestep t", "mean squared error of x0", net, legend=True, log="y")
         curves(below, own, "t", "eps_mse", "predicts")
