@@ -4,7 +4,7 @@
 # Stable Diffusion 3 and FLUX are no longer trained with a noise schedule as in chapter 3. They connect each image with its
 # noise by a straight line, and the network learns the direction of that line. This is called **flow matching**. It is often
 # said that its paths are straight, so that a few steps are enough. In this chapter we build the method, and put that claim to
-# the test.
+# the test. (Its terms are in the [glossary](../docs/glossary.md#flow-matching).)
 #
 # {{install}}
 # The code below needs neither the internet nor a GPU.
@@ -35,7 +35,8 @@ flow = Flow()  # alpha = 1 - t, sigma = t
 # %% [markdown]
 # ## A straight line from data to noise
 #
-# The simplest way from an image $x_0$ to a noise $\epsilon$ is a straight line. Let $t$ be a real number from 0 to 1:
+# The simplest way from an image $x_0$ to a noise $\epsilon$ is a straight line. Time is not discrete here: let $t$ be any
+# real number from 0 to 1.
 #
 # $$x_t = (1 - t)\,x_0 + t\,\epsilon.$$
 #
@@ -207,9 +208,9 @@ for t in (0.1, 0.4, 0.9):
     assert np.allclose(of_flow, of_diffusion, rtol=1e-10, atol=0) and np.isclose(tau, sigma / (alpha + sigma), rtol=1e-10)
 
 # %% [markdown]
-# **The paths.** Even the curves that samples follow are the same. We solve two ODEs to ten digits, both with the perfect
-# prediction for the five blobs: the probability-flow ODE of chapter 9, and $dx/dt = \hat u(x, t)$. From the same noise they
-# end at the same points:
+# **The paths.** After this change, even the curves that samples follow are the same. We solve two ODEs precisely, both with
+# the perfect prediction for the five blobs: the probability-flow ODE of chapter 9, and $dx/dt = \hat u(x, t)$. From the same
+# noise they end at the same points:
 
 # %%
 def diffusion_slope(t, x):
@@ -422,10 +423,12 @@ figure
 #
 # What helps is the solver. With 4 evaluations Heun's method reaches 0.11, Euler's 0.18, and the diffusion model gains as much
 # from it as the flow does. RK4 is worse than Heun's method with 4 evaluations and as good with 8: the order describes the
-# error for many steps. From 16 evaluations on nothing more is gained. What remains is the error of the network.
+# error for many steps. From 16 evaluations on, Heun's method gains nothing more. What remains is the error of the network.
 #
-# A flow has practical advantages instead. There is no schedule to choose, and evenly spaced times are a good choice. Nothing
-# divides by a small $\alpha_t$, as a network that predicts $\epsilon$ must do in its first step (chapter 13).
+# A flow has practical advantages instead. There is no schedule to choose, and no step divides by a small $\alpha_t$, as the
+# first step with a predicted $\epsilon$ must do (chapter 13). The guide lists the [samplers of
+# flows](../docs/guide/sampling.md#from-a-flow); a study measures their
+# [orders](../docs/studies.md#how-fast-does-each-sampler-converge).
 #
 # ## Which times should training see?
 #
@@ -549,9 +552,9 @@ for calls in (16, 64):
 assert FAST or better(("SDE", 1.0, 16), ("SDE", 0.0, 16))
 
 # %% [markdown]
-# For perfect predictions $\eta$ changes the paths and nothing else. A trained network makes errors, and these add up along
-# the path of an ODE. The SDE pulls every point back to where such points are likely, again and again. On the moons $\eta = 1$
-# is better than $\eta = 0$ with 16 steps and with 64, in all three seeds.
+# For perfect predictions $\eta$ changes the paths and nothing else. For a trained network it may matter. On the moons
+# $\eta = 1$ is better than $\eta = 0$ with 16 steps and with 64, in all three seeds. A likely reason is that the errors of a
+# network add up along the path of an ODE, while the SDE pulls every point back, in each step, to where points are likely.
 #
 # ## Can better pairs straighten the paths?
 #
@@ -700,7 +703,7 @@ figure
 # %% [markdown]
 # ## What is a flow model in diffusers?
 #
-# A folder of Stable Diffusion 3 differs from chapter 16's in one file, `scheduler/scheduler_config.json`. Its class is
+# One file of a folder such as chapter 16's makes it a flow model, `scheduler/scheduler_config.json`. Its class is
 # `FlowMatchEulerDiscreteScheduler`, and nearly all that it contains is the shift. There are no betas, because there is no
 # schedule to describe. The network gets $1000\,t$ and predicts the velocity. A step is Euler's: with $\sigma$ for $t$, as
 # diffusers calls it, $x' = x + (\sigma' - \sigma)\,\hat u$. minidiff reads the file and visits the same times:
