@@ -110,9 +110,9 @@ assert np.abs(by_counting - best_velocity(x, t)[0]).max() < 4 * (eps - x0)[near]
 # %%
 figure = viz.new_figure(8.6, 3.2, "tight")
 left, middle, right = figure.subplots(1, 3)
-left.plot(*np.stack([x0[:150], eps[:150]]).transpose(2, 0, 1), color="grey", linewidth=0.4)
-left.scatter(*eps[:150].T, s=4, color=viz.COLOURS[1], label="noise", zorder=2)
-left.scatter(*x0[:150].T, s=4, color=viz.COLOURS[0], label="data", zorder=2)
+left.plot(*np.stack([x0[:100], eps[:100]]).transpose(2, 0, 1), color="grey", linewidth=0.4)
+left.scatter(*eps[:100].T, s=4, color=viz.COLOURS[1], label="noise", zorder=2)
+left.scatter(*x0[:100].T, s=4, color=viz.COLOURS[0], label="data", zorder=2)
 left.legend(frameon=False, fontsize=8, loc="upper left")
 left.set_title("Lines of random pairs cross", fontsize=10)
 some = np.flatnonzero(near)[:30]
@@ -128,6 +128,7 @@ right.scatter(*on_the_line(x0, eps, t)[:600].T, s=2, color=viz.COLOURS[0])
 right.set_title("The marginal velocity at t = 0.5", fontsize=10)
 for axes, limit in ((left, 3.2), (middle, 1.6), (right, 2.4)):
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
+middle.set(xlim=(-1.0, 2.2), ylim=(-1.4, 1.8))  # around the point
 figure
 
 # %% [markdown]
