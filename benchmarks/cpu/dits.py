@@ -17,8 +17,8 @@ from .pairs import is_wanted, measure
 from .torch_dit import PlainDiT
 
 IMAGES = {2: (32, 3), 4: (28, 1)}  # patch: size and channels: 256 and 49 tokens
-SHAPES = [(4, 96, 4, 128)] + [
-    (patch, width, depth, batch) for patch in (4, 2) for width in (128, 256) for depth in (4, 6) for batch in (8, 64)
+SHAPES = [(4, 96, 4, 128)] + [  # patch, width, depth, batch
+    (patch, width, depth, batch) for patch in (4, 2) for width, depth in ((128, 4), (256, 6)) for batch in (8, 64)
 ]
 HEADS, CLASSES = 4, 10
 

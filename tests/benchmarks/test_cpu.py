@@ -42,7 +42,7 @@ def test_diffusion_transformers_are_compared_with_both_peers(tmp_path):
     assert [(row["group"], row["net"], row["batch"]) for row in found["rows"]] == [
         ("DiT training step", net, 8), ("DiT sampling step", net, 8)
     ]  # fmt: skip
-    assert {row["layout"] for row in found["rows"]} <= {"plain", "diffusers"} and "openblas" in found["machine"]["blas"]
+    assert {row["layout"] for row in found["rows"]} <= {"plain", "diffusers"} and found["machine"]["blas"]
 
 
 def test_unknown_part_is_named():
