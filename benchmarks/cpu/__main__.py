@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import sys
+import time
 
 PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling", "dit")
 
@@ -21,6 +22,9 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all but dit)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores of each side (default: 2)")
     parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="time spent on each row (default: 1.5)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="leave out the time that other programs take; needs --threads 1"
+    )
     parser.add_argument("--only", default="", metavar="WORDS", help="rows whose name holds this")
     parser.add_argument("--full", action="store_true", help="the largest steps too; takes an hour")
     parser.add_argument("--json", metavar="FILE", help="also write everything into a file")
@@ -28,9 +32,14 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
+    if arguments.cpu_time and arguments.threads != 1:
+        parser.error(f"--cpu-time: cannot be combined with --threads {arguments.threads}; use --threads 1")
     parts = arguments.parts or PARTS[:-1]
     _pin(arguments.threads)
-    figures = {"machine": machine(arguments.threads), "rows": []}
+    figures = {
+        "machine": {**machine(arguments.threads), "clock": "CPU time" if arguments.cpu_time else "wall time"},
+        "rows": [],
+    }
     print("  ".join(f"{key} {value}" for key, value in figures["machine"].items()))
     if {"ops", "steps", "dit"} & set(parts):
         figures["rows"] += _timed(parts, arguments)
@@ -77,11 +86,11 @@ def _timed(parts, arguments):
     from . import dits, ops, pairs, steps
 
     ops.set_threads(arguments.threads)
-    pairs.wanted = arguments.only
+    pairs.wanted, pairs.clock = arguments.only, time.process_time if arguments.cpu_time else time.perf_counter
     rows = []
     sources = [ops.rows(arguments.seconds)] if "ops" in parts else []
     sources += [steps.rows(arguments.seconds, arguments.full)] if "steps" in parts else []
-    sources += [dits.rows(arguments.seconds)] if "dit" in parts else []
+    sources += [dits.rows(arguments.seconds, arguments.full)] if "dit" in parts else []
     for source in sources:
         for row in filter(None, source):
             pairs.show(row, heading=not rows)

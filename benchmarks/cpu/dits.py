@@ -17,15 +17,15 @@ from .pairs import is_wanted, measure
 from .torch_dit import PlainDiT
 
 IMAGES = {2: (32, 3), 4: (28, 1)}  # patch: size and channels: 256 and 49 tokens
-SHAPES = [(4, 96, 4, 128)] + [  # patch, width, depth, batch
+SHAPES = [(4, 96, 4, 128)] + [  # patch, width, depth, batch; the last takes minutes and runs only with --full
     (patch, width, depth, batch) for patch in (4, 2) for width, depth in ((128, 4), (256, 6)) for batch in (8, 64)
 ]
 HEADS, CLASSES = 4, 10
 
 
-def rows(seconds):
+def rows(seconds, full=False):
     """Every row of the table, as it is measured: two for each of SHAPES."""
-    for patch, width, depth, batch in SHAPES:
+    for patch, width, depth, batch in SHAPES if full else SHAPES[:-1]:
         size = IMAGES[patch][0]
         net = f"{size} x {size}, patch {patch}, width {width}, depth {depth}"
         name = f"DiT {size}x{size}, patch {patch}, width {width}, depth {depth}, batch {batch}"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 SHORTEST = 0.004  # seconds: what takes less is repeated within one reading
 LONG = 0.05  # seconds: what takes more need not be called once before each reading
 REST = 0.02  # seconds between two programs: torch's threads go on spinning for about 13 ms, on cores that the other needs
+clock = time.perf_counter  # seconds; time.process_time leaves out what other programs take, for programs of one thread
 wanted = ""  # rows whose name does not hold this are passed over
 
 
@@ -69,10 +70,10 @@ def _read(program, repeats, wake):
     time.sleep(REST)
     if wake:  # the threads that have gone to sleep meanwhile: in use, step follows step
         program()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(repeats):
         program()
-    return (time.perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
 def show(row, heading=False):

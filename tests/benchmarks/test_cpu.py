@@ -37,14 +37,31 @@ def test_rows_hold_both_sides_and_their_ratio(tmp_path):
 def test_diffusion_transformers_are_compared_with_both_peers(tmp_path):
     """The benchmark itself compares the outputs of the three models."""
     file, net = tmp_path / "figures.json", "28 x 28, patch 4, width 128, depth 4"
-    bench("dit", "--only", f"DiT {net.replace(' x ', 'x')}, batch 8", "--seconds", 0.01, "--threads", 1, "--json", file)
+    bench(
+        "dit",
+        "--only",
+        f"DiT {net.replace(' x ', 'x')}, batch 8",
+        "--seconds",
+        0.01,
+        "--threads",
+        1,
+        "--cpu-time",
+        "--json",
+        file,
+    )
     found = json.loads(file.read_text())
     assert [(row["group"], row["net"], row["batch"]) for row in found["rows"]] == [
         ("DiT training step", net, 8), ("DiT sampling step", net, 8)
     ]  # fmt: skip
     assert {row["layout"] for row in found["rows"]} <= {"plain", "diffusers"} and found["machine"]["blas"]
+    assert found["machine"]["clock"] == "CPU time"
 
 
 def test_unknown_part_is_named():
     done = subprocess.run([sys.executable, "-m", "benchmarks.cpu", "opps"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "unknown part opps" in done.stderr
+
+
+def test_cpu_time_needs_one_thread():
+    done = subprocess.run([sys.executable, "-m", "benchmarks.cpu", "--cpu-time"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "--cpu-time: cannot be combined with --threads 2; use --threads 1" in done.stderr
