@@ -1,7 +1,8 @@
 // CUDA C on the CPU: enough of the language to run a kernel with right numbers, and to catch it misbehaving.
 //
 // One block runs at a time; a thread runs until it ends or waits at a barrier, then the next one runs. A fibre carries
-// thread after thread, and stays with the first that has to wait: a kernel without barriers needs a single one. What this
+// thread after thread, and stays with the first that has to wait: a kernel without barriers needs a single one. Fibres wait
+// for the next block between blocks, since making one costs two system calls. What this
 // finds: a barrier that not all threads reach, shared memory read before it is written (it
 // starts as NaN in every block), and, since threads and blocks can also be run from last to first, results that hang
 // on an order nobody promised. With g++'s sanitizers: accesses out of bounds and undefined arithmetic.
@@ -44,7 +45,8 @@ struct Thread {
   int number;  // within its block; its warp is number / 32, its lane number % 32
   State state;
   int fibre;      // the one that carries it
-  double posted;  // what it shows the other lanes of its warp
+  double posted[2];  // what it shows the other lanes of its warp, in turn: they may still read what it showed before
+  int turn;
 };
 
 struct Fibre {
@@ -72,7 +74,6 @@ static Thread& in_order(int k) { return threads[backwards ? total - 1 - k : k]; 
 #ifdef __SANITIZE_ADDRESS__
 static void enter(Fibre& f, bool) { swapcontext(&scheduler, &f.context); }
 static void leave(Fibre& f) { swapcontext(&f.context, &scheduler); }
-static void end() {}  // returning goes back to the scheduler: uc_link
 #else
 static void enter(Fibre& f, bool fresh) {
   if (_setjmp(scheduler_place)) return;
@@ -82,7 +83,6 @@ static void enter(Fibre& f, bool fresh) {
 static void leave(Fibre& f) {
   if (!_setjmp(f.place)) _longjmp(scheduler_place, 1);
 }
-static void end() { _longjmp(scheduler_place, 1); }
 #endif
 
 static void wait(State where) {
@@ -91,13 +91,25 @@ static void wait(State where) {
 }
 
 static void carry(int fibre) {
-  while (begun < total) {
-    current = &in_order(begun++);
-    current->fibre = fibre;
-    kernel(arguments);
-    current->state = DONE;
+  for (;;) {
+    while (begun < total) {
+      current = &in_order(begun++);
+      current->fibre = fibre;
+      kernel(arguments);
+      current->state = DONE;
+    }
+    leave(fibres[fibre]);  // until the next block
   }
-  end();
+}
+
+static void make_fibre() {
+  int number = fibres.size();
+  Fibre& f = fibres.emplace_back();
+  f.stack.resize(STACK);
+  getcontext(&f.context);
+  f.context.uc_stack.ss_sp = f.stack.data();
+  f.context.uc_stack.ss_size = f.stack.size();
+  makecontext(&f.context, (void (*)())carry, 1, number);
 }
 
 // Opens every barrier at which all have arrived. Returns what is wrong when none has.
@@ -126,19 +138,13 @@ static const char* run_block() {
   if (__start_cuda_shared) memset(__start_cuda_shared, 0xFF, __stop_cuda_shared - __start_cuda_shared);  // that is NaN
   for (int i = 0; i < total; i++) {
     dim3 index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-    threads[i] = {index, i, READY, 0, 0.0};
+    threads[i] = {index, i, READY, 0, {0.0, 0.0}, 0};
   }
   begun = 0;
   for (int used = 0; begun < total; used++) {
-    if (used == (int)fibres.size()) fibres.emplace_back();
-    Fibre& f = fibres[used];
-    f.stack.resize(STACK);
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.data();
-    f.context.uc_stack.ss_size = f.stack.size();
-    f.context.uc_link = &scheduler;
-    makecontext(&f.context, (void (*)())carry, 1, used);
-    enter(f, true);
+    bool fresh = used == (int)fibres.size();
+    if (fresh) make_fibre();
+    enter(fibres[used], fresh);
   }
   for (;;) {
     int ran = 0, done = 0;
@@ -169,7 +175,10 @@ static const char* launch(void (*function)(void**), void** args, dim3 g, dim3 b,
     size_t i = backwards ? blocks - 1 - k : k;
     block_index = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / ((size_t)g.x * g.y))};
     const char* wrong = run_block();
-    if (wrong) return wrong;
+    if (wrong) {
+      fibres.clear();  // some of them wait at a barrier that never opens
+      return wrong;
+    }
   }
   return nullptr;
 }
@@ -179,11 +188,11 @@ template <class T>
 static T from_lane(T value, int from) {
   int first = current->number / 32 * 32, lane = current->number % 32;
   int lanes = std::min<int>(32, total - first);
-  memcpy(&current->posted, &value, sizeof value);
+  int turn = current->turn ^= 1;
+  memcpy(&current->posted[turn], &value, sizeof value);
   wait(AT_WARP_BARRIER);
   T theirs;
-  memcpy(&theirs, &threads[first + (from >= 0 && from < lanes ? from : lane)].posted, sizeof theirs);
-  wait(AT_WARP_BARRIER);
+  memcpy(&theirs, &threads[first + (from >= 0 && from < lanes ? from : lane)].posted[turn], sizeof theirs);
   return theirs;
 }
 

@@ -1,6 +1,6 @@
 """`RawKernel` without a GPU: CUDA C compiled by g++ against cuda_on_cpu.h, with CuPy's call signature and its manners.
 
-A kernel is compiled once for each source and set of flags; the library is kept in the temporary folder.
+The kernels of a source are compiled together, once for each set of flags; the library is kept in the temporary folder.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ from strict_cupy import recording
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 COMPILER = shutil.which("g++")
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g")
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g1")  # g1: lines
+KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(([^)]*)\)')
 LIMITS = (1024, 1024, 64)  # threads of a block along each axis, and 1024 in all
 
 SCALARS = {"float": np.float32, "double": np.float64, "int": np.int32, "unsigned": np.uint32, "unsigned int": np.uint32,
@@ -35,11 +36,12 @@ class RawKernel:
     sanitize = bool(os.environ.get("MINIDIFF_SANITIZE"))
 
     def __init__(self, code, name, options=(), backend="nvrtc"):
-        found = re.search(rf'extern "C" __global__ void (?:__launch_bounds__\(\w+\) )?{name}\(([^)]*)\)', code)
-        if not found:
+        kernels = _kernels(code)
+        if name not in kernels:
             raise ValueError(f"no kernel {name} in the source")
-        self.name, self.types = name, [_type_of(p) for p in found[1].split(",")]
-        self._launch = _compile(code, name, tuple(self.types), self.sanitize)
+        self.name, self.types = name, kernels[name]
+        self._launch = getattr(_compiled(code, self.sanitize), f"launch_{name}")
+        self._launch.restype = ctypes.c_char_p
 
     def __call__(self, grid, block, args, shared_mem=0):
         grid, block = (tuple(n) + (1,) * (3 - len(n)) for n in (grid, block))
@@ -84,32 +86,37 @@ def _type_of(parameter):
     return re.sub(r"\s+", " ", re.sub(r"\w+$", "", words)).replace(" *", "*").strip()
 
 
+def _kernels(code):
+    """{name: types of its parameters} of the kernels of a source."""
+    return {name: [_type_of(p) for p in parameters.split(",")] for name, parameters in KERNEL.findall(code)}
+
+
 @functools.cache
-def _compile(code, name, types, sanitize):
+def _compiled(code, sanitize):
+    """The library of a source's kernels: launch_NAME for each."""
     if COMPILER is None:
         raise RuntimeError("g++ is not installed")
-    unpacked = ", ".join(f"*({t}*)a[{i}]" for i, t in enumerate(types))
-    source = f"""#include "{HEADER.name}"
-{code}
-static void call(void** a) {{ {name}({unpacked}); }}
-extern "C" const char* launch(void** a, unsigned* d, int backwards) {{
-  return cpu::launch(call, a, {{d[0], d[1], d[2]}}, {{d[3], d[4], d[5]}}, backwards);
+    source = f'#include "{HEADER.name}"\n{code}\n'
+    for name, types in _kernels(code).items():
+        unpacked = ", ".join(f"*({t}*)a[{i}]" for i, t in enumerate(types))
+        source += f"""
+static void call_{name}(void** a) {{ {name}({unpacked}); }}
+extern "C" const char* launch_{name}(void** a, unsigned* d, int backwards) {{
+  return cpu::launch(call_{name}, a, {{d[0], d[1], d[2]}}, {{d[3], d[4], d[5]}}, backwards);
 }}
 """
     flags = ("-std=c++17", "-O1", "-w", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", *(SANITIZE if sanitize else ()))
     key = hashlib.sha256((source + HEADER.read_text() + str(flags)).encode()).hexdigest()[:20]
     folder = Path(tempfile.gettempdir()) / f"minidiff-cuda-on-cpu-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    library = folder / f"{name}-{key}.so"
+    library = folder / f"{key}.so"
     if not library.exists():
-        new = folder / f"{name}-{key}-{os.getpid()}"
+        new = folder / f"{key}-{os.getpid()}"
         new.with_suffix(".cpp").write_text(source)
         command = [COMPILER, *flags, f"-I{HEADER.parent}", str(new.with_suffix(".cpp")), "-o", str(new)]
         made = subprocess.run(command, capture_output=True, text=True)
         new.with_suffix(".cpp").unlink()
         if made.returncode:
-            raise RuntimeError(f"{name} does not compile:\n{made.stderr}")
+            raise RuntimeError(f"{', '.join(_kernels(code))} does not compile:\n{made.stderr}")
         os.replace(new, library)
-    launch = ctypes.CDLL(str(library)).launch
-    launch.restype = ctypes.c_char_p
-    return launch
+    return ctypes.CDLL(str(library))
