@@ -103,24 +103,39 @@ def taken_away(exercise, names, own=None):
     names: "minidiff.ops.softmax", "minidiff.diffusion.Schedule.log_snr" (a method), "minidiff.ops.*" (all public functions),
     or "gather", a name of the chapter's, in `own`   own: {name: value} of the chapter and the answer
     """
+    with replaced(refusals(exercise, names, own)):
+        yield
+
+
+def refusals(exercise, names, own=None):
+    """What `taken_away` replaces, for a caller that takes the same functions away many times.
+
+    -> [(setter, namespace or class, key, the function that raises WrongAnswer)], for `replaced`
+    """
     own = {} if own is None else own
-    instead, classes = {}, []
+    instead, found = {}, []
     for name in (*names, *ALWAYS) if names else ():
         for label, holder, key in resolve(name, own):
             refused = _refusal(exercise, label)
             if isinstance(holder, dict):
                 instead[id(holder[key])] = refused
             else:
-                classes.append((holder, key, refused))
+                found.append((setattr, holder, key, refused))
+    for place in [*_modules(), own] if instead else ():
+        for key, value in list(place.items()):
+            if id(value) in instead:
+                found.append((dict.__setitem__, place, key, instead[id(value)]))
+    return found
+
+
+@contextlib.contextmanager
+def replaced(changes):
+    """Inside, each key of a namespace or class has the value given here.   changes: as `refusals` returns them"""
     undo = []
     try:
-        for holder, key, refused in classes:
-            undo.append((setattr, holder, key, vars(holder)[key]))
-            setattr(holder, key, refused)
-        for place in [*_modules(), own] if instead else ():
-            for key in [key for key, value in list(place.items()) if id(value) in instead]:
-                undo.append((dict.__setitem__, place, key, place[key]))
-                place[key] = instead[id(place[key])]
+        for put, place, key, value in changes:
+            undo.append((put, place, key, place[key] if isinstance(place, dict) else vars(place)[key]))
+            put(place, key, value)
         yield
     finally:
         for put_back, place, key, value in reversed(undo):

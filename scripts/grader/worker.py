@@ -49,9 +49,14 @@ def main(hidden):
     gc.collect()
     gc.freeze()  # a collection in a copy of this process would write to, and so copy, all of its memory
     pipes.write(replies, "ready")
+    refused = {}  # by exercise: looking through the package touches, and so copies, the memory that all processes share
     with contextlib.suppress(EOFError):
         while True:
-            pipes.write(replies, point(pipes.read(requests), both, requests, replies, readable))
+            request = pipes.read(requests)
+            name = request["exercise"]
+            if name not in refused:
+                refused[name] = guarded.refusals(name, request["without"], names)
+            pipes.write(replies, point(request, refused[name], both, requests, replies, readable))
 
 
 def run(text, name, names):
@@ -59,15 +64,16 @@ def run(text, name, names):
     exec(compile(text, name, "exec"), names)
 
 
-def point(request, both, requests, replies, readable):
-    """One point.   request {exercise, cells, without, seconds}   both (names, shared), as both processes have them
+def point(request, refused, both, requests, replies, readable):
+    """One point.   request {exercise, cells, seconds}   refused: what the answer does without, of `guarded.refusals`
+    both (names, shared), as both processes have them
 
     -> None, or what went wrong
     """
     seconds = request["seconds"]
     for_tests, for_answer = socket.socketpair()
     cells.definition_of(request["exercise"])  # compiled here, once for all its points
-    with guarded.taken_away(request["exercise"], request["without"], both[0]):
+    with guarded.replaced(refused):
         answer = os.fork()
         if answer == 0:
             with contextlib.suppress(BaseException):
