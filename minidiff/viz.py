@@ -162,12 +162,18 @@ def new_figure(width, height, layout=None):
 
 @cache
 def _figure_class():
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     class NotebookFigure(Figure):
         def _repr_png_(self):  # what Jupyter asks an object for without a pyplot setup
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png")
+            buffer, dpi, asked = io.BytesIO(), self.dpi, rcParams["savefig.dpi"]
+            self.dpi = dpi if asked == "figure" else asked
+            try:
+                FigureCanvasAgg(self).print_png(buffer)  # savefig would draw a figure with a layout twice
+            finally:
+                self.dpi = dpi
             return buffer.getvalue()
 
     return NotebookFigure
