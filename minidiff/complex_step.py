@@ -41,9 +41,16 @@ def jvp(f, arrays, tangents, params=None):
     moved = [a if v is None else a + 1j * h * v for a, v in zip(arrays, tangents, strict=True)]
     with contextlib.ExitStack() as stack:
         for path, param in own.items():
-            stack.enter_context(param.replaced(param.value + (0j if path not in params else 1j * h * params[path])))
+            stack.enter_context(param.replaced(_moved(param.value, h, params[path]) if path in params else param.value + 0j))
         y = _complex(f, moved)
     return y.real.copy(), y.imag / h
+
+
+def _moved(value, h, v):
+    """value + i h v, whose imaginary part is written in place: there may be a hundred million numbers."""
+    z = value.astype(np.result_type(value.dtype, v.dtype, np.complex64))
+    z.imag[...] = h * v
+    return z
 
 
 def one_by_one(layer, arrays, params, tangents):
