@@ -35,7 +35,9 @@ LONGEST = (  # first parts of names; what begins alike shares a fixture, or take
     "tests/interop/test_schedulers.py", f"{CHAPTER}[0",
     f"{CHAPTER}[1", "tests/studies/test_studies.py",
     "tests/samplers/test_mixture.py", "tests/docs/test_site.py",
-    "tests/recipes/test_system.py", "tests/test_fuzz.py",
+    "tests/recipes/test_system.py", "tests/gpu/test_sanitized.py",
+    "tests/gpu/test_report.py", "tests/models/test_gradients_at_real_sizes.py",
+    "tests/test_fuzz.py",
 )  # fmt: skip
 
 

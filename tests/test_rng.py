@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minidiff
-from minidiff.rng import Rng, Stream, as_rng, philox
+from minidiff.rng import CHUNK, Rng, Stream, as_rng, philox
 
 # Random123 (Salmon et al. 2011), kat_vectors: philox4x32, 10 rounds. counter, key -> words
 KNOWN = [
@@ -48,6 +48,13 @@ def test_streams_steps_calls_and_seeds_differ_and_repeat():
 def test_a_longer_draw_begins_as_a_shorter_one():
     """Element i depends on i alone, so a batch split over devices draws the same uniforms."""
     np.testing.assert_array_equal(Rng(0).random(100)[:37], Rng(0).random(37))
+
+
+@pytest.mark.parametrize("n", [4 * CHUNK - 1, 4 * CHUNK, 4 * CHUNK + 1, 8 * CHUNK + 5])
+def test_a_large_draw_is_the_same_in_pieces(n):
+    counter = [np.arange(-(-n // 4), dtype=np.uint64), *(np.array([word], np.uint64) for word in (0, 3, 9))]
+    whole = np.stack(philox(counter, (7, 0)), axis=1).reshape(-1)[:n]
+    np.testing.assert_array_equal(Rng(7, stream=3, step=9).bits(n), whole)
 
 
 def test_permutation_and_shapes():
