@@ -224,7 +224,8 @@ def _smooth(values, share=0.03):
 
 def _finish(figure, path):
     if path is not None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png")
-        write_whole(path, [buffer.getvalue()])
+        kind, buffer = Path(path).suffix.lstrip(".") or "png", io.BytesIO()
+        if kind != "png":
+            figure.savefig(buffer, format=kind)
+        write_whole(path, [figure._repr_png_() if kind == "png" else buffer.getvalue()])
     return figure
