@@ -154,6 +154,10 @@ def plot_schedule(*schedules, path=None):
 
 def new_figure(width, height, layout=None):
     """An empty matplotlib Figure, in inches, that belongs to no window and draws itself in a notebook."""
+    if layout == "tight":
+        from matplotlib.layout_engine import TightLayoutEngine
+
+        layout = TightLayoutEngine(rect=None)  # with a rect, even the whole figure, it measures every text a second time
     return _figure_class()(figsize=(width, height), dpi=120, layout=layout)
 
 
