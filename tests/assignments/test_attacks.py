@@ -152,10 +152,11 @@ HEAVY = {  # costs its own points
                     time.sleep(600)
         """,
     "memory without end": """
+        import numpy as np
         def tanh(x):
-            kept = []
+            kept = [np.empty(15 * 2**28, np.uint8)]  # most of what it may have, not yet written, which would take seconds
             while True:
-                kept.append(bytearray(2**28))
+                kept.append(bytearray(2**26))
         """,
     "nests its answer": """
         def tanh(x):
