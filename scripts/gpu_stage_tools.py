@@ -69,11 +69,6 @@ def _once(f, calls):
     return 1e-3
 
 
-def _once(f, calls):
-    f()
-    return 1e-3
-
-
 def run_tests(names, marker=None, keyword=None):
     """A pytest run in this process.   -> {passed, failed, skipped, failures}   Raises AssertionError with the first failure
 
