@@ -23,10 +23,11 @@ class Place(NamedTuple):
     heading: str
 
 
-def questions(file=ROOT / "docs" / "questions.toml"):
-    """[(question, [Place, ...])]. Raises ValueError for a place that is not there."""
+def questions(readme=False, file=ROOT / "docs" / "questions.toml"):
+    """[(question, [Place, ...])], with `readme` those of the README. Raises ValueError for a place that is not there."""
     listed = tomllib.loads(file.read_text(encoding="utf-8"))["question"]
-    return [(entry["asks"], [place(where) for where in entry["in"]]) for entry in listed]
+    chosen = [entry for entry in listed if entry.get("readme", True) or not readme]
+    return [(entry["asks"], [place(where) for where in entry["in"]]) for entry in chosen]
 
 
 def place(where):
@@ -71,7 +72,7 @@ def for_site():
 
 def for_readme():
     lines = ["| question | chapter |", "|---|---|"]
-    for question, places in questions():
+    for question, places in questions(readme=True):
         links = {}  # one a chapter, to the first of its places
         for path, _, heading in made(places):
             anchor = quote(heading.replace(" ", "-"))

@@ -53,7 +53,7 @@ def test_the_output_of_gradcheck_is_what_it_prints():
 
 
 def test_length_commands_and_links():
-    assert len([line for line in README.splitlines() if not line.startswith("|")]) < 142  # the two tables grow with the course
+    assert len(README.splitlines()) < 180
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
