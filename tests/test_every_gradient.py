@@ -36,6 +36,7 @@ ALSO = {  # they return gradients beside their answer, without a `back`
 EXCEPTIONS = {
     "diffusion.losses.Objective": "abstract: it is called through every loss that it is the base of",
     "models.autoencoder_parts.Chain": "abstract",
+    "models.text_condition.TextModel": "abstract",
     "models.vq_model.VQModel": "straight through its codebook: not the slope. tests/interop/test_autoencoders.py has torch's",
     "models.vq_model.VQModel.decode": "the same",
     "models.vq_model.VectorQuantizer": "the same",

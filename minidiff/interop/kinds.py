@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..json_file import read_field, shown
-from ..models import AutoencoderKL, CLIPTextModel, DiT, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
+from ..models import AutoencoderKL, CLIPTextModel, DiT, PixArt, T5EncoderModel, UNet, UNet2DConditionModel, VQModel
 from ..names import did_you_mean
 from .option_types import check_types
 
@@ -116,8 +116,12 @@ _DIT = dict(
     norm_num_groups=32, attention_bias=True, sample_size=32, patch_size=2, activation_fn="gelu-approximate",
     num_embeds_ada_norm=1000, upcast_attention=False, norm_type="ada_norm_zero", norm_elementwise_affine=False, norm_eps=1e-5,
 )  # fmt: skip
+_PIXART = _DIT | dict(
+    out_channels=8, cross_attention_dim=1152, sample_size=128, norm_type="ada_norm_single", norm_eps=1e-6,
+    interpolation_scale=None, use_additional_conditions=None, caption_channels=None, attention_type="default",
+)  # fmt: skip
 # Options of Transformer2DModel, the former class of diffusion transformers in that library.
-_DIT_ONCE = dict(
+_ONCE = dict(
     attention_head_dim=88, num_layers=1, activation_fn="geglu", attention_bias=False, cross_attention_dim=None,
     num_vector_embeds=None, use_linear_projection=False, only_cross_attention=False, double_self_attention=False,
     attention_type="default", caption_channels=None, interpolation_scale=None, use_additional_conditions=None,
@@ -157,13 +161,19 @@ KINDS = {kind.name: kind for kind in (
     Kind("UNet2DConditionModel", UNet2DConditionModel, "diffusion_pytorch_model", _UNET_CONDITION,
          silent=("addition_embed_type_num_heads", *_EMA)),
     Kind("DiTTransformer2DModel", DiT, "diffusion_pytorch_model", _DIT, silent=("norm_num_groups", *_EMA)),
-    Kind("Transformer2DModel", DiT, "diffusion_pytorch_model", _DIT | _DIT_ONCE, silent=("norm_num_groups", *_EMA)),
+    Kind("Transformer2DModel", DiT, "diffusion_pytorch_model", _DIT | _ONCE, silent=("norm_num_groups", *_EMA)),
+    Kind("PixArtTransformer2DModel", PixArt, "diffusion_pytorch_model", _PIXART,
+         silent=("norm_num_groups", "num_embeds_ada_norm", "upcast_attention", *_EMA)),
     Kind("AutoencoderKL", AutoencoderKL, "diffusion_pytorch_model", _CODER | _KL, silent=("force_upcast", *_EMA)),
     Kind("VQModel", VQModel, "diffusion_pytorch_model", _CODER | _VQ, silent=("force_upcast", *_EMA)),
     Kind("CLIPTextModel", CLIPTextModel, "model", _CLIP, _TRANSFORMERS, ignore=_CLIP_LAYERS, prefix="text_model."),
     Kind("T5EncoderModel", T5EncoderModel, "model", _T5, _TRANSFORMERS,
          ignore=("encoder.embed_tokens.weight",), aliases={"shared.weight": ("encoder.embed_tokens.weight",)}),
 )}  # fmt: skip
+
+PIXART_ONCE = Kind("Transformer2DModel", PixArt, "diffusion_pytorch_model",
+                   _PIXART | _ONCE | dict(out_channels=None, norm_eps=1e-5),
+                   silent=KINDS["PixArtTransformer2DModel"].silent)  # fmt: skip
 
 
 def kind_of_config(config, where="config.json"):
@@ -177,9 +187,11 @@ def kind_of_config(config, where="config.json"):
     if name not in KINDS:
         hint = did_you_mean(name, KINDS, 1)
         raise ValueError(f"{where}: class {name!r} is not supported, expected one of {', '.join(KINDS)}{hint}")
+    if name == "Transformer2DModel" and config.get("norm_type") == "ada_norm_single":
+        return PIXART_ONCE
     if name == "Transformer2DModel" and config.get("norm_type") != "ada_norm_zero":
         raise ValueError(f"{where}: class {name!r} with norm_type {shown(config.get('norm_type'))} is not supported, expected "
-                         "norm_type 'ada_norm_zero', a diffusion transformer")  # fmt: skip
+                         "norm_type 'ada_norm_zero' or 'ada_norm_single', a diffusion transformer")  # fmt: skip
     return KINDS[name]
 
 

@@ -18,7 +18,7 @@ _INDEX = (
 _NUMBERS = ("freq_shift", "norm_eps", "mid_block_scale_factor", "dropout", "resnet_out_scale_factor", "scaling_factor",
             "shift_factor", "layer_norm_eps", "attention_dropout", "dropout_rate", "layer_norm_epsilon", "beta_start",
             "beta_end", "clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "sigma_min", "sigma_max",
-            "flow_shift", "shift_terminal", "shift", "base_shift", "max_shift")  # fmt: skip
+            "flow_shift", "shift_terminal", "shift", "base_shift", "max_shift", "interpolation_scale")  # fmt: skip
 _NUMBER_LISTS = ("latents_mean", "latents_std", "trained_betas", "fourier_weights")
 _TEXT = ("time_embedding_act_fn", "timestep_post_act", "class_embed_type", "addition_embed_type", "encoder_hid_dim_type",
          "mid_block_type", "variance_type", "cross_attention_norm")  # fmt: skip
@@ -38,6 +38,7 @@ _ABOVE_ZERO = (
     "shift",
     "mid_block_scale_factor",
     "resnet_out_scale_factor",
+    "interpolation_scale",
 )
 
 
@@ -81,7 +82,7 @@ def _one(name, value, default):
         good = good and (name not in _ABOVE_ZERO or value > 0) and not (name == "scaling_factor" and value == 0)
         span = f" from {least:g} to {most:g}" if most is not None else ""
         return None if good else "a finite number" + (span or (" above 0" if name in _ABOVE_ZERO else ""))
-    if isinstance(default, bool) or name in ("mid_block_only_cross_attention", "force_upcast"):
+    if isinstance(default, bool) or name in ("mid_block_only_cross_attention", "force_upcast", "use_additional_conditions"):
         return None if isinstance(value, bool) else "true or false"
     if isinstance(default, str) or name in _TEXT:
         return None if isinstance(value, str) else "a string"

@@ -34,6 +34,7 @@ class DiT(Layer):
     attention_bias       whether queries, keys and values have a bias
     norm_eps             of the norm before the feed-forward layers; the other norms have 1e-6
 
+    `PixArt` takes a text in place of the class, by cross-attention.
     A new model answers 0 for every input: gates, shifts, scales and the last layer begin at zero (the paper's adaLN-Zero).
     Raises ValueError that names an option that does not fit.
     """
@@ -45,25 +46,19 @@ class DiT(Layer):
                            in_channels=in_channels, out_channels=out_channels, num_layers=num_layers, dropout=dropout,
                            attention_bias=attention_bias, sample_size=sample_size, patch_size=patch_size,
                            activation_fn=activation_fn, num_embeds_ada_norm=num_embeds_ada_norm, norm_eps=norm_eps)  # fmt: skip
-        features = num_attention_heads * attention_head_dim
-        if features % 4:
-            raise ValueError(f"DiT: num_attention_heads * attention_head_dim is {features}, expected a multiple of 4")
-        if num_layers < 1:
-            raise ValueError(f"DiT: num_layers is {num_layers}, expected at least 1")
+        features = features_of("DiT", num_attention_heads, attention_head_dim, num_layers)
         rng, self.null_class = as_rng(rng), num_embeds_ada_norm
         options = dict(heads=num_attention_heads, dropout=dropout, act=activation_fn, bias=attention_bias, eps=norm_eps)
         self.time_proj = Sinusoids(256, flip_sin_to_cos=True, freq_shift=1)
         self.pos_embed = PatchEmbed(in_channels, features, patch_size, rng)
         self.transformer_blocks = [DiTBlock(features, num_embeds_ada_norm, rng=rng, **options) for _ in range(num_layers)]
-        self.proj_out_1 = _zero(Linear(features, 2 * features, rng=rng))
-        self.proj_out_2 = _zero(Linear(features, patch_size**2 * (out_channels or in_channels), rng=rng))
+        self.proj_out_1 = zeroed(Linear(features, 2 * features, rng=rng))
+        self.proj_out_2 = zeroed(Linear(features, patch_size**2 * (out_channels or in_channels), rng=rng))
 
     def forward(self, x, t, cond=None):
-        channels, size = self.config["in_channels"], self.config["patch_size"]
-        if x.ndim != 4 or x.shape[3] != channels or x.shape[1] % size or x.shape[2] % size:
-            wanted = f"(B, H, W, {channels}), H and W multiples of {size}"
-            raise ValueError(f"DiT: x has shape {tuple(x.shape)}, expected {wanted}")
-        (B, H, W, _), time = x.shape, self.time_proj(batch_of_times(t, x), x.dtype)[0]
+        check_image("DiT", x, self.config["in_channels"], self.config["patch_size"])
+        (B, H, W, _), size = x.shape, self.config["patch_size"]
+        time, _ = self.time_proj(batch_of_times(t, x), x.dtype)  # (B, 256)
         h, back_patches = self.pos_embed(x)  # (B, N, D)
         backs, first, back_first = [], None, None
         for block in self.transformer_blocks:
@@ -73,14 +68,14 @@ class DiT(Layer):
             h, back_block = block(h, c)
             backs.append((back_c, back_block))
         shift_scale, back_out_1 = chain([ops.silu, self.proj_out_1], first)
-        h, back_norm = ops.modulate(h, *_parts(shift_scale, 2))
+        h, back_norm = ops.modulate(h, *parts_of(shift_scale, 2))
         h, back_out_2 = self.proj_out_2(h)
         y, back_whole = ops.depth_to_space(h.reshape(B, H // size, W // size, -1), size)
 
         def back(dy):
             dh = back_out_2(back_whole(dy).reshape(B, -1, h.shape[2]))
             dh, dshift, dscale = back_norm(dh)
-            back_first(back_out_1(_together(dshift, dscale)))  # the first block's vector steers the output too
+            back_first(back_out_1(joined(dshift, dscale)))  # the first block's vector steers the output too
             for back_c, back_block in reversed(backs):
                 dh, dc = back_block(dh)
                 back_c(dc)
@@ -108,21 +103,14 @@ class DiTBlock(Layer):
 
     def forward(self, x, c):
         six, back_six = self.norm1(c)
-        shift, scale, gate, shift_ff, scale_ff, gate_ff = _parts(six, 6)
-        h, back_norm = ops.modulate(x, shift, scale)
-        h, back_attention = self.attn1(h)
-        x, back_sum = ops.gated_add(x, h, gate)
-        h, back_norm_ff = ops.modulate(x, shift_ff, scale_ff, self.eps)
-        h, back_ff = self.ff(h)
-        y, back_sum_ff = ops.gated_add(x, h, gate_ff)
+        parts = parts_of(six, 6)
+        h, back_attention = steered(self.attn1, x, *parts[:3])
+        y, back_ff = steered(self.ff, h, *parts[3:], self.eps)
 
         def back(dy):
-            dskip, dh, dgate_ff = back_sum_ff(dy)
-            dx, dshift_ff, dscale_ff = back_norm_ff(back_ff(dh))
-            dskip, dh, dgate = back_sum(dskip + dx)
-            dx, dshift, dscale = back_norm(back_attention(dh))
-            dc = back_six(_together(dshift, dscale, dgate, dshift_ff, dscale_ff, dgate_ff))
-            return dskip + dx, dc
+            dh, *dparts_ff = back_ff(dy)
+            dx, *dparts = back_attention(dh)
+            return dx, back_six(joined(*dparts, *dparts_ff))
 
         return y, back
 
@@ -136,7 +124,7 @@ class AdaLayerNormZero(Layer):
     def __init__(self, features, classes, rng=None):
         rng = as_rng(rng)
         self.emb = TimeAndClass(features, classes, rng)
-        self.linear = _zero(Linear(features, 6 * features, rng=rng))
+        self.linear = zeroed(Linear(features, 6 * features, rng=rng))
 
     def forward(self, c):
         return chain([ops.silu, self.linear], c)
@@ -168,15 +156,20 @@ class TimeAndClass(Layer):
 
 
 class PatchEmbed(Layer):
-    """A linear map of each patch, plus sinusoids of its column and row.   x (B, H, W, channels)   ->   (B, N, features)"""
+    """A linear map of each patch, plus sinusoids of its column and row.   x (B, H, W, channels)   ->   (B, N, features)
 
-    def __init__(self, channels, features, size, rng=None):
+    side   how far the sinusoids run along a side of any image; None: as far as it has patches
+    """
+
+    def __init__(self, channels, features, size, rng=None, side=None):
         self.proj = Conv2d(channels, features, size, stride=size, rng=rng)
+        self.side = side
 
     def forward(self, x):
         h, back_proj = self.proj(x)
         B, rows, columns, D = h.shape
-        where = _positions(rows, columns, D).beside(x, x.real.dtype)
+        spacing = (1, 1) if self.side is None else (self.side / rows, self.side / columns)
+        where = _positions(rows, columns, D, spacing).beside(x, x.real.dtype)
 
         def back(dy):
             return back_proj(dy.reshape(h.shape))
@@ -185,21 +178,56 @@ class PatchEmbed(Layer):
 
 
 @functools.lru_cache(16)
-def _positions(rows, columns, features):
-    return Constant(sincos_positions(np, rows, columns, features, dtype=np.float64))
+def _positions(rows, columns, features, spacing):
+    return Constant(sincos_positions(np, rows, columns, features, spacing=spacing, dtype=np.float64))
 
 
-def _zero(linear):
+def steered(layer, x, shift, scale, gate, eps=1e-6):
+    """A branch of a block:   y = x + gate layer(xhat (1 + scale) + shift), xhat normalised as in `ops.modulate`.
+
+    x (B, N, D)   shift, scale, gate (B, D)   ->   y (B, N, D).   back(dy) -> dx, dshift, dscale, dgate
+    """
+    h, back_norm = ops.modulate(x, shift, scale, eps)
+    h, back_layer = layer(h)
+    y, back_sum = ops.gated_add(x, h, gate)
+
+    def back(dy):
+        dskip, dh, dgate = back_sum(dy)
+        dx, dshift, dscale = back_norm(back_layer(dh))
+        return dskip + dx, dshift, dscale, dgate
+
+    return y, back
+
+
+def features_of(who, heads, head_dim, layers):
+    """How many features a patch has. Raises ValueError, in the name of `who`, for sizes that make no transformer."""
+    if heads * head_dim % 4:
+        raise ValueError(f"{who}: num_attention_heads * attention_head_dim is {heads * head_dim}, expected a multiple of 4")
+    if layers < 1:
+        raise ValueError(f"{who}: num_layers is {layers}, expected at least 1")
+    return heads * head_dim
+
+
+def check_image(who, x, channels, size):
+    """Raises ValueError, in the name of `who`, unless x (B, H, W, channels) can be cut into patches."""
+    if x.ndim != 4 or x.shape[3] != channels or x.shape[1] % size or x.shape[2] % size:
+        wanted = f"(B, H, W, {channels}), H and W multiples of {size}"
+        raise ValueError(f"{who}: x has shape {tuple(x.shape)}, expected {wanted}")
+
+
+def zeroed(linear):
+    """A Linear whose weight and bias begin at zero."""
     for param in linear.parameters().values():
         param.value = np.zeros(param.shape, np.float32)
     return linear
 
 
-def _parts(z, n):
+def parts_of(z, n):
     """(B, n D) as n arrays (B, D), each contiguous."""
     D = z.shape[1] // n
     return [xp_of(z).ascontiguousarray(z[:, i * D : (i + 1) * D]) for i in range(n)]
 
 
-def _together(*parts):
+def joined(*parts):
+    """Arrays (B, D) as one (B, n D), the inverse of `parts_of`."""
     return xp_of(parts[0]).concatenate(parts, axis=1)

@@ -12,8 +12,9 @@ from ..backend import xp_of
 from ..nn import BasicTransformerBlock, Layer, LayerNorm, Linear, Param, causal_mask, chain
 from ..rng import as_rng
 from .conditioning import TimestepEmbedding, batch_of_times
+from .text_condition import TextCondition
 from .time_features import Sinusoids
-from .unet.condition import TextCondition, UNet2DConditionModel
+from .unet.condition import UNet2DConditionModel
 from .unet.text import null_text
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import models, nn
-from ..models import autoencoder_kl, clip
+from ..models import autoencoder_kl, clip, dit
 from .inputs import image, stirred
 
 
@@ -51,6 +51,12 @@ def unit_vectors(pick, randn):
     return clip.unit_vectors, [randn(pick(2, 4), pick(2, 5))]
 
 
+def steered(pick, randn):
+    b, d = pick(1, 2), pick(2, 4)
+    layer = nn.Linear(d, d, rng=1).astype(np.float64)
+    return lambda *arrays: dit.steered(layer, *arrays), [randn(b, pick(1, 3), d), randn(b, d), randn(b, d), randn(b, d)]
+
+
 def chain(pick, randn):
     d = pick(1, 3)
     layers = [nn.SiLU(), None, nn.Linear(d, d, rng=1).astype(np.float64)]
@@ -67,4 +73,4 @@ def owned(pick, randn):
 
 
 PARTS = [AutoencoderKL_encode, AutoencoderKL_decode, VQModel_encode, Classifier_embed, CLIPTextModel_pool, sample_posterior,
-         kl_divergence, unit_vectors, chain, owned]  # fmt: skip
+         kl_divergence, unit_vectors, steered, chain, owned]  # fmt: skip

@@ -67,6 +67,18 @@ def DiT(pick, randn):
     return stirred(net, randn), [randn(2, 2 * pick(1, 3), 4, 2), np.array([3, 981]), classes(2, 4)]
 
 
+def PixArt(pick, randn):
+    net = models.PixArt(num_attention_heads=pick(1, 2), attention_head_dim=4, in_channels=2, out_channels=pick(1, 3),
+                        num_layers=2, sample_size=4, cross_attention_dim=3, rng=1)  # fmt: skip
+    return stirred(net, randn), [randn(2, 2 * pick(1, 3), 4, 2), np.array([3, 981]), randn(2, pick(1, 3), 3)]
+
+
+def PixArt_with_caption_projection(pick, randn):
+    net = models.PixArt(num_attention_heads=1, attention_head_dim=4, in_channels=1, out_channels=None, num_layers=1,
+                        sample_size=4, cross_attention_dim=4, caption_channels=pick(1, 3), rng=1)  # fmt: skip
+    return stirred(net, randn), [randn(2, 4, 2, 1), np.array([3, 981]), randn(2, 2, net.config["caption_channels"])]
+
+
 def AutoencoderKL(pick, randn):
     net = models.AutoencoderKL(in_channels=1, out_channels=2, block_out_channels=(4, 4), norm_num_groups=2, latent_channels=2,
                                down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
@@ -142,5 +154,6 @@ def DenoisingAutoencoder(pick, randn):
 
 
 SMALL = [Classifier, MLP, UNet]
-MODELS = [UNet_without_middle, NCSNpp, KUNet, UNet2DConditionModel, DiT, AutoencoderKL, ImageEncoder, DenoisingAutoencoder,
-          CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel, CLIP, *text_models.MODELS]  # fmt: skip
+MODELS = [UNet_without_middle, NCSNpp, KUNet, UNet2DConditionModel, DiT, PixArt, PixArt_with_caption_projection, AutoencoderKL,
+          ImageEncoder, DenoisingAutoencoder, CLIPTextModel, T5EncoderModel, TextEncoder, MaskedLanguageModel, CLIP,
+          *text_models.MODELS]  # fmt: skip

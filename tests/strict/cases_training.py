@@ -140,6 +140,17 @@ def diffusion_transformer(side):
     return y, back(y), grads(net)
 
 
+@case("PixArt", "TextCondition", waits=True)
+def diffusion_transformer_for_texts(side):
+    net = side.net(models.PixArt(2, 4, in_channels=2, out_channels=None, num_layers=2, cross_attention_dim=8,
+                                 caption_channels=3, sample_size=4, rng=0))  # fmt: skip
+    for param in net.parameters().values():  # a new model answers zero
+        param.value += side.normal(*param.shape) * 0.1
+    mask = side.up(np.array([[True, True, False], [True, False, False]]))
+    y, back = net(side.normal(2, 4, 6, 2), side.up(np.array([3, 700])), (side.normal(2, 3, 3), mask))
+    return y, *back(y), grads(net)
+
+
 @case("AutoencoderKL", "VQModel", waits=True)
 def autoencoders(side):
     small = dict(block_out_channels=(4, 8), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=2, rng=0,

@@ -1,6 +1,7 @@
 """The U-Nets: the plain one in plain.py; each variant has its own file."""
 
-from .condition import TextCondition, UNet2DConditionModel
+from ..text_condition import TextCondition
+from .condition import UNet2DConditionModel
 from .k_diffusion import KUNet
 from .ncsnpp import NCSNpp
 from .plain import UNet

@@ -4,35 +4,21 @@ Rombach et al. 2022 (arXiv:2112.10752). Structure, option names and parameter na
 UNet2DConditionModel; arrays are channels last here.
 """
 
-from typing import Any, NamedTuple
-
 from ... import ops
-from ...backend import to_device, xp_of
-from ...nn import Conv2d, GroupNorm, Layer, Linear, Transformer2DModel, chain
+from ...backend import xp_of
+from ...nn import Conv2d, GroupNorm, Linear, Transformer2DModel, chain
 from ...ops.named import activation
 from ...rng import as_rng
 from ..conditioning import ClassEmbedding, TimestepEmbedding, batch_of_times
 from ..resnet import norm_act
+from ..text_condition import TextCondition, TextModel
 from ..time_features import Sinusoids
 from . import condition_options as options_of
 from .blocks import DownBlock2D, MidBlock2D, NoMiddle, OneResnet, UpBlock2D, added
 from .down_up import down, up
 
 
-class TextCondition(NamedTuple):
-    """The conditioning of such a model.
-
-    context   (B, M, E): an encoded text
-    mask      bool (B, M): which of its tokens to attend to; None: all
-    labels    classes (B,) or vectors (B, ...), for models that take some
-    """
-
-    context: Any
-    mask: Any = None
-    labels: Any = None
-
-
-class UNet2DConditionModel(Layer):
+class UNet2DConditionModel(TextModel):
     """Predicts an image of x's size from a noisy image, t and a text.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition or tuple   ->   y (B, H, W, O)
@@ -77,7 +63,6 @@ class UNet2DConditionModel(Layer):
             conv_out_kernel=conv_out_kernel, projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
             class_embeddings_concat=class_embeddings_concat,
         )  # fmt: skip
-        self.null_context = None
         levels = options_of.check(self.config)  # one dict of options for each resolution
         rng = as_rng(rng)
         first, temb = block_out_channels[0], time_embedding_dim or 4 * block_out_channels[0]
@@ -150,7 +135,7 @@ class UNet2DConditionModel(Layer):
 
     def forward(self, x, t, cond):
         config = self.config
-        context, mask, labels = TextCondition(*cond) if isinstance(cond, tuple) else TextCondition(cond)
+        context, mask, labels = TextCondition.of(cond)
         options_of.check_inputs(config, x, context, labels)
         mask = None if mask is None else xp_of(x).asarray(mask)
         temb, back_temb = self.embed(x, batch_of_times(t, x), labels)
@@ -193,21 +178,3 @@ class UNet2DConditionModel(Layer):
             return dlabels if kind in ("identity", "projection", "simple_projection") else None
 
         return h, back
-
-    def to(self, device):
-        """Move every parameter, and the empty text, to "cpu" or "cuda", in place; returns the layer itself."""
-        if self.null_context is not None:
-            self.null_context = to_device(self.null_context, device)
-        return super().to(device)
-
-    def null_cond(self, cond):
-        """The empty text for each of `cond`; None where it is not set."""
-        if self.null_context is None or cond is None:
-            return None
-        context, *rest = cond if isinstance(cond, tuple) else (cond,)
-        null = xp_of(context).broadcast_to(self.null_context, (context.shape[0], *self.null_context.shape[1:]))
-        if not isinstance(cond, tuple):
-            return null
-        if rest and rest[0] is not None:
-            rest[0] = rest[0] | True  # the empty text is never masked
-        return TextCondition(null, *rest) if isinstance(cond, TextCondition) else (null, *rest)

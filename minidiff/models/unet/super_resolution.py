@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from ... import ops
 from ...backend import xp_of
 from ...nn import Layer
-from .condition import TextCondition, UNet2DConditionModel
+from ..text_condition import TextCondition
+from .condition import UNet2DConditionModel
 
 
 class LowResolution(NamedTuple):

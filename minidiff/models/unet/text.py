@@ -6,7 +6,8 @@ from ... import ops
 from ...backend import xp_of
 from ...nn import Layer, Linear, Param
 from ...rng import as_rng
-from .condition import TextCondition, UNet2DConditionModel
+from ..text_condition import TextCondition
+from .condition import UNet2DConditionModel
 
 CONDITIONINGS = ("add", "concat", "cross")  # the three ways, to be compared
 WAYS = (*CONDITIONINGS, "both")
