@@ -15,7 +15,7 @@ from minidiff import recipes
 from minidiff.data import captioned_shapes, checker, tokenizer
 from minidiff.files import write_whole
 from minidiff.recipes import pretrained
-from minidiff.recipes.run import open_parts
+from minidiff.recipes.run import open_parts, reuses
 from minidiff.rng import Rng
 from minidiff.training import MaskedWordLoss, checkpoint
 
@@ -47,14 +47,16 @@ def main():
 
 def card(recipe, parts, run, figures, machine):
     """The text of a card."""
+    reuse = " --reuse" if reuses(recipe, run) else ""
     lines = [f"# {recipe.name}", "", f"{recipe.summary[0].upper()}{recipe.summary[1:]}.", "",
-             f"Made by `minidiff train --recipe {recipe.name}` (seed {seed_of(run, recipe)}) and "
+             f"Made by `minidiff train --recipe {recipe.name}{reuse}` (seed {seed_of(run, recipe)}) and "
              f"`python scripts/ship_recipe.py {recipe.name} runs/{recipe.name}`.", "",
              "| stage | file | parameters | steps | seconds of training |", "|---|---|--:|--:|--:|"]  # fmt: skip
     for stage in recipe.stages:
-        path, (steps, seconds) = pretrained.path_of(recipe, stage), time_of(run / stage.name)
+        path, folder = pretrained.path_of(recipe, stage), run / stage.name
+        trained = "{:,} | {:,.0f}".format(*time_of(folder)) if folder.exists() else f"[its card](../{path.parent.name}) |"
         lines.append(f"| {stage.name} | {path.parent.name}/{path.name}, {path.stat().st_size / 1e6:.2f} MB | "
-                     f"{parts[stage.name].size():,} | {steps:,} | {seconds:,.0f} |")  # fmt: skip
+                     f"{parts[stage.name].size():,} | {trained} |")  # fmt: skip
     return "\n".join([*lines, *["", machine] * bool(machine), "", *figures, ""])
 
 

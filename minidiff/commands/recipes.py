@@ -24,8 +24,8 @@ def train_recipe(arguments):
     with locked(folder):
         print(f"{recipe.name}: {recipe.summary}; into {folder}")
         recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
-                      resume=arguments.resume, strict=not arguments.allow_change, device=arguments.device,
-                      progress=not arguments.no_progress, **device.options(arguments))  # fmt: skip
+                      resume=arguments.resume, reuse=arguments.reuse, strict=not arguments.allow_change,
+                      device=arguments.device, progress=not arguments.no_progress, **device.options(arguments))  # fmt: skip
     print(f"done in {(time.perf_counter() - start) / 60:.1f} minutes")
     if recipe.draw is not None:
         print(f'next: minidiff sample {folder} --system {recipe.name} --prompt "a large red circle on the left"')

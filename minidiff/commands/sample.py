@@ -38,7 +38,7 @@ def add_arguments(parser):
                         "diffusion transformer of MNIST digits that ships with minidiff)")  # fmt: skip
     parser.add_argument("--pretrained", metavar="FOLDER|NAME", help="instead of RUN: a diffusers folder, or a name on the hub")
     parser.add_argument("--prompt", metavar="TEXT", help="caption of the image, for a text-to-image model")
-    parser.add_argument("--system", default="stable_diffusion", **one_of("stable_diffusion", "imagen", "dalle2"),
+    parser.add_argument("--system", default="stable_diffusion", **one_of("stable_diffusion", "imagen", "dalle2", "pixart"),
                         help="system to use; with RUN, the recipe that trained it (default: stable_diffusion)")  # fmt: skip
     parser.add_argument("--negative", default="", metavar="TEXT", help="negative prompt, to guide away from (default: none)")
     parser.add_argument("--image", metavar="FILE",

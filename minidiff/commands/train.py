@@ -40,7 +40,9 @@ def add_arguments(parser):
     what.add_argument("--root", metavar="FOLDER", help="download cache (default: $MINIDIFF_DATA or the user's cache)")
     what.add_argument("--config", metavar="FILE", help="a TOML file with tables [data], [model], [diffusion], [train]")
     what.add_argument("--recipe", metavar="NAME", help="train a text-to-image system or a part of one from scratch: "
-                      "clip, language, autoencoder, stable_diffusion, imagen, dalle2")  # fmt: skip
+                      "clip, language, autoencoder, stable_diffusion, imagen, dalle2, pixart")  # fmt: skip
+    what.add_argument("--reuse", action="store_true", help="with --recipe: take the encoders that ship with minidiff instead "
+                      "of training them again")  # fmt: skip
     what.add_argument("--from", dest="start_from", metavar="RUN", help="start from the model, weights, schedule and loss "
                       "of another run (fine-tuning), such as one from `minidiff import`; ignored with --resume")  # fmt: skip
     how = parser.add_argument_group("how")
@@ -92,6 +94,8 @@ def run(arguments):
 def _train(arguments):
     if arguments.minutes is not None:
         raise ValueError("--minutes: only valid with --recipe; use --steps")
+    if arguments.reuse:
+        raise ValueError("--reuse: only valid with --recipe; use --from")
     given = open_run(arguments.start_from) if arguments.start_from and not arguments.resume else None
     name = data_name(arguments, given and given.kept)
     folder = Path(arguments.out or Path("runs") / folder_name(name))

@@ -4,8 +4,8 @@ import importlib
 
 from ..names import check_choice
 
-NAMES = ("clip", "language", "autoencoder", "stable_diffusion", "imagen", "dalle2")
-SYSTEMS = ("stable_diffusion", "imagen", "dalle2")  # those that draw images from a prompt
+NAMES = ("clip", "language", "autoencoder", "stable_diffusion", "imagen", "dalle2", "pixart")
+SYSTEMS = ("stable_diffusion", "imagen", "dalle2", "pixart")  # those that draw images from a prompt
 
 
 def find(name, among=NAMES):

@@ -5,11 +5,12 @@ import pytest
 
 from minidiff import recipes
 from minidiff.data import captions, checker, tokenizer
+from minidiff.recipes import pretrained
 from minidiff.recipes.run import open_parts, stage_trainer
 from minidiff.rng import Rng
 from minidiff.training import checkpoint
 
-CLIP = recipes.find("clip")
+CLIP, PIXART = recipes.find("clip"), recipes.find("pixart")
 
 
 def test_every_name_is_there():
@@ -47,6 +48,25 @@ def test_length_of_a_run(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_run_with_the_shipped_encoders(tmp_path):
+    """It trains the transformer alone, and opens and resumes with the same encoders."""
+    lines, quiet = [], dict(progress=False, say=lambda line: None)
+    parts = recipes.train("pixart", tmp_path / "a", steps=2, reuse=True, progress=False, say=lines.append)
+    assert lines[:2] == ["1/3  clip: as it ships with minidiff", "2/3  autoencoder: as it ships with minidiff"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["transformer"]
+    for again in (open_parts(PIXART, tmp_path / "a"), recipes.train("pixart", tmp_path / "a", steps=2, resume=True, **quiet)):
+        for stage, model in parts.items():
+            assert all(np.array_equal(array, again[stage].state()[name]) for name, array in model.state().items())
+        assert (
+            again["autoencoder"].config["scaling_factor"]
+            == pretrained.shipped("autoencoder")["autoencoder"].config["scaling_factor"]
+        )
+    recipes.train("language", tmp_path / "b", steps=1, reuse=True, **quiet)  # no stage of it ships elsewhere
+    stage_trainer(PIXART, PIXART.stages[0], {}, 0, 1, tmp_path / "c" / "clip").run(1, progress=False)
+    with pytest.raises(ValueError, match=r"reuse: got True, expected False: the run in .* has encoders of its own"):
+        recipes.train("pixart", tmp_path / "c", steps=1, resume=True, reuse=True, **quiet)
+
+
 class Glass:
     """Stands for a trained net: shows what a batch was made of."""
 
@@ -61,7 +81,7 @@ class Glass:
         return ids
 
 
-@pytest.mark.parametrize("name", ["clip", "language", "autoencoder", "stable_diffusion"])
+@pytest.mark.parametrize("name", ["clip", "language", "autoencoder", "stable_diffusion", "pixart"])
 def test_no_stage_sees_what_is_held_out(name):
     stage = recipes.find(name).stages[-1]
     glass = {"clip": Glass(), "autoencoder": Glass()}
@@ -69,7 +89,7 @@ def test_no_stage_sees_what_is_held_out(name):
         x0, cond = stage.batch(Rng(0, 4, step), 100, glass)
         texts = [array for array in (x0, cond) if array is not None and array.ndim == 2]
         pictures = [array for array in (x0, cond) if array is not None and array.ndim == 4]
-        assert len(texts) + len(pictures) == 1 + (name in ("clip", "stable_diffusion"))
+        assert len(texts) + len(pictures) == 1 + (name in ("clip", "stable_diffusion", "pixart"))
         for ids in texts:
             assert not any(captions.is_held_out(captions.parse(text)) for text in tokenizer.decode(ids))
         for images in pictures:
