@@ -17,6 +17,7 @@ from minidiff.files import write_whole
 from minidiff.recipes import pretrained
 from minidiff.recipes.run import open_parts, reuses
 from minidiff.rng import Rng
+from minidiff.studies.table import over_seeds
 from minidiff.training import MaskedWordLoss, checkpoint
 
 SINGLE = ("single", "position")
@@ -29,6 +30,7 @@ def main():
     parser.add_argument("--prompts", type=int, default=500, help="of one object, seen pair and held out (default: 500)")
     parser.add_argument("--others", type=int, default=100, help="of relations, and of counts (default: 100)")
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 1, 3], help="guidance weights to measure")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="sampling seeds to average over (default: 1)")
     parser.add_argument("--machine", default="", help="a sentence on where the seconds were measured")
     parser.add_argument("--card-only", action="store_true", help="measure what is in the package already")
     arguments = parser.parse_args()
@@ -40,24 +42,26 @@ def main():
                 pretrained.ship(recipes.Recipe(recipe.name, "", (stage,), 0.0), parts)
     parts = pretrained.shipped(recipe.name)
     figures = FIGURES[recipe.name](parts) if recipe.name in FIGURES else obeyed(recipe, parts, arguments)
-    text = card(recipe, parts, Path(arguments.run), figures, arguments.machine)
+    text = card(recipe, parts, Path(arguments.run), figures, arguments)
     write_whole(pretrained.FOLDER / recipe.name / "README.md", [text.encode()])
     print(text)
 
 
-def card(recipe, parts, run, figures, machine):
+def card(recipe, parts, run, figures, arguments):
     """The text of a card."""
     reuse = " --reuse" if reuses(recipe, run) else ""
+    weights, seeds = (" ".join(f"{n:g}" for n in numbers) for numbers in (arguments.weights, arguments.seeds))
+    options = "" if recipe.name in FIGURES else f" --weights {weights} --seeds {seeds}"
     lines = [f"# {recipe.name}", "", f"{recipe.summary[0].upper()}{recipe.summary[1:]}.", "",
              f"Made by `minidiff train --recipe {recipe.name}{reuse}` (seed {seed_of(run, recipe)}) and "
-             f"`python scripts/ship_recipe.py {recipe.name} runs/{recipe.name}`.", "",
+             f"`python scripts/ship_recipe.py {recipe.name} runs/{recipe.name}{options}`.", "",
              "| stage | file | parameters | steps | seconds of training |", "|---|---|--:|--:|--:|"]  # fmt: skip
     for stage in recipe.stages:
         path, folder = pretrained.path_of(recipe, stage), run / stage.name
         trained = "{:,} | {:,.0f}".format(*time_of(folder)) if folder.exists() else f"[its card](../{path.parent.name}) |"
         lines.append(f"| {stage.name} | {path.parent.name}/{path.name}, {path.stat().st_size / 1e6:.2f} MB | "
                      f"{parts[stage.name].size():,} | {trained} |")  # fmt: skip
-    return "\n".join([*lines, *["", machine] * bool(machine), "", *figures, ""])
+    return "\n".join([*lines, *["", arguments.machine] * bool(arguments.machine), "", *figures, ""])
 
 
 def seed_of(run, recipe):
@@ -80,13 +84,18 @@ def obeyed(recipe, parts, arguments):
         "two objects and a relation, held-out pairs": recipes.test_prompts(m, True, ("relation",), seed=104),
         "two or three equal objects, seen pair": recipes.test_prompts(m, False, ("count",), seed=105),
     }
-    lines = ["Share of prompts satisfied exactly, according to the checker, by guidance weight w (one image each, seed 1):",
+    one = len(arguments.seeds) == 1
+    seeds = f"seed {arguments.seeds[0]}" if one else f"mean ± standard error of seeds {', '.join(map(str, arguments.seeds))}"
+    lines = [f"Share of prompts satisfied exactly, according to the checker, by guidance weight w (one image each, {seeds}):",
              "",
              "| prompts | number | " + " | ".join(f"w = {w:g}" for w in arguments.weights) + " |",
              "|---|--:|" + "--:|" * len(arguments.weights)]  # fmt: skip
     for name, prompts in sets.items():
-        shares = [system.obeyed(prompts, w, Rng(1)).mean() for w in arguments.weights]
-        lines.append(f"| {name} | {len(prompts)} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+        cells = []
+        for w in arguments.weights:
+            found = over_seeds(arguments.seeds, lambda seed, w=w, p=prompts: {"obeyed": system.obeyed(p, w, Rng(seed)).mean()})
+            cells.append(f"{found['obeyed']:.1%}" + ("" if one else f" ± {100 * found['obeyed_error']:.1f}"))
+        lines.append(f"| {name} | {len(prompts)} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     return lines
 
