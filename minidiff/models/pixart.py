@@ -1,9 +1,9 @@
-"""The diffusion transformer for texts: cross-attention to the tokens, and one vector of the time for all blocks.
+"""The diffusion transformer for texts: cross-attention to the tokens, and one vector of the timestep for all blocks.
 
 PixArt-alpha, Chen et al. 2023 (arXiv:2310.00426). It differs from `DiT` in two points. Each block attends to the text after its
-self-attention. And shift, scale and gate of all blocks come from one map of the time (adaLN-single), to which each block adds
-a learned table of its own; in DiT each block has such a map, a quarter of the parameters. Structure, option names and parameter
-names are those of Hugging Face diffusers' PixArtTransformer2DModel, so that its checkpoints fit; arrays are channels last here.
+self-attention. All blocks take shift, scale and gate from one map of the timestep (adaLN-single), and each block adds a learned
+table; in DiT each block has such a map. Structure, option names and parameter names are those of Hugging Face diffusers'
+PixArtTransformer2DModel, so that its checkpoints fit; arrays are channels last here.
 """
 
 import math
@@ -21,7 +21,7 @@ from .time_features import Sinusoids
 
 
 class PixArt(TextModel):
-    """Images, a time and a text in; an image of the same height and width out.
+    """Predicts an image of x's height and width from a noisy image, t and a text.
 
     x (B, H, W, in_channels)   t scalar or (B,)   cond: context (B, M, E), or a TextCondition or tuple   ->   y (B, H, W, O)
     back(dy) -> (dx, dcontext).   H and W are multiples of patch_size. The null condition is `null_context`, see `TextModel`.
@@ -39,7 +39,7 @@ class PixArt(TextModel):
     norm_eps             of the norms in the blocks; the one before the last layer has 1e-6
     use_additional_conditions   False; the model for 1024 x 1024 images, which also takes the image's size, is not supported
 
-    A new model answers 0 for every input: the last layer begins at zero, as does what each block adds from the text. Raises
+    A new model outputs 0 for every input: the last layer begins at zero, as does what each block adds from the text. Raises
     ValueError that names an option that does not fit.
     """
 
@@ -109,9 +109,9 @@ class PixArt(TextModel):
 
 
 class PixArtBlock(Layer):
-    """Attention, attention to the text, then a feed-forward layer; the text enters without norm and gate.
+    """Self-attention, cross-attention without norm and gate, then a feed-forward layer.
 
-    x (B, N, D)   six (B, 6 D), from the time   context (B, M, E)   mask for the scores, or None   ->   y (B, N, D)
+    x (B, N, D)   six (B, 6 D), of the timestep   context (B, M, E)   mask for the scores, or None   ->   y (B, N, D)
     back(dy) -> dx, dsix, dcontext
     """
 
@@ -143,7 +143,7 @@ class PixArtBlock(Layer):
 
 
 class AdaLayerNormSingle(Layer):
-    """What steers all blocks: a vector of the time, and from it shift, scale and gate of both branches of a block.
+    """Returns a vector of the timestep, and from it shift, scale and gate of both branches of a block, for all blocks.
 
     t (B,)   ->   (B, D), (B, 6 D).   back(dtime, dsix) -> None.   The paper, section 2.3
     """

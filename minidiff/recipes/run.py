@@ -29,7 +29,7 @@ def train(
     say       called with a line of text when a stage begins and ends
 
     Raises ValueError for an unknown name, for both minutes and steps, for a folder that already contains a run, and for
-    reuse in a run that trained its own encoders.
+    reuse in a run that trained its encoders.
     """
     recipe, folder = find(name), Path(folder)
     if minutes is not None and steps is not None:
@@ -41,7 +41,7 @@ def train(
     if held and not resume:
         raise ValueError(f"folder: got {folder}, with {', '.join(held)}, expected a folder without a run, or resume=True")
     if held and reuse and not reuses(recipe, folder):
-        raise ValueError(f"reuse: got True, expected False: the run in {folder} has encoders of its own")
+        raise ValueError(f"reuse: got True, expected False: the run in {folder} trained its encoders")
     reuse = reuse or reuses(recipe, folder)
     parts = encoders(recipe, device) if reuse else {}
     for i, stage in enumerate(recipe.stages):

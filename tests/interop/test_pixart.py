@@ -130,7 +130,7 @@ def model(**options):
     return PixArt(2, 4, in_channels=1, out_channels=None, num_layers=2, cross_attention_dim=3, sample_size=4, rng=0, **options)
 
 
-def test_a_new_model_answers_zero_and_its_first_step_reaches_the_last_layer():
+def test_a_new_model_outputs_zero_and_its_first_step_reaches_the_last_layer():
     x = np.random.default_rng(0).standard_normal((2, 4, 6, 1), dtype=np.float32)
     net = model()
     y, back = net(x, 5, np.ones((2, 3, 3), np.float32))
