@@ -11,10 +11,10 @@
 # The code below needs neither the internet nor a GPU.
 #
 # **What you should know already.** A layer returns its result and its backward pass, `y, back = layer(x)` (chapter 1).
-# Self-attention gives each place a weighted mean of the values of all places (chapter 6). A timestep becomes a vector by sines
-# and cosines (chapter 5), a class by a row of a table (chapter 10). In a flow $x_t = (1 - t)\,x_0 + t\,\epsilon$, where $x_0$ is
-# the clean image, $\epsilon$ is normal noise and $t$ runs from 0 to 1. The network predicts the velocity $\epsilon - x_0$
-# ([chapter 17](17_flow_matching.ipynb)). Images are arrays (B, H, W, C): batch, height, width, channels.
+# Self-attention gives each place a weighted mean of the values of all places (chapter 6). A timestep becomes a vector by
+# sines and cosines (chapter 5), a class by a row of a table (chapter 10). In a flow $x_t = (1 - t)\,x_0 + t\,\epsilon$, where
+# $x_0$ is the clean image, $\epsilon$ is normal noise and $t$ runs from 0 to 1. The network predicts the velocity
+# $\epsilon - x_0$ ([chapter 17](17_flow_matching.ipynb)). Images are arrays (B, H, W, C): batch, height, width, channels.
 
 # %%
 import json
@@ -38,14 +38,14 @@ held_out, held_out_labels = data.load("digits", split="test")
 # ## How does an image become a sequence?
 #
 # A transformer works on a sequence of vectors, called **tokens**. For text they are words. For an image we cut squares of
-# $p \times p$ pixels, the *patches*. With $C$ channels each patch is a vector of $p^2 C$ numbers, and an image of $H \times W$
-# pixels has
+# $p \times p$ pixels, the *patches*. With $C$ channels each patch is a vector of $p^2 C$ numbers, and an image of
+# $H \times W$ pixels has
 #
 # $$N = \frac{H}{p}\cdot\frac{W}{p}$$
 #
 # of them. This only moves numbers to other places, so nothing is lost. minidiff calls it `space_to_depth`: pixels become
-# channels. A linear layer then maps each patch to $D$ features, the *patch embedding*. Papers and checkpoints write both steps as
-# one convolution with a kernel of $p \times p$ and a stride of $p$. It is the same:
+# channels. A linear layer then maps each patch to $D$ features, the *patch embedding*. Papers and checkpoints write both
+# steps as one convolution with a kernel of $p \times p$ and a stride of $p$. It is the same:
 
 # %%
 size, D = 2, 64
@@ -124,16 +124,16 @@ for axes, (title, image) in zip(figure.subplots(1, 6), panels, strict=True):
 figure
 
 # %% [markdown]
-# The convolution gives the same map for both images. The map of the attention changes with the image. This freedom has a price:
-# attention compares all pairs of $N$ tokens, so its cost grows with $N^2$. And a convolution knows from the start that
+# The convolution gives the same map for both images. The map of the attention changes with the image. This freedom has a
+# price: attention compares all pairs of $N$ tokens, so its cost grows with $N^2$. And a convolution knows from the start that
 # neighbours belong together. A transformer has to learn it.
 #
 # ## How does a transformer know where a patch lies?
 #
-# It does not. A linear layer treats each token alike, and attention is a sum over tokens, in which order does not count. If we
-# shuffle the patches of the input, we get the same output, shuffled in the same way. So DiT adds a **positional encoding** to
-# each token, a vector that depends on its column and row alone. It is the sinusoidal vector of chapter 5 twice: half of the
-# features for the column, half for the row. For position $m$ and $k = 0, 1, \dots, D/4 - 1$:
+# It does not. A linear layer treats each token alike, and attention is a sum over tokens, in which order does not count. If
+# we shuffle the patches of the input, we get the same output, shuffled in the same way. So DiT adds a **positional encoding**
+# to each token, a vector that depends on its column and row alone. It is the sinusoidal vector of chapter 5 twice: half of
+# the features for the column, half for the row. For position $m$ and $k = 0, 1, \dots, D/4 - 1$:
 #
 # $$\sin\bigl(m \cdot 10000^{-4k/D}\bigr), \qquad \cos\bigl(m \cdot 10000^{-4k/D}\bigr).$$
 
@@ -156,9 +156,9 @@ for axes, (i, j) in zip(figure.subplots(1, 4), ((0, 0), (3, 5), (6, 2), (7, 7)),
 figure
 
 # %% [markdown]
-# Each image shows how similar the vector of the marked place is to those of all places. Neighbours have similar vectors, so the
-# network can learn what "beside" means. Now the measurement, with the library's DiT. Its weights are random here, because a new
-# DiT outputs 0 (we come to that):
+# Each image shows how similar the vector of the marked place is to those of all places. Neighbours have similar vectors, so
+# the network can learn what "beside" means. Now the measurement, with the library's DiT. Its weights are random here, because
+# a new DiT outputs 0 (we come to that):
 
 
 # %%
@@ -206,13 +206,15 @@ assert apart["without"] < 1e-5 < 1e-2 < apart["with positions"]
 viz.show_grid(np.concatenate([few, shuffled(few, order)]), columns=4, rows=["images", "shuffled patches"], scale=0.8)
 
 # %% [markdown]
-# Without positions the second row is as good as the first to the network. Below we train one such network, to see what it draws.
+# Without positions the second row is as good as the first to the network. Below we train one such network, to see what it
+# draws.
 #
 # ## Where do time and class enter?
 #
-# As in the U-Net, time and class become one vector $c$ of $D$ features for each image: an MLP on the sines and cosines of $t$,
-# plus a row of the class table. How does $c$ reach the tokens? DiT normalises the $D$ features of each token (layer norm,
-# without learned scale and shift). Then it **modulates** them by a scale $a$ and a shift $s$, which a linear layer makes from $c$:
+# As in the U-Net, time and class become one vector $c$ of $D$ features for each image: an MLP on the sines and cosines of
+# $t$, plus a row of the class table. How does $c$ reach the tokens? DiT normalises the $D$ features of each token (layer
+# norm, without learned scale and shift). Then it **modulates** them by a scale $a$ and a shift $s$, which a linear layer
+# makes from $c$:
 #
 # $$y = \hat x\,(1 + a) + s, \qquad \hat x = \frac{x - \text{mean}(x)}{\sqrt{\text{var}(x) + 10^{-6}}}.$$
 #
@@ -233,8 +235,8 @@ print("gradient errors:", ", ".join(f"{error:.0e}" for error in gradcheck.check(
 
 # %% [markdown]
 # ([The derivation](../docs/derivations/modulate.md) of its backward pass; you write it in exercise 4.) A block of DiT has two
-# layers: attention, in which tokens exchange information, and a feed-forward layer, an MLP that works on each token alone. Before
-# each comes a modulated norm, and after each a **gate** $g$, which $c$ makes too. $f$ stands for either layer:
+# layers: attention, in which tokens exchange information, and a feed-forward layer, an MLP that works on each token alone.
+# Before each comes a modulated norm, and after each a **gate** $g$, which $c$ makes too. $f$ stands for either layer:
 #
 # $$y = x + g\,f\bigl(\hat x\,(1 + a) + s\bigr).$$
 #
@@ -288,7 +290,8 @@ assert np.array_equal(Block(8, 2, rng=0).astype(np.float64).predict(tokens, c), 
 # ## The whole network
 #
 # Patches, positions, some blocks, and a last linear layer that makes pixels again. Before it comes a modulated norm without a
-# gate, and its weights start at zero too. $c$ is used by every block and at the end, so its gradient is a sum of that many terms.
+# gate, and its weights start at zero too. $c$ is used by every block and at the end, so its gradient is a sum of that many
+# terms.
 
 
 # %%
@@ -342,8 +345,8 @@ assert max(errors.values()) < 1e-12
 
 # %% [markdown]
 # minidiff's `models.DiT` is this network with more options and the parameter names of diffusers. There, time and class are
-# embedded in each block anew. A checkpoint of the paper's network then holds the same numbers once for each block. We copy the
-# weights over and compare:
+# embedded in each block anew. A checkpoint of the paper's network then holds the same numbers once for each block. We copy
+# the weights over and compare:
 
 
 # %%
@@ -445,9 +448,9 @@ assert [sum(value > 0 for value in found.values()) for found in first] == [1, 3,
 
 # %% [markdown]
 # The network wakes up from its end. In the first step only the last layer gets a gradient. In the second its weights are no
-# longer 0, so the gradient reaches the gates (and the patches, along the skip connections). In the third the gates are open, and
-# all parameters learn. Two steps are a small price. What is gained? We train a deep network, of twelve blocks, whose gates start
-# at 0, at random numbers as in any linear layer, or at 1 as in a plain transformer:
+# longer 0, so the gradient reaches the gates (and the patches, along the skip connections). In the third the gates are open,
+# and all parameters learn. Two steps are a small price. What is gained? We train a deep network, of twelve blocks, whose
+# gates start at 0, at random numbers as in any linear layer, or at 1 as in a plain transformer:
 
 
 # %%
@@ -488,9 +491,9 @@ figure
 # %% [markdown]
 # ## Is a transformer better than a U-Net?
 #
-# With much data and large models, transformers win: that is the paper's result. Here we have 1,437 digits and a few seconds. We
-# train the U-Net and DiTs with patches of 1, 2 and 4 pixels, each with three seeds. The numbers of steps are chosen so that all
-# train about equally long. The judge is the classifier of chapter 10. The
+# With much data and large models, transformers win: that is the paper's result. Here we have 1,437 digits and a few seconds.
+# We train the U-Net and DiTs with patches of 1, 2 and 4 pixels, each with three seeds. The numbers of steps are chosen so
+# that all train about equally long. The judge is the classifier of chapter 10. The
 # *[Fréchet distance](../docs/glossary.md#fréchet-distance)* compares the samples with real digits (lower is better). The
 # accuracy is the share of samples that show the requested class.
 
@@ -575,8 +578,8 @@ viz.show_grid(np.concatenate([drawn[name][picked] for name in names]), columns=1
 #
 # ## What does a patch look at?
 #
-# The attention weights of the trained network can be plotted, as in chapters 6 and 11. To get them, we put a function around the
-# part of each attention layer that gets $q$, $k$ and $v$:
+# The attention weights of the trained network can be plotted, as in chapters 6 and 11. To get them, we put a function around
+# the part of each attention layer that gets $q$, $k$ and $v$:
 
 
 # %%
@@ -622,8 +625,8 @@ for row, t in zip(figure.subplots(3, 5), times, strict=True):
 figure
 
 # %% [markdown]
-# One image proves little. So we take the mean over many held-out digits, at each $t$: how far away, in patches, lie the patches
-# to which a patch attends?
+# One image proves little. So we take the mean over many held-out digits, at each $t$: how far away, in patches, lie the
+# patches to which a patch attends?
 
 # %%
 place = np.stack(np.divmod(np.arange(16), 4), axis=1)
@@ -652,11 +655,11 @@ figure
 #
 # ## What if a patch has more numbers than the network has features?
 #
-# A large patch of a large image has many numbers: $32 \times 32 \times 3 = 3072$. If $D$ is smaller, the patch embedding has to
-# lose some of them. Clean patches can be compressed, because neighbouring pixels are alike. Noise cannot. So a narrow network
-# can output a clean image, but neither the noise nor $v$, which contains noise (Li and He, 2025). Let us see. One patch is the
-# whole digit here, 64 numbers. The network has 16 features, or 96. (Prediction of $\epsilon$, $v$ and $x_0$: chapter 4, with the
-# cosine schedule and DDIM.)
+# A large patch of a large image has many numbers: $32 \times 32 \times 3 = 3072$. If $D$ is smaller, the patch embedding has
+# to lose some of them. Clean patches can be compressed, because neighbouring pixels are alike. Noise cannot. So a narrow
+# network can output a clean image, but neither the noise nor $v$, which contains noise (Li and He, 2025). Let us see. One
+# patch is the whole digit here, 64 numbers. The network has 16 features, or 96. (Prediction of $\epsilon$, $v$ and $x_0$:
+# chapter 4, with the cosine schedule and DDIM.)
 
 # %%
 schedule = Schedule.cosine(1000)
@@ -676,15 +679,14 @@ viz.show_grid(np.concatenate([images[picked] for images in narrow.values()]), co
 # %% [markdown]
 # TEXT5
 #
-# The study `minidiff study predictions` measures the same with MLPs
-# ([tables](../docs/studies.md)).
+# The study `minidiff study predictions` measures the same with MLPs ([tables](../docs/studies.md)).
 #
 # ## Opening other people's transformers
 #
 # A DiT in the form of diffusers is a folder, a `DiTPipeline` whose transformer is a `DiTTransformer2DModel`. We write one and
-# open it in two lines. The weights that the authors of DiT published have the same form: with their folder in place of ours, the
-# same two lines draw ImageNet classes. They work on latents of $32 \times 32 \times 4$ (chapter 12), with patches of 2 and
-# $D = 1152$.
+# open it in two lines. The weights that the authors of DiT published have the same form: with their folder in place of ours,
+# the same two lines draw ImageNet classes. They work on latents of $32 \times 32 \times 4$ (chapter 12), with patches of 2
+# and $D = 1152$.
 
 # %%
 folder = Path(tempfile.mkdtemp()) / "digits-dit"
@@ -699,23 +701,23 @@ assert np.array_equal(pipeline.unet.predict(few, 3, labels[:4]), wide_x0.predict
 viz.show_grid(images, columns=10, title="Drawn by an opened DiTPipeline", scale=0.62)
 
 # %% [markdown]
-# The published models output twice as many channels as they get. The second half is a *learned variance* (chapter 3): for each
-# number it says where between its two bounds the variance of the sampling step lies. In minidiff this is one argument,
+# The published models output twice as many channels as they get. The second half is a *learned variance* (chapter 3): for
+# each number it says where between its two bounds the variance of the sampling step lies. In minidiff this is one argument,
 # `models.DiT(..., out_channels=2 * in_channels)`, and a loss, `diffusion.HybridLoss`.
 #
 # ## Exercises
 #
-# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably wrong.
-# Each exercise has two folded hints, a small one and a bigger one.
+# Complete each function and run its cell. The lines below the function test it. They print "right", or what is probably
+# wrong. Each exercise has two folded hints, a small one and a bigger one.
 #
-# **Exercise 1.** Cut images into patches, with the backward pass. The patches of an image stand in a row, in the order in which
-# one reads. Within a patch the pixels are in the same order, and the channels of a pixel stay together. (What does `back` do with
-# a sequence of patches? Where does DiT need this?)
+# **Exercise 1.** Cut images into patches, with the backward pass. The patches of an image stand in a row, in the order in
+# which one reads. Within a patch the pixels are in the same order, and the channels of a pixel stay together. (What does
+# `back` do with a sequence of patches? Where does DiT need this?)
 #
 # <details><summary>Hint</summary>
 #
-# First find a shape in which the row of a patch, the row within it, the column of a patch and the column within it are separate
-# axes. Two of these axes are then in the wrong order.
+# First find a shape in which the row of a patch, the row within it, the column of a patch and the column within it are
+# separate axes. Two of these axes are then in the wrong order.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
@@ -760,10 +762,10 @@ if grading.answered(positions, 1, 1, 4):
     print("exercise 2: right")
 
 # %% [markdown]
-# **Exercise 3.** How many multiplications does one block take, for one image of `pixels` x `pixels`, patches of `size` and $D$
-# features? Count the four linear layers of attention ($D \to D$ for $q$, $k$, $v$ and the output), the scores and the weighted
-# means over all pairs of tokens, and the two linear layers of the feed-forward layer ($D \to 4D \to D$). Leave out everything
-# that is done once for an image or once for a number of a token.
+# **Exercise 3.** How many multiplications does one block take, for one image of `pixels` x `pixels`, patches of `size` and
+# $D$ features? Count the four linear layers of attention ($D \to D$ for $q$, $k$, $v$ and the output), the scores and the
+# weighted means over all pairs of tokens, and the two linear layers of the feed-forward layer ($D \to 4D \to D$). Leave out
+# everything that is done once for an image or once for a number of a token.
 #
 # <details><summary>Hint</summary>
 #
@@ -771,8 +773,8 @@ if grading.answered(positions, 1, 1, 4):
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# First count the tokens, $N$. A score is a product of two vectors of $D$ numbers (all heads together), and there are $N^2$. The
-# weighted means take as many again.
+# First count the tokens, $N$. A score is a product of two vectors of $D$ numbers (all heads together), and there are $N^2$.
+# The weighted means take as many again.
 # </details>
 
 
@@ -788,21 +790,21 @@ if grading.answered(multiplications, 8, 2, 64):
 # %% [markdown]
 # ### Build it: a block with adaLN-zero
 #
-# Now build the heart of the network: the modulated norm, the gate, and the whole block. Write each with its backward pass, for
-# tokens (B, N, D). Each exercise can pass without the others.
+# Now build the heart of the network: the modulated norm, the gate, and the whole block. Write each with its backward pass,
+# for tokens (B, N, D). Each exercise can pass without the others.
 #
 # **Exercise 4.** Normalise each token over its features, with $10^{-6}$ added to the variance. Then scale by `1 + scale` and
 # shift. `back(dy)` returns `dx, dshift, dscale`. Use NumPy alone.
 #
 # <details><summary>Hint</summary>
 #
-# `shift` and `scale` are used by every token of an image. What does a value that is used $N$ times get? In `dx` three terms come
-# together, because the mean and the deviation depend on `x` too: chapter 2 has them for GroupNorm.
+# `shift` and `scale` are used by every token of an image. What does a value that is used $N$ times get? In `dx` three terms
+# come together, because the mean and the deviation depend on `x` too: chapter 2 has them for GroupNorm.
 # </details>
 # <details><summary>Bigger hint</summary>
 #
-# `scale[:, None]` is (B, 1, D). Start `back` with the gradient by $\hat x$, which is `dy * (1 + scale)`. From it, take away its
-# mean over the features, and $\hat x$ times the mean of its product with $\hat x$. Divide by the deviation.
+# `scale[:, None]` is (B, 1, D). Start `back` with the gradient by $\hat x$, which is `dy * (1 + scale)`. From it, take away
+# its mean over the features, and $\hat x$ times the mean of its product with $\hat x$. Divide by the deviation.
 # </details>
 
 
@@ -818,8 +820,8 @@ if grading.answered(scale_shift, x, shift, scale):
     print("exercise 4: right")
 
 # %% [markdown]
-# **Exercise 5.** Add a layer's output `h` to the skip connection `x` through a gate, $y = x + g\,h$. Each image has a gate for
-# each feature.
+# **Exercise 5.** Add a layer's output `h` to the skip connection `x` through a gate, $y = x + g\,h$. Each image has a gate
+# for each feature.
 #
 # <details><summary>Hint</summary>
 #
@@ -843,10 +845,10 @@ if grading.answered(gated, x, h, gate):
     print("exercise 5: right")
 
 # %% [markdown]
-# **Exercise 6.** Write the whole block as a function. `c` is the sum of time and class *before* SiLU. Six vectors come from it,
-# $\mathrm{silu}(c)\,w + b$, in this order: shift, scale, gate for `attend`, then shift, scale, gate for `feed`. `attend` and `feed`
-# are layers: `y, back = attend(h)` with `back(dy) -> dh`. `back` of the block returns `dx, dc, dw, db`. You may use
-# `ops.modulate`, `ops.gated_add`, `ops.silu` and `ops.linear`.
+# **Exercise 6.** Write the whole block as a function. `c` is the sum of time and class *before* SiLU. Six vectors come from
+# it, $\mathrm{silu}(c)\,w + b$, in this order: shift, scale, gate for `attend`, then shift, scale, gate for `feed`. `attend`
+# and `feed` are layers: `y, back = attend(h)` with `back(dy) -> dh`. `back` of the block returns `dx, dc, dw, db`. You may
+# use `ops.modulate`, `ops.gated_add`, `ops.silu` and `ops.linear`.
 #
 # <details><summary>Hint</summary>
 #
@@ -856,8 +858,8 @@ if grading.answered(gated, x, h, gate):
 # <details><summary>Bigger hint</summary>
 #
 # `back` runs from the second gate to the first norm. `back` of `ops.gated_add` returns the gradient along the skip connection
-# first; add to it what comes back through the norm, *before* you continue. `np.concatenate` puts the six gradients in the order
-# of the six vectors.
+# first; add to it what comes back through the norm, *before* you continue. `np.concatenate` puts the six gradients in the
+# order of the six vectors.
 # </details>
 
 

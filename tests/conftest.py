@@ -25,7 +25,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    for number in range(18):
+    for number in range(19):
         config.addinivalue_line("markers", f"ch{number:02}: the points of chapter {number}'s exercises (needs --answers)")
 
 
