@@ -411,7 +411,7 @@ assert ours.size() < library.size() and size_of["adaln"] > size_of[".attention"]
 # embedding of time and class. Later models share these six vectors between blocks, up to a small learned table for each block
 # (PixArt-$\alpha$'s *adaLN-single*).
 #
-# ## Why do the gates start at zero?
+# ## Why do the gates of a DiT start at zero?
 #
 # With all gates at 0 each block is the identity, and the network is as shallow as can be. It becomes deeper only as its gates
 # open. But a closed gate also stops the gradient: $dh = g\,dy = 0$. Does such a network learn at all? Look at which
