@@ -105,3 +105,24 @@ def test_dit_is_profiled(schedule, capsys):
     assert main(["profile", "--model", "dit", "--batch-size", "4", "--steps", "1", *SMALL, *options]) == 0
     said = capsys.readouterr().out
     assert "modulate" in said and "sampling step" in said
+
+
+def test_the_shipped_run_is_sampled_where_none_is_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sample", "--class", "7", "--guidance", "0.5", "--steps", "2", "-n", "2", "--no-progress"]) == 0
+    assert "samples.png: 2 samples by ddim, seed 0, class 7" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+    path = runs.SHIPPED / "checkpoint.safetensors"
+    assert path.stat().st_size < 2e6 and {str(a.dtype) for a in load(path).weights.values()} == {"float16"}
+
+
+def test_the_card_of_the_shipped_run_says_what_is_in_its_file():
+    saved, card = runs.open_run(runs.SHIPPED), (runs.SHIPPED / "README.md").read_text(encoding="utf-8")
+    config = saved.kept["train"]
+    assert (
+        f"training seed {config['seed']}, {saved.checkpoint.step:,} steps, {saved.denoiser.model.size():,} parameters" in card
+    )
+    assert (
+        f"{(runs.SHIPPED / 'checkpoint.safetensors').stat().st_size / 1e6:.2f} MB" in card
+        and config["steps"] == saved.checkpoint.step
+    )

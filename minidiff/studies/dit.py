@@ -3,8 +3,8 @@
 Both models have about 0.7 M parameters, predict the velocity of a flow, and get the same batches and the same noise. They train
 for about the same time: a step of the U-Net takes 4.6 times as long, so it gets that many fewer steps. The samples take at most
 ten evaluations of the network for each image, those of the null class for guidance included. A classifier that was trained on
-the training digits reads them. The Fréchet distance is taken in its features, to the digits of the test set. The last row of the
-table has the real digits: how the classifier reads the test set, and how far the training digits are from it.
+the training digits reads them. The Fréchet distance is taken in its features, to the digits of the test set. The last row of
+the table has the real digits: how the classifier reads the test set, and how far the training digits are from it.
 """
 
 import numpy as np
