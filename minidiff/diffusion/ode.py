@@ -34,7 +34,7 @@ def rk45(f, y0, t0, t1, rtol=1e-5, atol=1e-5, first_step=None, max_steps=100_000
         raise ValueError(f"rtol, atol: got {rtol}, {atol}, expected at least 0 and not both 0")
     t, y, direction = float(t0), y0, 1.0 if t1 >= t0 else -1.0
     slope = f(t, y)
-    h = abs(first_step) if first_step else _first_step(f, t, y, slope, direction, rtol, atol)
+    h = abs(first_step) if first_step else _first_step(f, t, t1, y, slope, direction, rtol, atol)
     rejected = False
     for _ in range(max_steps):
         left = abs(t1 - t)
@@ -73,10 +73,11 @@ def _rms(delta, y, y_new, rtol, atol):
     return float(((delta / scale) ** 2).mean()) ** 0.5
 
 
-def _first_step(f, t, y, slope, direction, rtol, atol):
-    """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4."""
+def _first_step(f, t, t1, y, slope, direction, rtol, atol):
+    """Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, section II.4; f is asked between t and t1 only."""
     size, speed = _rms(y, y, y, rtol, atol), _rms(slope, y, y, rtol, atol)
     h0 = 1e-6 if size < 1e-5 or speed < 1e-5 else 0.01 * size / speed
+    h0 = min(h0, abs(t1 - t) or h0)
     bend = _rms(f(t + direction * h0, y + direction * h0 * slope) - slope, y, y, rtol, atol) / h0
     h1 = max(1e-6, h0 * 1e-3) if max(speed, bend) <= 1e-15 else (0.01 / max(speed, bend)) ** 0.2
     return min(100 * h0, h1)

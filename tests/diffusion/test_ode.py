@@ -34,6 +34,15 @@ def test_every_step_moves_on_and_the_last_ends_exactly():
     assert (np.diff([0.0, *times]) > 0).all() and times[-1] == 1.5
 
 
+@pytest.mark.parametrize("t0, t1", [(1.0, 0.0), (0.0, 1.0)])
+def test_the_function_is_asked_within_the_span_only(t0, t1):
+    """A slope of 1e-4 of y: one hundredth of their ratio would be a first step of 100."""
+    calls = []
+    _t, y = last(rk45(lambda t, y: (calls.append(t), 1e-4 * y)[1], np.ones(1), t0, t1))
+    assert 0 <= min(calls) and max(calls) <= 1 and y[0] == pytest.approx(math.exp(1e-4 * (t1 - t0)), rel=1e-9)
+    assert not list(rk45(lambda t, y: y, np.ones(1), 1.0, 1.0))
+
+
 def test_order_five():
     """Steps of fixed length (a tolerance that accepts all): the error falls as the fifth power."""
     errors = []
