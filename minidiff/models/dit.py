@@ -25,7 +25,8 @@ class DiT(Layer):
 
     num_attention_heads, attention_head_dim   their product D is the number of features of a patch, a multiple of 4
     num_layers           blocks
-    sample_size          H and W that the model is meant for; written down, not enforced
+    sample_size          H and W that the model is meant for: the positions of another size are stretched to this one. [H, W]
+                         for images that are not square, whose positions are one apart in every size
     patch_size           pixels along the side of a patch: (H / patch_size) (W / patch_size) tokens
     out_channels         None: in_channels; 2 in_channels for a model that learns the variance too
     num_embeds_ada_norm  how many classes, 0 for an unconditional model; one more row, the last, is the null class of
@@ -50,7 +51,8 @@ class DiT(Layer):
         rng, self.null_class = as_rng(rng), num_embeds_ada_norm
         options = dict(heads=num_attention_heads, dropout=dropout, act=activation_fn, bias=attention_bias, eps=norm_eps)
         self.time_proj = Sinusoids(256, flip_sin_to_cos=True, freq_shift=1)
-        self.pos_embed = PatchEmbed(in_channels, features, patch_size, rng)
+        side = sample_size // patch_size if isinstance(sample_size, int) else None  # of an image that is not square
+        self.pos_embed = PatchEmbed(in_channels, features, patch_size, rng, side)
         self.transformer_blocks = [DiTBlock(features, num_embeds_ada_norm, rng=rng, **options) for _ in range(num_layers)]
         self.proj_out_1 = zeroed(Linear(features, 2 * features, rng=rng))
         self.proj_out_2 = zeroed(Linear(features, patch_size**2 * (out_channels or in_channels), rng=rng))

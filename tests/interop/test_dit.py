@@ -47,6 +47,19 @@ def test_random_configuration(seed, torch, diffusers, stir, same_weights, close,
     same_gradients(ours, theirs, 1e-4)
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_positions_of_another_size(times, torch, diffusers, stir, same_weights, close, channels_first):
+    """Those of the size of the model, stretched: a larger image has patches at fractions."""
+    config = configuration(3)
+    theirs = stir(diffusers.DiTTransformer2DModel(**config), 3)
+    ours, side = same_weights(DiT(**config, rng=0), theirs), times * config["sample_size"]
+    x, cond = torch.randn(2, config["in_channels"], side, side), torch.tensor([0, 1])
+    with torch.no_grad():
+        expected = theirs(x, torch.tensor([3, 700]), cond).sample.numpy()
+    y = ours.predict(np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1)), np.array([3, 700]), cond.numpy())
+    close(channels_first(y), expected, 2e-5)
+
+
 @pytest.mark.parametrize("grid, features", [(2, 8), (7, 96), (16, 1152)])
 def test_positions(grid, features, diffusers, count):
     expected = diffusers.models.embeddings.get_2d_sincos_pos_embed(features, grid, base_size=grid, output_type="pt")
