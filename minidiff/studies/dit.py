@@ -78,6 +78,7 @@ def trained(options, net, seed):
     workers = DataParallel(made.model)
     trainer = Trainer(workers, made.objective, made.images, made.labels, folder=folder, config=made.kept, **settings)
     complete(trainer, options.progress)
+    workers.close()
     return open_run(folder, processes=None)
 
 
