@@ -567,6 +567,10 @@ viz.show_grid(np.concatenate([images[picked] for images in drawn.values()]), col
 # neighbours belong together. So on so small a task there is no reason to leave the U-Net. (The seconds are those of this
 # machine. All networks train on 32 digits a step, with the same learning rate; we did not tune it for any of them.)
 #
+# `minidiff study dit` repeats the comparison on the 60,000 digits of MNIST, where both networks draw the requested digit in
+# 98 to 99 of 100 samples: [tables and samples](../docs/studies.md#does-a-transformer-draw-digits-as-well-as-a-u-net). The DiT
+# ships with minidiff: `minidiff sample` draws with it.
+#
 # ### Which patch size?
 #
 # A patch of twice the width leaves a quarter of the tokens. The linear layers then cost a quarter, and attention a sixteenth.
