@@ -110,7 +110,7 @@ def check_any_rank():
         grading.same(len(shown), 1, "the number of times that the model is asked")
         xt = np.stack([alpha_bar[k] ** 0.5 * x0[n] + (1 - alpha_bar[k]) ** 0.5 * eps[n] for n, k in enumerate(t)])
         grading.same(shown[0][0], xt, "what the model is shown" + about)
-        grading.same(shown[0][1], t, "the t that the model is told" + about)
+        grading.same(shown[0][1], t, "the t that the model gets" + about)
         grading.same(loss, np.vdot(output - eps, output - eps) / eps.size, "loss" + about)
 
 

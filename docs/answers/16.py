@@ -98,7 +98,7 @@ def check_early_and_late():
 
         def predict(self, x, t):
             grading.same(x, self.x, "the images that the network was shown")
-            grading.same(t, self.t, "the t that the network was told")
+            grading.same(t, self.t, "the t that the network gets")
             return self.right + self.offset
 
     for t, count in ((40, 5), (333, 1), (700, 3), (999, 4)):
