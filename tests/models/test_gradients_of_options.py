@@ -23,7 +23,9 @@ from minidiff.models.unet.text import TextCondition
 
 # softmax does not change when one number is added to all scores of a query, which is what a key's bias does
 ZERO = ("to_k.bias", "k_proj.bias")
-ONE_TOKEN = ("attn2.to_q.weight", "attn2.to_k.weight")  # the only token has weight 1, whatever its score
+# the only token of a text has weight 1, whatever its score, so nothing that makes queries or keys matters
+QUERIES_AND_KEYS = ("norm2.weight", "norm2.bias", "attn2.to_q.weight", "attn2.to_k.weight")
+ONE_TOKEN = tuple(f"transformer_blocks.0.{name}" for name in QUERIES_AND_KEYS)
 
 
 def pairwise(**options):
@@ -74,6 +76,7 @@ def combined(net, arrays, zero=ZERO):
     params = net.parameters()
     starved = [path for path, p in params.items() if not p.grad.any() and not path.endswith(zero)]
     assert not starved, "no gradient reaches these Params"
+    assert max((abs(p.grad).max() for path, p in params.items() if path.endswith(zero)), default=0) < 1e-12
     along = {i: unit(rng, arrays[i].shape) for i in floats}
     along_params = {path: unit(rng, p.shape) for path, p in params.items()}
     by_back = sum(float((g * along[i]).sum()) for i, g in zip(floats, grads, strict=True))
@@ -300,7 +303,8 @@ NAMES = [f"{make.__name__}-{i}" for i, (make, _) in enumerate(CASES)]
 @pytest.mark.parametrize("make, options", CASES, ids=NAMES)
 def test_every_combination_of_options_has_the_slope_of_its_forward(make, options):
     net, arrays = make(**options)
-    zero = ZERO + ONE_TOKEN if options.get("tokens") == 1 else ZERO
+    one_token = options.get("tokens") == 1 or options.get("conditioning") == "add"
+    zero = ZERO + ONE_TOKEN if one_token else ZERO
     assert combined(net, arrays, zero) < 1e-12, options
 
 
@@ -415,7 +419,8 @@ def test_every_dispatched_op_takes_its_arguments_by_name_on_its_fast_and_its_pla
         "avg_pool": {"x": image}, "conv2d": {"x": image, "w": filters, "padding": 1}, "gelu": {"x": image},
         "embedding": {"table": f(9, 8), "index": np.arange(9)}, "group_norm": {"x": image, "gamma": c, "beta": c, "groups": 2},
         "group_norm_silu": {"x": image, "gamma": c, "beta": c, "groups": 2}, "linear": {"x": image, "w": f(8, 8), "b": c},
-        "silu": {"x": image}, "upsample_nearest": {"x": image},
+        "silu": {"x": image}, "upsample_nearest": {"x": image}, "gelu_tanh": {"x": image},
+        "modulate": {"x": tokens, "shift": f(4, 8), "scale": f(4, 8)},
     }  # fmt: skip
     assert set(DISPATCHED) <= set(calls)
     for name in DISPATCHED:
