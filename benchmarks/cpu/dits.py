@@ -59,7 +59,7 @@ class Ours(steps.Ours):
 
 
 class Plain(steps.Theirs):
-    """The same model in plain PyTorch, with images laid out as ours."""
+    """The same model in plain PyTorch, with images channels last."""
 
     axes = (0, 1, 2, 3)
 
@@ -76,7 +76,7 @@ class Plain(steps.Theirs):
         return self.model(self.x, self.time, self.label)
 
     def images(self):
-        """The output, laid out as ours."""
+        """The output, channels last."""
         return self.sample().numpy().transpose(np.argsort(self.axes))
 
 
@@ -90,7 +90,7 @@ class Diffusers(Plain):
 
         model = DiTTransformer2DModel(**ours.config).eval()
         weights = {name: torch.from_numpy(value.copy()) for name, value in to_torch(ours.model.module).items()}
-        model.load_state_dict(weights, strict=False)  # its table of positions is no weight of ours
+        model.load_state_dict(weights, strict=False)  # minidiff computes the table of positions
         return model
 
     def output(self):

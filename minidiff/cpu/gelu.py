@@ -13,10 +13,9 @@ import math
 import numpy as np
 
 from ..ops.activation import EDGE
-from ..settings import dropped, is_no_grad
-from ..thread_team import share
-from .pieces import cut, even, numbers
+from .pieces import numbers
 from .scratch import scratch
+from .slopes import in_pieces
 
 SMALL = 1 << 11
 S = 0.24
@@ -28,28 +27,12 @@ def gelu(x):
     """Fast version of `ops.gelu`."""
     if x.dtype != np.float32 or x.size < SMALL:
         return NotImplemented
-    x = np.ascontiguousarray(x)
-    y, keep = np.empty_like(x), not is_no_grad()
-    slope = np.empty_like(x) if keep else None
-    xf, yf, pieces = x.reshape(-1), y.reshape(-1), cut(x.size, even(x.size, numbers(x.size) // 2))
-
-    def forward(i):
-        part = slice(*pieces[i])
-        mine = slope.reshape(-1)[part] if keep else scratch("gelu slope", yf[part].shape, x.dtype)
-        gelu_and_slope(xf[part], yf[part], mine)
-
-    share(forward, len(pieces))
-    if not keep:
-        return y, dropped
-
-    def back(dy):  # saved: slope
-        return dy * slope
-
-    return y, back
+    return in_pieces(np.ascontiguousarray(x), gelu_and_slope, numbers(x.size) // 2)
 
 
 def gelu_and_slope(x, y, slope):
-    """y = x Phi(x) and slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi), all (n,)."""
+    """y = x Phi(x) and slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi), all (n,); y needs the slope's memory in any case."""
+    slope = scratch("gelu slope", y.shape, y.dtype) if slope is None else slope
     t, bell, z = (scratch(f"gelu {name}", x.shape, x.dtype) for name in ("t", "bell", "z"))
     np.maximum(x, -EDGE, out=y)
     np.minimum(y, EDGE, out=z)  # Phi(-64) is 0 and Phi(64) is 1; x^2 would overflow, and infinity times 0 is NaN

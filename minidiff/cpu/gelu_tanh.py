@@ -8,11 +8,9 @@ import math
 import numpy as np
 
 from ..ops.activation import EDGE, above, held
-from ..settings import dropped, is_no_grad
-from ..thread_team import share
 from .fits import fits
-from .pieces import cut, even
 from .scratch import scratch
+from .slopes import in_pieces
 
 SMALL = 1 << 11
 PIECE = 1 << 15  # numbers: the five arrays of a piece fit a core's second cache; half of that doubles NumPy's calls
@@ -24,22 +22,7 @@ def gelu_tanh(x):
     """Fast version of `ops.gelu_tanh`."""
     if x.size < SMALL or not fits(x):
         return NotImplemented
-    y, keep = np.empty_like(x), not is_no_grad()
-    slope = np.empty_like(x) if keep else None
-    xf, yf, pieces = x.reshape(-1), y.reshape(-1), cut(x.size, even(x.size, PIECE))
-
-    def forward(i):
-        part = slice(*pieces[i])
-        _values(xf[part], yf[part], slope.reshape(-1)[part] if keep else None)
-
-    share(forward, len(pieces))
-    if not keep:
-        return y, dropped
-
-    def back(dy):  # saved: slope
-        return dy * slope
-
-    return y, back
+    return in_pieces(x, _values, PIECE)
 
 
 def _values(x, y, slope):

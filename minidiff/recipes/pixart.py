@@ -53,7 +53,7 @@ RECIPE = Recipe(
     "pixart",
     "a diffusion transformer on latents, trained by flow matching, with cross-attention on the tokens of a contrastive encoder",
     (ClipStage(), AutoencoderStage(), TransformerStage()),
-    minutes=28.0,
+    minutes=12.0,
     draw=draw,
     guidance=GUIDANCE,
 )
