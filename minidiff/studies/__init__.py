@@ -42,7 +42,7 @@ class Options:
     out      output folder for NAME.csv, NAME.png and further figures
     quick    seconds instead of minutes: the same code with tiny models and few samples; its numbers are meaningless
     seeds    one measurement for each; error bars are standard errors over them. They are seeds of the noise; the studies that
-             train a model for each seed (T, subset, time, schedules, noise_level, dit) also use them for training
+             train a model for each seed (T, subset, time, predictions, schedules, noise_level, dit) also use them for training
     run      run folder of a trained digits model; None trains one on first use and caches it in `home`
     home     cache folder of trained models
     progress show progress bars
