@@ -5,12 +5,10 @@ which is gone when the layer is done: at any moment one layer's weights are wide
 are the operating system's to keep or drop. For sampling only: there is nothing to train.
 """
 
-import numpy as np
-
 from ..nn import Layer, Param
 from .fit import check_finite
 from .layout import slots
-from .tensor_file import widen
+from .widening import widened
 
 MAX_SCORES = 1 << 24  # attention scores at a time: 64 MiB
 
@@ -27,11 +25,7 @@ class DiskParam(Param):
 
     @property
     def value(self):
-        narrow, axes = self.stored.raw(), self.slot.to_ours
-        if axes is None or narrow.ndim == 2:  # a matrix product takes a matrix that lies on its side as it is
-            wide = widen(narrow, self.stored.dtype)
-            return wide if axes is None else wide.transpose(axes)
-        return widen(np.ascontiguousarray(narrow.transpose(axes)), self.stored.dtype)  # turned while narrow: half the bytes
+        return widened(self.stored.raw(), self.stored.dtype, self.slot.to_ours)
 
     @value.setter
     def value(self, new):
