@@ -1,20 +1,31 @@
 """Stable Diffusion 1.5 at its real size, with random weights: what it needs, how long a step takes, and whether it is right.
 
-    python benchmarks/stable_diffusion.py --folder /tmp/sd15            writes the folder (float16, 2.1 GB), then measures
-    python benchmarks/stable_diffusion.py --folder /tmp/sd15 --compare  also holds each net to diffusers' (torch, 12 GB)
+    python benchmarks/stable_diffusion.py --folder /tmp/sd15              writes the folder (float16, 2.1 GB), then measures
+    python benchmarks/stable_diffusion.py --folder /tmp/sd15 --compare    beside diffusers' and transformers', in turns (torch)
+    python benchmarks/stable_diffusion.py --folder /tmp/sd15 --pipeline   20 guided steps of DPM-Solver++, beside diffusers
 
-The weights stay float16 on disk and are widened a layer at a time; attention runs in slices.
+Each side is a process with as many threads. It loads one model, then the sides evaluate it in turns, so that other load on the
+machine affects all. "half" is minidiff with frugal=True: the weights stay float16 in their mapped file, and each layer widens
+its weights while it runs. Memory is the peak of the process, libraries and touched pages of mapped files included.
 """
 
 import argparse
+import json
+import os
 import resource
+import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from minidiff import thread_team
 from minidiff.interop import load_model, save_model
 from minidiff.interop.layout import slots
+from minidiff.interop.pipelines import Pipeline
+from minidiff.interop.schedulers import sampling_from_config
 from minidiff.models import AutoencoderKL, CLIPTextModel, UNet2DConditionModel
 from minidiff.nn.blank import Blank
 
@@ -31,6 +42,11 @@ VAE = dict(
 TEXT = dict(
     vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, eos_token_id=2,
 )  # fmt: skip
+STEPS, GUIDANCE = 20, 7.5
+SCHEDULER = {
+    "_class_name": "DPMSolverMultistepScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000, "prediction_type": "epsilon", "algorithm_type": "dpmsolver++", "solver_order": 2,
+}  # fmt: skip
 PARTS = {"unet": (UNet2DConditionModel, UNET), "vae": (AutoencoderKL, VAE), "text_encoder": (CLIPTextModel, TEXT)}
 
 
@@ -51,68 +67,131 @@ def write(folder):
         del model
 
 
-def peak():
-    """The most memory this process has held, in GB, mapped files that it touched included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def measure(folder, size):
+def programs(folder, side, what, size):
+    """The function that a side times, from loaded models."""
     rng = np.random.default_rng(1)
-    text = load_model(folder / "text_encoder", frugal=True)
-    start = time.perf_counter()
-    context = text.predict(rng.integers(0, 49407, (1, 77)))
-    print(f"text encoder      {time.perf_counter() - start:6.1f} s   peak {peak():.2f} GB")
-    unet = load_model(folder / "unet", frugal=True)
+    ids, (text, null) = rng.integers(0, 49407, (1, 77)), rng.standard_normal((2, 1, 77, 768), dtype=np.float32)
     x = rng.standard_normal((1, size, size, 4), dtype=np.float32)
-    for i in range(2):
-        start = time.perf_counter()
-        y = unet.predict(x, 500 - i, context)
-        seconds = time.perf_counter() - start
-        print(f"U-Net, {size} x {size}    {seconds:6.1f} s   peak {peak():.2f} GB   (two of these make a guided step)")
-    assert np.isfinite(y).all()
-    vae = load_model(folder / "vae", frugal=True)
-    start = time.perf_counter()
-    image = vae.from_latent(x)
-    print(f"decoder, {image.shape[1]} x {image.shape[2]} {time.perf_counter() - start:6.1f} s   peak {peak():.2f} GB")
+    return (_torch_program if side == "torch" else _minidiff_program)(folder, side, what, ids, x, text, null)
 
 
-def compare(folder, size):
-    """Each net against diffusers' and transformers', the largest difference as a share of the largest number."""
+def _minidiff_program(folder, side, what, ids, x, text, null):
+    nets = {part: load_model(folder / part, frugal=side == "half") for part in _parts_of(what)}
+    if what == "text_encoder":
+        return lambda: nets[what].predict(ids)
+    if what == "unet":
+        return lambda: nets[what].predict(x, 500, text)
+    if what == "vae":
+        return lambda: nets[what].from_latent(x)
+    pipeline = Encoded(nets["unet"], sampling_from_config(SCHEDULER), nets["vae"])
+    pipeline.texts = text, null
+    return lambda: pipeline.sample(1, STEPS, cond=text, guidance=GUIDANCE - 1, x=x)
+
+
+class Encoded(Pipeline):
+    """A pipeline whose prompt and negative prompt, `texts`, are encoded already, as diffusers takes them."""
+
+    def conditions(self, n, prompt, negative, cond):
+        return self.texts
+
+
+def _torch_program(folder, side, what, ids, x, text, null):
     import diffusers
     import torch
     import transformers
 
-    rng = np.random.default_rng(2)
-    x, context = rng.standard_normal((1, size, size, 4), dtype=np.float32), rng.standard_normal((1, 77, 768), dtype=np.float32)
-    ids = rng.integers(0, 49407, (2, 77))
-    first = torch.tensor(x.transpose(0, 3, 1, 2).copy())
+    kinds = {"text_encoder": transformers.CLIPTextModel, "unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
+    nets = {part: kinds[part].from_pretrained(folder / part, torch_dtype=torch.float32).eval() for part in _parts_of(what)}
+    first, ids, text, null = torch.tensor(x.transpose(0, 3, 1, 2).copy()), *map(torch.tensor, (ids, text, null))
+    run = {
+        "text_encoder": lambda: nets[what](ids).last_hidden_state.numpy(),
+        "unet": lambda: nets[what](first, 500, text).sample.numpy().transpose(0, 2, 3, 1),
+        "vae": lambda: nets[what].decode(first / 0.18215).sample.numpy().transpose(0, 2, 3, 1),
+    }.get(what)
+    if what == "pipeline":
+        scheduler = diffusers.DPMSolverMultistepScheduler.from_config(SCHEDULER)
+        pipeline = diffusers.StableDiffusionPipeline(**nets, text_encoder=None, tokenizer=None, scheduler=scheduler,
+                                                     safety_checker=None, feature_extractor=None)  # fmt: skip
+        pipeline.set_progress_bar_config(disable=True)
 
-    def report(part, ours, theirs):
-        worst = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-        print(f"{part:14} differs by {worst:.1e} of its largest number")
-        assert worst < 1e-4
+        def run():
+            drawn = pipeline(prompt_embeds=text, negative_prompt_embeds=null, latents=first, num_inference_steps=STEPS,
+                             guidance_scale=GUIDANCE, output_type="np")  # fmt: skip
+            return 2 * drawn.images - 1
 
-    with torch.no_grad():
-        theirs = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
-        hidden = theirs(torch.tensor(ids)).last_hidden_state.numpy()
-        report("text_encoder", load_model(folder / "text_encoder").predict(ids), hidden)
-        theirs = diffusers.AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32)
-        image = theirs.decode(first / 0.18215).sample.numpy().transpose(0, 2, 3, 1)
-        report("vae", load_model(folder / "vae", frugal=True).from_latent(x), image)
-        theirs = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+    def without_gradients():
+        with torch.no_grad():
+            return run()
+
+    return without_gradients
+
+
+def _parts_of(what):
+    return ("unet", "vae") if what == "pipeline" else (what,)
+
+
+def serve(folder, side, what, size, threads, out):
+    """A side's process: evaluate for each line that comes in, and print seconds and the peak memory in GB."""
+    if side == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    thread_team.set_threads(threads)
+    program = programs(folder, side, what, size)
+    print("ready", flush=True)
+    for _ in sys.stdin:
         start = time.perf_counter()
-        y = theirs(first, 500, torch.tensor(context)).sample.numpy().transpose(0, 2, 3, 1)
-        print(f"torch's U-Net takes {time.perf_counter() - start:.1f} s on {torch.get_num_threads()} threads")
-        report("unet", load_model(folder / "unet", frugal=True).predict(x, 500, context), y)
+        y = program()
+        seconds = time.perf_counter() - start
+        np.save(out, y)
+        print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]), flush=True)
+
+
+def in_turns(folder, sides, what, size, threads, rounds):
+    """Time the sides in turns, print a line for each, and hold their results to each other."""
+    running, found, results = {}, {side: [] for side in sides}, {}
+    for side in sides:
+        out = folder / f"{what} {side}.npy"
+        arguments = ["--folder", folder, "--serve", side, "--what", what, "--size", size, "--threads", threads, "--out", out]
+        running[side] = subprocess.Popen([sys.executable, __file__, *map(str, arguments)], text=True, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                         env=os.environ | {"OMP_NUM_THREADS": str(threads)})  # fmt: skip
+        assert running[side].stdout.readline() == "ready\n", f"{side}: the process did not start"
+    for _ in range(rounds):
+        for side, process in running.items():
+            print("go", file=process.stdin, flush=True)
+            found[side].append(json.loads(process.stdout.readline()))
+    for side, process in running.items():
+        process.stdin.close()
+        process.wait()
+        results[side] = np.load(folder / f"{what} {side}.npy")
+    for side, readings in found.items():
+        seconds = [reading[0] for reading in readings]
+        line = f"{what:13} {side:6} {statistics.median(seconds):7.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+        line += f"   peak {max(reading[1] for reading in readings):.2f} GB"
+        if "torch" in sides and side != "torch":
+            ratio = statistics.median(mine / peer for mine, peer in zip(seconds, (r[0] for r in found["torch"]), strict=True))
+            worst = np.abs(results[side] - results["torch"]).max() / np.abs(results["torch"]).max()
+            line += f"   {ratio:.2f} of torch's time, differs by {worst:.0e} of the largest number"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/sd15"), help="of the random weights (default: /tmp/sd15)")
-    parser.add_argument("--size", type=int, default=64, help="latents are size x size (default: 64, pictures of 512 x 512)")
-    parser.add_argument("--compare", action="store_true", help="hold the nets to diffusers' and transformers'")
+    parser.add_argument("--size", type=int, default=64, help="latents are size x size (default: 64, images of 512 x 512)")
+    parser.add_argument("--threads", type=int, default=2, help="of each side (default: 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="evaluations of each side (default: 3)")
+    parser.add_argument("--compare", action="store_true", help="beside diffusers' and transformers' models")
+    parser.add_argument("--pipeline", action="store_true", help=f"{STEPS} guided steps and the decoder, beside diffusers")
+    for hidden in ("--serve", "--what", "--out"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    shared = arguments.size, arguments.threads
+    if arguments.serve:
+        serve(arguments.folder, arguments.serve, arguments.what, *shared, arguments.out)
+        sys.exit()
     write(arguments.folder)
-    measure(arguments.folder, arguments.size)
-    if arguments.compare:
-        compare(arguments.folder, min(arguments.size, 16))
+    compared = ("torch",) if arguments.compare or arguments.pipeline else ()
+    for what in ("pipeline",) if arguments.pipeline else PARTS:
+        in_turns(arguments.folder, (*compared, "float", "half"), what, *shared, arguments.rounds)
