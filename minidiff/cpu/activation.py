@@ -7,7 +7,7 @@ from ..settings import dropped, is_no_grad
 from ..thread_team import share
 from .fits import fits
 from .pieces import cut, even, numbers
-from .scratch import scratch
+from .scratch import constants, scratch
 
 SMALL = 1 << 11
 
@@ -42,20 +42,26 @@ def silu(x):
     return y, back
 
 
-def silu_of_minus(minus_x, below, y):
-    """below = -(1 + exp(-x)) and y = x sigmoid(x) = -x / below, from -x. y may be the memory of minus_x."""
+def silu_of_minus(minus_x, below, y, finite=False):
+    """below = -(1 + exp(-x)) and y = x sigmoid(x) = -x / below, from -x. y may be the memory of minus_x.   finite: x is"""
     with np.errstate(over="ignore"):  # exp(89) is infinite in float32, and x / infinity is the right answer
         np.exp(minus_x, out=below)
     np.subtract(-1, below, out=below)
-    np.minimum(minus_x, FAR, out=y)  # and not infinity / infinity: exp(1000) is infinite
-    np.divide(y, below, out=y)
+    if not finite:
+        minus_x = np.minimum(minus_x, like(y, FAR), out=y)  # and not infinity / infinity: exp(1000) is infinite
+    np.divide(minus_x, below, out=y)
 
 
 def silu_back(dy, y, below, dx):
     """dx = dy (y + s (1 - y)), s = sigmoid(x) = -1 / below: the derivative needs no exponential once these are known."""
     slope, held = scratch("silu slope", y.shape, y.dtype), scratch("silu held", y.shape, y.dtype)
-    np.minimum(y, EDGE, out=held)  # from there on s is 1 and so is the slope; y - (y - 1) would lose the 1 at y = 2^24
+    np.minimum(y, like(y, EDGE), out=held)  # from there on s is 1 and so is the slope; y - (y - 1) would lose the 1 at y = 2^24
     np.subtract(held, 1, out=slope)
     slope /= below
     slope += held
     np.multiply(dy, slope, out=dx)
+
+
+def like(x, value):
+    """An array of x's shape that holds one value."""
+    return constants(value, x.size, x.dtype).reshape(x.shape)

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from ..ops.activation import EDGE
+from .activation import like
 from .pieces import numbers
 from .scratch import scratch
 from .slopes import in_pieces
@@ -34,8 +35,8 @@ def gelu_and_slope(x, y, slope):
     """y = x Phi(x) and slope = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi), all (n,); y needs the slope's memory in any case."""
     slope = scratch("gelu slope", y.shape, y.dtype) if slope is None else slope
     t, bell, z = (scratch(f"gelu {name}", x.shape, x.dtype) for name in ("t", "bell", "z"))
-    np.maximum(x, -EDGE, out=y)
-    np.minimum(y, EDGE, out=z)  # Phi(-64) is 0 and Phi(64) is 1; x^2 would overflow, and infinity times 0 is NaN
+    np.maximum(x, like(x, -EDGE), out=y)
+    np.minimum(y, like(y, EDGE), out=z)  # Phi(-64) is 0 and Phi(64) is 1; x^2 would overflow, and infinity times 0 is NaN
     np.multiply(z, z, out=bell)
     bell *= -0.5
     np.exp(bell, out=bell)

@@ -48,7 +48,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
         shift = beta - mean[b] * scale
         if with_silu:
             pixels.scale_and_shift(flat[b], -scale, -shift, y[b])
-            silu_of_minus(y[b], below[b] if keep else scratch("norm", y[b].shape, x.dtype), y[b])
+            silu_of_minus(y[b], below[b] if keep else scratch("norm", y[b].shape, x.dtype), y[b], finite=True)
         else:
             pixels.scale_and_shift(flat[b], scale, shift, y[b])
 
