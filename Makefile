@@ -5,7 +5,7 @@ CUDA ?= 12
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE =# tests start hundreds of processes: what one has compiled, the others load
 
-.PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench bench-dit test-gpu bench-gpu gpu-report clean
+.PHONY: demo test quick lint mutants notebooks assignment exam docs lite bench bench-dit bench-compile test-gpu bench-gpu gpu-report clean
 
 demo: $(VENV)/.ready
 	$(BIN)/minidiff demo
@@ -66,6 +66,10 @@ bench: $(VENV)/.ready-compare
 # The same for the steps of diffusion transformers
 bench-dit: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu dit $(BENCH) --json docs/performance/dit.json
+
+# Four U-Nets beside torch.compile as well; needs g++
+bench-compile: $(VENV)/.ready-compare
+	$(BIN)/python -m benchmarks.cpu compile $(BENCH) --json docs/performance/compile.json
 	$(BIN)/python scripts/doc_tables.py
 
 # On a machine with an NVIDIA card, CUDA=12 or 13: the same kernel tests on CuPy itself; times of this card, beside those of

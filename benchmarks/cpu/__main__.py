@@ -1,7 +1,8 @@
 """minidiff beside PyTorch and diffusers on this machine's CPU, in one run, in turns, on as many threads.
 
-python -m benchmarks.cpu                       all parts but dit: about ten minutes, --seconds for each row
+python -m benchmarks.cpu                       all parts but the next two: about ten minutes, --seconds for each row
 python -m benchmarks.cpu dit                   steps of diffusion transformers: about ten minutes
+python -m benchmarks.cpu compile               some steps beside torch.compile too; needs a C++ compiler
 python -m benchmarks.cpu ops steps --threads 2 --seconds 1 --json figures.json
 python -m benchmarks.cpu scaling --plot scaling.png
 """
@@ -10,16 +11,20 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import time
 
-PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling", "dit")
+PARTS = ("ops", "steps", "memory", "import", "accuracy", "scaling", "dit", "compile")
+APART = ("dit", "compile")  # only when asked for
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all but dit)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all but {' and '.join(APART)})"
+    )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads and cores of each side (default: 2)")
     parser.add_argument("--seconds", type=float, default=1.5, metavar="S", help="time spent on each row (default: 1.5)")
     parser.add_argument(
@@ -34,14 +39,16 @@ def main():
         parser.error(f"unknown part {', '.join(unknown)}; choose from {', '.join(PARTS)}")
     if arguments.cpu_time and arguments.threads != 1:
         parser.error(f"--cpu-time: cannot be combined with --threads {arguments.threads}; use --threads 1")
-    parts = arguments.parts or PARTS[:-1]
+    if "compile" in arguments.parts and not shutil.which("g++"):
+        parser.error("compile: torch.compile needs the C++ compiler g++, and there is none")
+    parts = arguments.parts or [part for part in PARTS if part not in APART]
     _pin(arguments.threads)
     figures = {
         "machine": {**machine(arguments.threads), "clock": "CPU time" if arguments.cpu_time else "wall time"},
         "rows": [],
     }
     print("  ".join(f"{key} {value}" for key, value in figures["machine"].items()))
-    if {"ops", "steps", "dit"} & set(parts):
+    if {"ops", "steps", *APART} & set(parts):
         figures["rows"] += _timed(parts, arguments)
     if "memory" in parts:
         from . import memory
@@ -91,6 +98,7 @@ def _timed(parts, arguments):
     sources = [ops.rows(arguments.seconds)] if "ops" in parts else []
     sources += [steps.rows(arguments.seconds, arguments.full)] if "steps" in parts else []
     sources += [dits.rows(arguments.seconds, arguments.full)] if "dit" in parts else []
+    sources += [steps.compiled_rows(arguments.seconds)] if "compile" in parts else []
     for source in sources:
         for row in filter(None, source):
             pairs.show(row, heading=not rows)

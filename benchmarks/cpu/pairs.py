@@ -25,6 +25,8 @@ class Row:
     high: float  # a quarter above
     pairs: int
     floor: float | None = None  # what the machine needs for the bare products or bytes
+    compiled: float | None = None  # torch.compile's time
+    ratio_compiled: float | None = None  # ours / compiled
     shape: dict = field(default_factory=dict)  # what tables are ordered by
 
     def dict(self):
@@ -37,8 +39,8 @@ def is_wanted(*names):
     return any(wanted in name for name in names)
 
 
-def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=None):
-    """Time ours() against the faster of theirs, {layout: function}.   -> Row
+def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=None, compiled=None):
+    """Time ours() against the faster of theirs, {layout: function}.   -> Row   compiled: what torch.compile made of theirs
 
     Each round reads every program once, in turning order; the ratio is the median over rounds, so one disturbed reading
     is no result. Rounds go on for about `seconds`, at least `least` of them. None for a name that is not `wanted`.
@@ -48,6 +50,8 @@ def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=N
     programs = {"minidiff": ours, **theirs}
     if floor is not None:
         programs["floor"] = floor
+    if compiled is not None:
+        programs["compiled"] = compiled
     repeats, wakes = {}, {}
     for key, program in programs.items():
         program()  # first calls load code, fill caches and make scratch memory
@@ -60,10 +64,14 @@ def measure(group, name, ours, theirs, seconds=1.5, least=5, floor=None, shape=N
             times[key].append(_read(programs[key], repeats[key], wakes[key]))
     middle = {key: statistics.median(values) for key, values in times.items()}
     best = min(theirs, key=middle.get)
-    ratios = [a / b for a, b in zip(times["minidiff"], times[best], strict=True)]
-    low, ratio, high = statistics.quantiles(ratios, n=4)
-    return Row(group, name, 1e3 * middle["minidiff"], 1e3 * middle[best], best, ratio, low, high, len(ratios),
-               1e3 * middle["floor"] if floor else None, shape or {})  # fmt: skip
+
+    def ratios_to(peer):
+        return [a / b for a, b in zip(times["minidiff"], times[peer], strict=True)]
+
+    low, ratio, high = statistics.quantiles(ratios_to(best), n=4)
+    return Row(group, name, 1e3 * middle["minidiff"], 1e3 * middle[best], best, ratio, low, high, len(times["minidiff"]),
+               1e3 * middle["floor"] if floor else None, 1e3 * middle["compiled"] if compiled else None,
+               statistics.median(ratios_to("compiled")) if compiled else None, shape or {})  # fmt: skip
 
 
 def _read(program, repeats, wake):
@@ -81,5 +89,6 @@ def show(row, heading=False):
     if heading:
         print(f"{'':44} {'minidiff':>10} {'torch':>10} {'':8} {'ratio':>7} {'quartiles':>13} {'floor':>9}")
     floor = f"{row.floor:8.2f}ms" if row.floor else ""
+    floor += f"compiled {row.compiled:8.2f}ms {row.ratio_compiled:6.2f}" if row.compiled else ""
     print(f"{row.name:44} {row.ours:8.2f}ms {row.theirs:8.2f}ms {row.layout:8} {row.ratio:7.2f} "
           f"{row.low:6.2f}-{row.high:<6.2f} {floor}", flush=True)  # fmt: skip

@@ -17,6 +17,7 @@ from .ops import LAYOUTS, numbers, tensor
 from .pairs import is_wanted, measure
 
 SIZES, WIDTHS, BATCHES = (8, 16, 32), (32, 64, 128), (1, 8, 64, 128)
+COMPILED = ((8, 32, 64), (16, 32, 16), (16, 64, 16), (32, 32, 8))  # size, width, batch of the steps beside torch.compile
 LARGEST = 4e11  # multiplications and additions of a training step; beyond, only with --full
 
 
@@ -29,7 +30,13 @@ def rows(seconds, full=False):
                     yield from steps(size, width, batch, seconds)
 
 
-def steps(size, width, batch, seconds):
+def compiled_rows(seconds):
+    """The steps of COMPILED beside torch.compile too, which takes about a minute for each."""
+    for size, width, batch in COMPILED:
+        yield from steps(size, width, batch, seconds, compiled=True)
+
+
+def steps(size, width, batch, seconds, compiled=False):
     """Two rows: a training step and a sampling step."""
     name = f"{size}x{size}, width {width}, batch {batch}"
     if not is_wanted(f"training step {name}", f"sampling step {name}"):
@@ -40,9 +47,16 @@ def steps(size, width, batch, seconds):
     gap = np.abs(ours.sample() - theirs["nchw"].sample().numpy().transpose(0, 2, 3, 1)).max()
     assert gap < 1e-4, f"{name}: minidiff and diffusers differ by {gap:.1e}"
     shape = {"net": f"{size} x {size}, width {width}", "batch": batch}
+    fast = None
+    if compiled:
+        fast = Theirs(size, width, batch, torch.contiguous_format)
+        fast.take(ours)
+        fast.model = torch.compile(fast.model)
     for group, what in (("training step", "train"), ("sampling step", "sample")):
         peers = {layout: getattr(peer, what) for layout, peer in theirs.items()}
-        yield measure(group, f"{group} {name}", getattr(ours, what), peers, seconds, shape=shape)
+        heading = f"{group}, compiled" if compiled else group
+        yield measure(heading, f"{group} {name}", getattr(ours, what), peers, seconds, shape=shape,
+                      compiled=fast and getattr(fast, what))  # fmt: skip
 
 
 def options(size, width):
