@@ -66,6 +66,7 @@ bench: $(VENV)/.ready-compare
 # The same for the steps of diffusion transformers
 bench-dit: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu dit $(BENCH) --json docs/performance/dit.json
+	$(BIN)/python scripts/doc_tables.py
 
 # Four U-Nets beside torch.compile as well; needs g++
 bench-compile: $(VENV)/.ready-compare
