@@ -1,0 +1,46 @@
+"""Starts the guard of a rank and speaks to it."""
+
+import atexit
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+GUARD = Path(__file__).with_name("guard.py")
+
+
+class Guard:
+    """The guard process of this rank.   comm: the communicator of all ranks, all of which must make theirs together"""
+
+    def __init__(self, comm):
+        listener, address = None, None
+        if comm.rank == 0:
+            listener = socket.create_server(("", 0))
+            address = socket.gethostname(), listener.getsockname()[1], secrets.token_hex(16)
+        host, port, secret = comm.bcast(address)
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        number = -1 if listener is None else listener.fileno()
+        passed = [] if listener is None else [number]
+        if os.environ.get("PMI_FD", "").isdigit():
+            passed.append(int(os.environ["PMI_FD"]))
+        command = [sys.executable, "-I", "-S", str(GUARD), str(comm.rank), name, secret, str(number), host, str(port)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=passed, bufsize=0
+        )
+        if listener is not None:
+            listener.close()
+        atexit.register(self.say, "bye")
+
+    def say(self, line):
+        """Send one line; a guard that has ended is no reason to end the rank."""
+        try:
+            self.process.stdin.write(f"{line}\n".encode())
+        except OSError:
+            pass
+
+    def quiet(self):
+        """Returns when no guard will report the end of this job any more, because a message about it is printed already."""
+        self.say("quiet")
+        self.process.stdout.readline()
