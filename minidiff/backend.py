@@ -94,6 +94,13 @@ def module_of(device):
     return cupy
 
 
+def use_device(device, number):
+    """Compute on GPU `number` from now on, counted round where there are fewer; no effect for the device "cpu"."""
+    xp = module_of(device)
+    if number and xp is not np:
+        xp.cuda.Device(number % xp.cuda.runtime.getDeviceCount()).use()
+
+
 @functools.cache
 def _trouble(cupy):
     """Why this CuPy cannot compute, or None: an old driver or a full card shows only when something is asked of it."""

@@ -1,14 +1,16 @@
 """The command line interface. Each command is a file in `commands`."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 
 from . import __version__
-from .backend import module_of
+from .backend import module_of, use_device
 from .commands import course, demo, doctor, export, gradcheck, import_, info, profile, sample, samplers, study, train
 from .console import INTERRUPTED, outputs, quit_on_interrupt
+from .mpi import ALONE, launched, world
 
 COMMANDS = (demo, course, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
 
@@ -16,9 +18,10 @@ COMMANDS = (demo, course, train, sample, samplers, study, info, profile, gradche
 def main(argv=None):
     """Run a command.   -> exit code: 0 success, 1 the work failed, 2 the request was invalid
 
-    Errors go to stderr, in one line where possible. MINIDIFF_TRACEBACK=1 shows the traceback.
+    Errors go to stderr, in one line where possible. MINIDIFF_TRACEBACK=1 shows the traceback. Of the ranks of an MPI job, all
+    run the command and rank 0 prints.
     """
-    with outputs() as (stdout, _):
+    with outputs() as (stdout, _), _only_errors() if launched() and launched()[0] else contextlib.nullcontext():
         code = _run(argv)
     if stdout is not None and stdout.failed is not None:
         print(f"minidiff: error: the output could not be written: {stdout.failed.strerror}", file=sys.stderr)
@@ -26,16 +29,31 @@ def main(argv=None):
     return code
 
 
+@contextlib.contextmanager
+def _only_errors():
+    """Inside, nothing that is written to sys.stdout appears: rank 0 writes the same."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
 def _run(argv):
-    arguments = _parser().parse_args(argv)
+    quiet = launched() is not None and launched()[0] > 0
+    with contextlib.redirect_stderr(sys.stdout) if quiet else contextlib.nullcontext():
+        arguments = _parser().parse_args(argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # so that a log file receives each line at once
+    ranks = ALONE
     try:
-        module_of(getattr(arguments, "device", "cpu"))  # a missing GPU fails before any file is read
+        ranks = world()
+        device = getattr(arguments, "device", "cpu")
+        module_of(device)  # a missing GPU fails before any file is read
+        use_device(device, ranks.local_rank)
+        if quiet:
+            arguments.no_progress = True
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         before = quit_on_interrupt()
-        print("\nminidiff: interrupted", file=sys.stderr)
+        ranks.fail("\nminidiff: interrupted", INTERRUPTED)
         if before is not None:
             signal.signal(signal.SIGINT, before)
         return INTERRUPTED
@@ -45,8 +63,10 @@ def _run(argv):
     except Exception as error:
         if os.environ.get("MINIDIFF_TRACEBACK"):
             raise
-        print(f"minidiff {arguments.command}: error: {_told(error)}", file=sys.stderr)
-        return 2 if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError) else 1
+        code = 2 if isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError) else 1
+        if not quiet or ranks is not ALONE:
+            ranks.fail(f"minidiff {arguments.command}: error: {_told(error)}", code)
+        return code
 
 
 def _told(error):

@@ -57,7 +57,7 @@ def share(work, pieces):
     """
     global _team
     if not _blas_told:
-        _one_thread_in_blas()
+        one_thread_in_blas()
     helpers = min(get_threads(), pieces) - 1 if THREADS and pieces > 1 else 0
     if helpers < 1 or getattr(_busy, "inside", False) or not _team_lock.acquire(blocking=False):
         for i in range(pieces):
@@ -115,7 +115,7 @@ class _Job:
             _busy.inside = False
 
 
-def _one_thread_in_blas():
+def one_thread_in_blas():
     """A product runs on the thread that asks for it. Several BLAS threads in several pool threads would wait for each other."""
     global _blas_told
     if THREADS:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "minidiff"
 
 # Every room of the package, from the ground up. A room may import those of the lines above its own in this list.
 ORDER = """
-    backend chapters console files heap lock names progress settings tree
+    backend chapters console files heap lock mpi names progress settings tree
     complex_step finite json_file pixels thread_team
     rng viz
     data diffusion

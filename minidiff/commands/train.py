@@ -16,10 +16,12 @@ Writes checkpoint.safetensors, log.csv and loss.png into the run folder, and sam
 Sample from it with `minidiff sample RUN`.
 """
 
+import contextlib
 from pathlib import Path
 
 from ..backend import device_of
 from ..lock import locked
+from ..mpi import world
 from ..runs import build, class_order, find_checkpoint, open_run
 from ..samplers import sample
 from ..training import DataParallel, Trainer, checkpoint
@@ -101,14 +103,16 @@ def _train(arguments):
     folder = Path(arguments.out or Path("runs") / folder_name(name))
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out: got the file {folder}, expected a folder")
-    with locked(folder):
+    with locked(folder) if world().is_first else contextlib.nullcontext():
         _train_in(folder, arguments, given)
 
 
 def _train_in(folder, arguments, given):
-    found = _checkpoint(folder, arguments)
+    found = world().first(_checkpoint, folder, arguments)
     kept = found.config.get("run") if found else None
     config, changes = configuration(arguments, kept, given and given.kept)
+    if world().size > 1:  # rank 0 downloads what is missing, and the other ranks find it
+        world().first(lambda: build(config) and None)
     made = build(config, arguments.device, class_order(config, kept, given and given.kept))
     if given:
         made.model.load_state(given.denoiser.model.state())
@@ -124,7 +128,8 @@ def _train_in(folder, arguments, given):
     print(f"training {made.model.size():,} parameters on {len(made.images):,} examples of {config.data.name}, "
           f"{trainer.steps - trainer.done} steps")  # fmt: skip
     trainer.run(progress=not arguments.no_progress)
-    trainer.history.plot(path=folder / "loss.png")
+    if trainer.writes:
+        trainer.history.plot(path=folder / "loss.png")
     print(f"{folder / 'checkpoint.safetensors'}: step {trainer.done}, loss {trainer.history.recent_loss():.4f}")
     print(f"next: minidiff sample {folder}")
 
@@ -135,7 +140,7 @@ def make_trainer(made, folder, **more):
     picture = sample_all_classes(made) if len(made.images.shape) == 4 else None
     if picture is None:
         options["sample_every"] = None
-    model = DataParallel(made.model) if made.model.device == "cpu" else made.model
+    model = DataParallel(made.model) if made.model.device == "cpu" or world().size > 1 else made.model
     return Trainer(model, made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
                    **{**options, **more})  # fmt: skip
 

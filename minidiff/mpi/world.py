@@ -15,7 +15,7 @@ WAIT = 1.0  # seconds that another rank waits with its error: mostly rank 0 fail
 class Alone:
     """One process that no launcher started with others: everything is agreed on, and it writes all files."""
 
-    rank, size, is_first = 0, 1, True
+    rank, size, is_first, local_rank, local_size = 0, 1, True, 0, 1
 
     def first(self, function, *arguments):
         """function(*arguments), called by rank 0 only; every rank gets the result."""
@@ -25,8 +25,8 @@ class Alone:
         """Whether `flag` is true on any rank."""
         return flag
 
-    def agree(self, facts):
-        """Raises ValueError that names what differs, unless `facts`, {name: text}, are the same on all ranks."""
+    def agree(self, facts, *arguments):
+        """Raises ValueError that names what differs, unless facts(*arguments), {name: text}, is the same on all ranks."""
 
     def at(self, step):
         """Note the training step that begins, counted from 1, for the message about a killed rank."""
@@ -71,8 +71,8 @@ class World(Alone):
     def any(self, flag):
         return any(self.comm.allgather(bool(flag)))
 
-    def agree(self, facts):
-        found = self.comm.allgather(facts)
+    def agree(self, facts, *arguments):
+        found = self.comm.allgather(facts(*arguments))
         differs = [
             f"{name}: got {theirs.get(name)} on rank {rank}, expected {found[0].get(name)} as on rank 0"
             for rank, theirs in enumerate(found)

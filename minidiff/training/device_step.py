@@ -54,7 +54,8 @@ class TrainingStep:
         self.noise, self.dropout = (
             Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (Stream.NOISE, Stream.DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
-        self.recorded = Recorded(xp, self._step, self.graph and recordable(t.objective), self.tf32)
+        graph = self.graph and recordable(t.objective) and getattr(t.model, "recordable", True)
+        self.recorded = Recorded(xp, self._step, graph, self.tf32)
 
     def _step(self):
         """The work of a step that the graph records."""

@@ -1,8 +1,13 @@
 """Saves what a run needs to be resumed exactly, and restores it in another process."""
 
 import hashlib
+import platform
 
+import numpy as np
+
+from .. import __version__
 from ..backend import to_numpy
+from ..tree import tree_map
 from . import checkpoint
 from .errors import NotFinite
 
@@ -55,6 +60,24 @@ def settings_of_objective(objective):
     return {"loss": type(objective).__name__, **found} if found else {}
 
 
+def facts_of(trainer):
+    """What must be the same on all ranks of an MPI job for them to train one model.   -> {name: text}"""
+    arrays = {"weights": trainer.arena.values, "images": trainer.images, "labels": trainer.labels}
+    versions = {"minidiff": __version__, "NumPy": np.__version__, "Python": platform.python_version()}
+    names = ("seed", "done", "config", "checkpoint_every", "sample_every")
+    settings = {name: getattr(trainer, name) for name in names} | settings_of(trainer) | {"folder": trainer.folder is not None}
+    return {name: str(value) for name, value in {**versions, **settings}.items()} | {
+        name: f"arrays with SHA-256 {_digest(arrays[name])}" for name in arrays
+    }
+
+
+def _digest(tree):
+    """The first digits of the SHA-256 of all arrays of a tree."""
+    sha256 = hashlib.sha256()
+    tree_map(lambda a: sha256.update(np.ascontiguousarray(to_numpy(a))), tree)
+    return sha256.hexdigest()[:12]
+
+
 def write_run(trainer, path):
     """Write the trainer's checkpoint. Raises NotFinite rather than save NaN or infinity, in whatever group of tensors."""
     try:
@@ -74,7 +97,7 @@ def write_run(trainer, path):
 
 def take_over(trainer, path, strict):
     """Load a checkpoint's state into the trainer. Everything is checked before anything is written."""
-    found = checkpoint.load(path)
+    found = trainer.ranks.first(checkpoint.load, path)
     if not found.m or (trainer.ema is not None and not found.ema):
         lacks = "moving average" if found.m else "optimizer moments"
         raise ValueError(f"{path}: got a checkpoint without {lacks}, expected one to resume from; it can only be sampled")

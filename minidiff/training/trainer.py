@@ -15,6 +15,7 @@ from ..backend import to_numpy
 from ..data.batches import batch_indices
 from ..finite import NotFiniteLoss
 from ..lock import locked
+from ..mpi import ALONE
 from ..nn import training as dropout_from
 from ..progress import progress as progress_bar
 from ..rng import Rng, Stream
@@ -29,7 +30,7 @@ from .errors import NotFinite
 from .history import History
 from .interrupt import between_steps
 from .lr import learning_rate
-from .resume import take_over, write_run
+from .resume import facts_of, take_over, write_run
 
 FILE = "checkpoint.safetensors"
 GPU_LOOK = 25  # on a GPU, steps between two checks of the losses
@@ -64,7 +65,7 @@ class Trainer:
         trainer.resume()                 # in a new process: load the folder's checkpoint
 
     What is trained, and on what
-        model       a Layer; DataParallel(layer) shares its batches among processes
+        model       a Layer; DataParallel(layer) shares its batches among processes, or the ranks of an MPI job
         objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
         images      (N, ...) floats; moved to the model's device and dtype
         labels      conditions, one row an image: an array (N, ...), a tuple, NamedTuple or dict of arrays, or None
@@ -113,7 +114,9 @@ class Trainer:
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
         self.labels = tree_map(xp.asarray, labels, leaf=list)
-        self.history = History(self.folder / "log.csv" if self.folder else None)
+        self.ranks, self._agreed = getattr(model, "ranks", ALONE), False
+        self.writes = self.folder is not None and self.ranks.is_first
+        self.history = History(self.folder / "log.csv" if self.writes else None)
         self.done = 0
         self._seconds = 0.0
         self._unseen = []  # (step, loss, lr, norm, seconds) of steps whose numbers have not been looked at yet
@@ -123,6 +126,10 @@ class Trainer:
 
     def step(self):
         """One training step.   -> the loss, a float (on a GPU a 0-d array, so that nothing waits for it)"""
+        if not self._agreed:
+            self.ranks.agree(facts_of, self)
+            self._agreed = True
+        self.ranks.at(self.done + 1)
         start, lr = time.perf_counter(), self.rate(self.done)
         try:
             loss, norm = self._device_step() if has_kernels(self.xp, self.arena.dtype) else plain_step(self)
@@ -194,7 +201,8 @@ class Trainer:
         another process trains into the folder.
         """
         stop = self.steps if steps is None else min(self.steps, self.done + steps)
-        bar = contextlib.nullcontext(range(self.done, stop))
+        asked, bar = False, contextlib.nullcontext(range(self.done, stop))
+        progress = progress and self.ranks.is_first
         if progress:
             bar = progress_bar(range(self.done, stop), stop, "training", initial=self.done, leave=True)
         with self._locked(), between_steps() as interrupt, bar as steps_left, contextlib.closing(self.history):
@@ -202,17 +210,17 @@ class Trainer:
                 self.step()
                 if progress and self.done % self._look_every == 0:
                     steps_left.set_postfix(loss=f"{self.history.recent_loss():.4f}", refresh=False)
-                if interrupt.asked:
+                if asked := self.ranks.any(interrupt.asked):
                     break
             self.look()
             if self.folder is not None:
                 self.save()
-        if interrupt.asked:
+        if asked:
             raise KeyboardInterrupt
         return self.history
 
     def _locked(self):
-        return contextlib.nullcontext() if self.folder is None else locked(self.folder)
+        return locked(self.folder) if self.writes else contextlib.nullcontext()
 
     def _after_step(self):
         if self.sample is not None and self.sample_every and self.done % self.sample_every == 0:
@@ -230,19 +238,25 @@ class Trainer:
         """The images of `sample` with the averaged weights.   -> images; with a folder also saved as samples_STEP.png"""
         with contextlib.nullcontext() if self.ema is None else self.ema.applied():
             images = self.sample(self)
-        if self.folder is not None:
+        if self.writes:
             save_png(images, self.folder / f"samples_{self.done:06d}.png")
         return images
 
     # ---- saving and resuming -----------------------------------------------------------------------------------------
 
     def save(self, path=None):
-        """Write a checkpoint (default: into the folder).   -> its path. Raises NotFinite for a model with NaN or infinity."""
+        """Write a checkpoint (default: into the folder).   -> its path. Raises NotFinite for a model with NaN or infinity.
+
+        Rank 0 of an MPI job writes it, while the other ranks wait.
+        """
         path = self._file(path, "save in")
         self.look()
+        self.ranks.first(self._write, path)
+        return path
+
+    def _write(self, path):
         self.history.sync()
         write_run(self, path)
-        return path
 
     def resume(self, path=None, strict=True):
         """Continue from a checkpoint (default: the folder's).   -> the trainer itself

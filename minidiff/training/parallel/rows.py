@@ -2,24 +2,40 @@
 
 import numpy as np
 
+from ...settings import all_settings
 from ...tree import tree_map
+
+LEAST = 2  # fewest rows of a part: the fixed cost of a call is not shared
 
 
 class NotByRows(ValueError):
     """An array does not have one row for each example of the batch."""
 
 
-def rows_of(thing, rows, total):
+def parts_of(total, count):
+    """Slices that divide `total` rows into `count` parts, whose sizes differ by at most 1.   -> list of slices"""
+    return [slice(total * i // count, total * (i + 1) // count) for i in range(count)]
+
+
+def settings_for(part, total, threads):
+    """The settings that hold here, for this part of the rows: dropout draws for the whole batch, ops use `threads` threads."""
+    settings = all_settings() | {"threads": threads}
+    if settings.get("training") is not None:
+        settings["training"] = RowsOfRng(settings["training"], part, total)
+    return settings
+
+
+def rows_of(thing, rows, total, xp=np):
     """These rows (a slice) of every array in thing; what is not an array is unchanged.
 
-    Raises NotByRows for an array that is not NumPy's or does not have `total` rows.
+    Raises NotByRows for an array that is not one of `xp` or does not have `total` rows.
     """
 
     def cut(a):
         if not getattr(a, "ndim", 0):
             return a
-        if not isinstance(a, np.ndarray) or len(a) != total:
-            raise NotByRows(f"got a {type(a).__name__} of shape {a.shape}, expected a NumPy array of {total} rows")
+        if not isinstance(a, xp.ndarray) or len(a) != total:
+            raise NotByRows(f"got a {type(a).__name__} of shape {a.shape}, expected an array of {xp.__name__} with {total} rows")
         return a[rows]
 
     return tree_map(cut, thing)

@@ -12,6 +12,8 @@ import warnings
 import numpy as np
 
 from ...settings import is_no_grad, setting
+from ...thread_team import get_threads
+from .rows import joined, rows_of, settings_for
 
 
 def can_fork():
@@ -69,9 +71,42 @@ class Workers:
             _limit(ours, timeout)
 
     @property
+    def count(self):
+        """How many parts a batch can have: one for each worker, and one for this process."""
+        return len(self.processes) + 1
+
+    @property
     def alive(self):
         """Whether they belong to this process and are not closed."""
         return bool(self.processes) and self.process == os.getpid()
+
+    def forward(self, call, parts, run, arguments):
+        """The first part of the rows here, the others in the workers.   -> y, back: see `data_parallel`"""
+        (y, back_own), answers = self._together("forward", call, arguments, parts, run)
+
+        def back(*gradients):
+            try:
+                dx, answers = self._together("back", call, gradients, parts, lambda mine: back_own(*mine))
+                self.add_gradients()
+            except BaseException:
+                self.drop_gradients()
+                raise
+            return joined([dx, *answers], parts)
+
+        return joined([y, *answers], parts), back
+
+    def _together(self, what, call, arguments, parts, run):
+        """run(first part) here, while workers run the other parts.   -> its result, [results of the workers]"""
+        total, cores = parts[-1].stop, sorted(os.sched_getaffinity(0))
+        tasks = []
+        for i, part in enumerate(parts):
+            own_cores = cores[len(cores) * i // len(parts) : len(cores) * (i + 1) // len(parts)]
+            settings = settings_for(part, total, max(1, get_threads() // len(parts)))
+            tasks.append((own_cores or None, settings, rows_of(arguments, part, total)))
+        (own_cores, settings, mine), *others = tasks
+        with self.working(what, call, others) as answers, on_cores(own_cores), setting(**settings):
+            answer = run(mine)
+        return answer, answers
 
     @contextlib.contextmanager
     def working(self, what, call, tasks):
