@@ -4,12 +4,14 @@ No single number answers all three. A model that has memorised its training set 
 what the nearest-neighbour distances are for.
 """
 
+import functools
+
 import numpy as np
 
 from . import ops
 from .backend import device_of, to_numpy, xp_of
 from .models import Classifier
-from .training import Trainer
+from .training import DataParallel, Trainer
 
 BATCH = 500  # images that go through the classifier at once
 
@@ -46,8 +48,13 @@ def accuracy(net, images, labels):
 
 
 def features(net, images):
-    """The judge's feature vectors.   (N, H, W, C) -> float64 (N, D)"""
-    return np.concatenate([to_numpy(net.features(part)) for part in _parts(net, images)]).astype(np.float64)
+    """The judge's feature vectors.   (N, H, W, C) -> float64 (N, D)
+
+    The ranks of an MPI job share the images of a judge in a DataParallel. Each receives all vectors, because means and
+    covariances of parts cannot be averaged into a Fréchet distance.
+    """
+    features_of = functools.partial(net.by_rows, "features") if isinstance(net, DataParallel) else net.features
+    return np.concatenate([to_numpy(features_of(part)) for part in _parts(net, images)]).astype(np.float64)
 
 
 def frechet_distance(a, b):

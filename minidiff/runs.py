@@ -10,6 +10,7 @@ from .diffusion import Flow, HybridLoss, Schedule, SimpleLoss
 from .diffusion.schedule import NAMES
 from .json_file import about_file
 from .model_options import build_model, check_fit, check_model_options, complete, is_unconditional, null_class
+from .mpi import world
 from .names import check_choice
 from .training import DataParallel, checkpoint
 from .training.arguments import check_numbers
@@ -188,7 +189,8 @@ def open_run(path, weights="ema", device="cpu", processes=1):
     """Open a run folder or checkpoint file for sampling.   -> Saved
 
     weights   "ema", the moving average (where there is one), or "raw", as training left them
-    processes how many share the samples on a CPU; None: as many as threads are set (`training.DataParallel`)
+    processes how many share the samples on a CPU; None: as many as threads are set, or all ranks of an MPI job
+              (`training.DataParallel`)
     Raises FileNotFoundError, or ValueError for a damaged or foreign file, or one that does not fit its configuration.
     """
     if weights not in ("ema", "raw"):
@@ -199,6 +201,6 @@ def open_run(path, weights="ema", device="cpu", processes=1):
     model = build_model(config.model, seed=None)
     model.load_state(found.ema if weights == "ema" and found.ema else found.weights)
     model = model.to(device)
-    if processes != 1 and device == "cpu":
+    if processes != 1 and (device == "cpu" or world().size > 1):
         model = DataParallel(model, processes)
     return Saved(build_objective(config).denoiser(model), kept, found)

@@ -16,6 +16,7 @@ from ..files import write_whole
 from ..rng import Rng, Stream
 from ..runs import build, preset, shortened
 from ..samplers import ddim, sample
+from ..training.parallel import among_ranks
 from . import device
 from .train import make_trainer
 from .values import whole
@@ -42,7 +43,8 @@ def run(arguments):
     print(f"1/4  training a U-Net of {made.model.size():,} parameters on {len(made.images):,} real digits")
     trainer = make_trainer(made, out, **options)
     trainer.run(progress=not arguments.no_progress)
-    trainer.history.plot(path=out / "loss.png")
+    if trainer.writes:
+        trainer.history.plot(path=out / "loss.png")
 
     print("2/4  sampling 100 digits from noise, with an animation")
     with trainer.ema.applied():
@@ -51,8 +53,9 @@ def run(arguments):
         noise = Rng(arguments.seed, Stream.DEMO_FILM, xp=xp).standard_normal((100, *shape))
         film = [noise] + [step.x for step in ddim(cfg(denoiser, asked, GUIDANCE), noise, steps=STEPS, **options)]
         film = [to_numpy(x) for x in film]
-        viz.save_png(film[-1], out / "samples.png", columns=10)
-        viz.save_gif(film, out / "denoising.gif", columns=10, scale=4)  # below 1 MB
+        if trainer.writes:
+            viz.save_png(film[-1], out / "samples.png", columns=10)
+            viz.save_gif(film, out / "denoising.gif", columns=10, scale=4)  # below 1 MB
 
         print(f"3/4  sampling {arguments.samples:,} more digits to measure")
         asked = xp.asarray(np.arange(arguments.samples) % 10)
@@ -61,12 +64,13 @@ def run(arguments):
 
     print("4/4  training a classifier on the real digits and scoring the samples with it")
     held_out, held_out_labels = data.load("digits", split="test")
-    judge = metrics.train_classifier(made.images, made.labels)
+    judge = among_ranks(metrics.train_classifier(made.images, made.labels))
     figures = metrics.report(judge, samples, asked, made.images, held_out, held_out_labels)
     seconds = time.perf_counter() - start
     figures = {"seconds": round(seconds, 1), "steps": trainer.done, "parameters": made.model.size(), **figures,
                "guidance": GUIDANCE, "sampler": "ddim", "sampler_steps": STEPS, "seed": arguments.seed}  # fmt: skip
-    write_whole(out / "metrics.json", [json.dumps(figures, indent=1).encode() + b"\n"])
+    if trainer.writes:
+        write_whole(out / "metrics.json", [json.dumps(figures, indent=1).encode() + b"\n"])
     print(_closing(out, figures))
 
 

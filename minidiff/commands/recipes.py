@@ -1,5 +1,6 @@
 """Implements `minidiff train --recipe` and `minidiff sample --prompt`."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ..data import checker
 from ..data.captions import parse
 from ..files import free_name
 from ..lock import locked
+from ..mpi import world
 from . import device
 
 TRAIN_FLAGS = ("data", "config", "start_from", "size", "root", "batch_size", "lr", "model", "schedule", "T",
@@ -21,7 +23,7 @@ def train_recipe(arguments):
     refuse(arguments, TRAIN_FLAGS, "--recipe", {"start_from": "from", "assignments": "set"})
     folder = Path(arguments.out or Path("runs") / recipe.name)
     start = time.perf_counter()
-    with locked(folder):
+    with locked(folder) if world().is_first else contextlib.nullcontext():
         print(f"{recipe.name}: {recipe.summary}; into {folder}")
         recipes.train(recipe.name, folder, minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed or 0,
                       resume=arguments.resume, reuse=arguments.reuse, strict=not arguments.allow_change,
@@ -45,7 +47,8 @@ def sample_prompt(arguments):
     system = recipes.load(arguments.system, arguments.run_folder, arguments.device)
     guidance = system.recipe.guidance if arguments.guidance is None else arguments.guidance
     images = system.draw([prompt] * n, guidance, arguments.seed, arguments.steps, progress=not arguments.no_progress)
-    viz.save_png(images[0] if n == 1 else images, out)
+    if world().is_first:
+        viz.save_png(images[0] if n == 1 else images, out)
     print(f"{out}: {n} of {prompt!r} by {system.recipe.name}, guidance {guidance:g}, seed {arguments.seed}")
     for i, reading in enumerate(checker.read(images)):
         seen = "; ".join(describe(thing) for thing in reading.things) or "nothing"

@@ -23,6 +23,7 @@ from ..backend import module_of, to_numpy
 from ..files import free_name
 from ..interop import read_image, read_mask
 from ..interop.diffusers import open_pipeline
+from ..mpi import world
 from ..rng import Rng
 from ..runs import SHIPPED, open_run
 from ..samplers import find
@@ -123,6 +124,8 @@ def run(arguments):
             frames.append(to_numpy(step.x))
     rows = saved.kept["classes"] if arguments.class_ is None else None
     columns = None if rows is None or n < rows else -(-n // rows)
+    if not world().is_first:
+        return
     if len(saved.kept["shape"]) == 1:
         viz.plot_points(step.x, path=out)
     elif out.suffix.lower() == ".gif":
@@ -150,7 +153,8 @@ def run_pretrained(arguments):
         cond=cond, rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,
         **_image(arguments, pipeline), **device.options(arguments), **({"steps": pipeline.default_steps} | _options(arguments)),
     )  # fmt: skip
-    viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
+    if world().is_first:
+        viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
     print(f"{out}: {n} samples, seed {arguments.seed}")
 
 

@@ -24,7 +24,8 @@ from ..lock import locked
 from ..mpi import world
 from ..runs import build, class_order, find_checkpoint, open_run
 from ..samplers import sample
-from ..training import DataParallel, Trainer, checkpoint
+from ..training import Trainer, checkpoint
+from ..training.parallel import shared
 from ..training.resume import SettingsDiffer
 from . import device
 from .recipes import train_recipe
@@ -140,8 +141,7 @@ def make_trainer(made, folder, **more):
     picture = sample_all_classes(made) if len(made.images.shape) == 4 else None
     if picture is None:
         options["sample_every"] = None
-    model = DataParallel(made.model) if made.model.device == "cpu" or world().size > 1 else made.model
-    return Trainer(model, made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
+    return Trainer(shared(made.model), made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
                    **{**options, **more})  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..rng import Rng, Stream
 from ..training import DataParallel, checkpoint
 from ..training.complete import complete
+from ..training.parallel import shared
 from ..training.trainer import FILE
 from .pretrained import shipped
 from .registry import NAMES, find
@@ -70,7 +71,7 @@ def stage_trainer(recipe, stage, parts, seed=0, steps=None, folder=None, device=
     """The Trainer of one stage.   parts: the models of the earlier stages, on the same device"""
     steps = steps or stage.steps
     model = stage.model(Rng(seed, Stream.WEIGHTS), parts).to(device)
-    model = DataParallel(model) if device == "cpu" else model
+    model = shared(model)
     pictures = {}
     if stage.sample is not None:
         pictures = {"sample": lambda trainer: stage.sample(trainer.model, parts, trainer.sampling_rng()), "sample_every": 500}

@@ -9,6 +9,7 @@ from ..data import checker
 from ..data.captioned import draw_scenes
 from ..data.captions import is_held_out, parse
 from ..rng import as_rng
+from ..training.parallel import among_ranks
 from .pretrained import shipped
 from .registry import SYSTEMS, find
 from .run import open_parts
@@ -58,9 +59,13 @@ class System:
 
 
 def load(name, folder=None, device="cpu"):
-    """Open a system by name, from the shipped files or from a run folder, on a device.   -> System"""
+    """Open a system by name, from the shipped files or from a run folder, on a device.   -> System
+
+    The ranks of an MPI job open it together, and share the rows of what it draws.
+    """
     recipe = find(name, SYSTEMS)
-    return System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder))).to(device)
+    system = System(recipe, shipped(name) if folder is None else open_parts(recipe, Path(folder))).to(device)
+    return System(recipe, {stage: among_ranks(net) for stage, net in system.parts.items()})
 
 
 def test_prompts(n, held_out=False, kinds=("single", "position"), seed=0):

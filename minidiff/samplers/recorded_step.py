@@ -28,11 +28,12 @@ def can_be_recorded(denoiser):
     """Whether a call is the same work on the device for every t, and waits for no number from there.
 
     Not where guidance depends on t or a quantile is taken, nor for a model that is a plain function: it may look at t,
-    which lies in device memory.
+    which lies in device memory. Not where ranks share the rows: messages cannot be recorded.
     """
     if isinstance(denoiser, (Guided, Clipped)):
         return getattr(denoiser, "interval", None) is None and can_be_recorded(denoiser.denoiser)
-    return isinstance(denoiser, (Denoiser, EDMDenoiser)) and hasattr(denoiser.model, "predict")
+    model = getattr(denoiser, "model", None)
+    return isinstance(denoiser, (Denoiser, EDMDenoiser)) and hasattr(model, "predict") and getattr(model, "recordable", True)
 
 
 class SamplingStep:

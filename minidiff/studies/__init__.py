@@ -12,6 +12,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..mpi import world
 from ..names import check_choice
 from .table import full, read_table, write_table
 
@@ -75,15 +76,19 @@ def carry_out(name, options=None, say=None):
     """Run a study: write each row to out/NAME.csv as soon as it is measured, then plot the table.   -> rows
 
     say   called with each row as soon as it is measured
+
+    The ranks of an MPI job carry it out together: they share the batches of training and sampling, and rank 0 writes.
     """
     options = options or Options()
     study, rows = find(name), []
     for row in study.run(options):
         rows.append(row)
-        write_table(rows, options.out / f"{name}.csv")
+        if world().is_first:
+            write_table(rows, options.out / f"{name}.csv")
         if say:
             say(row)
-    study.draw(full(rows)).savefig(_made(options.out) / f"{name}.png")
+    if world().is_first:
+        study.draw(full(rows)).savefig(_made(options.out) / f"{name}.png")
     return rows
 
 

@@ -7,11 +7,13 @@ import numpy as np
 from .. import data, metrics, training
 from ..diffusion import Denoiser
 from ..models import Classifier
+from ..mpi import world
 from ..rng import Rng, Stream
 from ..runs import build, build_objective, find_checkpoint, open_run, preset
 from ..samplers import sample
 from ..training import Trainer
 from ..training.complete import complete
+from ..training.parallel import among_ranks
 
 SHAPE, CLASSES = (8, 8, 1), 10
 TINY = ("model.block_out_channels=[8,16]", "model.norm_num_groups=4", "model.attention_head_dim=8", "train.batch_size=16",
@@ -31,7 +33,7 @@ def trained(options):
     It comes from the run folder `options.run`, or else from `home`, where it is trained on first use.
     """
     if options.run is not None:
-        saved = open_run(options.run)
+        saved = opened(options.run)
         if tuple(saved.kept["shape"]) != SHAPE or saved.kept["classes"] != CLASSES:
             raise ValueError(f"--run: {options.run} was trained on {saved.kept['data']['name']}, expected the digits")
         return saved.denoiser
@@ -42,9 +44,14 @@ def train(options, steps, name, *overrides):
     """Train a digits model and cache it under this name.   -> Denoiser of the averaged weights"""
     config = configuration(options, steps, *overrides)
     made, folder = build(config), place(options, name)
-    if not _complete(folder, config.train.steps):
+    if not world().first(_complete, folder, config.train.steps):
         fit(made.model, made.objective, options, folder, config, made.kept)
-    return open_run(folder).denoiser
+    return opened(folder).denoiser
+
+
+def opened(folder):
+    """A run, opened; the ranks of an MPI job share its samples.   -> Saved"""
+    return open_run(folder, processes=1 if world().size == 1 else None)
 
 
 def fit(model, objective, options, folder, config, kept=None, labelled=True):
@@ -55,7 +62,7 @@ def fit(model, objective, options, folder, config, kept=None, labelled=True):
     images, labels = data.load("digits")
     labels = labels if labelled else None
     settings = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
-    trainer = Trainer(model, objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
+    trainer = Trainer(among_ranks(model), objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
     return complete(trainer, options.progress)
 
 
@@ -95,14 +102,14 @@ def judge(options):
 
 @functools.cache
 def _judge(path, epochs, width):
-    if path.exists():
+    if world().first(path.exists):
         found = training.load(path)
         net = Classifier(SHAPE, CLASSES, width=found.config["width"])
         net.load_state(found.weights)
     else:
         net = metrics.train_classifier(*data.load("digits"), epochs=epochs, width=width)
-        training.save(path, net, config={"width": width})
-    return Judge(net)
+        world().first(lambda: training.save(path, net, config={"width": width}))
+    return Judge(among_ranks(net))
 
 
 def asked_classes(n):

@@ -12,11 +12,13 @@ import numpy as np
 from .. import data, metrics, training
 from ..diffusion import cfg
 from ..models import Classifier
+from ..mpi import world
 from ..rng import Rng, Stream
 from ..runs import build, open_run, preset, shortened
 from ..samplers import sample
 from ..training import DataParallel, Trainer
 from ..training.complete import complete
+from ..training.parallel import among_ranks
 from . import digits
 from .plot import colour, finish, panels, side_by_side
 from .table import over_seeds
@@ -93,12 +95,13 @@ class Judge:
         self.images, self.labels = data.load(_data(options))
         self.held_out, self.held_out_labels = data.load(_data(options), split="test")
         path, width = digits.place(options, "dit/judge.safetensors"), options.size(24, 4)
-        if path.exists():
+        if world().first(path.exists):
             self.net = Classifier(self.images.shape[1:], 10, width=width)
             self.net.load_state(training.load(path).weights)
         else:
             self.net = metrics.train_classifier(self.images, self.labels, 1, width, progress=options.progress)
-            training.save(path, self.net)
+            world().first(lambda: training.save(path, self.net))
+        self.net = among_ranks(self.net)
         self.features = metrics.features(self.net, self.held_out)
 
     def look(self, samples, asked):

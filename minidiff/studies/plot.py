@@ -3,6 +3,7 @@
 import textwrap
 
 from .. import viz
+from ..mpi import world
 
 MARKERS = "osD^vP*X"
 
@@ -84,4 +85,5 @@ def side_by_side(named, path, columns=(), high=0.5):
         axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         figure.text((label - 0.08) / width, (bottom + high / 2) / height, name, ha="right", va="center", fontsize=9)
-    figure.savefig(path)
+    if world().is_first:
+        figure.savefig(path)

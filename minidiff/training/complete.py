@@ -11,7 +11,7 @@ def complete(trainer, progress=True, strict=True, begin=None):
 
     A finished run is not trained again. Without a moving average the model keeps the weights of the last step.
     """
-    if trainer.folder is not None and (trainer.folder / FILE).exists():
+    if trainer.folder is not None and trainer.ranks.first((trainer.folder / FILE).exists):
         trainer.resume(strict=strict)
     if begin is not None:
         begin(trainer)

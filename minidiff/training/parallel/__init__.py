@@ -1,5 +1,5 @@
-"""One model trained by several processes, each with its share of the rows of a batch."""
+"""One model trained by several processes, ranks or threads, each with its share of the rows of a batch."""
 
-from .data_parallel import DataParallel
+from .data_parallel import DataParallel, among_ranks, shared
 
-__all__ = ["DataParallel"]
+__all__ = ["DataParallel", "among_ranks", "shared"]

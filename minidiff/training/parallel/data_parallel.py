@@ -18,7 +18,7 @@ import weakref
 from ...mpi import ALONE, world
 from ...names import check_choice
 from ...nn import Layer
-from ...settings import is_no_grad
+from ...settings import is_no_grad, no_grad
 from ...thread_team import THREADS, get_threads
 from ..arena import Arena
 from .ranks import Ranks
@@ -129,6 +129,15 @@ class DataParallel(Layer):
         """Whether a CUDA graph can hold a call of it: messages between ranks cannot be recorded."""
         return self.engine != "mpi"
 
+    def by_rows(self, method, x):
+        """module.METHOD(x), without gradients. Ranks of an MPI job share the rows.   -> its result for all rows"""
+        if self.engine != "mpi":
+            return getattr(self.module, method)(x)
+        with no_grad(), self._lock:
+            parts = parts_of(len(x), self._parts(len(x)))
+            run = lambda arguments: (getattr(self.module, method)(*arguments), None)  # noqa: E731
+            return self._started(1).forward(next(self._calls), parts, run, (x,))[0]
+
     def close(self):
         """End the processes or threads and free their memory; another call starts them again."""
         with self._lock:
@@ -147,6 +156,16 @@ class DataParallel(Layer):
 
     def __deepcopy__(self, memo):
         return DataParallel(copy.deepcopy(self.module, memo), self.processes, self.timeout, self.engine)
+
+
+def shared(module):
+    """DataParallel(module) where rows can be shared: on a CPU, or among the ranks of an MPI job. Else the module itself."""
+    return DataParallel(module) if module.device == "cpu" or world() is not ALONE else module
+
+
+def among_ranks(module):
+    """DataParallel(module) in an MPI job, else the module itself."""
+    return module if world() is ALONE else DataParallel(module)
 
 
 def _engine(name, ranks):
