@@ -1,0 +1,152 @@
+"""What the tests run on several ranks:   python program.py WHAT FOLDER [options]. Rank 0 writes what it found into FOLDER."""
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from minidiff import data, metrics, models
+from minidiff.diffusion import Schedule, SimpleLoss
+from minidiff.mpi import world
+from minidiff.nn import Layer, Linear, training
+from minidiff.rng import Rng
+from minidiff.samplers import sample
+from minidiff.training import Trainer
+from minidiff.training.parallel import among_ranks
+
+STEPS = 50
+
+
+def trainer(dtype=np.float64, steps=STEPS, folder=None, **options):
+    """A small U-Net with dropout and classes; neither 2 nor 3 ranks can divide its batch equally."""
+    images, labels = data.load("digits")
+    net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4,
+                      attention_head_dim=8, num_class_embeds=11, null_class=10, dropout=0.2, rng=3).astype(dtype)  # fmt: skip
+    loss = SimpleLoss(Schedule.cosine(100), "v", cond_dropout=0.2, t_sampler="stratified")
+    options = {"batch_size": 7, "warmup": 5, "seed": 4, **options}
+    return Trainer(among_ranks(net), loss, images[:64], labels[:64], steps=steps, folder=folder, **options)
+
+
+def train(folder):
+    for dtype in (np.float64, np.float32):
+        t = trainer(dtype, batch_size=31)
+        for _ in range(STEPS):
+            t.step()
+        if t.ranks.is_first:
+            np.savez(folder / f"{np.dtype(dtype)}.npz", loss=t.history.loss, weights=t.arena.values, average=t.ema.average)
+
+
+def run(folder, until, of):
+    """The run in FOLDER up to this step, resumed where there is a checkpoint."""
+    t = trainer(steps=int(of), folder=folder, checkpoint_every=2)
+    if t.ranks.first((folder / "checkpoint.safetensors").exists):
+        t.resume()
+    t.run(int(until) - t.done, progress=True)
+
+
+def draw(folder):
+    """Samples, and the features of a classifier; and a batch with fewer rows than ranks."""
+    t = trainer(np.float32)
+    denoiser = t.objective.denoiser(t.model)
+    images = sample("ddim", denoiser, (9, 8, 8, 1), steps=4, rng=0, cond=np.arange(9))
+    judge = among_ranks(models.Classifier((8, 8, 1), 10, width=4, rng=1))
+    few = t.model.predict(images[:1], 3, np.zeros(1, int))
+    if t.ranks.is_first:
+        np.savez(folder / "draw.npz", images=images, features=metrics.features(judge.module if t.ranks.size > 1 else judge, images),
+                 few=few)  # fmt: skip
+    shared = metrics.features(judge, images)
+    if t.ranks.is_first:
+        np.savez(folder / "features.npz", shared=shared)
+
+
+class Careless(Layer):
+    """A layer that fails for one row, or gives an output of the wrong length."""
+
+    def __init__(self):
+        self.linear = Linear(1, 1, rng=0)
+
+    def forward(self, x, how):
+        if how == "raise" and (x == 5).any():
+            raise ValueError("x: got 5")
+        y, back = self.linear(x)
+
+        def back_all(dy):
+            if how == "back" and (x == 5).any():
+                raise KeyError("no way back")
+            return back(dy)
+
+        return (y.sum(axis=0) if how == "sum" else y), back_all
+
+
+def errors(folder):
+    """An error of one rank reaches all of them, and leaves nothing behind."""
+    model, x, found = among_ranks(Careless()), np.arange(6.0, dtype=np.float32)[:, None], []
+    for how in ("raise", "sum", "back", "fine"):
+        model.zero_grad()
+        try:
+            y, back = model(x, how)
+            found.append(f"{how}: {back(np.ones_like(y)).shape} {float(model.module.linear.weight.grad[0, 0])}")
+        except Exception as error:
+            found.append(f"{how}: {type(error).__name__}: {error}")
+    (folder / f"rank{world().rank}.txt").write_text("\n".join(found))
+
+
+def twice(folder):
+    """Two passes through one model add up, whether rows are shared or not; dropout goes on where it stopped."""
+    t = trainer()
+    x, rng = Rng(1).standard_normal((7, 8, 8, 1), np.float64), Rng(5)
+    t.arena.zero_grad()
+    with training(rng):
+        (y1, back1), (y2, back2) = t.model(x, 3, np.arange(7)), t.model(2 * x, 8, np.arange(7))
+    back2(y1)
+    back1(y2)
+    if t.ranks.is_first:
+        np.savez(folder / "twice.npz", grads=t.arena.grads, call=rng.call)
+
+
+def killed(folder, rank, step):
+    """This rank kills itself in this step."""
+
+    def kill(t):
+        if t.ranks.rank == int(rank) and t.done + 1 == int(step):
+            t.ranks.at(t.done + 1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    trainer(steps=40, folder=folder, checkpoint_every=2, callbacks=[kill]).run(progress=False)
+
+
+def differ(folder, what):
+    """The ranks do not agree on one thing."""
+    last = world().rank == 1
+    options = {"batch_size": 6 if what == "batch_size" and last else 7, "seed": 5 if what == "seed" and last else 4}
+    t = trainer(folder=folder, **options)
+    if last and what == "images":
+        t.images[3, 2, 1] += 1
+    if last and what == "minidiff":
+        import minidiff.training.resume
+
+        minidiff.training.resume.__version__ = "0.0.1"
+    t.step()
+
+
+def full(folder):
+    """Files may not grow beyond what the log needs: the checkpoint of rank 0 does not fit."""
+    t = trainer(steps=40, folder=folder, checkpoint_every=2)
+    t.step()  # MPI has its memory by then, which the limit would hold for too
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    t.run(progress=False)
+
+
+def raises(folder):
+    """One rank fails, and the other waits for it."""
+    if world().rank == 1:
+        raise ValueError("x: got 1, expected 2")
+    world().any(True)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
