@@ -73,8 +73,8 @@ def test_ranks_that_differ_are_found_before_the_first_step(mpirun, tmp_path, wha
 
 def test_a_full_disk_on_rank_0_ends_all_ranks_and_the_log_is_kept(mpirun, tmp_path):
     end = mpirun(2, PROGRAM, "full", tmp_path)
-    assert end.returncode == 1 and end.stderr.count("OSError: ") == 1
-    assert "cannot write" in end.stderr and "the limit on file size is reached" in end.stderr
+    assert end.returncode == 1 and end.stderr.count("cannot write") == 1
+    assert "the limit on file size is reached" in end.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"log.csv", ".lock"}
 
 
