@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minidiff import data, metrics, models
+from minidiff.backend import use_device
 from minidiff.diffusion import Schedule, SimpleLoss
 from minidiff.mpi import world
 from minidiff.nn import Layer, Linear, training
@@ -139,6 +140,29 @@ def full(folder):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     t.run(progress=False)
+
+
+def device(folder):
+    """Five steps and samples on the emulator of CuPy; each rank on a device."""
+    root = Path(__file__).parents[1]
+    sys.path[:0] = [str(root / "gpu"), str(root / "strict")]
+    import emulators
+    import pytest
+    from steps import SMALL
+
+    cupy = emulators.install(pytest.MonkeyPatch())
+    use_device("cuda", world().local_rank)
+    net = among_ranks(models.UNet(**SMALL, dropout=0.1, rng=0).to("cuda"))
+    images, labels = Rng(1).standard_normal((12, 4, 4, 1)), np.arange(12) % 2
+    t = Trainer(net, SimpleLoss(Schedule.linear(20)), images, labels, steps=12, batch_size=5, lr=3e-3, warmup=2, seed=3)
+    for _ in range(5):
+        t.step()
+    t.look()
+    drawn = sample("ddim", t.objective.denoiser(t.model), (5, 4, 4, 1), steps=9, rng=0, cond=cupy.asarray(np.arange(5) % 2),
+                   device="cuda")  # fmt: skip
+    found = {"used": cupy.cuda.Device.current, "recorded": t._device_step.recorded.graph is not None}
+    found |= {"messages": net._workers.messages.name} if t.ranks.size > 1 else {}
+    np.savez(folder / f"rank{t.ranks.rank}.npz", loss=t.history.loss, weights=t.arena.values.get(), drawn=drawn.get(), **found)
 
 
 def raises(folder):

@@ -14,6 +14,11 @@ from minidiff.training import load
 PROGRAM = Path(__file__).with_name("program.py")
 
 
+def read(path):
+    with np.load(path) as found:
+        return dict(found)
+
+
 @pytest.fixture(scope="module")
 def found(mpirun, tmp_path_factory):
     """found(what, ranks) -> folder with what this many ranks found; each job runs once"""
@@ -38,7 +43,7 @@ def apart(got, want):
 @pytest.mark.parametrize("ranks", [2, 3])
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_losses_and_weights_after_50_steps_are_those_of_one_process(found, ranks, dtype, bound):
-    one, several = (np.load(found("train", n) / f"{dtype}.npz") for n in (1, ranks))
+    one, several = (read(found("train", n) / f"{dtype}.npz") for n in (1, ranks))
     assert np.abs(several["loss"] / one["loss"] - 1).max() < bound
     for name in ("weights", "average"):
         assert apart(several[name], one[name]) < bound, name
@@ -46,7 +51,7 @@ def test_losses_and_weights_after_50_steps_are_those_of_one_process(found, ranks
 
 def test_the_same_number_of_ranks_gives_the_same_bits(found):
     for dtype in ("float64", "float32"):
-        first, second = (np.load(found("train", 3, again) / f"{dtype}.npz") for again in (0, 1))
+        first, second = (read(found("train", 3, again) / f"{dtype}.npz") for again in (0, 1))
         assert all(np.array_equal(first[name], second[name]) for name in ("loss", "weights", "average"))
 
 
@@ -69,15 +74,15 @@ def test_a_run_resumes_on_another_number_of_ranks(mpirun, tmp_path):
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_samples_and_features_are_gathered_in_order(found, ranks):
-    one, several = (np.load(found("draw", n) / "draw.npz") for n in (1, ranks))
+    one, several = (read(found("draw", n) / "draw.npz") for n in (1, ranks))
     assert np.abs(several["images"] - one["images"]).max() < 1e-5 and np.abs(several["few"] - one["few"]).max() < 1e-5
-    shared = np.load(found("draw", ranks) / "features.npz")["shared"]
+    shared = read(found("draw", ranks) / "features.npz")["shared"]
     assert shared.shape == one["features"].shape and apart(shared, one["features"]) < 1e-5
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_two_passes_through_one_model_add_up(found, ranks):
-    one, several = (np.load(found("twice", n) / "twice.npz") for n in (1, ranks))
+    one, several = (read(found("twice", n) / "twice.npz") for n in (1, ranks))
     assert apart(several["grads"], one["grads"]) < 1e-13 and several["call"] == one["call"] > 0
 
 

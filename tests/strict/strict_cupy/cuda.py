@@ -1,14 +1,33 @@
 """cupy.cuda: streams, events, graphs, pools. Everything runs at once here, so waiting for an event costs nothing."""
 
 import itertools
+from types import SimpleNamespace
 
 from . import limits
 from .memory import MemoryPool, using_allocator
 from .recording import Capture, Graph
 
-__all__ = ["Event", "Graph", "MemoryPool", "Stream", "get_current_stream", "using_allocator"]
+__all__ = ["Device", "Event", "Graph", "MemoryPool", "Stream", "get_current_stream", "nccl", "runtime", "using_allocator"]
 
 _numbers = itertools.count()
+
+
+runtime = SimpleNamespace(getDeviceCount=lambda: 2)  # a machine with two cards
+nccl = SimpleNamespace(available=False)
+
+
+class Device:
+    """A card; `use` makes it the current one of this process."""
+
+    current = 0
+
+    def __init__(self, number):
+        if not 0 <= number < runtime.getDeviceCount():
+            raise limits.StrictError(f"cudaErrorInvalidDevice: {number}")
+        self.id = number
+
+    def use(self):
+        Device.current = self.id
 
 
 class Stream:
