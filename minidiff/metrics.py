@@ -4,8 +4,6 @@ No single number answers all three. A model that has memorised its training set 
 what the nearest-neighbour distances are for.
 """
 
-import functools
-
 import numpy as np
 
 from . import ops
@@ -53,8 +51,9 @@ def features(net, images):
     The ranks of an MPI job share the images of a judge in a DataParallel. Each receives all vectors, because means and
     covariances of parts cannot be averaged into a Fréchet distance.
     """
-    features_of = functools.partial(net.by_rows, "features") if isinstance(net, DataParallel) else net.features
-    return np.concatenate([to_numpy(features_of(part)) for part in _parts(net, images)]).astype(np.float64)
+    shared = isinstance(net, DataParallel)
+    found = (net.by_rows("features", part) if shared else net.features(part) for part in _parts(net, images))
+    return np.concatenate([to_numpy(part) for part in found]).astype(np.float64)
 
 
 def frechet_distance(a, b):

@@ -128,6 +128,8 @@ def _train_in(folder, arguments, given):
         trainer.resume(strict=not arguments.allow_change)
     print(f"training {made.model.size():,} parameters on {len(made.images):,} examples of {config.data.name}, "
           f"{trainer.steps - trainer.done} steps")  # fmt: skip
+    if trainer.ranks.size > 1:
+        print(f"on {trainer.model.about_ranks()}")
     trainer.run(progress=not arguments.no_progress)
     if trainer.writes:
         trainer.history.plot(path=folder / "loss.png")

@@ -51,6 +51,7 @@ class World(Alone):
         self.comm, self.rank, self.size, self.is_first = comm, comm.rank, comm.size, comm.rank == 0
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = node.rank, node.size
+        self.machines = sum(comm.allgather(node.rank == 0))
         _share_cores(node)
         self.guard = Guard(comm)
 

@@ -97,6 +97,7 @@ def test_the_command_trains_resumes_and_samples(mpirun, tmp_path):
     end = mpirun(2, "-m", "minidiff", "train", "--steps", "3", *fixed)
     assert end.returncode == 0, end.stderr
     assert end.stdout.count("training ") == 1 and not end.stderr
+    assert "\non 2 ranks, gradients by MPI, through host memory\n" in end.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.csv", "loss.png", "samples_000002.png"}
     end = mpirun(3, "-m", "minidiff", "train", "--steps", "5", "--resume", *fixed)
     assert end.returncode == 0, end.stderr

@@ -124,6 +124,13 @@ class DataParallel(Layer):
             self._finalizer = weakref.finalize(self, self._workers.close)
         return self._workers
 
+    def about_ranks(self):
+        """How many ranks share the rows and how their gradients travel, as text; "" without an MPI job."""
+        if self.engine != "mpi":
+            return ""
+        machines = f" on {self.ranks.machines} machines" if self.ranks.machines > 1 else ""
+        return f"{self.ranks.size} ranks{machines}, gradients by {self._started(1).messages.name}"
+
     @property
     def recordable(self):
         """Whether a CUDA graph can hold a call of it: messages between ranks cannot be recorded."""
