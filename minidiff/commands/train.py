@@ -143,8 +143,8 @@ def make_trainer(made, folder, **more):
     picture = sample_all_classes(made) if len(made.images.shape) == 4 else None
     if picture is None:
         options["sample_every"] = None
-    return Trainer(shared(made.model), made.objective, made.images, made.labels, folder=folder, sample=picture, config=made.kept,
-                   **{**options, **more})  # fmt: skip
+    return Trainer(shared(made.model), made.objective, made.images, made.labels, folder=folder, sample=picture,
+                   config=made.kept, **{**options, **more})  # fmt: skip
 
 
 def sample_all_classes(made, each=8, steps=20):

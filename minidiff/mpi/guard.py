@@ -16,12 +16,15 @@ import sys
 import time
 
 COLLECT = 0.3  # seconds for reports to arrive
-PATIENCE = 5.0  # seconds after which the guard of rank 0 ends its rank where the launcher has not
+PATIENCE = 5.0  # seconds after which the guard of rank 0 ends its rank, for a launcher that does not
 LINGER = 1.0  # seconds for which it still receives reports, so that no other guard prints
 
 
 def main(rank, name, secret, listener, host, port):
-    """listener   descriptor of the listening socket in rank 0, -1 in the others, which connect to host and port"""
+    """Wait for the end of the rank, and report it.
+
+    listener   descriptor of the listening socket in the guard of rank 0, -1 in the others, which connect to host and port
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()  # a signal to the group of the ranks does not reach the guard
     server = socket.socket(fileno=listener) if listener >= 0 else None
@@ -45,12 +48,12 @@ def main(rank, name, secret, listener, host, port):
                 reports.append((time.time(), f"rank {rank} ({name}) was killed {during}"))
     if server is None:
         if not sent(host, port, secret, *reports[0]):
-            tell(reports[0][1])
+            print_error(reports[0][1])
         answer()
         return
     answer()
     reports += collected(server, secret, COLLECT)
-    tell(min(reports)[1])
+    print_error(min(reports)[1])
     collected(server, secret, PATIENCE, until_end=True)
     collected(server, secret, LINGER)
 
@@ -64,7 +67,7 @@ def collected(server, secret, seconds, until_end=False):
             reports += received(server, secret)
         if 0 in ready and not os.read(0, 65536):
             return reports
-    if until_end:  # the launcher has not noticed
+    if until_end:
         os.kill(os.getppid(), signal.SIGKILL)
     return reports
 
@@ -103,7 +106,8 @@ def answer():
         pass
 
 
-def tell(text):
+def print_error(text):
+    """Print the report, unless it is empty: then a rank has printed a message already."""
     if text:
         resume = "the job ends; the last checkpoint is whole: resume from it, on any number of ranks"
         os.write(2, f"minidiff: error: {text}; {resume}\n".encode())

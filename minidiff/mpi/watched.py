@@ -1,4 +1,4 @@
-"""Starts the guard of a rank and speaks to it."""
+"""Starts the guard of a rank and sends it messages."""
 
 import atexit
 import os
@@ -12,13 +12,17 @@ GUARD = Path(__file__).with_name("guard.py")
 
 
 class Guard:
-    """The guard process of this rank.   comm: the communicator of all ranks, all of which must make theirs together"""
+    """The guard process of this rank. All ranks start their guards together.
 
-    def __init__(self, comm):
+    comm   the communicator of all ranks; machines: on how many machines they run
+    """
+
+    def __init__(self, comm, machines):
         listener, address = None, None
         if comm.rank == 0:
-            listener = socket.create_server(("", 0))
-            address = socket.gethostname(), listener.getsockname()[1], secrets.token_hex(16)
+            listener = socket.create_server(("localhost" if machines == 1 else "", 0))
+            host = "localhost" if machines == 1 else socket.gethostname()
+            address = host, listener.getsockname()[1], secrets.token_hex(16)
         host, port, secret = comm.bcast(address)
         name = f"process {os.getpid()} on {socket.gethostname()}"
         number = -1 if listener is None else listener.fileno()
@@ -26,9 +30,7 @@ class Guard:
         if os.environ.get("PMI_FD", "").isdigit():
             passed.append(int(os.environ["PMI_FD"]))
         command = [sys.executable, "-I", "-S", str(GUARD), str(comm.rank), name, secret, str(number), host, str(port)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=passed, bufsize=0
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=passed, bufsize=0)
         if listener is not None:
             listener.close()
         atexit.register(self.say, "bye")
@@ -41,6 +43,6 @@ class Guard:
             pass
 
     def quiet(self):
-        """Returns when no guard will report the end of this job any more, because a message about it is printed already."""
+        """Make the guards report nothing more about this job, because a message about its end is printed already."""
         self.say("quiet")
         self.process.stdout.readline()

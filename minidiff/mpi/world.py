@@ -53,7 +53,7 @@ class World(Alone):
         self.local_rank, self.local_size = node.rank, node.size
         self.machines = sum(comm.allgather(node.rank == 0))
         _share_cores(node)
-        self.guard = Guard(comm)
+        self.guard = Guard(comm, self.machines)
 
     def first(self, function, *arguments):
         if not self.is_first:
@@ -70,7 +70,11 @@ class World(Alone):
         return result
 
     def any(self, flag):
-        return any(self.comm.allgather(bool(flag)))
+        from mpi4py import MPI
+
+        byte = bytearray([bool(flag)])
+        self.comm.Allreduce(MPI.IN_PLACE, [byte, MPI.BYTE], MPI.BOR)
+        return bool(byte[0])
 
     def agree(self, facts, *arguments):
         found = self.comm.allgather(facts(*arguments))
@@ -109,8 +113,8 @@ def world():
         from mpi4py import MPI
     except ImportError as error:
         raise RuntimeError(
-            f"mpiexec started {expected[1]} ranks, which need mpi4py: pip install 'minidiff[mpi]', or mpi4py for the MPI of this "
-            f"cluster ({error}). MINIDIFF_MPI=0 makes them {expected[1]} independent processes"
+            f"mpiexec started {expected[1]} ranks, which need mpi4py: pip install 'minidiff[mpi]', or mpi4py for the MPI of "
+            f"this cluster ({error}). MINIDIFF_MPI=0 makes them {expected[1]} independent processes"
         ) from None
     comm = MPI.COMM_WORLD
     if comm.size != expected[1]:

@@ -62,7 +62,8 @@ def fit(model, objective, options, folder, config, kept=None, labelled=True):
     images, labels = data.load("digits")
     labels = labels if labelled else None
     settings = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
-    trainer = Trainer(among_ranks(model), objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
+    model = among_ranks(model)
+    trainer = Trainer(model, objective, images, labels, folder=folder, config=kept, checkpoint_every=100, **settings)
     return complete(trainer, options.progress)
 
 

@@ -62,20 +62,24 @@ def settings_of_objective(objective):
 
 def facts_of(trainer):
     """What must be the same on all ranks of an MPI job for them to train one model.   -> {name: text}"""
-    arrays = {"weights": trainer.arena.values, "images": trainer.images, "labels": trainer.labels}
+    arrays = {"images": trainer.images, "labels": trainer.labels}
     versions = {"minidiff": __version__, "NumPy": np.__version__, "Python": platform.python_version()}
     names = ("seed", "done", "config", "checkpoint_every", "sample_every")
     settings = {name: getattr(trainer, name) for name in names} | settings_of(trainer) | {"folder": trainer.folder is not None}
-    return {name: str(value) for name, value in {**versions, **settings}.items()} | {
-        name: f"arrays with SHA-256 {_digest(arrays[name])}" for name in arrays
-    }
+    found = {name: str(value) for name, value in {**versions, **settings}.items()}
+    return found | {name: _digest(arrays[name]) for name in arrays} | weights_of(trainer)
+
+
+def weights_of(trainer):
+    """The weights as they must be on all ranks, at any step.   -> {name: text}"""
+    return {"weights": _digest(trainer.arena.values)}
 
 
 def _digest(tree):
-    """The first digits of the SHA-256 of all arrays of a tree."""
+    """The first digits of the SHA-256 of all arrays of a tree, as text."""
     sha256 = hashlib.sha256()
     tree_map(lambda a: sha256.update(np.ascontiguousarray(to_numpy(a))), tree)
-    return sha256.hexdigest()[:12]
+    return f"arrays with SHA-256 {sha256.hexdigest()[:12]}"
 
 
 def write_run(trainer, path):

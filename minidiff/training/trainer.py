@@ -30,7 +30,8 @@ from .errors import NotFinite
 from .history import History
 from .interrupt import between_steps
 from .lr import learning_rate
-from .resume import facts_of, take_over, write_run
+from .parallel import DataParallel
+from .resume import facts_of, take_over, weights_of, write_run
 
 FILE = "checkpoint.safetensors"
 GPU_LOOK = 25  # on a GPU, steps between two checks of the losses
@@ -114,7 +115,7 @@ class Trainer:
         self.xp = xp = self.arena.xp
         self.images = xp.asarray(images).astype(self.arena.dtype, copy=False)
         self.labels = tree_map(xp.asarray, labels, leaf=list)
-        self.ranks, self._agreed = getattr(model, "ranks", ALONE), False
+        self.ranks, self._agreed = model.ranks if isinstance(model, DataParallel) else ALONE, False
         self.writes = self.folder is not None and self.ranks.is_first
         self.history = History(self.folder / "log.csv" if self.writes else None)
         self.done = 0
@@ -251,6 +252,7 @@ class Trainer:
         """
         path = self._file(path, "save in")
         self.look()
+        self.ranks.agree(weights_of, self)
         self.ranks.first(self._write, path)
         return path
 

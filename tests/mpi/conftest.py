@@ -26,8 +26,9 @@ def job(ranks, *arguments, timeout=60, env=None, before_end=None):
     command = [sys.executable, *map(str, arguments)]
     if ranks > 1:
         command = [mpiexec(), "-n", str(ranks), *command]
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MINIDIFF_THREADS": "1", "PYTHONPATH": str(HERE.parents[1]), **(env or {})}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MINIDIFF_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])} | (env or {})
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, env=env, start_new_session=True, **pipes)
     try:
         if before_end is not None:
             before_end(process)

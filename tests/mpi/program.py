@@ -54,10 +54,13 @@ def draw(folder):
     denoiser = t.objective.denoiser(t.model)
     images = sample("ddim", denoiser, (9, 8, 8, 1), steps=4, rng=0, cond=np.arange(9))
     judge = among_ranks(models.Classifier((8, 8, 1), 10, width=4, rng=1))
-    few = t.model.predict(images[:1], 3, np.zeros(1, int))
+    rng = Rng(5)
+    with training(rng):
+        few = t.model.predict(images[:1], 3, np.zeros(1, int))
+    t.ranks.agree(lambda: {"numbers drawn for dropout": str(rng.call)})  # by the ranks without rows too
     if t.ranks.is_first:
-        np.savez(folder / "draw.npz", images=images, features=metrics.features(judge.module if t.ranks.size > 1 else judge, images),
-                 few=few)  # fmt: skip
+        alone = metrics.features(judge.module if t.ranks.size > 1 else judge, images)
+        np.savez(folder / "draw.npz", images=images, features=alone, few=few)
     shared = metrics.features(judge, images)
     if t.ranks.is_first:
         np.savez(folder / "features.npz", shared=shared)

@@ -71,7 +71,8 @@ def test_the_fastest_way_that_is_there_is_chosen(monkeypatch, devices, nccl, env
 
 def test_an_unknown_way_is_named(monkeypatch):
     monkeypatch.setenv("MINIDIFF_MESSAGES", "hots")
-    with pytest.raises(ValueError, match=r"MINIDIFF_MESSAGES: got 'hots', expected one of nccl, device, host; did you mean host\?"):
+    message = r"MINIDIFF_MESSAGES: got 'hots', expected one of nccl, device, host; did you mean host\?"
+    with pytest.raises(ValueError, match=message):
         messages_for(Ranks(rank=0, size=2, local_size=2, comm=None), library())
 
 

@@ -39,7 +39,8 @@ def test_a_rank_that_something_else_kills_ends_the_job_within_ten_seconds(mpirun
         while not log.exists() or len(log.read_text().splitlines()) < 4:
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.02)
-        ranks = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if command(pid)[1:4] == [str(PROGRAM), "run", str(tmp_path)]]
+        pids, wanted = map(int, filter(str.isdigit, os.listdir("/proc"))), [str(PROGRAM), "run", str(tmp_path)]
+        ranks = [pid for pid in pids if command(pid)[1:4] == wanted]
         killed.extend([ranks[-1], time.monotonic()])
         os.kill(ranks[-1], signal.SIGKILL)
 
@@ -85,8 +86,8 @@ def test_an_uncaught_error_of_one_rank_ends_the_job_with_its_traceback(mpirun, t
 
 
 def test_the_command_fails_with_one_message(mpirun, tmp_path):
-    end = mpirun(3, "-m", "minidiff", "train", "--out", tmp_path, "--set", "model.widht=3")
-    assert end.returncode == 2 and len(messages(end)) == 1 and "model.widht" in end.stderr and not end.stdout
+    end = mpirun(3, "-m", "minidiff", "train", "--out", tmp_path, "--set", "model.no_such=3")
+    assert end.returncode == 2 and len(messages(end)) == 1 and "model.no_such" in end.stderr and not end.stdout
     end = mpirun(3, "-m", "minidiff", "train", "--no-such-flag")
     assert end.returncode == 2 and end.stderr.count("unrecognized arguments") == 1
 
@@ -119,7 +120,8 @@ ENTER = "import sys; sys.modules['mpi4py'] = None\nfrom minidiff.cli import main
 def test_mpiexec_without_mpi4py_tells_what_to_install():
     end = run(ENTER, PMI_RANK="0", PMI_SIZE="4")
     assert end.returncode == 1 and not end.stdout
-    assert end.stderr.startswith("minidiff samplers: error: mpiexec started 4 ranks, which need mpi4py: pip install 'minidiff[mpi]'")
+    told = "minidiff samplers: error: mpiexec started 4 ranks, which need mpi4py: pip install 'minidiff[mpi]'"
+    assert end.stderr.startswith(told)
     end = run(ENTER, PMI_RANK="1", PMI_SIZE="4")
     assert end.returncode == 1 and not end.stdout and not end.stderr  # rank 0 says it
 

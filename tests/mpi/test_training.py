@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from minidiff.training import load
 
 PROGRAM = Path(__file__).with_name("program.py")

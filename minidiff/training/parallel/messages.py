@@ -1,4 +1,4 @@
-"""How arrays travel between ranks: from host memory by MPI, from a GPU by NCCL, by an MPI that reads device memory, or by a copy.
+"""How arrays travel between ranks: by MPI from host memory; from a GPU by NCCL, by an MPI that reads device memory, or copied.
 
 Each class has `add(flat)`, the sum over all ranks in place, and `gather(part, rows)`, all parts one below the other, where
 rank i has rows[i] rows. All ranks call them in the same order.
@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 from ...backend import to_numpy
+from ...gpu.nccl import nccl_group
 from ...names import check_choice
 
 CHOICE = "MINIDIFF_MESSAGES"  # in the environment: nccl, device or host, in place of what is found
@@ -54,9 +55,7 @@ class Nccl(Host):
 
     def __init__(self, world, xp):
         super().__init__(world, xp)
-        from cupyx import distributed  # it is there with the arrays that come here
-
-        self.group = distributed.init_process_group(world.size, world.rank, backend="nccl", use_mpi=True)
+        self.group = nccl_group(world.rank, world.size)
 
     def add(self, flat):
         self.group.all_reduce(flat, flat, "sum")
@@ -96,9 +95,9 @@ def _has_nccl(xp):
 
 
 def _reads_device_memory():
-    """Whether this MPI was told or built to read device memory. There is no portable question to ask it."""
-    told = ("MPICH_GPU_SUPPORT_ENABLED", "MV2_USE_CUDA", "I_MPI_OFFLOAD", "OMPI_MCA_opal_cuda_support")
-    return any(os.environ.get(name, "").lower() in ("1", "true") for name in told)
+    """Whether this MPI is set to read device memory. There is no portable way to ask it."""
+    variables = ("MPICH_GPU_SUPPORT_ENABLED", "MV2_USE_CUDA", "I_MPI_OFFLOAD", "OMPI_MCA_opal_cuda_support")
+    return any(os.environ.get(name, "").lower() in ("1", "true") for name in variables)
 
 
 def _in_place():

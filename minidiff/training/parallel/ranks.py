@@ -1,8 +1,6 @@
 """Shares the rows of a batch among the ranks of an MPI job: every rank computes its part and receives all of the output."""
 
-import numpy as np
-
-from ...settings import is_no_grad, setting
+from ...settings import setting
 from ...thread_team import get_threads
 from ...tree import tree_map
 from .messages import messages_for
@@ -13,7 +11,7 @@ class Ranks:
     """The ranks of `world`, each with the whole model in `arena`. Weights stay equal, because every rank adds up the same
     gradients and takes the same step.
 
-    A part that fails fails on every rank, with an error that names the rank: no rank waits for it.
+    An error in one part is raised on every rank, and names the rank where it came up: no rank waits for that part.
     """
 
     def __init__(self, world, arena):
@@ -22,25 +20,22 @@ class Ranks:
 
     def forward(self, call, parts, run, arguments):
         """This rank's part of the rows.   -> y, back: see `data_parallel`"""
-        total, mine = parts[-1].stop, parts[self.world.rank] if self.world.rank < len(parts) else None
-        tree_map(lambda a: None, rows_of(arguments, slice(0, 0), total, self.arena.xp))  # raises on all ranks or on none
+        total, idle = parts[-1].stop, self.world.rank >= len(parts)
+        mine = parts[0 if idle else self.world.rank]  # an idle rank draws the numbers of dropout too, so all stay in step
+        rows_of(arguments, mine, total, self.arena.xp)  # raises NotByRows on all ranks or on none
 
         def part(run, arguments):
-            if mine is None:
-                return None
             with setting(**settings_for(mine, total, get_threads())):
                 return run(rows_of(arguments, mine, total, self.arena.xp))
 
-        kept, error = _attempt(part, run, arguments)
-        y, back_own = kept or (None, None)
-        del kept
-        if is_no_grad():
-            back_own = None
+        answer, error = _attempt(part, run, arguments)
+        y, back_own = answer or (None, None)
+        del answer
 
         def back(*gradients):
             if self.world.rank:
                 self.arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
-            dx, error = _attempt(part, lambda mine: back_own(*mine), gradients)
+            dx, error = (None, None) if idle else _attempt(part, lambda mine: back_own(*mine), gradients)
             try:
                 described = self._described(dx, error, parts)
             except BaseException:
@@ -61,24 +56,24 @@ class Ranks:
         """What rank 0 answered, with a Described in place of each array. Raises RuntimeError where a rank has failed."""
         mine = error or tree_map(lambda a: Described(a) if isinstance(a, self.arena.xp.ndarray) else a, answer)
         found = self.world.comm.allgather(mine)
-        for rank, told in enumerate(found):
-            if isinstance(told, Failed):
-                raise RuntimeError(f"rank {rank} failed: {told.message}") from (error.error if rank == self.world.rank else None)
-        for told, part in zip(found, parts, strict=False):
-            tree_map(lambda a, n=part.stop - part.start: isinstance(a, Described) and a.check(n), told)
+        found[self.world.rank] = mine
+        for rank, answer in enumerate(found):
+            if isinstance(answer, Failed):
+                raise RuntimeError(f"rank {rank} failed: {answer.message}") from answer.error
+        for answer, part in zip(found, parts, strict=False):
+            tree_map(lambda a, n=part.stop - part.start: isinstance(a, Described) and a.check(n), answer)
         return found[0]
 
     def _gathered(self, answer, described, parts):
         """The answers of all ranks, their arrays one below the other, in the order of the ranks."""
         rows = [part.stop - part.start for part in parts] + [0] * (self.count - len(parts))
 
-        def gather(told, *own):
-            if not isinstance(told, Described):
-                return told
-            part = own[0] if own else self.arena.xp.empty((0, *told.shape[1:]), told.dtype)
-            return self.messages.gather(part, rows)
+        def gather(first, *own):
+            if not isinstance(first, Described):
+                return first
+            return self.messages.gather(own[0] if own else self.arena.xp.empty((0, *first.shape[1:]), first.dtype), rows)
 
-        return tree_map(gather, described, *([] if rows[self.world.rank] == 0 else [answer]))
+        return tree_map(gather, described, *([answer] if rows[self.world.rank] else []))
 
 
 class Described:
@@ -94,7 +89,7 @@ class Described:
 
 
 class Failed:
-    """The error of a rank in words, for the others."""
+    """The error of a rank, in words for the others."""
 
     def __init__(self, error):
         self.message, self.error = f"{type(error).__name__}: {error}", error

@@ -35,7 +35,7 @@ def rows_of(thing, rows, total, xp=np):
         if not getattr(a, "ndim", 0):
             return a
         if not isinstance(a, xp.ndarray) or len(a) != total:
-            raise NotByRows(f"got a {type(a).__name__} of shape {a.shape}, expected an array of {xp.__name__} with {total} rows")
+            raise NotByRows(f"got a {type(a).__name__} of shape {a.shape}, expected an array of {xp.__name__}, {total} rows")
         return a[rows]
 
     return tree_map(cut, thing)

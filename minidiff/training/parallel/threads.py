@@ -57,7 +57,7 @@ class Threads:
         return joined(ys, parts), back
 
     def _together(self, works, parts, arguments):
-        """works[i](rows of part i), each in a thread of its own; returns when all are done.   -> list of the results"""
+        """works[i](rows of part i), each in a separate thread; returns when all are done.   -> list of the results"""
         total, threads = parts[-1].stop, max(1, get_threads() // len(parts))
 
         def task(i):

@@ -155,7 +155,8 @@ def test_threads_are_taken_where_fork_is_not_safe(monkeypatch):
 
 
 def test_an_engine_that_is_not_there():
-    with pytest.raises(ValueError, match=r"engine: got 'thread', expected one of mpi, processes, threads; did you mean threads\?"):
+    message = r"engine: got 'thread', expected one of mpi, processes, threads; did you mean threads\?"
+    with pytest.raises(ValueError, match=message):
         DataParallel(Fails(), engine="thread")
     with pytest.raises(ValueError, match="engine: got 'mpi', which needs a job that mpiexec started with several ranks"):
         DataParallel(Fails(), engine="mpi")
