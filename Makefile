@@ -58,9 +58,10 @@ lite: $(VENV)/.ready-lite
 	$(BIN)/python scripts/build_lite.py
 
 # minidiff beside PyTorch and diffusers on this CPU; nothing else should run.
-# The tables of docs/performance.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
+# The tables of docs/performance.md and docs/scaling.md are made from what it leaves.  make bench BENCH="ops steps --seconds 1"
 bench: $(VENV)/.ready-compare
 	$(BIN)/python -m benchmarks.cpu $(BENCH) --json docs/performance/cpu.json --plot docs/performance/scaling.png
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python scripts/doc_tables.py
 
 # The same for the steps of diffusion transformers
@@ -106,7 +107,7 @@ $(VENV)/.ready-notebooks: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-compare: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[compare]'
+	$(BIN)/python -m pip install --quiet --editable '.[compare,test]'
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-course: pyproject.toml | $(VENV)/bin/python
