@@ -37,11 +37,10 @@ class Costs(NamedTuple):
 
 def costs(large, small):
     """Costs from two measurements of one rank, of batches of different sizes (dicts of `rank.measured`)."""
-    rows = large["batch"] - small["batch"]
-    repeated = [row["step"] - row["compute"] for row in (large, small)]
-    a_row, a_repeated = (large["compute"] - small["compute"]) / rows, max(0.0, (repeated[0] - repeated[1]) / rows)
-    return Costs(max(0.0, small["compute"] - a_row * small["batch"]), a_row, max(0.0, repeated[1] - a_repeated * small["batch"]),
-                 a_repeated, large["checkpoint"], large["allreduce_bytes"], 4 * large["pixels"])  # fmt: skip
+    row, batch = (large["compute"] - small["compute"]) / (large["batch"] - small["batch"]), large["batch"]
+    repeated = large["step"] - large["compute"] - large["repeated_row"] * batch
+    return Costs(max(0.0, large["compute"] - row * batch), row, max(0.0, repeated), large["repeated_row"], large["checkpoint"],
+                 large["allreduce_bytes"], 4 * large["pixels"])  # fmt: skip
 
 
 def network(pairs):

@@ -1,10 +1,9 @@
 """One measurement, run by every rank of a job:   python -m benchmarks.scaling.rank MODEL BATCH SECONDS FILE
 
-Rank 0 writes what a training step took into FILE: medians over the steps, in seconds.
+Rank 0 writes what the fastest of the training steps took, and of which parts, into FILE. All numbers are seconds.
 """
 
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ MODELS = {  # name: the preset, and the shape of its images
 }
 EXAMPLES, CLASSES = 256, 10
 WARM_UP, LEAST = 2, 3  # steps
+ROWS = 1024  # of a batch without a network
 
 
 class Timed(Layer):
@@ -53,6 +53,16 @@ class Timed(Layer):
         return result
 
 
+class Unchanged(Layer):
+    """A network that takes no time."""
+
+    def forward(self, x, t, cond=None):
+        return x, lambda dy: dy
+
+    def null_cond(self, cond):
+        return cond
+
+
 def trainer(name, batch):
     """A Trainer of random images, as `minidiff train` makes it for this preset without its schedule of samples."""
     data, shape = MODELS[name]
@@ -65,29 +75,37 @@ def trainer(name, batch):
 
 
 def measured(name, batch, seconds):
-    """What a step took, and of which parts."""
+    """What the fastest step took, and of which parts: other programs only make a step slower."""
     t, net = trainer(name, batch)
-    travel = {"add": [], "gather": []}
+    travel = {"add": 0.0, "gather": 0.0}
     if t.ranks.size > 1:
         t.model.about_ranks()  # the messages are there from now on
-        for what, found in travel.items():
-            setattr(t.model._workers.messages, what, timed_into(found, getattr(t.model._workers.messages, what)))
+        for what in travel:
+            setattr(t.model._workers.messages, what, timed_into(travel, what, getattr(t.model._workers.messages, what)))
     for _ in range(WARM_UP):
         t.step()
-    for found in travel.values():
-        found.clear()
-    steps, compute, end = [], [], time.perf_counter() + seconds
+    steps, end = [], time.perf_counter() + seconds
     while t.ranks.first(lambda: len(steps) < LEAST or time.perf_counter() < end):
         net.seconds, start = 0.0, time.perf_counter()
+        travel |= dict.fromkeys(travel, 0.0)
         t.step()
-        steps.append(time.perf_counter() - start)
-        compute.append(net.seconds)
+        steps.append({"step": time.perf_counter() - start, "compute": net.seconds, **travel})
     row = {"model": name, "ranks": t.ranks.size, "batch": batch, "steps": len(steps), "parameters": t.model.size(),
-           "numbers": t.arena.size, "pixels": int(np.prod(t.images.shape[1:])), "step": statistics.median(steps),
-           "compute": statistics.median(compute), "allreduce_bytes": 4 * t.arena.size}  # fmt: skip
+           "pixels": int(np.prod(t.images.shape[1:])), "allreduce_bytes": 4 * t.arena.size}  # fmt: skip
     if t.ranks.size == 1:
-        row["checkpoint"] = seconds_of_a_checkpoint(t)
-    return row | {what: sum(found) / len(steps) for what, found in travel.items() if found}
+        row |= {"checkpoint": seconds_of_a_checkpoint(t), "repeated_row": seconds_of_a_loss(t) / ROWS}
+    return row | min(steps, key=lambda step: step["step"])
+
+
+def seconds_of_a_loss(t):
+    """Drawing noise and times and comparing, for ROWS rows: what every rank does for the whole batch, without the network."""
+    index, found = np.arange(ROWS) % EXAMPLES, []
+    for _ in range(5):
+        start = time.perf_counter()
+        x0, cond = t.batch_of(index)
+        t.objective(Unchanged(), x0, Rng(0), cond)[1]()
+        found.append(time.perf_counter() - start)
+    return min(found)
 
 
 def seconds_of_a_checkpoint(t):
@@ -97,11 +115,13 @@ def seconds_of_a_checkpoint(t):
         return time.perf_counter() - start
 
 
-def timed_into(found, function):
+def timed_into(found, what, function):
+    """The function, which adds the seconds of each call to found[what]."""
+
     def call(*arguments):
         start = time.perf_counter()
         result = function(*arguments)
-        found.append(time.perf_counter() - start)
+        found[what] += time.perf_counter() - start
         return result
 
     return call

@@ -10,7 +10,7 @@ from minidiff import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 README = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-PAGES = sorted((DOCS / "guide").glob("*.md"))
+PAGES = [*sorted((DOCS / "guide").glob("*.md")), DOCS / "scaling.md"]
 
 
 def bare(text):

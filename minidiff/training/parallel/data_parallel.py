@@ -60,7 +60,7 @@ class DataParallel(Layer):
         if timeout is not None and (not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9):
             raise ValueError(f"timeout: got {timeout!r}, expected a number of seconds above 0, or None")
         self.ranks = world() if engine in (None, "mpi") else ALONE
-        self.engine = _engine(engine, self.ranks)
+        self.asked, self.engine = engine, _engine(engine, self.ranks)
         if module.device != "cpu" and self.engine != "mpi":
             raise ValueError(f"module: it is on {module.device}, expected one on the CPU")
         self.module, self.processes, self.timeout = module, processes, timeout
@@ -83,8 +83,9 @@ class DataParallel(Layer):
         """How many parts a batch of so many rows is shared in; 0: the module runs alone."""
         if self.engine == "mpi":
             return max(1, min(self.ranks.size, rows // LEAST))
-        count = min(self.processes or get_threads(), rows // LEAST) if self.engine else 1
-        return count if count > 1 else 0
+        count = min(self.processes or get_threads(), rows // LEAST)
+        alone = count < 2 or self.engine is None or (self.engine == "processes" and not can_fork())  # a process of a pool now
+        return 0 if alone else count
 
     def _shared(self, count, arguments):
         workers, total, call = self._started(count), len(arguments[0]), next(self._calls)
@@ -162,7 +163,7 @@ class DataParallel(Layer):
         return getattr(self.module, name)
 
     def __deepcopy__(self, memo):
-        return DataParallel(copy.deepcopy(self.module, memo), self.processes, self.timeout, self.engine)
+        return DataParallel(copy.deepcopy(self.module, memo), self.processes, self.timeout, self.asked)
 
 
 def shared(module):
