@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from minidiff.files import write_whole
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("digits", "mnist", "cifar10")  # those of rank.MODELS, which is imported by the ranks only
 BATCH = 64
 CLUSTER = model.Network(20e-6, 2.5e9)  # 25 Gbit/s Ethernet: an assumption, not a measurement
+SHOWN = ("{net:8}  {rate_one:7.1f} images/s on one rank, {rate_two:7.1f} on two: {gain:.2f} times; "
+         "allreduce {allreduce_ms:.2f} ms, {MB:.1f} MB; step {step_ms:.1f} ms, predicted {predicted_ms:.1f} ms")  # fmt: skip
 PLANNED = (1, 2, 4, 16, 64, 256, 1024)  # ranks
 
 
@@ -31,37 +34,64 @@ def main():
     parser.add_argument("--models", nargs="+", choices=NAMES, default=NAMES, help="which models (default: all)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of all measurements (default: 3)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="time of each measurement (default: 8)")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="before each measurement, wait at most so long for other programs to leave the cores (default: 60)",
+    )
+    parser.add_argument("--again", action="store_true", help="keep the fastest steps that --json has from earlier runs")
     parser.add_argument("--plan", action="store_true", help="measure nothing")
     parser.add_argument("--json", default="docs/scaling/scaling.json", metavar="FILE", help="measurements and plan")
     parser.add_argument("--plot", default="docs/scaling/scaling.png", metavar="FILE", help="the plan as a plot")
     arguments = parser.parse_args()
-    if arguments.plan:
+    found = None
+    if arguments.plan or arguments.again:
         found = json.loads(Path(arguments.json).read_text())["measured"]
-    else:
-        found = measure(arguments.models, arguments.rounds, arguments.seconds)
+    if not arguments.plan:
+        found = measure(arguments.models, arguments.rounds, arguments.seconds, arguments.wait, found)
     rows, costs = table(found), {name: costs_of(found, name) for name in found["steps"]}
     for row in rows:
         if row["group"] == "two ranks":
-            print(f"{row['net']:8}  {row['rate_one']:7.1f} images/s on one rank, {row['rate_two']:7.1f} on two: {row['gain']:.2f} "
-                  f"times; allreduce {row['allreduce_ms']:.2f} ms, {row['MB']:.1f} MB; step {row['step_ms']:.1f} ms, predicted "
-                  f"{row['predicted_ms']:.1f} ms")  # fmt: skip
+            print(SHOWN.format(**row))
     figures = {"machine": found["machine"], "rows": rows, "measured": found}
     write_whole(arguments.json, [json.dumps(figures, indent=1).encode() + b"\n"])
     draw(costs, CLUSTER, BATCH, PLANNED[-1], arguments.plot)
 
 
-def measure(names, rounds, seconds):
+def measure(names, rounds, seconds, wait, earlier=None):
     """Every measurement, the fastest of the rounds: other programs only make a step slower."""
-    steps = {name: {} for name in names}
+    steps = earlier["steps"] if earlier else {name: {} for name in names}
     for _ in range(rounds):
         for name in names:
             for ranks, batch in ((1, BATCH), (1, BATCH // 2), (2, BATCH)):
+                until_quiet(wait)
                 row = run(ranks, name, batch, seconds)
                 best = steps[name].setdefault(f"{ranks} x {batch}", row)
                 if row["step"] < best["step"]:
                     steps[name][f"{ranks} x {batch}"] = row
-    return {"steps": steps, "allreduce": run(2, "allreduce", 0, 0)["allreduce"],
-            "machine": {"cores": os.cpu_count(), "load": f"{os.getloadavg()[0]:.1f}", "rounds": rounds}}  # fmt: skip
+    until_quiet(wait)
+    pairs = run(2, "allreduce", 0, 0)["allreduce"]
+    if earlier:
+        pairs = [min(two, key=lambda pair: pair[1]) for two in zip(pairs, earlier["allreduce"], strict=True)]
+    return {"steps": steps, "allreduce": pairs, "machine": {"cores": os.cpu_count()}}
+
+
+def until_quiet(seconds, share=0.1):
+    """Wait until other programs use less than this share of the cores for a second, at most so many seconds."""
+    end, stat = time.perf_counter() + seconds, Path("/proc/stat")
+    while stat.exists() and time.perf_counter() < end:
+        before = busy(stat)
+        time.sleep(1.0)
+        if busy(stat) - before < share * os.sysconf("SC_CLK_TCK") * os.cpu_count():
+            return
+
+
+def busy(stat):
+    """Clock ticks for which a core worked, of all cores since the start."""
+    user, nice, system = map(int, stat.read_text().split(maxsplit=4)[1:4])
+    return user + nice + system
 
 
 def run(ranks, *arguments):
@@ -94,8 +124,8 @@ def table(found):
             "error_percent": 100 * (predicted / two["step"] - 1),
         })  # fmt: skip
         rows.append({"group": "costs", "net": name, "parameters": one["parameters"], "compute_ms": 1e3 * costs.compute_row,
-                     "repeated_us": 1e6 * costs.repeated_row, "optimizer_ms": 1e3 * costs.repeated,
-                     "checkpoint_ms": 1e3 * costs.checkpoint, "overlap": model.overlap_from(costs, CLUSTER, BATCH)})  # fmt: skip
+                     "repeated_us": 1e6 * costs.repeated_row, "optimizer_ms": 1e3 * costs.repeated, "checkpoint_ms":
+                     1e3 * costs.checkpoint, "overlap": model.overlap_from(costs, CLUSTER, BATCH)})  # fmt: skip
         alone = model.seconds(costs, CLUSTER, 1, BATCH)
         for ranks in PLANNED:
             parts = model.step(costs, CLUSTER, ranks, ranks * BATCH)

@@ -1,6 +1,7 @@
 """Starts the guard of a rank and sends it messages."""
 
 import atexit
+import contextlib
 import os
 import secrets
 import socket
@@ -11,7 +12,20 @@ from pathlib import Path
 GUARD = Path(__file__).with_name("guard.py")
 
 
-class Guard:
+class NoGuard:
+    """A rank without a guard: its launcher alone reports how it ended."""
+
+    def say(self, line):
+        """Send one line to the guard."""
+
+    def quiet(self):
+        """Make the guards report nothing more about this job, because a message about its end is printed already."""
+
+
+NO_GUARD = NoGuard()
+
+
+class Guard(NoGuard):
     """The guard process of this rank. All ranks start their guards together.
 
     comm   the communicator of all ranks; machines: on how many machines they run
@@ -36,13 +50,9 @@ class Guard:
         atexit.register(self.say, "bye")
 
     def say(self, line):
-        """Send one line; a guard that has ended is no reason to end the rank."""
-        try:
+        with contextlib.suppress(OSError):  # a guard that has ended is no reason to end the rank
             self.process.stdin.write(f"{line}\n".encode())
-        except OSError:
-            pass
 
     def quiet(self):
-        """Make the guards report nothing more about this job, because a message about its end is printed already."""
         self.say("quiet")
         self.process.stdout.readline()

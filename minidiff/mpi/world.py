@@ -7,7 +7,7 @@ import time
 import traceback
 
 from .launch import launched
-from .watched import Guard
+from .watched import NO_GUARD, Guard
 
 WAIT = 1.0  # seconds that another rank waits with its error: mostly rank 0 fails the same way, and one message is enough
 
@@ -53,7 +53,7 @@ class World(Alone):
         self.local_rank, self.local_size = node.rank, node.size
         self.machines = sum(comm.allgather(node.rank == 0))
         _share_cores(node)
-        self.guard = Guard(comm, self.machines)
+        self.guard = Guard(comm, self.machines) if os.name == "posix" else NO_GUARD  # Windows passes no sockets on
 
     def first(self, function, *arguments):
         if not self.is_first:

@@ -1,4 +1,4 @@
-"""The cost model of docs/scaling.md: ring formulas by hand, costs that it was given, and the measurement that it must predict."""
+"""The cost model of docs/scaling.md: ring formulas by hand, costs that are found again, and a measurement that it predicts."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,9 @@ MADE = model.Costs(compute=0.002, compute_row=0.01, repeated=0.003, repeated_row
 
 def measured(c, batch):
     """What rank.py would write for these costs."""
-    compute = c.compute + c.compute_row * batch
-    return {"batch": batch, "compute": compute, "step": compute + c.repeated + c.repeated_row * batch, "checkpoint": c.checkpoint,
-            "repeated_row": c.repeated_row, "allreduce_bytes": c.gradient_bytes, "pixels": c.row_bytes // 4}  # fmt: skip
+    compute, repeated = c.compute + c.compute_row * batch, c.repeated + c.repeated_row * batch
+    return {"batch": batch, "compute": compute, "step": compute + repeated, "checkpoint": c.checkpoint, "repeated_row":
+            c.repeated_row, "allreduce_bytes": c.gradient_bytes, "pixels": c.row_bytes // 4}  # fmt: skip
 
 
 def test_costs_are_found_from_two_batches():

@@ -141,9 +141,12 @@ class DataParallel(Layer):
         """module.METHOD(x), without gradients. Ranks of an MPI job share the rows.   -> its result for all rows"""
         if self.engine != "mpi":
             return getattr(self.module, method)(x)
+
+        def run(arguments):
+            return getattr(self.module, method)(*arguments), None
+
         with no_grad(), self._lock:
             parts = parts_of(len(x), self._parts(len(x)))
-            run = lambda arguments: (getattr(self.module, method)(*arguments), None)  # noqa: E731
             return self._started(1).forward(next(self._calls), parts, run, (x,))[0]
 
     def close(self):
