@@ -5,12 +5,16 @@ transformer the faults of the next step take a fifth of its time. Other systems 
 """
 
 import functools
+import mmap
 import os
 import sys
+
+import numpy as np
 
 TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 KEPT = (1 << 31) - 1  # bytes at the end of the heap that are not returned: the largest int
 LARGEST = (1 << 28, 1 << 25)  # arrays up to 256 MiB come from the heap; older libraries allow 32 MiB
+APART = 1 << 19  # bytes
 CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")  # environment variables of the C library
 
 
@@ -30,6 +34,13 @@ def return_freed_memory():
     """Return free pages to the system: what was freed before training begins is not needed again, and forks would copy it."""
     if sys.platform == "linux" and (trim := _c_function("malloc_trim")):
         trim(0)
+
+
+def long_lived(size):
+    """(size,) bytes that stay. On Linux, large ones do not come from the heap: between what is freed they would split it."""
+    if sys.platform != "linux" or size < APART:
+        return np.empty(size, np.uint8)
+    return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
 
 
 def _c_function(name):

@@ -8,6 +8,8 @@ import threading
 
 import numpy as np
 
+from ..heap import long_lived
+
 
 class _Own(threading.local):
     def __init__(self):
@@ -24,7 +26,7 @@ def scratch(name, shape, dtype):
         size = math.prod(shape) * dtype.itemsize
         buffer = _own.buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = _own.buffers[name] = np.empty(size, np.uint8)
+            buffer = _own.buffers[name] = long_lived(size)
             _own.views = {key: kept for key, kept in _own.views.items() if key[0] != name}  # they hold the smaller one
         view = _own.views[name, shape, dtype] = buffer[:size].view(dtype).reshape(shape)
     return view

@@ -27,6 +27,7 @@ from .threads import Threads
 from .workers import Workers, can_fork, shared_zeros
 
 ENGINES = ("mpi", "processes", "threads")
+LARGE, BUSY = 1 << 23, 1 << 12  # weights, and numbers of a batch, from which threads inside the ops are as fast
 
 
 class DataParallel(Layer):
@@ -45,7 +46,9 @@ class DataParallel(Layer):
     Outputs and gradients equal the module's but for rounding, and are the same in every run. Threads that call it at the same
     time take turns. The first batch with two rows for each part starts the workers: from then on Params may change, but
     nothing else in the module. The module runs in this process alone, on threads inside its ops, for smaller batches and for
-    arrays without a row for each example. Make it before the optimizer: it may move the Params into shared memory.
+    arrays without a row for each example. With `processes` None it also does so for a model of 8 M weights or more, where
+    this is as fast and needs no second set of gradients. Make it before the optimizer: it may move the Params into shared
+    memory.
 
     With "mpi" all ranks make it, and call it with the same arrays in the same order. Each gets the whole output, and the
     gradients of the whole batch. Rank 0 has a part of every batch, however small.
@@ -70,7 +73,7 @@ class DataParallel(Layer):
         self._workers, self._finalizer, self._calls, self._lock = None, None, itertools.count(), threading.RLock()
 
     def forward(self, x, *args, **kwargs):
-        count = self._parts(len(x))
+        count = self._parts(len(x), x.size)
         if count == 0:
             return self.module(x, *args, **kwargs)
         try:
@@ -79,10 +82,12 @@ class DataParallel(Layer):
         except NotByRows:
             return self.module(x, *args, **kwargs)
 
-    def _parts(self, rows):
-        """How many parts a batch of so many rows is shared in; 0: the module runs alone."""
+    def _parts(self, rows, numbers):
+        """How many parts a batch of so many rows and numbers is shared in; 0: the module runs alone."""
         if self.engine == "mpi":
             return max(1, min(self.ranks.size, rows // LEAST))
+        if self.processes is None and self.arena.size >= LARGE and numbers >= BUSY:
+            return 0
         count = min(self.processes or get_threads(), rows // LEAST)
         alone = count < 2 or self.engine is None or (self.engine == "processes" and not can_fork())  # a process of a pool now
         return 0 if alone else count
@@ -146,7 +151,7 @@ class DataParallel(Layer):
             return getattr(self.module, method)(*arguments), None
 
         with no_grad(), self._lock:
-            parts = parts_of(len(x), self._parts(len(x)))
+            parts = parts_of(len(x), self._parts(len(x), x.size))
             return self._started(1).forward(next(self._calls), parts, run, (x,))[0]
 
     def close(self):
