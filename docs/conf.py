@@ -24,6 +24,7 @@ extensions = [
     "docstrings",
     "mathjax_file",
     "offline",
+    "playground_page",
     "tables",
 ]
 exclude_patterns = ["_ext", "lite"]

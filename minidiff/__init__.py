@@ -3,8 +3,8 @@
 __version__ = "0.2.0"
 
 
-ROOMS = ("backend", "data", "diffusion", "gradcheck", "grading", "interop", "metrics", "models", "nn", "ops", "profiling",
-         "recipes", "rng", "samplers", "studies", "training", "viz")  # fmt: skip
+ROOMS = ("backend", "data", "diffusion", "gradcheck", "grading", "interop", "metrics", "models", "nn", "ops", "playground",
+         "profiling", "recipes", "rng", "samplers", "studies", "training", "viz")  # fmt: skip
 
 
 def __dir__():

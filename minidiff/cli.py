@@ -8,11 +8,25 @@ import sys
 
 from . import __version__
 from .backend import module_of, use_device
-from .commands import course, demo, doctor, export, gradcheck, import_, info, profile, sample, samplers, study, train
+from .commands import (
+    course,
+    demo,
+    doctor,
+    export,
+    gradcheck,
+    import_,
+    info,
+    playground,
+    profile,
+    sample,
+    samplers,
+    study,
+    train,
+)
 from .console import INTERRUPTED, outputs, quit_on_interrupt
 from .mpi import ALONE, launched, world
 
-COMMANDS = (demo, course, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
+COMMANDS = (demo, course, playground, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
 
 
 def main(argv=None):

@@ -24,7 +24,7 @@ ORDER = """
     recipes
     interop
     studies
-    doctor profiling
+    doctor playground profiling
     commands
     cli
     __main__

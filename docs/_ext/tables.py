@@ -68,6 +68,19 @@ def chapters():
     return table(["", "chapter", "asks", "minutes to run"], rows)
 
 
+def presets():
+    """The settings of the playground that the chapters point to, each a link that opens it."""
+    from chapter_index import chapters as listed
+
+    names = {entry["number"]: f"[{int(entry['number'])} {entry['name']}](chapters/{entry['path'].name})" for entry in listed()}
+    page = ROOT / "minidiff" / "playground" / "page"
+    rows = []
+    for preset in json.loads((page / "presets.json").read_text(encoding="utf-8")):
+        address = f"playground/index.html#{preset['settings']}".replace("&", "&amp;")
+        rows.append((names[preset["chapter"]], f'<a href="{address}">{preset["title"]}</a>'))
+    return table(["chapter", "setting"], rows)
+
+
 @cache
 def checked():
     """[(name, error, gradients)] of every case of the gradient checker, as `minidiff gradcheck --seeds 1` prints them."""
@@ -136,10 +149,8 @@ class Made(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(MADE[self.name]()))
 
 
-MADE = {
-    made.__name__: made
-    for made in (chapters, samplers, studies, error_messages, derivations, questions, gradcheck, oracles, wrong_answers, zoo)
-}
+LISTED = (chapters, samplers, studies, error_messages, derivations, questions, presets, gradcheck, oracles, wrong_answers, zoo)
+MADE = {made.__name__: made for made in LISTED}
 
 
 def setup(app):

@@ -142,4 +142,5 @@ def test_the_site_builds_without_a_warning(offline, tmp_path):
         assert "mathjax/tex-svg.js" in page or "$" not in chapter.read_text(encoding="utf-8")
     assert (site / "_static" / "mathjax" / "tex-svg.js").stat().st_size > 1_000_000
     assert "rstd * (dxhat" in re.sub(r"<[^>]+>", "", (site / "derivations" / "group_norm.html").read_text(encoding="utf-8"))
+    assert (site / "playground" / "models" / "digits.safetensors").is_file()
     assert offline.foreign(site) == []
