@@ -117,6 +117,9 @@ assert np.allclose(add_noise(digits[:4], eps, 250), theirs)
 # histogram. At $t = 0$ it is the histogram of the data: most pixels are black, some are white. The jump squeezes this histogram
 # towards 0 and blurs it with a Gaussian of standard deviation $\sqrt{1 - \bar\alpha_t}$. At $t = 999$ only the Gaussian is left
 # (grey line: mean 0, variance 1), whatever the data were:
+#
+# To watch a whole distribution turn into noise and back, open the [playground](../docs/playground.md) in your browser
+# (`minidiff playground --chapter 03`) and move its time slider.
 
 # %%
 rng = np.random.default_rng(8)

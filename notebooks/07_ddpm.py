@@ -192,6 +192,9 @@ viz.show_grid(walk[-1][1], columns=10, title=f"{count} samples, each after {T} s
 # The figure shows three trajectories. In each pair of rows, the upper one is $x$ after the step from $t$, and the lower one is
 # the network's prediction of $x_0$ in that step. It is a blur at first, and a digit long before the noise is gone.
 # (`viz.save_gif([x for _, x, _ in walk], "walk.gif")` saves all steps as an animation.)
+#
+# The [playground](../docs/playground.md) shows this for 2,000 points in the plane (`minidiff playground --chapter 07`). Touch a
+# point to see its path and the $x_0$ that the model predicts for it.
 
 # %%
 picked = np.linspace(0, T - 1, 10).round().astype(int)

@@ -66,6 +66,9 @@ def every_step():
 # continues at the next $t$ of a shorter list. The usual verdict is "it breaks the chain; sometimes it works". The right way is
 # a step from $t$ to the $s$ that comes next in the list, which is called **respacing** (Nichol and Dhariwal, 2021). The
 # difference in code is small:
+#
+# To see it happen, open the [playground](../docs/playground.md) (`minidiff playground --chapter 08`) and change the number of
+# steps.
 
 # %%
 def hack(steps):

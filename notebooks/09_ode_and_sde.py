@@ -232,6 +232,9 @@ def dpmpp_2m(denoiser, y, levels):
 # the steps make the error $2^k$ times smaller. On a plot with logarithmic axes this is a line of slope $-k$. For data from one
 # Gaussian blob, with mean $m$ and standard deviation $c$, the exact solution is a formula: from level $s$ to $s'$, $y - m$ is
 # multiplied by $\sqrt{(c^2 + s'^2)/(c^2 + s^2)}$.
+#
+# The [playground](../docs/playground.md) draws the curves that the solvers follow, and the direction at every point
+# (`minidiff playground --chapter 09`).
 
 # %%
 m, c = 0.3, 0.5

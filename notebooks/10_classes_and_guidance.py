@@ -111,6 +111,8 @@ assert np.mean(history.loss[-5:]) < history.loss[0]
 # Guidance goes further in the direction in which the class has moved the prediction. $w = 0$ is the plain conditional model,
 # $w = -1$ the unconditional one. (Imagen and Stable Diffusion call $1 + w$ the guidance scale; their 7.5 is 6.5 in this
 # chapter.)
+#
+# The [playground](../docs/playground.md) has a slider for this weight (`minidiff playground --chapter 10`).
 
 # %%
 class Guided:
