@@ -30,7 +30,8 @@ def to_x0_eps(output, xt, alpha, sigma, predicts):
     if predicts == "x0":
         return output, (xt - alpha * output) / sigma
     if predicts == "v":
-        return alpha * xt - sigma * output, sigma * xt + alpha * output
+        power = alpha * alpha + sigma * sigma  # 1 for variance-preserving processes, but not for a flow
+        return (alpha / power) * xt - (sigma / power) * output, (sigma / power) * xt + (alpha / power) * output
     if predicts == "velocity":
         return (xt - sigma * output) / (alpha + sigma), (xt + alpha * output) / (alpha + sigma)
     return (xt + sigma * sigma * output) / alpha, -sigma * output
@@ -121,7 +122,8 @@ def eps_slopes(alpha, sigma, predicts):
     if predicts == "x0":
         return -alpha / sigma, 1 / sigma
     if predicts == "v":
-        return alpha, sigma
+        power = alpha * alpha + sigma * sigma
+        return alpha / power, sigma / power
     if predicts == "velocity":
         return alpha / (alpha + sigma), 1 / (alpha + sigma)
     return -sigma, 0.0

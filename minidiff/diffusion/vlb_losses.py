@@ -78,7 +78,7 @@ def slope_of_x0(alpha, sigma, predicts):
     if predicts == "eps":
         return -sigma / alpha
     if predicts == "v":
-        return -sigma
+        return -sigma / (alpha * alpha + sigma * sigma)
     if predicts == "velocity":
         return -sigma / (alpha + sigma)
     if predicts == "score":

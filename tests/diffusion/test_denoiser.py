@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidiff.diffusion import VE, VP, Denoiser, GaussianMixture, Schedule
+from minidiff.diffusion import VE, VP, Denoiser, Flow, GaussianMixture, Schedule
 from minidiff.diffusion.denoiser import PREDICTS, eps_slopes, from_x0_eps, to_x0_eps
 
 angles = st.floats(0.01, np.pi / 2 - 0.01)
@@ -23,9 +23,9 @@ def test_every_conversion_there_and_back(x0, eps, angle):
 
 @given(numbers, numbers, st.floats(0.1, 3), st.floats(0.1, 50))
 def test_conversions_hold_off_the_circle_too(x0, eps, alpha, sigma):
-    """In a variance-exploding process alpha^2 + sigma^2 is not 1, and v has no use; the others have."""
+    """In a flow or a variance-exploding process alpha^2 + sigma^2 is not 1."""
     xt = alpha * x0 + sigma * eps
-    for predicts in ("eps", "x0", "velocity", "score"):
+    for predicts in PREDICTS:
         np.testing.assert_allclose(
             to_x0_eps(from_x0_eps(x0, eps, alpha, sigma, predicts), xt, alpha, sigma, predicts), (x0, eps), atol=1e-8
         )
@@ -113,10 +113,10 @@ def test_a_layer_is_called_by_predict_and_its_null_condition_is_used(tiny_net):
 @pytest.mark.parametrize("predicts", PREDICTS)
 @pytest.mark.parametrize("learned", [False, True])
 def test_eps_back_is_the_derivative_of_eps(tiny_net, predicts, learned):
-    s, net, rng, h = Schedule.linear(1000), tiny_net(3, 6 if learned else 3), np.random.default_rng(1), 1e-6
-    denoiser = Denoiser(net, s, predicts, learned_variance=learned)
+    net, rng, h = tiny_net(3, 6 if learned else 3), np.random.default_rng(1), 1e-6
     x, d, deps = rng.standard_normal((3, 2, 4, 4, 3))
-    for t in (700, np.array([20, 700])):
+    for s, t in ((Schedule.linear(1000), 700), (Schedule.linear(1000), np.array([20, 700])), (Flow(), 0.4)):
+        denoiser = Denoiser(net, s, predicts, learned_variance=learned)
         eps, back = denoiser.eps_back(x, t)
         np.testing.assert_allclose(eps, denoiser(x, t)[1], rtol=1e-12)
         numerical = (deps * (denoiser(x + h * d, t)[1] - denoiser(x - h * d, t)[1])).sum() / (2 * h)
@@ -128,13 +128,13 @@ def test_eps_back_needs_a_layer():
         Denoiser(lambda x, t, c: x, Schedule.linear(10)).eps_back(np.ones((1, 2)), 3)
 
 
-@pytest.mark.parametrize("process", [Schedule.linear(100), VP(), VE()])
+@pytest.mark.parametrize("process", [Schedule.linear(100), VP(), VE(), Flow()])
 def test_the_perfect_denoiser_is_the_same_for_every_prediction_type(process):
     mixture = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], stds=[0.3, 0.6])
     t, x = 40 if hasattr(process, "T") else 0.5, np.random.default_rng(2).standard_normal((5, 2))
     x0, eps = mixture.denoiser(process)(x, t)
     np.testing.assert_allclose(x0, mixture.x0_mean(x, process.alpha(t), process.sigma(t)), rtol=1e-10, atol=1e-12)
-    for predicts in PREDICTS if not isinstance(process, VE) else ("eps", "x0", "velocity", "score"):
+    for predicts in PREDICTS:
         model = lambda x, t, c, p=predicts: from_x0_eps(x0, eps, process.alpha(t), process.sigma(t), p)  # noqa: E731
         for ours, truth in zip(Denoiser(model, process, predicts)(x, t), (x0, eps), strict=True):
             np.testing.assert_allclose(ours, truth, rtol=1e-9, atol=1e-10)
