@@ -27,13 +27,14 @@ from .console import INTERRUPTED, outputs, quit_on_interrupt
 from .mpi import ALONE, launched, world
 
 COMMANDS = (demo, course, playground, train, sample, samplers, study, info, profile, gradcheck, import_, export, doctor)
+SHARED = (demo, train, sample, study)  # what the ranks of an MPI job do together; rank 0 alone runs the other commands
 
 
 def main(argv=None):
     """Run a command.   -> exit code: 0 success, 1 the work failed, 2 the request was invalid
 
-    Errors go to stderr, in one line where possible. MINIDIFF_TRACEBACK=1 shows the traceback. Of the ranks of an MPI job, all
-    run the command and rank 0 prints.
+    Errors go to stderr, in one line where possible. MINIDIFF_TRACEBACK=1 shows the traceback. Of the ranks of an MPI job,
+    rank 0 prints.
     """
     with outputs() as (stdout, _), _only_errors() if launched() and launched()[0] else contextlib.nullcontext():
         code = _run(argv)
@@ -64,6 +65,8 @@ def _run(argv):
         use_device(device, ranks.local_rank)
         if quiet:
             arguments.no_progress = True
+            if not arguments.shared:
+                return 0
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         before = quit_on_interrupt()
@@ -106,7 +109,7 @@ def _parser():
         summary = text.splitlines()[0]
         sub = commands.add_parser(name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
         module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
+        sub.set_defaults(run=module.run, shared=module in SHARED)
     return parser
 
 

@@ -28,6 +28,7 @@ from ..rng import Rng
 from ..runs import SHIPPED, open_run
 from ..samplers import find
 from ..samplers.run import first_noise, walk
+from ..training.parallel import among_ranks
 from . import device
 from .classes import class_number, class_title, known_names
 from .recipes import sample_prompt
@@ -146,6 +147,8 @@ def run_pretrained(arguments):
             raise FileNotFoundError(f"--{name}: got {given}, expected an existing file")
     n = _count(arguments, 1)
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
+    if not arguments.frugal:
+        pipeline.unet = among_ranks(pipeline.unet)
     names = pipeline.class_names
     cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, len(names) or None, names))
     images = pipeline.sample(

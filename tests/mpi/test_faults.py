@@ -88,6 +88,8 @@ def test_an_uncaught_error_of_one_rank_ends_the_job_with_its_traceback(mpirun, t
 def test_the_command_fails_with_one_message(mpirun, tmp_path):
     end = mpirun(3, "-m", "minidiff", "train", "--out", tmp_path, "--set", "model.no_such=3")
     assert end.returncode == 2 and len(messages(end)) == 1 and "model.no_such" in end.stderr and not end.stdout
+    end = mpirun(2, "-m", "minidiff", "samplers")  # which rank 0 alone runs
+    assert end.returncode == 0 and end.stdout.count("dpmpp_2m ") == 1
     end = mpirun(3, "-m", "minidiff", "train", "--no-such-flag")
     assert end.returncode == 2 and end.stderr.count("unrecognized arguments") == 1
 

@@ -67,9 +67,7 @@ class DataParallel(Layer):
         if module.device != "cpu" and self.engine != "mpi":
             raise ValueError(f"module: it is on {module.device}, expected one on the CPU")
         self.module, self.processes, self.timeout = module, processes, timeout
-        zeros = shared_zeros if self.engine == "processes" else None
-        home = Arena.home(module)
-        self.arena = home if home and (home.shared or zeros is None) else Arena(module, zeros)
+        self.arena = None if self.engine == "mpi" else _arena(module, shared_zeros if self.engine == "processes" else None)
         self._workers, self._finalizer, self._calls, self._lock = None, None, itertools.count(), threading.RLock()
 
     def forward(self, x, *args, **kwargs):
@@ -116,13 +114,13 @@ class DataParallel(Layer):
         return y, back
 
     def _started(self, count):
-        if self.arena.moved:
+        if self.arena is not None and self.arena.moved:
             raise RuntimeError("the Params have moved to another arena since: make DataParallel before what moves them")
         if self._workers is None or not self._workers.alive:
             self.close()
             count = max(count, self.processes or get_threads())
             if self.engine == "mpi":
-                self._workers = Ranks(self.ranks, self.arena)
+                self._workers = Ranks(self.ranks, self.module)
             elif self.engine == "threads":
                 self._workers = Threads(self.module, self.arena, count)
             else:
@@ -182,6 +180,12 @@ def shared(module):
 def among_ranks(module):
     """DataParallel(module) in an MPI job, else the module itself."""
     return module if world() is ALONE else DataParallel(module)
+
+
+def _arena(module, zeros):
+    """The arena of the module's Params: the one that they have, if it serves, else a new one.   zeros: as Arena takes it"""
+    home = Arena.home(module)
+    return home if home and (home.shared or zeros is None) else Arena(module, zeros)
 
 
 def _engine(name, ranks):

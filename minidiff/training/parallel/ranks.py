@@ -1,47 +1,53 @@
 """Shares the rows of a batch among the ranks of an MPI job: every rank computes its part and receives all of the output."""
 
-from ...settings import setting
+from ...backend import module_of
+from ...settings import is_no_grad, setting
 from ...thread_team import get_threads
 from ...tree import tree_map
+from ..arena import Arena
 from .messages import messages_for
 from .rows import rows_of, settings_for
 
 
 class Ranks:
-    """The ranks of `world`, each with the whole model in `arena`. Weights stay equal, because every rank adds up the same
-    gradients and takes the same step.
+    """The ranks of `world`, each with the whole `module`. Weights stay equal, because every rank adds up the same gradients
+    and takes the same step.
+
+    The Params move to an arena in the first pass that has a way back: to sample from a large model takes no second copy.
 
     An error in one part is raised on every rank, and names the rank where it came up: no rank waits for that part.
     """
 
-    def __init__(self, world, arena):
-        self.world, self.arena, self.count, self.alive = world, arena, world.size, True
-        self.messages = messages_for(world, arena.xp)
+    def __init__(self, world, module):
+        self.world, self.module, self.count, self.alive = world, module, world.size, True
+        self.xp = module_of(module.device)
+        self.messages = messages_for(world, self.xp)
 
     def forward(self, call, parts, run, arguments):
         """This rank's part of the rows.   -> y, back: see `data_parallel`"""
         total, idle = parts[-1].stop, self.world.rank >= len(parts)
         mine = parts[0 if idle else self.world.rank]  # an idle rank draws the numbers of dropout too, so all stay in step
-        rows_of(arguments, mine, total, self.arena.xp)  # raises NotByRows on all ranks or on none
+        rows_of(arguments, mine, total, self.xp)  # raises NotByRows on all ranks or on none
 
         def part(run, arguments):
             with setting(**settings_for(mine, total, get_threads())):
-                return run(rows_of(arguments, mine, total, self.arena.xp))
+                return run(rows_of(arguments, mine, total, self.xp))
 
+        arena = None if is_no_grad() else Arena.of(self.module)
         answer, error = _attempt(part, run, arguments)
         y, back_own = answer or (None, None)
         del answer
 
         def back(*gradients):
             if self.world.rank:
-                self.arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
+                arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
             dx, error = (None, None) if idle else _attempt(part, lambda mine: back_own(*mine), gradients)
             try:
                 described = self._described(dx, error, parts)
             except BaseException:
-                self.arena.grads.fill(0)
+                arena.grads.fill(0)
                 raise
-            self.messages.add(self.arena.grads)
+            self.messages.add(arena.grads)
             return self._gathered(dx, described, parts)
 
         return self._gathered(y, self._described(y, error, parts), parts), back
@@ -54,7 +60,7 @@ class Ranks:
 
     def _described(self, answer, error, parts):
         """What rank 0 answered, with a Described in place of each array. Raises RuntimeError where a rank has failed."""
-        mine = error or tree_map(lambda a: Described(a) if isinstance(a, self.arena.xp.ndarray) else a, answer)
+        mine = error or tree_map(lambda a: Described(a) if isinstance(a, self.xp.ndarray) else a, answer)
         found = self.world.comm.allgather(mine)
         found[self.world.rank] = mine
         for rank, answer in enumerate(found):
@@ -71,7 +77,7 @@ class Ranks:
         def gather(first, *own):
             if not isinstance(first, Described):
                 return first
-            return self.messages.gather(own[0] if own else self.arena.xp.empty((0, *first.shape[1:]), first.dtype), rows)
+            return self.messages.gather(own[0] if own else self.xp.empty((0, *first.shape[1:]), first.dtype), rows)
 
         return tree_map(gather, described, *([answer] if rows[self.world.rank] else []))
 
