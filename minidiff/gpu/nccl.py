@@ -4,8 +4,8 @@
 def nccl_group(rank, size):
     """The group of all ranks of an MPI job, each on the device that is current.   -> a cupyx.distributed.NCCLBackend
 
-    All ranks call it together. It takes mpi4py to exchange the address of the group.
+    All ranks call it together. They exchange the address of the group by mpi4py.
     """
-    from cupyx import distributed
+    from cupyx.distributed import NCCLBackend
 
-    return distributed.init_process_group(size, rank, backend="nccl", use_mpi=True)
+    return NCCLBackend(size, rank, use_mpi=True)
