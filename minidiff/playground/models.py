@@ -12,7 +12,7 @@ from ..runs import open_run
 
 PAGE = Path(__file__).parent / "page"
 POINTS = ("moons", "checkerboard", "swiss_roll", "gaussians")
-PREDICTS = {  # of each process: what its models predict. For a flow neither eps, as alpha is 0 at t = 1, nor v fits
+PREDICTS = {  # of each process: what its models predict. eps does not fit a flow, whose alpha is 0 at t = 1
     "linear": ("eps", "x0", "v"),
     "cosine": ("eps", "x0", "v"),
     "flow": ("velocity", "x0"),
