@@ -123,9 +123,11 @@ def table(found):
             "gather_ms": 1e3 * two["gather"], "step_ms": 1e3 * two["step"], "predicted_ms": 1e3 * predicted,
             "error_percent": 100 * (predicted / two["step"] - 1),
         })  # fmt: skip
-        rows.append({"group": "costs", "net": name, "million": one["parameters"] / 1e6, "compute_ms": 1e3 * costs.compute_row, "fixed_ms": 1e3 * costs.compute,
-                     "repeated_us": 1e6 * costs.repeated_row, "optimizer_ms": 1e3 * costs.repeated, "checkpoint_ms":
-                     1e3 * costs.checkpoint, "overlap": model.overlap_from(costs, CLUSTER, BATCH)})  # fmt: skip
+        rows.append({
+            "group": "costs", "net": name, "million": one["parameters"] / 1e6, "compute_ms": 1e3 * costs.compute_row,
+            "fixed_ms": 1e3 * costs.compute, "repeated_us": 1e6 * costs.repeated_row, "optimizer_ms": 1e3 * costs.repeated,
+            "checkpoint_ms": 1e3 * costs.checkpoint, "overlap": model.overlap_from(costs, CLUSTER, BATCH),
+        })  # fmt: skip
         alone = model.seconds(costs, CLUSTER, 1, BATCH)
         for ranks in PLANNED:
             parts = model.step(costs, CLUSTER, ranks, ranks * BATCH)
