@@ -79,10 +79,10 @@ class World(Alone):
     def agree(self, facts, *arguments):
         found = self.comm.allgather(facts(*arguments))
         differs = [
-            f"{name}: got {theirs.get(name)} on rank {rank}, expected {found[0].get(name)} as on rank 0"
-            for rank, theirs in enumerate(found)
-            for name in {**found[0], **theirs}
-            if theirs.get(name) != found[0].get(name)
+            f"{name}: got {there.get(name)} on rank {rank}, expected {found[0].get(name)} as on rank 0"
+            for rank, there in enumerate(found)
+            for name in {**found[0], **there}
+            if there.get(name) != found[0].get(name)
         ]
         if differs:
             raise ValueError(f"the ranks of this job differ, so they cannot train together: {'; '.join(differs)}")

@@ -16,7 +16,7 @@ import pytest
 import minidiff
 from minidiff import models, ops, settings
 from minidiff.diffusion import Schedule, SimpleLoss
-from minidiff.nn import Dropout, Layer, Linear, training
+from minidiff.nn import Layer, Linear, training
 from minidiff.rng import Rng
 from minidiff.samplers import sample
 from minidiff.training import Arena, DataParallel, Trainer
@@ -271,29 +271,9 @@ def test_what_a_forward_kept_goes_with_its_back(shared):
     assert (model(x)[0][2:] >= len(backs)).all()
 
 
-class Fails(Layer):
-    """Complains about rows above a bound, on the way forth or back."""
-
-    def __init__(self):
-        self.drop, self.linear = Dropout(0.0), Linear(1, 1, rng=0)
-
-    def forward(self, x, way="forth"):
-        if way == "forth" and x.max() > 10:
-            raise ValueError("x: got more than 10")
-        y, back_linear = self.linear(x)
-
-        def back(dy):
-            dx = back_linear(dy)
-            if way == "back" and x.max() > 10:
-                raise KeyError("no way back")
-            return dx
-
-        return y, back
-
-
 @pytest.mark.parametrize("row", [0, 5])  # ours, a worker's
-def test_an_error_is_reported_and_leaves_nothing_behind(shared, row):
-    model, x = shared(Fails()), np.ones((6, 1), np.float32)
+def test_an_error_is_reported_and_leaves_nothing_behind(shared, failing, row):
+    model, x = shared(failing), np.ones((6, 1), np.float32)
     bad = x.copy()
     bad[row] = 11
     with pytest.raises(ValueError if row == 0 else RuntimeError, match="more than 10"):

@@ -108,27 +108,9 @@ def test_backward_twice_in_any_order_adds_up(shared):
     assert np.abs(grads[0] - grads[1]).max() < 1e-12 * np.abs(grads[0]).max()
 
 
-class Fails(Layer):
-    def __init__(self):
-        self.linear = Linear(1, 1, rng=0)
-
-    def forward(self, x, way="forth"):
-        if way == "forth" and x.max() > 10:
-            raise ValueError("x: got more than 10")
-        y, back_linear = self.linear(x)
-
-        def back(dy):
-            dx = back_linear(dy)
-            if way == "back" and x.max() > 10:
-                raise KeyError("no way back")
-            return dx
-
-        return y, back
-
-
 @pytest.mark.parametrize("row", [0, 5])
-def test_an_error_is_raised_as_it_is_and_leaves_nothing_behind(shared, row):
-    model, x = shared(Fails()), np.ones((6, 1), np.float32)
+def test_an_error_is_raised_as_it_is_and_leaves_nothing_behind(shared, failing, row):
+    model, x = shared(failing), np.ones((6, 1), np.float32)
     bad = x.copy()
     bad[row] = 11
     with pytest.raises(ValueError, match="more than 10"):
@@ -140,8 +122,8 @@ def test_an_error_is_raised_as_it_is_and_leaves_nothing_behind(shared, row):
     assert model.module.linear.weight.grad == 6 and model.module.linear.bias.grad == 6
 
 
-def test_a_closed_model_starts_again_and_has_no_way_back(shared):
-    model, x = shared(Fails()), np.ones((6, 1), np.float32)
+def test_a_closed_model_starts_again_and_has_no_way_back(shared, failing):
+    model, x = shared(failing), np.ones((6, 1), np.float32)
     y, back = model(x)
     model.close()
     with pytest.raises(RuntimeError, match="no longer possible"):
@@ -149,14 +131,15 @@ def test_a_closed_model_starts_again_and_has_no_way_back(shared):
     assert np.array_equal(model(x)[0], y)
 
 
-def test_threads_are_taken_where_fork_is_not_safe(monkeypatch):
+def test_threads_are_taken_where_fork_is_not_safe(monkeypatch, failing):
     monkeypatch.setattr("minidiff.training.parallel.data_parallel.can_fork", lambda: False)
-    assert DataParallel(Fails()).engine == "threads" and not DataParallel(Fails()).arena.shared
+    model = DataParallel(failing)
+    assert model.engine == "threads" and not model.arena.shared
 
 
-def test_an_engine_that_is_not_there():
+def test_an_engine_that_is_not_there(failing):
     message = r"engine: got 'thread', expected one of mpi, processes, threads; did you mean threads\?"
     with pytest.raises(ValueError, match=message):
-        DataParallel(Fails(), engine="thread")
+        DataParallel(failing, engine="thread")
     with pytest.raises(ValueError, match="engine: got 'mpi', which needs a job that mpiexec started with several ranks"):
-        DataParallel(Fails(), engine="mpi")
+        DataParallel(failing, engine="mpi")
