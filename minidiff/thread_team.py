@@ -7,6 +7,7 @@ and two threads that set and restore it would interfere. Which thread runs which
 nothing, because pieces depend on shapes alone and no two write to the same place.
 """
 
+import functools
 import itertools
 import os
 import queue
@@ -15,6 +16,7 @@ import threading
 
 from .settings import current, setting
 
+PINS = hasattr(os, "sched_setaffinity")  # Linux
 THREADS = sys.platform not in ("emscripten", "wasi")  # Python in a browser cannot start any
 
 _setting = None  # None: not asked yet
@@ -82,20 +84,44 @@ class _Team:
             self.inboxes.append(queue.SimpleQueue())
             threading.Thread(target=self._wait, args=(self.inboxes[-1],), name="minidiff", daemon=True).start()
         job = _Job(work, pieces)
-        for inbox in self.inboxes[:helpers]:
-            inbox.put(job)
-        job.take_pieces()
-        for _ in range(helpers):  # nobody may still write when the answer is handed out
-            self.done.get()
+        allowed = frozenset(os.sched_getaffinity(0)) if PINS else None
+        here, *others = _groups(allowed, helpers + 1)
+        if here != allowed:
+            os.sched_setaffinity(0, here)
+        try:
+            for inbox, cores in zip(self.inboxes, others, strict=False):
+                inbox.put((job, cores))
+            job.take_pieces()
+            for _ in range(helpers):  # nobody may still write when the answer is handed out
+                self.done.get()
+        finally:
+            if here != allowed:
+                os.sched_setaffinity(0, allowed)
         if job.error is not None:
             raise job.error
 
     def _wait(self, inbox):
+        pinned = None
         while True:
-            job = inbox.get()
+            job, cores = inbox.get()
+            if cores != pinned:
+                os.sched_setaffinity(0, cores)
+                pinned = cores
             job.take_pieces()
             del job  # arrays are not to live on in a thread that waits
             self.done.put(None)
+
+
+@functools.lru_cache(64)
+def _groups(allowed, count):
+    """The cores of each of `count` threads: neighbours of the allowed ones. All of them for each where they are too few.
+
+    After a pause the system wakes a thread on the core of the one that woke it, and moves it only after several operations.
+    """
+    if allowed is None or len(allowed) < count:
+        return [allowed] * count
+    cores = sorted(allowed)
+    return [frozenset(cores[len(cores) * i // count : len(cores) * (i + 1) // count]) for i in range(count)]
 
 
 class _Job:
