@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import minidiff
-from minidiff import models, ops
+from minidiff import models, ops, thread_team
 from minidiff.rng import Rng
 from minidiff.thread_team import share
 
@@ -141,3 +142,26 @@ if pid == 0:
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     assert child(program) == "0"
+
+
+@pytest.mark.skipif(not thread_team.PINS, reason="this system does not pin threads to cores")
+def test_threads_of_an_op_have_separate_cores_and_the_caller_gets_its_cores_back():
+    before, seen = os.sched_getaffinity(0), {}
+
+    def work(i):
+        seen[threading.get_ident()] = frozenset(os.sched_getaffinity(0))
+        time.sleep(0.01)
+
+    with thread_team.threads(2):
+        for _ in range(3):
+            thread_team.share(work, 8)
+    assert os.sched_getaffinity(0) == before and len(seen) == 2
+    mine, other = seen.values()
+    assert mine | other == before
+    assert not mine & other or len(before) < 2
+
+
+def test_groups_of_cores_cover_what_is_allowed():
+    assert thread_team._groups(frozenset({3, 1, 7, 5, 9}), 2) == [frozenset({1, 3}), frozenset({5, 7, 9})]
+    assert thread_team._groups(frozenset({4}), 2) == [frozenset({4})] * 2
+    assert thread_team._groups(None, 3) == [None] * 3

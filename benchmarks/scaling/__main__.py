@@ -41,16 +41,14 @@ def main():
         metavar="S",
         help="before each measurement, wait at most so long for other programs to leave the cores (default: 60)",
     )
-    parser.add_argument("--again", action="store_true", help="keep the fastest steps that --json has from earlier runs")
     parser.add_argument("--plan", action="store_true", help="measure nothing")
     parser.add_argument("--json", default="docs/scaling/scaling.json", metavar="FILE", help="measurements and plan")
     parser.add_argument("--plot", default="docs/scaling/scaling.png", metavar="FILE", help="the plan as a plot")
     arguments = parser.parse_args()
-    found = None
-    if arguments.plan or arguments.again:
+    if arguments.plan:
         found = json.loads(Path(arguments.json).read_text())["measured"]
-    if not arguments.plan:
-        found = measure(arguments.models, arguments.rounds, arguments.seconds, arguments.wait, found)
+    else:
+        found = measure(arguments.models, arguments.rounds, arguments.seconds, arguments.wait)
     rows, costs = table(found), {name: costs_of(found, name) for name in found["steps"]}
     for row in rows:
         if row["group"] == "two ranks":
@@ -60,9 +58,9 @@ def main():
     draw(costs, CLUSTER, BATCH, PLANNED[-1], arguments.plot)
 
 
-def measure(names, rounds, seconds, wait, earlier=None):
+def measure(names, rounds, seconds, wait):
     """Every measurement, the fastest of the rounds: other programs only make a step slower."""
-    steps = earlier["steps"] if earlier else {name: {} for name in names}
+    steps = {name: {} for name in names}
     for _ in range(rounds):
         for name in names:
             for ranks, batch in ((1, BATCH), (1, BATCH // 2), (2, BATCH)):
@@ -73,8 +71,6 @@ def measure(names, rounds, seconds, wait, earlier=None):
                     steps[name][f"{ranks} x {batch}"] = row
     until_quiet(wait)
     pairs = run(2, "allreduce", 0, 0)["allreduce"]
-    if earlier:
-        pairs = [min(two, key=lambda pair: pair[1]) for two in zip(pairs, earlier["allreduce"], strict=True)]
     return {"steps": steps, "allreduce": pairs, "machine": {"cores": os.cpu_count()}}
 
 
