@@ -20,6 +20,7 @@ OPTIONAL = {  # import name: (distribution, how to install it, what it enables)
     "nbgrader": ("nbgrader", "minidiff[course]", "assignments for nbgrader"),
     "sphinx": ("sphinx", "minidiff[docs]", "the site"),
     "jupyterlite_core": ("jupyterlite-core", "minidiff[lite]", "the chapters in the browser"),
+    "mpi4py": ("mpi4py", "minidiff[mpi]", "training on several ranks, with mpiexec"),
     "huggingface_hub": ("huggingface_hub", "minidiff[hub]", "opening models by their name on the hub"),
     "cosmic_ray": ("cosmic-ray", "minidiff[mutants]", "mutation testing"),
     "textstat": ("textstat", "minidiff[prose]", "reading ease of the docs"),
