@@ -85,7 +85,7 @@ def _minidiff_program(folder, side, what, ids, x, text, null):
         return lambda: nets[what].from_latent(x)
     pipeline = Encoded(nets["unet"], sampling_from_config(SCHEDULER), nets["vae"])
     pipeline.texts = text, null
-    return lambda: pipeline.sample(1, STEPS, cond=text, guidance=GUIDANCE - 1, x=x)
+    return lambda: pipeline.sample(1, STEPS, cond=text, guidance=GUIDANCE - 1, x=x).clip(-1, 1)  # as diffusers clips its images
 
 
 class Encoded(Pipeline):
