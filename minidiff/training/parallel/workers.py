@@ -228,7 +228,9 @@ def _answer(module, backs, what, call, forgotten, cores, settings, arguments):
     for old in forgotten:
         backs.pop(old, None)
     try:
-        with on_cores(cores), setting(**settings):
+        if cores is not None and set(cores) != os.sched_getaffinity(0):
+            os.sched_setaffinity(0, cores)  # for good: else it would wake on the main process's core, and wait there to move
+        with setting(**settings):
             if what == "back":
                 return True, backs[call](*arguments)
             x, args, kwargs = arguments
