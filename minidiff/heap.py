@@ -5,7 +5,6 @@ transformer the faults of the next step take a fifth of its time. Other systems 
 """
 
 import functools
-import mmap
 import os
 import sys
 
@@ -40,6 +39,8 @@ def long_lived(size):
     """(size,) bytes that stay. On Linux, large ones do not come from the heap: between what is freed they would split it."""
     if sys.platform != "linux" or size < APART:
         return np.empty(size, np.uint8)
+    import mmap  # a Python in a browser may have none
+
     return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
 
 
