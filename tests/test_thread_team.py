@@ -125,6 +125,46 @@ def test_two_threads_of_a_program_may_both_compute():
     assert len(answers) == 20 and all(np.array_equal(y, wanted) for y in answers)
 
 
+def blas_threads():
+    from threadpoolctl import threadpool_info
+
+    return {library["num_threads"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+
+
+def test_lone_pieces_run_here_in_order_while_blas_has_the_threads():
+    minidiff.set_threads(3)
+    seen = []
+    share(lambda i: seen.append((i, threading.get_ident(), blas_threads())), 4, lone=True)
+    assert [(i, ident) for i, ident, _ in seen] == [(i, threading.get_ident()) for i in range(4)]
+    assert all(inside <= {3} for *_, inside in seen) and blas_threads() <= {1}
+    with minidiff.threads(1):
+        share(lambda i: seen.append(blas_threads()), 1, lone=True)
+    assert seen[-1] <= {1}
+
+
+def test_blas_is_back_on_one_thread_after_an_error_in_a_lone_piece():
+    minidiff.set_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        share(lambda i: 1 / 0, 1, lone=True)
+    assert blas_threads() <= {1}
+    done = []
+    share(done.append, 8)
+    assert sorted(done) == list(range(8))
+
+
+def test_a_single_image_is_the_same_on_any_number_of_threads_up_to_rounding():
+    """Sampled, it may differ in the last bits; with a backward pass to come, not in one bit."""
+    model, x, t = models.UNet(block_out_channels=(32, 64), attention_head_dim=32, rng=0), Rng(1), np.array([7])
+    x = x.standard_normal((1, 16, 16, 3))
+    answers = []
+    for n in (1, 2, 4):
+        minidiff.set_threads(n)
+        answers.append((model.predict(x, t), model(x, t)[0]))
+    for sampled, trained in answers:
+        assert np.array_equal(trained, answers[0][1])
+        assert np.abs(sampled - trained).max() <= 1e-5 * np.abs(trained).max()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_computes():
     program = """

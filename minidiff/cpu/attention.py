@@ -11,7 +11,7 @@ import numpy as np
 from ..settings import dropped, is_no_grad
 from ..thread_team import share
 from .fits import fits
-from .pieces import cut, even
+from .pieces import cut, even, is_lone
 from .scratch import ones, scratch
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
@@ -26,7 +26,8 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         return NotImplemented
     (B, N, D), M, d, dtype = q.shape, k.shape[1], v.shape[2] // heads, q.dtype
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
-    pieces, keeps_back = _pieces(B, heads, N * M), not is_no_grad()
+    lone, keeps_back = is_lone(B, 2 * B * N * M * D), not is_no_grad()
+    pieces = _pieces(B, heads, N * M, lone)
     kept, most = [None] * len(pieces), [None] * len(pieces)
     y, total = np.empty((B, N, heads * d), dtype), np.empty((B, heads, N, 1), dtype)
 
@@ -56,7 +57,7 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         np.matmul(weights, ones(M, dtype)[:, None], out=total[piece])
         np.divide(np.matmul(weights, split(v, piece), out=work("y", i, N, d)), total[piece], out=split(y, piece))
 
-    share(forward, len(pieces))
+    share(forward, len(pieces), lone)
     if not keeps_back:
         return y, dropped
 
@@ -89,9 +90,9 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     return y, back
 
 
-def _pieces(B, heads, each):
+def _pieces(B, heads, each, lone=False):
     """[(images, heads)], two slices: some whole images, or of a single image half of the heads.   each: scores of a head"""
-    parts = 2 if B * heads * each >= TWO else 1  # at least
+    parts = 2 if not lone and B * heads * each >= TWO else 1  # at least
     if B < parts:
         return [(slice(0, B), slice(*some)) for some in cut(heads, -(-heads // parts))]
     most = min(SCORES // (heads * each), -(-B // parts))

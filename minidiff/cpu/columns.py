@@ -1,4 +1,4 @@
-"""The input patches of a piece's output pixels, row by row: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory.
+"""The input patches of a piece's output pixels: `gather` and `scatter` of `ops.conv2d`, in a thread's own memory.
 
 Channels are the last axis, so the KW pixels of a window in one row of the image are contiguous. Overlapping windows are a
 strided view, and gathering is one copy of that view.
@@ -21,6 +21,22 @@ def columns(x, piece, KH, KW, stride, pads, OW):
     cols = scratch("columns", windows, x.dtype)
     cols[...] = np.ndarray(windows, x.dtype, seen, 0, (image, stride * row, stride * pixel, row, number))
     return cols.reshape(-1, KH * KW * C)
+
+
+def window_rows(x, piece, KH, KW, pads, OW):
+    """One row of a window for each place it can have, in `rows` + KH - 1 rows of the image. With stride 1, row u of all windows
+    is the part from u OW on, of rows OW: a KH-th of the memory of `columns`.
+
+    -> (images, (rows + KH - 1) OW, KW C), this thread's until it asks again
+    """
+    n0, n1, i0, i1 = piece
+    C, rows = x.shape[3], i1 - i0 + KH - 1
+    seen = padded(x[n0:n1], i0 - pads[0][0], rows, pads[1])
+    image, row, pixel, number = seen.strides
+    shape = (n1 - n0, rows, OW, KW * C)
+    found = scratch("columns", shape, x.dtype)
+    found[...] = np.ndarray(shape, x.dtype, seen, 0, (image, row, pixel, number))
+    return found.reshape(n1 - n0, rows * OW, KW * C)
 
 
 def padded(x, first, count, sides):

@@ -1,10 +1,19 @@
 """How work is cut: pieces that fit a core's cache, lanes of pieces for sums. Functions of sizes alone, so that neither
-chance nor the number of threads has a say in the last bit of a result."""
+chance nor the number of threads has a say in the last bit of a result: but for `is_lone`, where no gradient follows."""
+
+from ..settings import is_no_grad
 
 CACHE = 1536 * 1024  # bytes of scratch a piece may fill: less than a core's share of the last level cache
 TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
-ROWS = 128  # pixels in all below which a product that is cut in two takes as long as it did
+ROWS = 128  # pixels in all below which a product that is cut, in rows or in terms, takes as long as it did
+LONE = 3  # images, with TASK to LONE_WORK multiplications, whose products BLAS's threads share
+LONE_WORK = 1 << 29
 LANES = 8  # partial sums of a weight's gradient: so many threads can work on one
+
+
+def is_lone(B, work):
+    """Whether BLAS's threads are to share the products of B images with so many multiplications (`thread_team.share`)."""
+    return B <= LONE and TASK <= work < LONE_WORK and is_no_grad()
 
 
 def cut(total, each):
@@ -24,10 +33,15 @@ def numbers(total):
     return min(1 << 18, max(1 << 16, total // 2))
 
 
-def image_pieces(B, OH, OW, K, O, itemsize, bands=True):
-    """Cuts a batch of images: [(first image, last, first row, last)]. Several whole images, or a band of one image's rows."""
-    row_bytes = OW * (K + O) * itemsize
-    parts = 2 if B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1  # at least: a second thread has work then
+def image_pieces(B, OH, OW, K, O, itemsize, bands=True, gathered=None, lone=False):
+    """Cuts a batch of images: [(first image, last, first row, last)]. Several whole images, or a band of one image's rows.
+
+    K, O: the product's terms and columns for each pixel; gathered: numbers of scratch for each pixel, K unless given
+    """
+    row_bytes = OW * ((gathered or K) + O) * itemsize
+    parts = (
+        2 if not lone and B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1
+    )  # at least: a second thread has work then
     at_least = max(1, TASK // (OH * OW * K * O))
     each = even(B, min(CACHE // (OH * row_bytes), -(-B // parts)), at_least)
     if (B >= parts and (each > 1 or OH * row_bytes <= CACHE)) or not bands:

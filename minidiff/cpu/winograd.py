@@ -18,11 +18,12 @@ import numpy as np
 
 from ..thread_team import share
 from .columns import padded
-from .pieces import cut, even, lanes
+from .pieces import cut, even, is_lone, lanes
 from .scratch import ones, scratch
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
+POINTS_BYTES = 5 << 20  # that a piece's points may fill: fewer tiles for very many channels, but 32 at least
 FILTERS = 1 << 13  # filters that are taken to the points at once
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
 
@@ -70,8 +71,9 @@ def run(x, w, b, pads, OH, OW):
     B, O = x.shape[0], w.shape[3]
     th, tw = -(-OH // 4), -(-OW // 4)
     basis_w, basis_x, basis_y = _CAST[x.dtype]
-    kernel = _kernel(w, basis_w)
-    y, pieces = np.empty((B, OH, OW, O), x.dtype), _pieces(B, th, tw)
+    lone = is_lone(B, B * th * tw * 36 * w.shape[2] * O)
+    kernel = _kernel(w, basis_w, lone)
+    y, pieces = np.empty((B, OH, OW, O), x.dtype), _pieces(B, th, tw, 37 * max(w.shape[2:]) * x.itemsize, lone=lone)
 
     def forward(i):
         n0, n1, t0, t1 = pieces[i]
@@ -84,7 +86,7 @@ def run(x, w, b, pads, OH, OW):
         np.matmul(basis_y, products.reshape(37, T * O), out=tiles)
         _from_tiles(tiles.reshape(4, 4, n, t1 - t0, tw, O), y[n0:n1, 4 * t0 : 4 * t1])
 
-    share(forward, len(pieces))
+    share(forward, len(pieces), lone)
     return y
 
 
@@ -95,9 +97,8 @@ def gradients(x, w, dy, pads):
     basis_w, basis_x, basis_y = _CAST[x.dtype]
     kernel = _kernel(w, basis_w).transpose(0, 2, 1)
     (top, _), (left, _) = pads
-    shares = lanes(_pieces(B, th, tw, bands=False), 36 * C * O * x.itemsize)
-    dx, dkernels = np.empty_like(x), np.empty((len(shares), 36, C, O), x.dtype)
-    dbs = np.empty((len(shares), O), x.dtype)
+    shares = lanes(_pieces(B, th, tw, 37 * max(C, O) * x.itemsize, bands=False), 36 * C * O * x.itemsize)
+    dx, dws, dbs = np.empty_like(x), np.empty((len(shares), 9, C * O), x.dtype), np.empty((len(shares), O), x.dtype)
 
     def backward(lane):
         for k, (n0, n1, _, _) in enumerate(shares[lane]):
@@ -106,11 +107,11 @@ def gradients(x, w, dy, pads):
             dproducts = scratch("winograd c", (37, T, O), x.dtype)
             np.matmul(basis_y.T, tiles, out=dproducts.reshape(37, T * O))
             points = _to_points(x[n0:n1], 0, th, tw, pads, basis_x).transpose(0, 2, 1)  # (36, C, T)
+            dkernel = np.matmul(points, dproducts[:36], out=scratch("winograd dkernel", (36, C, O), x.dtype))
+            _add_taps(dkernel.reshape(36, C * O), basis_w, dws[lane], fresh=k == 0)
             if k == 0:
-                np.matmul(points, dproducts[:36], out=dkernels[lane])
                 np.matmul(ones(T, x.dtype), dproducts[36], out=dbs[lane])
             else:
-                dkernels[lane] += np.matmul(points, dproducts[:36], out=scratch("winograd dkernel", (36, C, O), x.dtype))
                 dbs[lane] += ones(T, x.dtype) @ dproducts[36]
             dpoints = scratch("winograd b", (36, T, C), x.dtype)
             np.matmul(dproducts[:36], kernel, out=dpoints)
@@ -121,42 +122,40 @@ def gradients(x, w, dy, pads):
 
     share(backward, len(shares))
     for lane in range(1, len(shares)):  # always in this order
+        dws[0] += dws[lane]
         dbs[0] += dbs[lane]
-    return dx, _taps(dkernels.reshape(-1, 36, C * O), basis_w).reshape(w.shape), dbs[0]
+    return dx, dws[0].reshape(w.shape), dbs[0]
 
 
-def _kernel(w, basis):
+def _kernel(w, basis, lone=False):
     """The filters at the points.   w (3, 3, C, O)   ->   (36, C, O), this thread's until it asks again"""
     C, O = w.shape[2:]
     taps, points = w.reshape(9, C * O), scratch("winograd kernel", (36, C * O), w.dtype)
-    parts = cut(C * O, FILTERS)
+    parts = cut(C * O, C * O if lone else FILTERS)
 
     def part(i):
         columns = slice(*parts[i])
         np.matmul(basis, taps[:, columns], out=points[:, columns])
 
-    share(part, len(parts))
+    share(part, len(parts), lone)
     return points.reshape(36, C, O)
 
 
-def _taps(dkernels, basis):
-    """The transpose of `_kernel`, and the sum over lanes, always in this order.   (lanes, 36, C O)   ->   (9, C O)"""
-    dw, parts = np.empty((9, dkernels.shape[2]), dkernels.dtype), cut(dkernels.shape[2], FILTERS)
-
-    def part(i):
-        columns = slice(*parts[i])
-        total = dkernels[0, :, columns]
-        for lane in dkernels[1:]:
-            total += lane[:, columns]
-        np.matmul(basis.T, total, out=dw[:, columns])
-
-    share(part, len(parts))
-    return dw
+def _add_taps(dkernel, basis, dw, fresh):
+    """The transpose of `_kernel`, added to dw unless that is fresh.   dkernel (36, C O)   dw (9, C O)"""
+    for start, stop in cut(dw.shape[1], FILTERS):
+        part = dw[:, start:stop]
+        if fresh:
+            np.matmul(basis.T, dkernel[:, start:stop], out=part)
+        else:
+            part += np.matmul(basis.T, dkernel[:, start:stop], out=scratch("winograd dw", part.shape, dw.dtype))
 
 
-def _pieces(B, th, tw, bands=True):
+def _pieces(B, th, tw, tile_bytes, bands=True, lone=False):
     """[(first image, last, first row of tiles, last)]: several whole images, or a band of one."""
-    most = min(PIECE, max(8, -(-B * th * tw // 2)))  # at least two pieces, so that two threads have work
+    most = min(PIECE, max(32, POINTS_BYTES // tile_bytes))
+    if not lone:
+        most = min(most, max(8, -(-B * th * tw // 2)))  # at least two pieces, so that two threads have work
     each = even(B, most // (th * tw))
     if each > 1 or th * tw <= most or not bands:
         return [(n0, n1, 0, th) for n0, n1 in cut(B, each)]

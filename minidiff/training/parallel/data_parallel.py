@@ -27,7 +27,7 @@ from .threads import Threads
 from .workers import Workers, can_fork, shared_zeros
 
 ENGINES = ("mpi", "processes", "threads")
-LARGE, BUSY = 1 << 23, 1 << 12  # weights, and numbers of a batch, from which threads inside the ops are as fast
+LARGE, BUSY = 1 << 23, 1 << 13  # weights, and numbers of a batch, from which threads inside the ops are as fast
 
 
 class DataParallel(Layer):
