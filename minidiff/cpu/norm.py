@@ -18,6 +18,7 @@ from .rows import repeats, tiled
 from .scratch import scratch
 
 SMALL = 1 << 9
+FEW = 1 << 8  # pixels of all images for which the loops are too few to write anything side by side
 
 
 def group_norm(x, gamma, beta, groups, eps=1e-5):
@@ -35,7 +36,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
         return NotImplemented
     B, C = x.shape[0], x.shape[-1]
     flat = x.reshape(B, -1, C)  # (B, P, C)
-    pixels = _Pixels(flat.shape[1], C, groups, x.dtype)
+    pixels = _Pixels(flat.shape[1], C, groups, x.dtype, few=B * flat.shape[1] < FEW)
     pieces = [slice(*piece) for piece in cut(B, even(B, numbers(x.size) // (flat.shape[1] * C)))]
     mean, rstd = np.empty((B, C), x.dtype), np.empty((B, C), x.dtype)
     y, keep = np.empty_like(flat), not is_no_grad()
@@ -45,12 +46,11 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
         b = pieces[i]
         pixels.statistics(flat[b], None if temb is None else temb[b], eps, mean[b], rstd[b])
         scale = rstd[b] * gamma
-        shift = beta - mean[b] * scale
         if with_silu:
-            pixels.scale_and_shift(flat[b], -scale, -shift, y[b])
+            pixels.scale_and_shift(flat[b], -scale, mean[b] * scale - beta, y[b])
             silu_of_minus(y[b], below[b] if keep else scratch("norm", y[b].shape, x.dtype), y[b], finite=True)
         else:
-            pixels.scale_and_shift(flat[b], scale, shift, y[b])
+            pixels.scale_and_shift(flat[b], scale, beta - mean[b] * scale, y[b])
 
     share(forward, len(pieces))
     if not keep:
@@ -81,8 +81,8 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
 class _Pixels:
     """What is done to a piece, some images (b, P, C), with one number for each image and channel (b, C)."""
 
-    def __init__(self, P, C, groups, dtype):
-        n, each = repeats(P, C), C // groups
+    def __init__(self, P, C, groups, dtype, few):
+        n, each = 1 if few else repeats(P, C), C // groups
         self.P, self.n, self.wide = P, n, (-1, P // n, n * C)  # n pixels side by side, so that inner loops are long
         self.ones = np.ones(P, dtype)  # sums over pixels (b, C) times group_mean: the group's mean, for each channel
         self.group_mean = np.kron(np.eye(groups, dtype=dtype), np.full((each, each), 1.0 / (P * each), dtype))  # (C, C)

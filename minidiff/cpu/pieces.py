@@ -38,10 +38,8 @@ def image_pieces(B, OH, OW, K, O, itemsize, bands=True, gathered=None, lone=Fals
 
     K, O: the product's terms and columns for each pixel; gathered: numbers of scratch for each pixel, K unless given
     """
-    row_bytes = OW * ((gathered or K) + O) * itemsize
-    parts = (
-        2 if not lone and B * OH * OW >= ROWS and B * OH * OW * K * O >= 2 * TASK else 1
-    )  # at least: a second thread has work then
+    row_bytes, work = OW * ((gathered or K) + O) * itemsize, B * OH * OW * K * O
+    parts = 2 if not lone and B * OH * OW >= ROWS and work >= 2 * TASK else 1  # at least: a second thread has work then
     at_least = max(1, TASK // (OH * OW * K * O))
     each = even(B, min(CACHE // (OH * row_bytes), -(-B // parts)), at_least)
     if (B >= parts and (each > 1 or OH * row_bytes <= CACHE)) or not bands:
