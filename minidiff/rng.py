@@ -94,30 +94,35 @@ class Rng:
     def __repr__(self):
         return f"Rng(seed={self.seed}, stream={self.stream}, step={self.step}, call={self.call})"
 
-    def bits(self, n):
-        """n words of 32 random bits, as uint64 (n,). Uses up one call."""
+    def bits(self, n, first=0):
+        """n words of 32 random bits from word `first` of a draw on, as uint64 (n,). Uses up one call."""
         if hasattr(self.xp, "RawKernel"):
-            return self._kernel("words", (n,), n)
-        xp, blocks = self.xp, -(-n // 4)
+            return self._kernel("words", (first + n,), first + n)[first:]
+        xp, before, blocks = self.xp, first // 4, -(-(first + n) // 4)
         key = self.seed & 0xFFFFFFFF, self.seed >> 32
         rest = [xp.full((1,), word, dtype=xp.uint64) for word in (self.call, self.stream, self.step)]
         if self.clock is not None:
             rest[2] = (rest[2] + self.clock.astype(xp.uint64)) & xp.uint64(0xFFFFFFFF)
         self.call += 1
         parts = []
-        for start in range(0, blocks, CHUNK) or [0]:
+        for start in range(before, blocks, CHUNK) or [0]:
             counter = xp.arange(start, min(start + CHUNK, blocks), dtype=xp.uint64)
             parts.append(xp.stack(philox((counter, *rest), key, xp), axis=1).reshape(-1))
-        return (parts[0] if len(parts) == 1 else xp.concatenate(parts))[:n]
+        words = parts[0] if len(parts) == 1 else xp.concatenate(parts)
+        return words[first - 4 * before :][:n]
 
-    def random(self, size=(), dtype=np.float32):
-        """Uniform on [0, 1).   size -> array of that shape: 24 random bits in float32, 53 in float64."""
+    def random(self, size=(), dtype=np.float32, first=0):
+        """Uniform on [0, 1).   size -> array of that shape: 24 random bits in float32, 53 in float64.
+
+        first: how many numbers of the draw to leave out: rng.random(5) is rng.random(8)[3:] of another such rng, with first=3
+        """
         shape, n = _shape(size)
         if hasattr(self.xp, "RawKernel"):
-            return self._kernel("uniforms" if np.dtype(dtype) == np.float32 else "uniforms64", shape, n)
+            kernel = "uniforms" if np.dtype(dtype) == np.float32 else "uniforms64"
+            return self._kernel(kernel, (first + n,), first + n)[first:].reshape(shape)
         if np.dtype(dtype) == np.float32:
-            return (self.bits(n) >> 8).astype(np.float32).reshape(shape) * np.float32(2.0**-24)
-        words = self.bits(2 * n).reshape(n, 2)
+            return (self.bits(n, first) >> 8).astype(np.float32).reshape(shape) * np.float32(2.0**-24)
+        words = self.bits(2 * n, 2 * first).reshape(n, 2)
         whole = ((words[:, 0] >> 5) << 26) + (words[:, 1] >> 6)  # 27 + 26 = 53 bits
         return whole.astype(np.float64).reshape(shape) * 2.0**-53
 

@@ -50,6 +50,14 @@ def test_a_longer_draw_begins_as_a_shorter_one():
     np.testing.assert_array_equal(Rng(0).random(100)[:37], Rng(0).random(37))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("first, n", [(0, 7), (1, 6), (3, 9), (4, 4), (101, 0), (4 * CHUNK - 3, 10)])
+def test_a_part_of_a_draw_is_that_of_the_whole(first, n, dtype):
+    part, whole = Rng(3), Rng(3)
+    np.testing.assert_array_equal(part.random((n,), dtype, first=first), whole.random(first + n, dtype)[first:])
+    assert part.call == whole.call == 1
+
+
 @pytest.mark.parametrize("n", [4 * CHUNK - 1, 4 * CHUNK, 4 * CHUNK + 1, 8 * CHUNK + 5])
 def test_a_large_draw_is_the_same_in_pieces(n):
     counter = [np.arange(-(-n // 4), dtype=np.uint64), *(np.array([word], np.uint64) for word in (0, 3, 9))]

@@ -1,7 +1,10 @@
 """Splits a batch by rows and joins it again: arrays, and tuples, lists and dicts of them."""
 
+import math
+
 import numpy as np
 
+from ...rng import Rng
 from ...settings import all_settings
 from ...tree import tree_map
 
@@ -66,4 +69,6 @@ class RowsOfRng:
         self.rng, self.rows, self.total = rng, rows, total
 
     def random(self, size, dtype="float32"):
-        return self.rng.random((self.total, *size[1:]), dtype=dtype)[self.rows]
+        if isinstance(self.rng, Rng):
+            return self.rng.random(size, dtype, first=self.rows.start * math.prod(size[1:]))
+        return self.rng.random((self.total, *size[1:]), dtype=dtype)[self.rows]  # its numbers have to be drawn in order
