@@ -147,8 +147,7 @@ def run_pretrained(arguments):
             raise FileNotFoundError(f"--{name}: got {given}, expected an existing file")
     n = _count(arguments, 1)
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
-    if not arguments.frugal:
-        pipeline.unet = among_ranks(pipeline.unet)
+    pipeline.unet = among_ranks(pipeline.unet)
     names = pipeline.class_names
     cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, len(names) or None, names))
     images = pipeline.sample(

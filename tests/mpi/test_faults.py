@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minidiff.interop.exchange import export
 from minidiff.mpi import launched
 from minidiff.training import load
 
@@ -105,11 +106,16 @@ def test_the_command_trains_resumes_and_samples(mpirun, tmp_path):
     end = mpirun(3, "-m", "minidiff", "train", "--steps", "5", "--resume", *fixed)
     assert end.returncode == 0, end.stderr
     assert "at step 3" in end.stdout and load(tmp_path / "checkpoint.safetensors").step == 5
-    for ranks in (1, 2):
-        end = mpirun(ranks, "-m", "minidiff", "sample", tmp_path, "-n", "10", "--steps", "2", "--no-progress", "--out",
-                     tmp_path / f"{ranks}.png")  # fmt: skip
-        assert end.returncode == 0 and end.stdout.count("10 samples") == 1
-    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    export(tmp_path / "checkpoint.safetensors", tmp_path / "exported")
+    for name, source in (
+        ("run", [tmp_path]),
+        ("pretrained", ["--pretrained", tmp_path / "exported", "--frugal", "--class", "3"]),
+    ):
+        for ranks in (1, 2):
+            end = mpirun(ranks, "-m", "minidiff", "sample", *source, "-n", "10", "--steps", "2", "--no-progress", "--out",
+                         tmp_path / f"{name}{ranks}.png")  # fmt: skip
+            assert end.returncode == 0 and end.stdout.count("10 samples") == 1, end.stderr
+        assert (tmp_path / f"{name}1.png").read_bytes() == (tmp_path / f"{name}2.png").read_bytes()
 
 
 def run(code, **env):
