@@ -23,7 +23,7 @@ from .scratch import ones, scratch
 
 POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
-POINTS_BYTES = 5 << 20  # that a piece's points may fill: fewer tiles for very many channels, but 32 at least
+POINTS_BYTES = 5 << 20  # that a piece's points may fill: fewer tiles for many channels, but 64 at least
 FILTERS = 1 << 13  # filters that are taken to the points at once
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
 
@@ -153,7 +153,7 @@ def _add_taps(dkernel, basis, dw, fresh):
 
 def _pieces(B, th, tw, tile_bytes, bands=True, lone=False):
     """[(first image, last, first row of tiles, last)]: several whole images, or a band of one."""
-    most = min(PIECE, max(32, POINTS_BYTES // tile_bytes))
+    most = min(PIECE, max(64, POINTS_BYTES // tile_bytes))
     if not lone:
         most = min(most, max(8, -(-B * th * tw // 2)))  # at least two pieces, so that two threads have work
     each = even(B, most // (th * tw))
