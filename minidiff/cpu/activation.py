@@ -10,6 +10,7 @@ from .pieces import cut, even, numbers
 from .scratch import constants, scratch
 
 SMALL = 1 << 11
+TINY = 1e-30  # against 0 / 0
 
 
 def silu(x):
@@ -59,6 +60,18 @@ def silu_back(dy, y, below, dx):
     np.subtract(held, 1, out=slope)
     slope /= below
     slope += held
+    np.multiply(dy, slope, out=dx)
+
+
+def silu_back_from(dy, x, y, dx):
+    """dx = dy (s + y (1 - s)), s = y / x, for finite x: nothing but x and y has to be known. x is overwritten."""
+    slope = scratch("silu slope", y.shape, y.dtype)
+    x += TINY  # so that s is 1/2 where x is 0
+    np.add(y, TINY / 2, out=slope)
+    slope /= x
+    np.subtract(1, slope, out=x)
+    x *= y
+    slope += x
     np.multiply(dy, slope, out=dx)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..settings import dropped, is_no_grad
 from ..thread_team import share
-from .activation import silu_back, silu_of_minus
+from .activation import silu_back_from, silu_of_minus
 from .fits import fits
 from .pieces import cut, even, numbers
 from .rows import repeats, tiled
@@ -40,7 +40,6 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
     pieces = [slice(*piece) for piece in cut(B, even(B, numbers(x.size) // (flat.shape[1] * C)))]
     mean, rstd = np.empty((B, C), x.dtype), np.empty((B, C), x.dtype)
     y, keep = np.empty_like(flat), not is_no_grad()
-    below = np.empty_like(flat) if with_silu and keep else None
 
     def forward(i):
         b = pieces[i]
@@ -48,7 +47,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
         scale = rstd[b] * gamma
         if with_silu:
             pixels.scale_and_shift(flat[b], -scale, mean[b] * scale - beta, y[b])
-            silu_of_minus(y[b], below[b] if keep else scratch("norm", y[b].shape, x.dtype), y[b], finite=True)
+            silu_of_minus(y[b], scratch("norm", y[b].shape, x.dtype), y[b], finite=True)
         else:
             pixels.scale_and_shift(flat[b], scale, beta - mean[b] * scale, y[b])
 
@@ -56,7 +55,7 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
     if not keep:
         return y.reshape(x.shape), dropped
 
-    def back(dy):  # saved: x, mean, rstd; with silu also y, which the next layer keeps anyhow, and 1 + exp
+    def back(dy):  # saved: x, mean, rstd; with silu also y, which the next layer keeps anyhow
         dflat, dx = dy.reshape(flat.shape), np.empty_like(flat)
         dgamma, dbeta, dtemb = (np.empty_like(mean) for _ in range(3))
 
@@ -64,8 +63,9 @@ def _group_norm(x, gamma, beta, groups, eps, with_silu, temb=None):
             b = pieces[i]
             dz = dflat[b]
             if with_silu:
-                dz = scratch("norm dz", dz.shape, x.dtype)
-                silu_back(dflat[b], y[b], below[b], dz)
+                dz, z, scale = scratch("norm dz", dz.shape, x.dtype), scratch("norm", dz.shape, x.dtype), rstd[b] * gamma
+                pixels.scale_and_shift(flat[b], scale, beta - mean[b] * scale, z)
+                silu_back_from(dflat[b], z, y[b], dz)
             pixels.gradients(dz, flat[b], mean[b], rstd[b], gamma, dx[b], dgamma[b], dbeta[b])
             if temb is not None:
                 np.matmul(pixels.ones, dx[b], out=dtemb[b])

@@ -98,7 +98,8 @@ def gradients(x, w, dy, pads):
     kernel = _kernel(w, basis_w).transpose(0, 2, 1)
     (top, _), (left, _) = pads
     shares = lanes(_pieces(B, th, tw, 37 * max(C, O) * x.itemsize, bands=False), 36 * C * O * x.itemsize)
-    dx, dws, dbs = np.empty_like(x), np.empty((len(shares), 9, C * O), x.dtype), np.empty((len(shares), O), x.dtype)
+    dx, dws, dbs = np.empty_like(x), np.empty((len(shares), 9, C, O), x.dtype), np.empty((len(shares), O), x.dtype)
+    columns = [slice(*some) for some in cut(O, even(O, POINTS_BYTES // (2 * 36 * C * x.itemsize)))]
 
     def backward(lane):
         for k, (n0, n1, _, _) in enumerate(shares[lane]):
@@ -107,8 +108,8 @@ def gradients(x, w, dy, pads):
             dproducts = scratch("winograd c", (37, T, O), x.dtype)
             np.matmul(basis_y.T, tiles, out=dproducts.reshape(37, T * O))
             points = _to_points(x[n0:n1], 0, th, tw, pads, basis_x).transpose(0, 2, 1)  # (36, C, T)
-            dkernel = np.matmul(points, dproducts[:36], out=scratch("winograd dkernel", (36, C, O), x.dtype))
-            _add_taps(dkernel.reshape(36, C * O), basis_w, dws[lane], fresh=k == 0)
+            for some in columns:
+                _add_taps(points, dproducts[:36, :, some], basis_w, dws[lane, :, :, some], fresh=k == 0)
             if k == 0:
                 np.matmul(ones(T, x.dtype), dproducts[36], out=dbs[lane])
             else:
@@ -141,14 +142,20 @@ def _kernel(w, basis, lone=False):
     return points.reshape(36, C, O)
 
 
-def _add_taps(dkernel, basis, dw, fresh):
-    """The transpose of `_kernel`, added to dw unless that is fresh.   dkernel (36, C O)   dw (9, C O)"""
-    for start, stop in cut(dw.shape[1], FILTERS):
-        part = dw[:, start:stop]
-        if fresh:
-            np.matmul(basis.T, dkernel[:, start:stop], out=part)
-        else:
-            part += np.matmul(basis.T, dkernel[:, start:stop], out=scratch("winograd dw", part.shape, dw.dtype))
+def _add_taps(points, dproducts, basis, dw, fresh):
+    """What some columns of the kernel saw, taken back from the points and added to dw unless that is fresh.
+
+    points (36, C, T)   dproducts (36, T, n)   dw (9, C, n)
+    """
+    C, n = dw.shape[1:]
+    dkernel = np.matmul(points, dproducts, out=scratch("winograd dkernel", (36, C, n), dw.dtype)).reshape(36, C * n)
+    taps = scratch("winograd dw", (9, C * n), dw.dtype)
+    for start, stop in cut(C * n, FILTERS):
+        np.matmul(basis.T, dkernel[:, start:stop], out=taps[:, start:stop])
+    if fresh:
+        dw[...] = taps.reshape(dw.shape)
+    else:
+        dw += taps.reshape(dw.shape)
 
 
 def _pieces(B, th, tw, tile_bytes, bands=True, lone=False):

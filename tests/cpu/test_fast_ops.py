@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import minidiff
 from minidiff import cpu, ops
+from minidiff.nn import no_grad
 from minidiff.rng import Rng
 
 THREADS = st.integers(1, 3)
@@ -85,6 +86,34 @@ def test_conv2d_of_many_pieces(shape, dtype):
         tied("conv2d", dtype, 2, draw(1, dtype, *shape), w, b, stride=stride, padding=1)
 
 
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize(("shape", "O"), [((3, 5, 7, 130), 257), ((1, 12, 11, 40), 150), ((9, 9, 8, 100), 190)])
+def test_conv2d_of_more_filters_than_pixels(shape, O, dtype):
+    """The gradient of x is then one product for each tap; the last one's work is shared among two threads, by channels."""
+    w = draw(2, dtype, 3, 3, shape[3], O) / (3 * shape[3] ** 0.5)
+    tied("conv2d", dtype, 2, draw(1, dtype, *shape), w, draw(3, dtype, O), padding=1)
+    tied("conv2d", dtype, 2, draw(1, dtype, *shape), w, padding=((2, 0), (1, 1)))
+
+
+@pytest.mark.parametrize("dtype", EPS)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("B", [1, 3])
+def test_few_images_without_gradients(B, threads, dtype):
+    """Their products are shared by BLAS (`thread_team.share`, lone)."""
+    x, tokens = draw(1, dtype, B, 17, 18, 64), draw(2, dtype, B, 150, 128)
+    calls = [
+        ("conv2d", (x, draw(3, dtype, 3, 3, 64, 48) / 24, draw(4, dtype, 48), 1, 1)),  # Winograd's for three images
+        ("conv2d", (x, draw(3, dtype, 5, 3, 64, 48) / 31, draw(4, dtype, 48), 1, 1)),
+        ("conv2d", (x, draw(3, dtype, 3, 3, 64, 48) / 24, None, 2, 1)),
+        ("linear", (tokens, draw(3, dtype, 128, 160), draw(4, dtype, 160))),
+        ("attention", (tokens, tokens[:, :120].copy(), tokens[:, 30:].copy(), 4)),
+    ]
+    for name, arguments in calls:
+        with minidiff.threads(threads), no_grad():
+            y = getattr(cpu, name)(*arguments)[0]
+        close(y, getattr(ops, name).reference(*arguments)[0], EPS[dtype])
+
+
 @many
 @given(dtypes, THREADS, st.integers(1, 3), st.integers(1, 600), st.integers(1, 80), st.integers(1, 80))
 def test_linear(dtype, threads, B, N, I, O):
@@ -105,6 +134,19 @@ def test_group_norm(dtype, threads, B, H, W, groups, each):
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups=groups, eps=1e-2)
     temb = draw(4, dtype, B, C) * 2
     tied("group_norm_silu", dtype, threads, x, gamma, beta, groups, 1e-2, temb, together=True)  # dtemb may be 0: it cancels
+
+
+@pytest.mark.parametrize("dtype", EPS)
+def test_group_norm_silu_where_the_norm_is_zero(dtype):
+    """silu'(0) is 1/2: with beta = 0, the dbeta of an image of zeros is half the sum of dy."""
+    x, dy = np.zeros((2, 4, 6, 16), dtype), draw(1, dtype, 2, 4, 6, 16)
+    for beta in (0.0, -1.5):
+        y, back = cpu.group_norm_silu(x, np.ones(16, dtype), np.full(16, beta, dtype), 4)
+        s = 1 / (1 + math.exp(-beta))
+        close(y, np.full_like(x, beta * s), EPS[dtype])
+        close(
+            back(dy)[2], dy.sum(axis=(0, 1, 2)) * dy.dtype.type(s * (1 + beta * (1 - s))), 1e-5 if dtype == "float32" else 1e-12
+        )
 
 
 @many

@@ -1,4 +1,5 @@
-"""Under no_grad the fast ops keep nothing for a way back: the same numbers to the bit, and less memory."""
+"""Under no_grad the fast ops keep nothing for a way back: the same numbers to the bit, and less memory. Group norms keep
+nothing but their input and output anyway."""
 
 import tracemalloc
 
@@ -58,5 +59,5 @@ def test_the_same_numbers_and_nothing_saved(name, one_thread):
     assert back(x) is not None
     with pytest.raises(RuntimeError, match="no_grad"):
         refused(x)
-    assert without < (1.2 * x.nbytes if name != "group_norm" else 1.2 * with_back)
-    assert name == "group_norm" or with_back > 1.9 * x.nbytes
+    assert without < 1.2 * x.nbytes
+    assert with_back < 1.2 * x.nbytes if name.startswith("group_norm") else with_back > 1.9 * x.nbytes
