@@ -52,6 +52,11 @@ def is_no_grad():
     return bool(current("no_grad"))
 
 
+def is_lone():
+    """Whether a small network predicts one small image, whose ops do not wait for sleeping threads (`thread_team.share`)."""
+    return bool(current("lone"))
+
+
 def is_complex_step():
     """Whether a derivative is being taken by a complex step (`complex_step.jvp`), so that ops take complex arrays."""
     return bool(current("complex_step"))

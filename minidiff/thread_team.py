@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 
-from .settings import current, setting
+from .settings import current, is_lone, setting
 
 PINS = hasattr(os, "sched_setaffinity")  # Linux
 THREADS = sys.platform not in ("emscripten", "wasi")  # Python in a browser cannot start any
@@ -58,14 +58,15 @@ def share(work, pieces, lone=False):
     Where a team is at work already (a piece that shares again, two samplers in one program) the caller does it alone.
     The first exception of a piece is raised here, after the others have stopped.
 
-    lone    run the pieces one after another here, and let OpenBLAS's threads share each matrix product: for a few pieces of
-            some microseconds. The team's threads sleep, and take 20 to 50 microseconds to wake. OpenBLAS's stay awake for
-            some milliseconds after a product. The number of threads may then change the last bits of a product
+    lone    run the pieces one after another here, and let OpenBLAS's threads share each matrix product, whose last bits may
+            then depend on the number of threads. The team's threads sleep, and take 20 to 50 microseconds to wake, which is too
+            long for one small image. OpenBLAS's stay awake for some milliseconds after a product. As they would then compete
+            with the team's, no op of a prediction `is_lone` uses the team
     """
     global _team
     if not _blas_told:
         one_thread_in_blas()
-    most = get_threads() if THREADS else 1
+    most = get_threads() if THREADS and (lone or not is_lone()) else 1
     helpers = (most if lone else min(most, pieces)) - 1
     if helpers < 1 or getattr(_busy, "inside", False) or not _team_lock.acquire(blocking=False):
         for i in range(pieces):

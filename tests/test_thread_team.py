@@ -11,7 +11,10 @@ import pytest
 
 import minidiff
 from minidiff import models, ops, thread_team
+from minidiff.nn import Layer, Param
+from minidiff.nn.layer import LONE_WEIGHTS
 from minidiff.rng import Rng
+from minidiff.settings import is_lone, setting
 from minidiff.thread_team import share
 
 
@@ -152,6 +155,30 @@ def test_blas_is_back_on_one_thread_after_an_error_in_a_lone_piece():
     done = []
     share(done.append, 8)
     assert sorted(done) == list(range(8))
+
+
+def test_only_one_small_image_for_a_small_network_is_lone():
+    seen = []
+
+    class Network(Layer):
+        def __init__(self, weights):
+            self.weight = Param(np.zeros(weights, np.float32))
+
+        def forward(self, x):
+            seen.append(is_lone())
+            return x, lambda dy: dy
+
+    small, large = Network(10), Network(LONE_WEIGHTS + 1)
+    one, two, wide = np.zeros((1, 8, 8, 3)), np.zeros((2, 8, 8, 3)), np.zeros((1, 64, 64, 3))
+    for model, x in ((small, one), (small, two), (small, wide), (large, one)):
+        model.predict(x)
+        model(x)
+    assert seen == [True] + 7 * [False]
+    minidiff.set_threads(3)
+    idents = set()
+    with setting(lone=True):
+        share(lambda i: (idents.add(threading.get_ident()), time.sleep(0.001)), 20)  # the team rests
+    assert idents == {threading.get_ident()}
 
 
 def test_a_single_image_is_the_same_on_any_number_of_threads_up_to_rounding():

@@ -26,7 +26,7 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         return NotImplemented
     (B, N, D), M, d, dtype = q.shape, k.shape[1], v.shape[2] // heads, q.dtype
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
-    lone, keeps_back = is_lone(B, 2 * B * N * M * D), not is_no_grad()
+    lone, keeps_back = is_lone(2 * B * N * M * D), not is_no_grad()
     pieces = _pieces(B, heads, N * M, lone)
     kept, most = [None] * len(pieces), [None] * len(pieces)
     y, total = np.empty((B, N, heads * d), dtype), np.empty((B, heads, N, 1), dtype)

@@ -45,7 +45,7 @@ def direct(x, w, b, stride, pads, OH, OW):
     (KH, KW, C, O), B = w.shape, x.shape[0]
     by_rows = KH > 1 and stride == 1 and B * OH * OW >= ROWS
     y, wide = np.empty((B, OH, OW, O), x.dtype), w.reshape(KH, KW * C, O) if by_rows else w.reshape(KH * KW * C, O)
-    lone = is_lone(B, B * OH * OW * w.size)
+    lone = is_lone(B * OH * OW * w.size)
     pieces = image_pieces(B, OH, OW, KH * KW * C, O, x.itemsize, gathered=wide.shape[-2], lone=lone)
 
     def forward(i):

@@ -20,7 +20,7 @@ def linear(x, w, b=None):
     (I, O), rows = w.shape, x.reshape(-1, w.shape[0])  # (R, I)
     if not fits(rows, w, b):
         return NotImplemented
-    y = _times(rows, w, b, is_lone(len(x), len(rows) * w.size))
+    y = _times(rows, w, b, is_lone(len(rows) * w.size))
 
     def back(dy):  # saved: x, w
         drows = dy.reshape(-1, O)  # (R, O)

@@ -1,19 +1,17 @@
 """How work is cut: pieces that fit a core's cache, lanes of pieces for sums. Functions of sizes alone, so that neither
 chance nor the number of threads has a say in the last bit of a result: but for `is_lone`, where no gradient follows."""
 
-from ..settings import is_no_grad
+from .. import settings
 
 CACHE = 1536 * 1024  # bytes of scratch a piece may fill: less than a core's share of the last level cache
 TASK = 1 << 21  # multiplications below which a piece is not worth handing to another thread
 ROWS = 128  # pixels in all below which a product that is cut, in rows or in terms, takes as long as it did
-LONE = 3  # images, with TASK to LONE_WORK multiplications, whose products BLAS's threads share
-LONE_WORK = 1 << 29
 LANES = 8  # partial sums of a weight's gradient: so many threads can work on one
 
 
-def is_lone(B, work):
-    """Whether BLAS's threads are to share the products of B images with so many multiplications (`thread_team.share`)."""
-    return B <= LONE and TASK <= work < LONE_WORK and is_no_grad()
+def is_lone(work):
+    """Whether BLAS's threads are to share products of so many multiplications (`thread_team.share`)."""
+    return work >= TASK and settings.is_lone()
 
 
 def cut(total, each):

@@ -71,7 +71,7 @@ def run(x, w, b, pads, OH, OW):
     B, O = x.shape[0], w.shape[3]
     th, tw = -(-OH // 4), -(-OW // 4)
     basis_w, basis_x, basis_y = _CAST[x.dtype]
-    lone = is_lone(B, B * th * tw * 36 * w.shape[2] * O)
+    lone = is_lone(B * th * tw * 36 * w.shape[2] * O)
     kernel = _kernel(w, basis_w, lone)
     y, pieces = np.empty((B, OH, OW, O), x.dtype), _pieces(B, th, tw, 37 * max(w.shape[2:]) * x.itemsize, lone=lone)
 

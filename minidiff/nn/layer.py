@@ -11,8 +11,10 @@ import numpy as np
 
 from ..backend import device_of, to_device, xp_of
 from ..names import differences
-from ..settings import dropped, is_no_grad, no_grad
+from ..settings import dropped, is_no_grad, setting
 from .blank import is_blank
+
+LONE_NUMBERS, LONE_WEIGHTS = 1 << 12, 1 << 24  # of a small image, and of a small network
 
 
 class Param:
@@ -101,8 +103,17 @@ class Layer:
 
     def predict(self, *args, **kwargs):
         """The output alone; nothing is saved for a backward pass."""
-        with no_grad():
+        with setting(no_grad=True, lone=bool(args) and self._is_lone(args[0])):
             return self(*args, **kwargs)[0]
+
+    def _is_lone(self, x):
+        """Whether x is one small image for a small network, so that `settings.is_lone` holds. A large network's ops gain by
+        threads, and none of its predictions is lone, because the two ways slow each other down."""
+        if not 0 < getattr(x, "size", 0) <= LONE_NUMBERS or len(x) != 1:
+            return False
+        if "_few_weights" not in vars(self):
+            self._few_weights = self.size() <= LONE_WEIGHTS
+        return self._few_weights
 
     def parameters(self):
         """Every Param below this layer.   -> {path: Param}, in the order of construction; shared Params appear once."""
