@@ -25,6 +25,7 @@ POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # and infinity: the last row and column
 PIECE = 128  # tiles a piece: enough rows for a quick product, few enough to stay in cache
 POINTS_BYTES = 5 << 20  # that a piece's points may fill: fewer tiles for many channels, but 64 at least
 FILTERS = 1 << 13  # filters that are taken to the points at once
+SOME = 12  # of the 36 points, for which a kernel's gradient is worked out at once
 LARGEST = 1024  # tiles an image may have on the way back, where images are taken whole
 
 _allowed = os.environ.get("MINIDIFF_WINOGRAD", "1") != "0"
@@ -98,8 +99,7 @@ def gradients(x, w, dy, pads):
     kernel = _kernel(w, basis_w).transpose(0, 2, 1)
     (top, _), (left, _) = pads
     shares = lanes(_pieces(B, th, tw, 37 * max(C, O) * x.itemsize, bands=False), 36 * C * O * x.itemsize)
-    dx, dws, dbs = np.empty_like(x), np.empty((len(shares), 9, C, O), x.dtype), np.empty((len(shares), O), x.dtype)
-    columns = [slice(*some) for some in cut(O, even(O, POINTS_BYTES // (2 * 36 * C * x.itemsize)))]
+    dx, dws, dbs = np.empty_like(x), np.empty((len(shares), 9, C * O), x.dtype), np.empty((len(shares), O), x.dtype)
 
     def backward(lane):
         for k, (n0, n1, _, _) in enumerate(shares[lane]):
@@ -108,8 +108,7 @@ def gradients(x, w, dy, pads):
             dproducts = scratch("winograd c", (37, T, O), x.dtype)
             np.matmul(basis_y.T, tiles, out=dproducts.reshape(37, T * O))
             points = _to_points(x[n0:n1], 0, th, tw, pads, basis_x).transpose(0, 2, 1)  # (36, C, T)
-            for some in columns:
-                _add_taps(points, dproducts[:36, :, some], basis_w, dws[lane, :, :, some], fresh=k == 0)
+            _add_taps(points, dproducts[:36], basis_w, dws[lane], fresh=k == 0)
             if k == 0:
                 np.matmul(ones(T, x.dtype), dproducts[36], out=dbs[lane])
             else:
@@ -143,19 +142,22 @@ def _kernel(w, basis, lone=False):
 
 
 def _add_taps(points, dproducts, basis, dw, fresh):
-    """What some columns of the kernel saw, taken back from the points and added to dw unless that is fresh.
+    """What the kernel saw, taken back from the points and added to dw unless that is fresh: some points at a time.
 
-    points (36, C, T)   dproducts (36, T, n)   dw (9, C, n)
+    points (36, C, T)   dproducts (36, T, O)   dw (9, C O)
     """
-    C, n = dw.shape[1:]
-    dkernel = np.matmul(points, dproducts, out=scratch("winograd dkernel", (36, C, n), dw.dtype)).reshape(36, C * n)
-    taps = scratch("winograd dw", (9, C * n), dw.dtype)
-    for start, stop in cut(C * n, FILTERS):
-        np.matmul(basis.T, dkernel[:, start:stop], out=taps[:, start:stop])
-    if fresh:
-        dw[...] = taps.reshape(dw.shape)
-    else:
-        dw += taps.reshape(dw.shape)
+    numbers = dw.shape[1]
+    for first in range(0, 36, SOME):
+        some, shape = slice(first, first + SOME), (SOME, points.shape[1], dproducts.shape[2])
+        dkernel = np.matmul(points[some], dproducts[some], out=scratch("winograd dkernel", shape, dw.dtype)).reshape(
+            SOME, numbers
+        )
+        for start, stop in cut(numbers, FILTERS):
+            part = dw[:, start:stop]
+            if fresh and first == 0:
+                np.matmul(basis[some].T, dkernel[:, start:stop], out=part)
+            else:
+                part += np.matmul(basis[some].T, dkernel[:, start:stop], out=scratch("winograd dw", part.shape, dw.dtype))
 
 
 def _pieces(B, th, tw, tile_bytes, bands=True, lone=False):
