@@ -170,10 +170,10 @@ def test_only_one_small_image_for_a_small_network_is_lone():
 
     small, large = Network(10), Network(LONE_WEIGHTS + 1)
     one, two, wide = np.zeros((1, 8, 8, 3)), np.zeros((2, 8, 8, 3)), np.zeros((1, 64, 64, 3))
-    for model, x in ((small, one), (small, two), (small, wide), (large, one)):
+    for model, x in ((small, one), (small, two), (small, wide), (large, one), (small, np.float32(1)), (small, [one])):
         model.predict(x)
         model(x)
-    assert seen == [True] + 7 * [False]
+    assert seen == [True] + 11 * [False]
     minidiff.set_threads(3)
     idents = set()
     with setting(lone=True):

@@ -146,12 +146,11 @@ def _add_taps(points, dproducts, basis, dw, fresh):
 
     points (36, C, T)   dproducts (36, T, O)   dw (9, C O)
     """
-    numbers = dw.shape[1]
+    C, O, numbers = points.shape[1], dproducts.shape[2], dw.shape[1]
     for first in range(0, 36, SOME):
-        some, shape = slice(first, first + SOME), (SOME, points.shape[1], dproducts.shape[2])
-        dkernel = np.matmul(points[some], dproducts[some], out=scratch("winograd dkernel", shape, dw.dtype)).reshape(
-            SOME, numbers
-        )
+        some = slice(first, first + SOME)
+        dkernel = np.matmul(points[some], dproducts[some], out=scratch("winograd dkernel", (SOME, C, O), dw.dtype))
+        dkernel = dkernel.reshape(SOME, numbers)
         for start, stop in cut(numbers, FILTERS):
             part = dw[:, start:stop]
             if fresh and first == 0:

@@ -109,7 +109,7 @@ class Layer:
     def _is_lone(self, x):
         """Whether x is one small image for a small network, so that `settings.is_lone` holds. A large network's ops gain by
         threads, and none of its predictions is lone, because the two ways slow each other down."""
-        if not 0 < getattr(x, "size", 0) <= LONE_NUMBERS or len(x) != 1:
+        if getattr(x, "shape", ())[:1] != (1,) or x.size > LONE_NUMBERS:
             return False
         if "_few_weights" not in vars(self):
             self._few_weights = self.size() <= LONE_WEIGHTS
