@@ -181,6 +181,17 @@ def test_only_one_small_image_for_a_small_network_is_lone():
     assert idents == {threading.get_ident()}
 
 
+def test_the_ops_of_a_lone_image_give_their_products_to_blas_and_those_of_a_training_step_do_not(monkeypatch):
+    model, t = models.UNet(block_out_channels=(32, 64), attention_head_dim=32, rng=0), np.array([7])
+    x, given, run = Rng(1).standard_normal((1, 16, 16, 3)), [], thread_team._share_products
+    monkeypatch.setattr(thread_team, "_share_products", lambda work, pieces, n: (given.append(n), run(work, pieces, n)))
+    minidiff.set_threads(2)
+    model(x, t)
+    assert not given
+    model.predict(x, t)
+    assert len(given) > 10 and set(given) == {2}
+
+
 def test_a_single_image_is_the_same_on_any_number_of_threads_up_to_rounding():
     """Sampled, it may differ in the last bits; with a backward pass to come, not in one bit."""
     model, x, t = models.UNet(block_out_channels=(32, 64), attention_head_dim=32, rng=0), Rng(1), np.array([7])
