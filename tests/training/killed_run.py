@@ -2,14 +2,13 @@
 
 python killed_run.py FOLDER: resumes from the folder's checkpoint if there is one and trains to the end.
 
-python killed_run.py serve: does so in a fork for each folder read from standard input, slowly. A fork prints which moment
-it has reached, also inside the writing of a file, and waits a little at each, so that a kill can be aimed there. Its first
-line is "pid N"; after its end comes "ended CODE". A fork has nothing to import.
+python killed_run.py serve: does so in a fork for each folder read from standard input. A fork prints which moment it has
+reached, also inside the writing of a file, and waits at each for a line of standard input, so that a kill can be aimed
+there on a machine of any speed. Its first line is "pid N"; after its end comes "ended CODE". A fork has nothing to import.
 """
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,10 @@ from minidiff.nn import training_rng
 from minidiff.rng import Rng
 from minidiff.training import Trainer
 
-MOMENTS = ("opened", "half written", "written", "flushed", "before rename", "renamed", "step")
-
 
 def say(moment):
     print(moment, flush=True)
-    time.sleep(0.002)
+    os.read(sys.stdin.fileno(), 1)
 
 
 class SlowFile:
@@ -84,7 +81,7 @@ def main(folder, slow):
     labels = np.arange(50) % 3
     model = models.MLP(width=16, depth=1, num_class_embeds=3, rng=Rng(0))
     trainer = Trainer(
-        model, objective, points, labels, steps=240, batch_size=8, lr=1e-2, warmup=10, seed=7, ema_decay=0.99,
+        model, objective, points, labels, steps=300, batch_size=8, lr=1e-2, warmup=10, seed=7, ema_decay=0.99,
         folder=folder, checkpoint_every=4, callbacks=callbacks,
     )  # fmt: skip
     if (Path(folder) / "checkpoint.safetensors").exists():
@@ -95,6 +92,8 @@ def main(folder, slow):
 
 def serve():
     for line in sys.stdin:
+        if not line.strip():  # meant for a fork that was killed first
+            continue
         child = os.fork()
         if child == 0:
             print("pid", os.getpid(), flush=True)
