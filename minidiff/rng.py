@@ -10,6 +10,7 @@ the library takes an `rng`, NumPy's own generator works too. On a GPU a draw is 
 
 import enum
 import importlib
+import math
 import os
 
 import numpy as np
@@ -105,7 +106,7 @@ class Rng:
             rest[2] = (rest[2] + self.clock.astype(xp.uint64)) & xp.uint64(0xFFFFFFFF)
         self.call += 1
         parts = []
-        for start in range(before, blocks, CHUNK) or [0]:
+        for start in range(before, blocks, CHUNK) or [before]:
             counter = xp.arange(start, min(start + CHUNK, blocks), dtype=xp.uint64)
             parts.append(xp.stack(philox((counter, *rest), key, xp), axis=1).reshape(-1))
         words = parts[0] if len(parts) == 1 else xp.concatenate(parts)
@@ -126,26 +127,41 @@ class Rng:
         whole = ((words[:, 0] >> 5) << 26) + (words[:, 1] >> 6)  # 27 + 26 = 53 bits
         return whole.astype(np.float64).reshape(shape) * 2.0**-53
 
-    def standard_normal(self, size=(), dtype=np.float32):
-        """Normal numbers of mean 0 and variance 1, by Box and Muller.   size -> array of that shape and dtype."""
-        xp, (shape, n) = self.xp, _shape(size)
-        if hasattr(xp, "RawKernel") and np.dtype(dtype) == np.float32:
-            return self._kernel("normals", shape, n)
-        pairs = -(-n // 2)
-        u = self.random((2, pairs), dtype)
-        radius = xp.sqrt(-2.0 * xp.log(1.0 - u[0]))  # 1 - u lies in (0, 1], so the logarithm is finite
-        angle = u[1] * (2.0 * np.pi)
-        z = xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])  # (2 * pairs,)
-        return z[:n].reshape(shape)
+    def standard_normal(self, size=(), dtype=np.float32, first=0, of=None):
+        """Normal numbers of mean 0 and variance 1, by Box and Muller.   size -> array of that shape and dtype.
 
-    def integers(self, low, high=None, size=()):
-        """Whole numbers, uniform on low .. high - 1 (0 .. low - 1 with one bound).   size -> int64 array of that shape."""
+        first, of: only those from number `first` on, of a draw of `of` numbers (None: up to its end)
+        """
+        xp, (shape, n) = self.xp, _shape(size)
+        of = first + n if of is None else of
+        if hasattr(xp, "RawKernel") and np.dtype(dtype) == np.float32:
+            return self._kernel("normals", (of,), of)[first : first + n].reshape(shape)
+        pairs = -(-of // 2)  # number i < pairs of a draw is the cosine of pair i, and number pairs + i the sine
+        if n == of:
+            radius, angle = _polar(self.random((2, pairs), dtype), xp)
+            return xp.concatenate([radius * xp.cos(angle), radius * xp.sin(angle)])[:n].reshape(shape)
+        parts, call = [], self.call
+        for wave, start in ((xp.cos, 0), (xp.sin, pairs)):
+            low, high = (min(max(0, end - start), pairs) for end in (first, first + n))
+            u = []
+            for skipped in (low, pairs + low):
+                self.call = call  # all from one draw
+                u.append(self.random(high - low, dtype, first=skipped))
+            radius, angle = _polar(u, xp)
+            parts.append(radius * wave(angle))
+        return xp.concatenate(parts).reshape(shape)
+
+    def integers(self, low, high=None, size=(), first=0):
+        """Whole numbers, uniform on low .. high - 1 (0 .. low - 1 with one bound).   size -> int64 array of that shape.
+
+        first: as in `random`
+        """
         if high is None:
             low, high = 0, low
         if high <= low:
             raise ValueError(f"integers: the range [{low}, {high}) is empty")
         shape, n = _shape(size)
-        u = self.random(n, np.float64)  # 53 bits: the bias for a range of R is below R / 2**53
+        u = self.random(n, np.float64, first)  # 53 bits: the bias for a range of R is below R / 2**53
         return (u * float(high - low)).astype(np.int64).reshape(shape) + low
 
     def permutation(self, n):
@@ -156,11 +172,42 @@ class Rng:
         return fast_version("gpu.rng", "draw")(self, name, shape, n)
 
 
+class RowsOfRng:
+    """These rows of what `rng` draws for a whole batch, so that dropout and noise are the same however a batch is split.
+
+    rows    a slice of `total` rows: every size that is asked for begins with their number
+    """
+
+    def __init__(self, rng, rows, total):
+        self.rng, self.rows, self.total = rng, rows, total
+
+    def random(self, size, dtype=np.float32):
+        return self._rows("random", size, dtype=dtype)
+
+    def standard_normal(self, size, dtype=np.float32):
+        return self._rows("standard_normal", size, dtype=dtype)
+
+    def integers(self, low, high=None, size=()):
+        return self._rows("integers", size, low=low, high=high)
+
+    def _rows(self, method, size, **options):
+        (_, *row), draw = _shape(size)[0], getattr(self.rng, method)
+        if not isinstance(self.rng, Rng):  # its numbers have to be drawn in order
+            return draw(size=(self.total, *row), **options)[self.rows]
+        of = {"of": self.total * math.prod(row)} if method == "standard_normal" else {}
+        return draw(size=size, first=self.rows.start * math.prod(row), **of, **options)
+
+
 def as_rng(rng, xp=np):
     """A generator from what a caller may pass: an int is a seed, None a fresh one, a generator itself."""
     if rng is None or isinstance(rng, (int, np.integer)):
         return Rng(rng, xp=xp)
     return rng
+
+
+def _polar(u, xp):
+    """Radius and angle of pairs of normal numbers.   u: two arrays of uniform numbers"""
+    return xp.sqrt(-2.0 * xp.log(1.0 - u[0])), u[1] * (2.0 * np.pi)  # 1 - u lies in (0, 1], so the logarithm is finite
 
 
 def _shape(size):

@@ -57,6 +57,11 @@ def is_lone():
     return bool(current("lone"))
 
 
+def is_own_rows():
+    """Whether this process computes its own rows of a batch, which nothing inside shares once more (`DataParallel`)."""
+    return bool(current("own_rows"))
+
+
 def is_complex_step():
     """Whether a derivative is being taken by a complex step (`complex_step.jvp`), so that ops take complex arrays."""
     return bool(current("complex_step"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minidiff
-from minidiff.rng import CHUNK, Rng, Stream, as_rng, philox
+from minidiff.rng import CHUNK, Rng, RowsOfRng, Stream, as_rng, philox
 
 # Random123 (Salmon et al. 2011), kat_vectors: philox4x32, 10 rounds. counter, key -> words
 KNOWN = [
@@ -56,6 +56,21 @@ def test_a_part_of_a_draw_is_that_of_the_whole(first, n, dtype):
     part, whole = Rng(3), Rng(3)
     np.testing.assert_array_equal(part.random((n,), dtype, first=first), whole.random(first + n, dtype)[first:])
     assert part.call == whole.call == 1
+
+
+@pytest.mark.parametrize("rng", [Rng, np.random.default_rng])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("row", [(), (3,), (2, 5)])
+@pytest.mark.parametrize("rows", [slice(0, 7), slice(0, 2), slice(2, 5), slice(3, 4), slice(4, 4), slice(5, 7), slice(7, 7)])
+def test_rows_of_a_draw_are_those_of_the_whole(rng, dtype, row, rows):
+    part, whole = RowsOfRng(rng(3), rows, 7), rng(3)
+    size, all_rows = (rows.stop - rows.start, *row), (7, *row)
+    for _ in range(2):  # the draws that follow are the same too
+        np.testing.assert_array_equal(part.standard_normal(size, dtype), whole.standard_normal(all_rows, dtype)[rows])
+        np.testing.assert_array_equal(part.random(size, dtype), whole.random(all_rows, dtype)[rows])
+        np.testing.assert_array_equal(part.integers(3, 90, size), whole.integers(3, 90, all_rows)[rows])
+    one_size = part.integers(9, size=len(range(7)[rows]))
+    np.testing.assert_array_equal(one_size, whole.integers(9, size=7)[rows])
 
 
 @pytest.mark.parametrize("n", [4 * CHUNK - 1, 4 * CHUNK, 4 * CHUNK + 1, 8 * CHUNK + 5])

@@ -14,11 +14,8 @@ def draw(costs, net, rows, most, path):
         parts = [model.step(c, net, n, n * rows) for n in ranks]
         axes[0].plot(ranks, [alone / sum(part.values()) for part in parts], color=colour(i), label=name)
         axes[1].plot(ranks, [100 * part["allreduce"] / sum(part.values()) for part in parts], color=colour(i), label=name)
-        batchwise = [100 * (part["repeated"] + part["gathers"]) / sum(part.values()) for part in parts]
-        axes[1].plot(ranks, batchwise, color=colour(i), linestyle=":", linewidth=1)
         if (point := model.overlap_from(c, net, rows)) and point <= most:
             axes[1].plot([point], [100 * model.MUCH], "o", color=colour(i))
-    axes[1].plot([], [], color="0.4", linestyle=":", linewidth=1, label="repeated work, and gathers")
     finish(axes[0], "ranks", "rate per rank, relative to one rank", f"{rows} images a rank", legend=True, log="x")
     finish(axes[1], "ranks", "share of a step, %", "allreduce; the dots mark where overlap would pay", legend=True, log="x")
     axes[0].set_ylim(0, 1.05)

@@ -1,15 +1,15 @@
 """What a training step takes on so many ranks, from measurements on one rank and the latency and bandwidth of a network.
 
-    step = compute(rows of a rank) + repeated(batch) + allreduce + gathers + checkpoint / steps between two
+    step = compute(rows of a rank) + allreduce + agreement + checkpoint / steps between two
 
-compute     forward and backward pass: a fixed part, and one for each row
-repeated    what every rank does for the whole batch: its noise and loss, and the optimizer
-allreduce   a ring: 2 (n - 1) messages one after another, 2 (n - 1) / n times the bytes of the gradients through each link
-gathers     the output, and the gradient of the input, of all rows: two rings of n - 1 messages, (n - 1) / n times the bytes
+compute     noise, network, loss and optimizer: a fixed part, and one for each row
+allreduce   of the gradients, a ring: 2 (n - 1) messages one after another, 2 (n - 1) / n times the bytes through each link
+agreement   three allreduces of a few bytes (did a rank fail, the loss, Ctrl-C), each log2(n) messages one after another
 
-Thakur, Rabenseifner and Gropp 2005, "Optimization of collective communication operations in MPICH", sections 4.1 and 4.5.
+Thakur, Rabenseifner and Gropp 2005, "Optimization of collective communication operations in MPICH", section 4.5.
 """
 
+import math
 from typing import NamedTuple
 
 CHECKPOINT_EVERY = 250  # steps
@@ -24,23 +24,18 @@ class Network(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What one rank takes: seconds, seconds a row of its part, seconds, seconds a row of the batch, and what is sent."""
+    """What one rank takes: seconds of a step without rows, seconds a row, seconds of a checkpoint, and what is sent."""
 
     compute: float
     compute_row: float
-    repeated: float
-    repeated_row: float
     checkpoint: float
     gradient_bytes: int
-    row_bytes: int
 
 
 def costs(large, small):
     """Costs from two measurements of one rank, of batches of different sizes (dicts of `rank.measured`)."""
-    row, batch = (large["compute"] - small["compute"]) / (large["batch"] - small["batch"]), large["batch"]
-    repeated = large["step"] - large["compute"] - large["repeated_row"] * batch
-    return Costs(max(0.0, large["compute"] - row * batch), row, max(0.0, repeated), large["repeated_row"], large["checkpoint"],
-                 large["allreduce_bytes"], 4 * large["pixels"])  # fmt: skip
+    row = (large["step"] - small["step"]) / (large["batch"] - small["batch"])
+    return Costs(max(0.0, large["step"] - row * large["batch"]), row, large["checkpoint"], large["allreduce_bytes"])
 
 
 def network(pairs):
@@ -50,14 +45,12 @@ def network(pairs):
 
 
 def step(c, net, ranks, batch):
-    """Seconds of a step by part.   -> {"compute", "repeated", "allreduce", "gathers", "checkpoint"}"""
+    """Seconds of a step by part.   -> {"compute", "allreduce", "agreement", "checkpoint"}"""
     rows, others = -(-batch // ranks), ranks - 1
-    share = others / ranks
     return {
         "compute": c.compute + c.compute_row * rows,
-        "repeated": c.repeated + c.repeated_row * batch,
-        "allreduce": 2 * others * net.latency + 2 * share * c.gradient_bytes / net.bandwidth,
-        "gathers": 2 * (others * net.latency + share * batch * c.row_bytes / net.bandwidth),
+        "allreduce": 2 * others * net.latency + 2 * others / ranks * c.gradient_bytes / net.bandwidth,
+        "agreement": 3 * math.ceil(math.log2(ranks)) * net.latency,
         "checkpoint": c.checkpoint / CHECKPOINT_EVERY,
     }
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from minidiff.model_options import build_model, complete
 from minidiff.mpi import world
-from minidiff.nn import Layer
 from minidiff.rng import Rng
 from minidiff.runs import build_objective, preset
 from minidiff.training import Trainer
@@ -26,41 +25,6 @@ MODELS = {  # name: the preset, and the shape of its images
 }
 EXAMPLES, CLASSES = 256, 10
 WARM_UP, LEAST = 2, 3  # steps
-ROWS = 1024  # of a batch without a network
-
-
-class Timed(Layer):
-    """The network, which adds up the seconds that its passes take."""
-
-    def __init__(self, net):
-        self.net, self.seconds = net, 0.0
-
-    def forward(self, *arguments):
-        y, back_net = self._timed(self.net, *arguments)
-
-        def back(dy):
-            return self._timed(back_net, dy)
-
-        return y, back
-
-    def null_cond(self, cond):
-        return self.net.null_cond(cond)
-
-    def _timed(self, function, *arguments):
-        start = time.perf_counter()
-        result = function(*arguments)
-        self.seconds += time.perf_counter() - start
-        return result
-
-
-class Unchanged(Layer):
-    """A network that takes no time."""
-
-    def forward(self, x, t, cond=None):
-        return x, lambda dy: dy
-
-    def null_cond(self, cond):
-        return cond
 
 
 def trainer(name, batch):
@@ -68,44 +32,30 @@ def trainer(name, batch):
     data, shape = MODELS[name]
     config = preset(data)
     options = {key: value for key, value in vars(config.train).items() if not key.endswith("_every")}
-    net = Timed(build_model(complete(config.model, shape, CLASSES)))
+    net = build_model(complete(config.model, shape, CLASSES))
     images = Rng(0).standard_normal((EXAMPLES, *shape)).clip(-1, 1)
     labels, options = np.arange(EXAMPLES) % CLASSES, options | {"batch_size": batch}
-    return Trainer(among_ranks(net), build_objective(config), images, labels, **options), net
+    return Trainer(among_ranks(net), build_objective(config), images, labels, **options)
 
 
 def measured(name, batch, seconds):
-    """What the fastest step took, and of which parts: other programs only make a step slower."""
-    t, net = trainer(name, batch)
-    travel = {"add": 0.0, "gather": 0.0}
+    """What the fastest step took, and its allreduces: other programs only make a step slower."""
+    t, travel = trainer(name, batch), {"add": 0.0}
     if t.ranks.size > 1:
-        t.model.about_ranks()  # the messages are there from now on
-        for what in travel:
-            setattr(t.model._workers.messages, what, timed_into(travel, what, getattr(t.model._workers.messages, what)))
+        messages = t.model.engine_of_ranks().messages
+        messages.add = timed_into(travel, "add", messages.add)
     for _ in range(WARM_UP):
         t.step()
     steps, end = [], time.perf_counter() + seconds
     while t.ranks.first(lambda: len(steps) < LEAST or time.perf_counter() < end):
-        net.seconds, start = 0.0, time.perf_counter()
-        travel |= dict.fromkeys(travel, 0.0)
+        travel["add"], start = 0.0, time.perf_counter()
         t.step()
-        steps.append({"step": time.perf_counter() - start, "compute": net.seconds, **travel})
+        steps.append({"step": time.perf_counter() - start, **travel})
     row = {"model": name, "ranks": t.ranks.size, "batch": batch, "steps": len(steps), "parameters": t.model.size(),
-           "pixels": int(np.prod(t.images.shape[1:])), "allreduce_bytes": 4 * t.arena.size}  # fmt: skip
+           "allreduce_bytes": 4 * t.arena.size}  # fmt: skip
     if t.ranks.size == 1:
-        row |= {"checkpoint": seconds_of_a_checkpoint(t), "repeated_row": seconds_of_a_loss(t) / ROWS}
+        row["checkpoint"] = seconds_of_a_checkpoint(t)
     return row | min(steps, key=lambda step: step["step"])
-
-
-def seconds_of_a_loss(t):
-    """Drawing noise and times and comparing, for ROWS rows: what every rank does for the whole batch, without the network."""
-    index, found = np.arange(ROWS) % EXAMPLES, []
-    for _ in range(5):
-        start = time.perf_counter()
-        x0, cond = t.batch_of(index)
-        t.objective(Unchanged(), x0, Rng(0), cond)[1]()
-        found.append(time.perf_counter() - start)
-    return min(found)
 
 
 def seconds_of_a_checkpoint(t):

@@ -28,6 +28,8 @@ class CascadeLoss(SimpleLoss):
     The other arguments are SimpleLoss's; the schedule noises both images.
     """
 
+    each_row_alone = True
+
     def __init__(self, schedule, predicts="eps", highest=0.6, **options):
         super().__init__(schedule, predicts, **options)
         if not 0 < highest <= 1:

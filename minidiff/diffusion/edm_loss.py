@@ -17,6 +17,8 @@ class EDMLoss(Objective):
     schedule       EDM() by default, where t is sigma; sampling uses its sigma_min and sigma_max
     """
 
+    each_row_alone = True
+
     def __init__(self, sigma_data=0.5, mean=-1.2, std=1.2, schedule=None, cond_dropout=0.1, t_sampler="log_normal"):
         schedule = EDM() if schedule is None else schedule
         chosen = LogNormal(mean, std) if t_sampler == "log_normal" else t_sampler

@@ -15,7 +15,7 @@ from ..tree import tree_map
 from .denoiser import Denoiser, check_predicts, from_x0_eps, model_time
 from .pairing import check_pairing, optimal_pairs
 from .schedule import per_sample
-from .timesteps import make_t_sampler
+from .timesteps import draws_each_row_alone, make_t_sampler
 from .weighting import check_finite, check_weighting, weight
 
 
@@ -28,6 +28,8 @@ class Objective:
     t_sampler     "uniform", "stratified", "loss", "logit_normal", "mode", or a t sampler from `timesteps`
     real_t        draw real-valued t from a Schedule too (a process always has them)
     time_scale    factor of the model's time input: see `Denoiser`
+
+    A class whose `draw` and `compare` treat each row of a batch without regard to the others sets each_row_alone = True.
     """
 
     def __init__(self, schedule, predicts="eps", cond_dropout=0.1, t_sampler="uniform", real_t=False, time_scale=1.0):
@@ -56,6 +58,11 @@ class Objective:
             return back_model(dlosses * per_sample(dloss * share, x0))
 
         return checked((losses * share).sum(), type(self).__name__, losses, t), back
+
+    @property
+    def by_rows(self):
+        """Whether the loss of a batch is the mean of what its rows have alone, so that ranks may take their rows through it."""
+        return draws_each_row_alone(self) and draws_each_row_alone(self.t_sampler)
 
     def draw(self, x0, rng):
         """(clean samples, the noise of each) of a batch."""
@@ -87,6 +94,8 @@ class SimpleLoss(Objective):
     The other arguments are `Objective`'s.
     """
 
+    each_row_alone = True
+
     def __init__(
         self,
         schedule,
@@ -106,6 +115,10 @@ class SimpleLoss(Objective):
         check_pairing(pairing)
         self.weighting, self.gamma, self.k, self.pairing = weighting, gamma, k, pairing
         self.recordable = pairing == "random" and not getattr(self.t_sampler, "waits", False)
+
+    @property
+    def by_rows(self):
+        return self.pairing == "random" and super().by_rows
 
     def draw(self, x0, rng):
         x0, eps = super().draw(x0, rng)

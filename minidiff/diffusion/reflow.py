@@ -19,6 +19,8 @@ class ReflowLoss(SimpleLoss):
     The arguments are SimpleLoss's; with predicts="velocity" and Flow() this is rectified flow.
     """
 
+    each_row_alone = True
+
     def draw(self, x0, rng):
         if x0.ndim < 2 or x0.shape[1] != 2:
             raise ValueError(f"x0: got shape {tuple(x0.shape)}, expected (B, 2, ...): sample and noise, from `reflow.pairs`")

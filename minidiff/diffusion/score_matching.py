@@ -16,6 +16,8 @@ class ScoreMatching(Objective):
                 "none"        lambda = 1
     """
 
+    each_row_alone = True
+
     def __init__(self, schedule, weighting="sigma2", cond_dropout=0.1, t_sampler="uniform", real_t=False, time_scale=1.0):
         super().__init__(schedule, "score", cond_dropout, t_sampler, real_t, time_scale)
         if weighting not in ("sigma2", "likelihood", "none"):

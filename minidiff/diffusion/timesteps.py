@@ -3,6 +3,7 @@
 A t sampler is called as `t, weight = t_sampler(rng, B)`: t is (B,), whole (int64) or real-valued (float64); weight is None,
 or (B,) and 1 / (probability x range), so that the weighted mean of the losses is what uniform t would give. After the
 forward pass the loss reports `t_sampler.update(t, losses)`; `state()` and `load_state(state)` carry what it has learned.
+A class whose t of some rows can be drawn without the others, from a `rng.RowsOfRng`, sets each_row_alone = True.
 """
 
 import math
@@ -19,6 +20,8 @@ class Uniform:
     real   t real-valued on [low, high] instead of the whole steps of a Schedule; always so for a process
     A `Flow` with a shift moves every real-valued t, whatever drew it.
     """
+
+    each_row_alone = True
 
     def __init__(self, schedule, real=False):
         self.low, self.high, self.real = time_range(schedule, real)
@@ -50,9 +53,11 @@ class Stratified(Uniform):
     Kingma et al. 2021 (arXiv:2107.00630), appendix I.1, has one draw shared by the strata; here each has its own.
     """
 
+    each_row_alone = True
+
     def __call__(self, rng, B):
-        u = rng.random(B, dtype=np.float64)
-        u = (xp_of(u).arange(B) + u) / B  # one in each [i / B, (i + 1) / B)
+        u, rows = rng.random(B, dtype=np.float64), getattr(rng, "rows", slice(0, B))
+        u = (xp_of(u).arange(rows.start, rows.stop) + u) / getattr(rng, "total", B)  # one in each [i / B, (i + 1) / B)
         if not self.real:
             return self.low + (u * (self.high + 1 - self.low)).astype(np.int64), None
         return self.at(u), None
@@ -72,6 +77,8 @@ class Between0And1(Uniform):
 class LogitNormal(Between0And1):
     """log(t / (1 - t)) normal: most of the work at middle noise. Esser et al. 2024 (arXiv:2403.03206), section 3.1."""
 
+    each_row_alone = True
+
     def __init__(self, schedule, real=True, mean=0.0, std=1.0):
         super().__init__(schedule)
         self.mean, self.std = float(mean), float(std)
@@ -87,6 +94,8 @@ class Mode(Between0And1):
     scale   -1 to 2 / (pi - 2), about 1.75; 1.29 is what they found best of the densities of this kind
     """
 
+    each_row_alone = True
+
     def __init__(self, schedule, real=True, scale=1.29):
         super().__init__(schedule)
         if not -1 <= scale <= 2 / (math.pi - 2):
@@ -101,6 +110,8 @@ class Mode(Between0And1):
 
 class LogNormal(Uniform):
     """log sigma normal: most of the work at middle noise. EDM (arXiv:2206.00364), table 1. t is sigma itself; no weights."""
+
+    each_row_alone = True
 
     def __init__(self, mean=-1.2, std=1.2):
         self.mean, self.std, self.real = float(mean), float(std), True
@@ -178,6 +189,11 @@ class Drawn(Uniform):
 
 T_SAMPLERS = {"uniform": Uniform, "stratified": Stratified, "loss": ByLoss, "logit_normal": LogitNormal, "mode": Mode}
 NAMES = {kind: name for name, kind in T_SAMPLERS.items()}
+
+
+def draws_each_row_alone(thing):
+    """Whether the class of this loss or t sampler sets each_row_alone. A subclass does not inherit it: it may pair rows."""
+    return vars(type(thing)).get("each_row_alone", False)
 
 
 def make_t_sampler(t_sampler, schedule, real=False):

@@ -17,6 +17,8 @@ class VLBLoss(Objective):
     Ho et al. 2020 (arXiv:2006.11239), equation 5; Nichol and Dhariwal 2021 (arXiv:2102.09672), section 3.
     """
 
+    each_row_alone = True
+
     def __init__(self, schedule, predicts="eps", variance="learned", levels=256, cond_dropout=0.1, t_sampler="uniform"):
         super().__init__(schedule, predicts, cond_dropout, t_sampler)
         self.variance, self.levels, self.posterior = variance, levels, Posterior(schedule)
@@ -57,6 +59,8 @@ class HybridLoss(VLBLoss):
 
     The model puts out 2 C channels. No gradient of the bound reaches the first C, the prediction.
     """
+
+    each_row_alone = True
 
     def __init__(self, schedule, predicts="eps", vlb_weight=0.001, levels=256, cond_dropout=0.1, t_sampler="uniform"):
         super().__init__(schedule, predicts, "learned", levels, cond_dropout, t_sampler)

@@ -10,6 +10,7 @@ from .launch import launched
 from .watched import NO_GUARD, Guard
 
 WAIT = 1.0  # seconds that another rank waits with its error: mostly rank 0 fails the same way, and one message is enough
+PASSED_ON = 0.2  # seconds for the launcher to pass on the message: at the end of the job it drops what it did not read
 
 
 class Alone:
@@ -96,6 +97,7 @@ class World(Alone):
             message = f"rank {self.rank}: {message}"
         print(message, file=sys.stderr, flush=True)
         self.guard.quiet()
+        time.sleep(PASSED_ON)
         self.comm.Abort(code)
 
 

@@ -38,7 +38,7 @@ class TrainingStep:
     def __call__(self):
         if self.place != self._place() or self.update.taken == self.update.rows:
             self._begin()
-        for place, array in zip(self.inputs, self.trainer.uploads(self.trainer.done), strict=True):
+        for place, array in zip(self.inputs, self.share.of(self.trainer.uploads(self.trainer.done)), strict=True):
             place.set(array)
         self.update.count()
         self.recorded()
@@ -50,7 +50,8 @@ class TrainingStep:
         t, xp = self.trainer, self.trainer.xp
         last = max(t.steps, t.done + SPARE)
         self.update = Update(t.optimizer, t.ema, [t.rate(k) for k in range(t.done, last)], t.grad_clip)
-        self.inputs = [xp.zeros(a.shape, a.dtype) for a in t.uploads(t.done)]
+        self.share = t.share()
+        self.inputs = [xp.zeros(a.shape, a.dtype) for a in self.share.of(t.uploads(t.done))]
         self.noise, self.dropout = (
             Rng(t.seed, stream, t.done, xp, clock=self.update.step) for stream in (Stream.NOISE, Stream.DROPOUT)
         )  # the step that they draw for is where this began plus what `update` has counted since, in device memory
@@ -60,11 +61,9 @@ class TrainingStep:
     def _step(self):
         """The work of a step that the graph records."""
         trainer = self.trainer
-        x0, cond = trainer.batch_of(*self.inputs)
         trainer.arena.grads.fill(0)
         with dropout_from(self.dropout.at()):
-            loss, back = trainer.objective(trainer.model, x0, self.noise.at(), cond)
-        back()
+            loss = self.share.gradients(trainer.batch_of, self.inputs, self.noise.at())
         self.update.launch(trainer.xp.asarray(loss, dtype=np.float32))
 
     def _place(self, ahead=0):

@@ -28,6 +28,8 @@ class TwoStepLoss(Objective):
     weighting   as in SimpleLoss; the paper's is "truncated_snr", max(SNR, 1) on the error of x0
     """
 
+    each_row_alone = True
+
     def __init__(self, teacher, times, weighting="truncated_snr", cond_dropout=0.1):
         if teacher.predicts not in ("v", "x0"):
             raise ValueError(f"teacher: predicts {teacher.predicts!r}, expected 'v' or 'x0': few steps need one of them")
@@ -75,6 +77,8 @@ class TwoStepLoss(Objective):
 
 class StudentSteps(Uniform):
     """Samples which of its n steps the student trains on, uniformly; 0 is the noisiest."""
+
+    each_row_alone = True
 
     def __init__(self, n):
         self.low, self.high, self.real = 0, n - 1, False

@@ -30,7 +30,7 @@ from .errors import NotFinite
 from .history import History
 from .interrupt import between_steps
 from .lr import learning_rate
-from .parallel import DataParallel
+from .parallel import DataParallel, share_of
 from .resume import facts_of, take_over, weights_of, write_run
 
 FILE = "checkpoint.safetensors"
@@ -43,12 +43,11 @@ def plain_step(run):
     On a GPU `device_step` takes the same step in fewer launches.
     """
     k = run.done
-    x0, cond = run.batch(k)
+    share = run.share()
+    rows = map(run.xp.asarray, share.of(run.uploads(k)))
     run.arena.zero_grad()
     with dropout_from(Rng(run.seed, Stream.DROPOUT, k, run.xp)):
-        loss, back = run.objective(run.model, x0, Rng(run.seed, Stream.NOISE, k, run.xp), cond)
-    run.check_finite(loss)
-    back()
+        loss = share.gradients(run.batch_of, rows, Rng(run.seed, Stream.NOISE, k, run.xp), run.check_finite)
     norm = clip_grad_norm(run.arena, run.grad_clip)
     run.check_finite(loss, norm)
     run.optimizer.step(run.rate(k))
@@ -67,7 +66,8 @@ class Trainer:
 
     What is trained, and on what
         model       a Layer; DataParallel(layer) shares its batches among processes, or the ranks of an MPI job
-        objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad
+        objective   objective(model, x0, rng, cond=None) -> (loss, back); back() adds to every p.grad. With objective.by_rows,
+                    the ranks of an MPI job each pass only their rows, an rng of these rows, and back(share of the batch)
         images      (N, ...) floats; moved to the model's device and dtype
         labels      conditions, one row an image: an array (N, ...), a tuple, NamedTuple or dict of arrays, or None
     Length and randomness
@@ -163,6 +163,10 @@ class Trainer:
     def batch_of(self, index):
         """A step's batch, from its uploads on the device.   -> images (B, ...), labels with B rows or None"""
         return self.images[index], tree_map(lambda a: a[index], self.labels)
+
+    def share(self):
+        """The share of a batch that this process takes: all of it, unless the ranks of an MPI job share the loss by rows."""
+        return share_of(self.model, self.objective, self.batch_size)
 
     def batch(self, k):
         """The batch of step k (from 0).   -> images (B, ...), labels with B rows or None"""

@@ -9,15 +9,13 @@ from benchmarks.scaling import model
 from benchmarks.scaling.__main__ import CLUSTER, PLANNED
 
 FILE = Path(__file__).parents[2] / "docs" / "scaling" / "scaling.json"
-MADE = model.Costs(compute=0.002, compute_row=0.01, repeated=0.003, repeated_row=1e-5, checkpoint=0.5, gradient_bytes=4_000_000,
-                   row_bytes=256)  # fmt: skip
+MADE = model.Costs(compute=0.002, compute_row=0.01, checkpoint=0.5, gradient_bytes=4_000_000)
 
 
 def measured(c, batch):
     """What rank.py would write for these costs."""
-    compute, repeated = c.compute + c.compute_row * batch, c.repeated + c.repeated_row * batch
-    return {"batch": batch, "compute": compute, "step": compute + repeated, "checkpoint": c.checkpoint, "repeated_row":
-            c.repeated_row, "allreduce_bytes": c.gradient_bytes, "pixels": c.row_bytes // 4}  # fmt: skip
+    step = c.compute + c.compute_row * batch
+    return {"batch": batch, "step": step, "checkpoint": c.checkpoint, "allreduce_bytes": c.gradient_bytes}
 
 
 def test_costs_are_found_from_two_batches():
@@ -36,16 +34,15 @@ def test_a_step_of_four_ranks_by_hand():
     parts = model.step(MADE, model.Network(1e-4, 1e9), 4, 64)
     assert parts == pytest.approx({
         "compute": 0.002 + 16 * 0.01,
-        "repeated": 0.003 + 64e-5,
         "allreduce": 6 * 1e-4 + 1.5 * 4e-3,  # 2 (n - 1) messages; 2 (n - 1) / n = 1.5 times 4 MB at 1 GB/s
-        "gathers": 2 * (3 * 1e-4 + 0.75 * 64 * 256 / 1e9),
+        "agreement": 3 * 2 * 1e-4,  # log2(4) messages
         "checkpoint": 0.5 / 250,
     })  # fmt: skip
 
 
 def test_one_rank_sends_nothing():
     parts = model.step(MADE, CLUSTER, 1, 64)
-    assert parts["allreduce"] == parts["gathers"] == 0
+    assert parts["allreduce"] == parts["agreement"] == 0
 
 
 def test_the_point_of_overlap_is_the_first_number_of_ranks_above_a_tenth():

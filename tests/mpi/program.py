@@ -15,18 +15,18 @@ from minidiff.mpi import world
 from minidiff.nn import Layer, Linear, training
 from minidiff.rng import Rng
 from minidiff.samplers import sample
-from minidiff.training import Trainer
+from minidiff.training import NotFinite, Trainer, progressive_distillation
 from minidiff.training.parallel import among_ranks
 
 STEPS = 50
 
 
-def trainer(dtype=np.float64, steps=STEPS, folder=None, **options):
+def trainer(dtype=np.float64, steps=STEPS, folder=None, t_sampler="stratified", **options):
     """A small U-Net with dropout and classes; neither 2 nor 3 ranks can divide its batch equally."""
     images, labels = data.load("digits")
     net = models.UNet(in_channels=1, out_channels=1, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4,
                       attention_head_dim=8, num_class_embeds=11, null_class=10, dropout=0.2, rng=3).astype(dtype)  # fmt: skip
-    loss = SimpleLoss(Schedule.cosine(100), "v", cond_dropout=0.2, t_sampler="stratified")
+    loss = SimpleLoss(Schedule.cosine(100), "v", cond_dropout=0.2, t_sampler=t_sampler)
     options = {"batch_size": 7, "warmup": 5, "seed": 4, **options}
     return Trainer(among_ranks(net), loss, images[:64], labels[:64], steps=steps, folder=folder, **options)
 
@@ -38,6 +38,34 @@ def train(folder):
             t.step()
         if t.ranks.is_first:
             np.savez(folder / f"{np.dtype(dtype)}.npz", loss=t.history.loss, weights=t.arena.values, average=t.ema.average)
+
+
+def ways(folder):
+    """A loss that learns from all rows; a batch too small for three ranks; students of a teacher that is shared itself."""
+    found = {}
+    for name, options in (("loss", {"t_sampler": "loss"}), ("small", {"batch_size": 3})):
+        t = trainer(**options)
+        for _ in range(8):
+            t.step()
+        found[name] = t.arena.values
+    teacher = SimpleLoss(Schedule.cosine(100), "v").denoiser(t.model)
+    options = {"start": 4, "train_steps": 3, "batch_size": 7, "seed": 1, "progress": False}
+    for stage in progressive_distillation(teacher, t.images, t.labels, **options):
+        student = stage.denoiser.model.state()
+        found[f"{stage.steps} steps"] = np.concatenate([value.ravel() for value in student.values()])
+    if t.ranks.is_first:
+        np.savez(folder / "ways.npz", **found)
+
+
+def nan(folder):
+    """One image of the third batch, a row of the last rank, holds NaN."""
+    t = trainer()
+    t.images[t.batch_indices(2)[-1]] = np.nan
+    try:
+        t.run(progress=False)
+    except NotFinite as error:
+        told = f"{error.step}, {error.tensor}, gradients {np.abs(t.arena.grads).max()}"
+        (folder / f"rank{t.ranks.rank}.txt").write_text(told)
 
 
 def run(folder, until, of):

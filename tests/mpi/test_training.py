@@ -50,6 +50,17 @@ def test_losses_and_weights_after_50_steps_are_those_of_one_process(found, ranks
         assert apart(several[name], one[name]) < bound, name
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_other_losses_small_batches_and_students_give_the_weights_of_one_process(found, ranks):
+    one, several = (read(found("ways", n) / "ways.npz") for n in (1, ranks))
+    assert {name: apart(several[name], one[name]) < 1e-12 for name in one} == dict.fromkeys(one, True)
+
+
+def test_nan_in_the_rows_of_one_rank_stops_all_ranks_at_that_step(found):
+    told = [(found("nan", 3) / f"rank{i}.txt").read_text() for i in range(3)]
+    assert told == ["3, the loss, gradients 0.0"] * 3
+
+
 def test_the_same_number_of_ranks_gives_the_same_bits(found):
     for dtype in ("float64", "float32"):
         first, second = (read(found("train", 3, again) / f"{dtype}.npz") for again in (0, 1))

@@ -15,6 +15,8 @@ class AutoencoderLoss:
     mean squared error of the pixels + kl_weight times the mean over the latents' numbers of KL(posterior || N(0, 1))
     """
 
+    by_rows = True
+
     def __init__(self, kl_weight=1e-4):
         if not kl_weight >= 0:
             raise ValueError(f"kl_weight: got {kl_weight}, expected a number >= 0")

@@ -18,7 +18,7 @@ import weakref
 from ...mpi import ALONE, world
 from ...names import check_choice
 from ...nn import Layer
-from ...settings import is_no_grad, no_grad
+from ...settings import is_no_grad, is_own_rows, no_grad
 from ...thread_team import THREADS, get_threads
 from ..arena import Arena
 from .ranks import Ranks
@@ -80,10 +80,16 @@ class DataParallel(Layer):
         except NotByRows:
             return self.module(x, *args, **kwargs)
 
+    def parts(self, rows):
+        """How many ranks of an MPI job share a batch of so many rows."""
+        return max(1, min(self.ranks.size, rows // LEAST))
+
     def _parts(self, rows, numbers):
         """How many parts a batch of so many rows and numbers is shared in; 0: the module runs alone."""
+        if is_own_rows():
+            return 0
         if self.engine == "mpi":
-            return max(1, min(self.ranks.size, rows // LEAST))
+            return self.parts(rows)
         if self.processes is None and self.arena.size >= LARGE and numbers >= BUSY:
             return 0
         count = min(self.processes or get_threads(), rows // LEAST)
@@ -128,6 +134,11 @@ class DataParallel(Layer):
             self._finalizer = weakref.finalize(self, self._workers.close)
         return self._workers
 
+    def engine_of_ranks(self):
+        """The `Ranks` that share its rows; for the engine "mpi" alone."""
+        with self._lock:
+            return self._started(1)
+
     def about_ranks(self):
         """How many ranks share the rows and how their gradients travel, as text; "" without an MPI job."""
         if self.engine != "mpi":
@@ -142,7 +153,7 @@ class DataParallel(Layer):
 
     def by_rows(self, method, x):
         """module.METHOD(x), without gradients. Ranks of an MPI job share the rows.   -> its result for all rows"""
-        if self.engine != "mpi":
+        if self.engine != "mpi" or is_own_rows():
             return getattr(self.module, method)(x)
 
         def run(arguments):

@@ -1,10 +1,14 @@
 """Shares the rows of a batch among the ranks of an MPI job: every rank computes its part and receives all of the output."""
 
+import numpy as np
+
 from ...backend import module_of
+from ...finite import NotFiniteLoss
 from ...settings import is_no_grad, setting
 from ...thread_team import get_threads
 from ...tree import tree_map
 from ..arena import Arena
+from ..errors import NotFinite
 from .messages import messages_for
 from .rows import rows_of, settings_for
 
@@ -52,6 +56,26 @@ class Ranks:
 
         return self._gathered(y, self._described(y, error, parts), parts), back
 
+    def add_up(self, work):
+        """work() of every rank that has some (None: idle) adds to the gradients, and gives a number.   -> the numbers' sum
+
+        Every p.grad has been added to by all ranks then.
+        """
+        arena = Arena.of(self.module)
+        if self.world.rank:
+            arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
+        number, error = (0.0, None) if work is None else _attempt(work)
+        if self.world.any(error is not None):
+            arena.grads.fill(0)
+            found = self.world.comm.allgather(error)
+            found[self.world.rank] = error
+            _raise_failed(found)
+        total = self.xp.zeros(1, np.float64)
+        total += number
+        self.messages.add(total)
+        self.messages.add(arena.grads)
+        return total[0]
+
     def forget(self, call):
         """Nothing is kept for a call but its `back`."""
 
@@ -63,9 +87,7 @@ class Ranks:
         mine = error or tree_map(lambda a: Described(a) if isinstance(a, self.xp.ndarray) else a, answer)
         found = self.world.comm.allgather(mine)
         found[self.world.rank] = mine
-        for rank, answer in enumerate(found):
-            if isinstance(answer, Failed):
-                raise RuntimeError(f"rank {rank} failed: {answer.message}") from answer.error
+        _raise_failed(found)
         for answer, part in zip(found, parts, strict=False):
             tree_map(lambda a, n=part.stop - part.start: isinstance(a, Described) and a.check(n), answer)
         return found[0]
@@ -99,9 +121,19 @@ class Failed:
 
     def __init__(self, error):
         self.message, self.error = f"{type(error).__name__}: {error}", error
+        self.value = error.value if isinstance(error, (NotFiniteLoss, NotFinite)) else None  # of the loss
 
     def __getstate__(self):
-        return {"message": self.message, "error": None}  # an exception may hold what cannot be sent
+        return vars(self) | {"error": None}  # an exception may hold what cannot be sent
+
+
+def _raise_failed(found):
+    """Raises the error of the first rank that has Failed: as NotFiniteLoss, or as a RuntimeError that names the rank."""
+    for rank, answer in enumerate(found):
+        if isinstance(answer, Failed):
+            message = f"rank {rank} failed: {answer.message}"
+            kind = RuntimeError(message) if answer.value is None else NotFiniteLoss(message, answer.value)
+            raise kind from answer.error
 
 
 def _attempt(function, *arguments):

@@ -1,10 +1,8 @@
 """Splits a batch by rows and joins it again: arrays, and tuples, lists and dicts of them."""
 
-import math
-
 import numpy as np
 
-from ...rng import Rng
+from ...rng import RowsOfRng
 from ...settings import all_settings
 from ...tree import tree_map
 
@@ -21,8 +19,9 @@ def parts_of(total, count):
 
 
 def settings_for(part, total, threads):
-    """The settings that hold here, for this part of the rows: dropout draws for the whole batch, ops use `threads` threads."""
-    settings = all_settings() | {"threads": threads}
+    """The settings that hold here, for this part of the rows: dropout draws as for the whole batch, ops use `threads` threads,
+    and nothing inside shares the rows once more."""
+    settings = all_settings() | {"threads": threads, "own_rows": True}
     if settings.get("training") is not None:
         settings["training"] = RowsOfRng(settings["training"], part, total)
     return settings
@@ -60,15 +59,3 @@ def joined(things, parts):
         return np.concatenate(arrays)
 
     return tree_map(join, *things)
-
-
-class RowsOfRng:
-    """These rows of what `rng` draws for a whole batch: dropout is the same however the batch is split."""
-
-    def __init__(self, rng, rows, total):
-        self.rng, self.rows, self.total = rng, rows, total
-
-    def random(self, size, dtype="float32"):
-        if isinstance(self.rng, Rng):
-            return self.rng.random(size, dtype, first=self.rows.start * math.prod(size[1:]))
-        return self.rng.random((self.total, *size[1:]), dtype=dtype)[self.rows]  # its numbers have to be drawn in order
