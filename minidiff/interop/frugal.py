@@ -5,6 +5,8 @@ which is gone when the layer is done: at any moment one layer's weights are wide
 are the operating system's to keep or drop. For sampling only: there is nothing to train.
 """
 
+import mmap
+
 from ..nn import Layer, Param
 from .fit import check_finite
 from .layout import slots
@@ -52,7 +54,19 @@ def leave_on_disk(model, tensors, source):
         stored = tensors[source[path]]
         check_finite(stored.read(), source[path], stored.file)
         slot.param = DiskParam(stored, slot)
+    drop_pages(model)
     slice_attention(model)
+
+
+def drop_pages(model):
+    """Take the pages of the files that hold a model's weights out of this process, until a layer reads them again.
+
+    Does nothing for weights that are not on disk, nor where the system has no such call.
+    """
+    stored = (param.stored for param in model.parameters().values() if isinstance(param, DiskParam))
+    for mapped in {id(tensor.mapped): tensor.mapped for tensor in stored}.values():
+        if hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def slice_attention(model, max_scores=MAX_SCORES):

@@ -22,6 +22,7 @@ from ..rng import as_rng
 from ..samplers import find
 from ..samplers.run import walk
 from .clip_tokenizer import CLIPTokenizer
+from .frugal import drop_pages
 from .image_to_image import edit_of
 from .model_folder import PIPELINE_PARTS, load_model, read_index, read_json
 from .schedulers import STEPPING, Sampling, sampling_from_config
@@ -108,7 +109,9 @@ class Pipeline:
         """Encode texts for the model.   a string or a list   ->   (B, tokens, E)"""
         if self.text_encoder is None:
             raise ValueError("prompt: this pipeline has no text encoder")
-        return self.text_encoder.predict(self.tokenizer(prompts)[0])
+        encoded = self.text_encoder.predict(self.tokenizer(prompts)[0])
+        drop_pages(self.text_encoder)
+        return encoded
 
     def sample(
         self,
@@ -179,6 +182,7 @@ class Pipeline:
             start = step.x
         start = sampling.last(start)
         start = edit.finish(start) if edit else start
+        drop_pages(self.unet)  # the decoder's memory is needed on top of it
         return start if latent or self.vae is None else self.vae.from_latent(start)
 
     def conditions(self, n, prompt, negative, cond):

@@ -27,6 +27,11 @@ class Stored:
     def __init__(self, file, dtype, shape, raw):
         self.file, self.dtype, self.shape, self._raw = file, dtype, shape, raw
 
+    @property
+    def mapped(self):
+        """The map of the whole file, one for all its tensors."""
+        return self._raw.obj
+
     def raw(self):
         """The numbers as they lie there, a read-only view; bfloat16 as uint16."""
         return np.frombuffer(self._raw, dtype=np.dtype(DTYPES[self.dtype]).newbyteorder("<")).reshape(self.shape)

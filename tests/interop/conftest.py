@@ -1,5 +1,7 @@
 """Two nets, ours and that of another library, held together: the same weights, forward, and every gradient."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,21 @@ def torch():
 @pytest.fixture
 def diffusers():
     return pytest.importorskip("diffusers")
+
+
+@pytest.fixture
+def pages_of():
+    """pages_of(file): KiB of a mapped file that count as memory of this process."""
+    maps = Path("/proc/self/smaps")
+    if not maps.exists():
+        pytest.skip("Linux tells what a mapped file takes")
+
+    def run(file):
+        lines = iter(maps.read_text().splitlines())
+        inside = any(line.endswith(str(file)) for line in lines)
+        return int(next(line for line in lines if line.startswith("Rss:")).split()[1]) if inside else None
+
+    return run
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 from minidiff import models
 from minidiff.interop import tensor_file
+from minidiff.interop.frugal import drop_pages
 from minidiff.interop.layout import to_torch
 from minidiff.interop.model_folder import load_model, read_weights, save_model
 
@@ -71,6 +72,18 @@ def test_frugal_is_the_same_model(name, tmp_path):
         first.value = first.value
     with pytest.raises(RuntimeError, match="frugal=True"):
         first.grad += 1
+
+
+def test_pages_of_a_frugal_model_can_be_dropped_and_come_back(tmp_path, pages_of):
+    save_model(MODELS["unet"](0), tmp_path)
+    frugal, file = load_model(tmp_path, frugal=True), tmp_path / "diffusion_pytorch_model.safetensors"
+    assert pages_of(file) == 0  # although opening has read all numbers
+    y = run("unet", frugal)
+    assert pages_of(file) > 0
+    drop_pages(frugal)
+    assert pages_of(file) == 0
+    np.testing.assert_array_equal(run("unet", frugal), y)
+    drop_pages(MODELS["unet"](0))  # nothing to do
 
 
 THEIRS = {"unet": "UNet2DModel", "with classes": "UNet2DModel", "fourier": "UNet2DModel", "text unet": "UNet2DConditionModel",

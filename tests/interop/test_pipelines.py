@@ -181,8 +181,7 @@ def test_stable_diffusion_frugally_and_by_default(torch, quiet, stable_diffusion
     images = interop.sample(folder, rng=SameNoise(torch, 5), **options)
     assert images.shape == (1, 16, 16, 3)
     close(np.clip(images / 2 + 0.5, 0, 1), expected, 1e-3)
-    frugal = interop.sample(folder, rng=SameNoise(torch, 5), frugal=True, **options)
-    close(frugal, images, 1e-5)
+    close(interop.sample(folder, rng=SameNoise(torch, 5), frugal=True, **options), images, 1e-5)
     text = interop.describe(folder)
     for part in (
         "StableDiffusionPipeline",
@@ -195,6 +194,14 @@ def test_stable_diffusion_frugally_and_by_default(torch, quiet, stable_diffusion
         interop.sample(folder, prompt="a cat", height=17, width=16)
     with pytest.raises(ValueError, match="got 1 and 2 texts for 2 images"):
         interop.sample(folder, 2, prompt=["a cat"])
+
+
+def test_the_decoder_of_a_frugal_pipeline_has_the_memory_to_itself(stable_diffusion, pages_of):
+    folder, _ = stable_diffusion()
+    pipeline = interop.from_pretrained(folder, frugal=True)
+    pipeline.sample(prompt="a cat", steps=2, rng=0)
+    held = {part: pages_of(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae")}
+    assert held["unet"] == 0 < held["vae"] and pages_of(folder / "text_encoder" / "model.safetensors") == 0
 
 
 def test_a_safety_checker_is_skipped_with_a_warning(stable_diffusion):
