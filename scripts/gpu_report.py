@@ -26,6 +26,7 @@ from gpu_stages import ROOT, SKIPPED, STAGES
 SCRIPT = ROOT / "scripts" / "gpu_stages.py"
 SECONDS = {"facts": 60, "kernels": 240, "train": 120, "replay": 120, "tests": 420, "strict": 300, "memory": 120, "bench": 420,
            "demo": 240, "profile": 180, "sanitize": 420}  # fmt: skip
+LEAST = 5  # seconds with which a stage is worth starting
 
 
 def main(argv=None):
@@ -38,8 +39,10 @@ def main(argv=None):
     parser.add_argument("--limit", type=float, help="seconds for each stage, in place of its own limit")
     parser.add_argument("--emulate", action="store_true", help="rehearse on the emulators of the tests")
     arguments = parser.parse_args(argv)
-    if not arguments.minutes > 0 or (arguments.limit is not None and not arguments.limit > 0):
-        parser.error("--minutes, --limit: expected numbers above 0")
+    if not arguments.minutes > 0:
+        parser.error(f"--minutes: got {arguments.minutes}, expected a number above 0")
+    if arguments.limit is not None and not arguments.limit >= LEAST:
+        parser.error(f"--limit: got {arguments.limit}, expected at least {LEAST} seconds")
     chosen = [name for word in arguments.stages for name in word.split(",") if name]
     if not chosen or set(chosen) - set(names):
         parser.error(f"--stages: got {', '.join(chosen) or 'none'}, expected some of {', '.join(names)}")
@@ -60,7 +63,7 @@ def main(argv=None):
 
 def run(name, out, limit, emulate):
     """One stage in its own process.   -> {outcome, seconds, found | reason | error}"""
-    if limit < 5:
+    if limit < LEAST:
         return {"outcome": "skipped", "seconds": 0.0, "reason": "no time left of --minutes"}
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, open(out / "report.log", "a+b") as log:

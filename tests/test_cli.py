@@ -315,6 +315,11 @@ def test_a_run_goes_out_as_a_diffusers_folder_and_comes_back_to_the_bit(run, tmp
     out = tmp_path / "q.png"
     command = ["sample", "--pretrained", str(folder), "--sampler", "dpmpp_2m", "--steps", "3", "--class", "4", "--no-progress"]
     assert main([*command, "--out", str(out)]) == 0 and out.exists()
+    capsys.readouterr()
+    for wrong, message in ((command[:7], "got none, expected a class from 0 to 9: this model needs one"),
+                           ([*command[:7], "--class", "10"], "got 10, expected a class from 0 to 9")):  # fmt: skip
+        assert main([*wrong, "--no-progress", "--out", str(out)]) == 2
+        assert capsys.readouterr().err == f"minidiff sample: error: --class: {message}\n"
 
 
 def test_fine_tuning_begins_with_the_weights_of_another_run(run, tmp_path):

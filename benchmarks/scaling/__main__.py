@@ -1,6 +1,6 @@
 """Training on two MPI ranks beside one, each of one thread, and a plan for up to 1,024 ranks from what that measures.
 
-python -m benchmarks.scaling                  about five minutes; nothing else should run
+python -m benchmarks.scaling                  about seven minutes; nothing else should run
 python -m benchmarks.scaling --seconds 3 --rounds 1 --models digits
 python -m benchmarks.scaling --plan           from the measurements in --json alone: the table and the plot
 """
@@ -32,7 +32,7 @@ PLANNED = (1, 2, 4, 16, 64, 256, 1024)  # ranks
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=NAMES, default=NAMES, help="which models (default: all)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of all measurements (default: 3)")
+    parser.add_argument("--rounds", type=int, default=4, metavar="N", help="rounds of all measurements (default: 4)")
     parser.add_argument("--seconds", type=float, default=8.0, metavar="S", help="time of each measurement (default: 8)")
     parser.add_argument(
         "--wait",
@@ -111,12 +111,13 @@ def table(found):
     """The rows of docs/scaling.md: two ranks as measured and predicted, and the plan."""
     rows, near = [], model.network(found["allreduce"])
     for name, steps in found["steps"].items():
-        one, two, costs = steps[f"1 x {BATCH}"], steps[f"2 x {BATCH}"], costs_of(found, name)
+        one, half, two = (steps[key] for key in (f"1 x {BATCH}", f"1 x {BATCH // 2}", f"2 x {BATCH}"))
+        costs = costs_of(found, name)
         predicted = model.seconds(costs, near, 2, BATCH) - costs.checkpoint / model.CHECKPOINT_EVERY
         rows.append({
             "group": "two ranks", "net": name, "rate_one": BATCH / one["step"], "rate_two": BATCH / two["step"],
-            "gain": one["step"] / two["step"], "MB": two["allreduce_bytes"] / 1e6, "allreduce_ms": 1e3 * two["add"],
-            "step_ms": 1e3 * two["step"], "predicted_ms": 1e3 * predicted,
+            "gain": one["step"] / two["step"], "limit": one["step"] / half["step"], "MB": two["allreduce_bytes"] / 1e6,
+            "allreduce_ms": 1e3 * two["add"], "step_ms": 1e3 * two["step"], "predicted_ms": 1e3 * predicted,
             "error_percent": 100 * (predicted / two["step"] - 1),
         })  # fmt: skip
         rows.append({

@@ -1,6 +1,6 @@
 """The plan as a plot: efficiency, and what takes the time, up to 1,024 ranks."""
 
-from minidiff.studies.plot import colour, finish, panels
+from minidiff.studies.plot import colour, finish, panels, save
 
 from . import model
 
@@ -19,4 +19,4 @@ def draw(costs, net, rows, most, path):
     finish(axes[0], "ranks", "rate per rank, relative to one rank", f"{rows} images a rank", legend=True, log="x")
     finish(axes[1], "ranks", "share of a step, %", "allreduce; the dots mark where overlap would pay", legend=True, log="x")
     axes[0].set_ylim(0, 1.05)
-    figure.savefig(path)
+    save(figure, path)

@@ -23,6 +23,8 @@ from ..backend import module_of, to_numpy
 from ..files import free_name
 from ..interop import read_image, read_mask
 from ..interop.diffusers import open_pipeline
+from ..interop.exchange import number_of_classes
+from ..models import DiT
 from ..mpi import world
 from ..rng import Rng
 from ..runs import SHIPPED, open_run
@@ -147,9 +149,9 @@ def run_pretrained(arguments):
             raise FileNotFoundError(f"--{name}: got {given}, expected an existing file")
     n = _count(arguments, 1)
     pipeline = open_pipeline(arguments.pretrained, frugal=arguments.frugal, device=arguments.device)
+    label = _label(arguments, pipeline)
+    cond = None if label is None else np.full(n, label)
     pipeline.unet = among_ranks(pipeline.unet)
-    names = pipeline.class_names
-    cond = None if arguments.class_ is None else np.full(n, class_number(arguments.class_, len(names) or None, names))
     images = pipeline.sample(
         n, sampler=arguments.sampler, prompt=arguments.prompt, negative=arguments.negative, guidance=arguments.guidance,
         cond=cond, rng=Rng(arguments.seed, xp=module_of(arguments.device)), progress=not arguments.no_progress,
@@ -158,6 +160,16 @@ def run_pretrained(arguments):
     if world().is_first:
         viz.save_png(to_numpy(images), out, scale=None if images.shape[1] <= 64 else 1)
     print(f"{out}: {n} samples, seed {arguments.seed}")
+
+
+def _label(arguments, pipeline):
+    """The class label of all samples from a pretrained model, None where it does without."""
+    names, classes = pipeline.class_names, number_of_classes(pipeline.unet)
+    if arguments.class_ is not None:
+        return class_number(arguments.class_, len(names) or classes, names)
+    if classes and not isinstance(pipeline.unet, DiT):  # which then draws without regard to a class
+        raise ValueError(f"--class: got none, expected a class from 0 to {classes - 1}: this model needs one")
+    return None
 
 
 def _image(arguments, pipeline):

@@ -74,7 +74,7 @@ def save_pipeline(
     shape = _shape(model)
     if shape is not None:
         _check_shape(model, shape)
-        more = {"classes": _classes(model), "null": null_class(_options(model))} | more
+        more = {"classes": number_of_classes(model), "null": null_class(_options(model))} | more
         text = readme(folder.name, f"{name}Pipeline", kind, shape, steps, part=part, model=there, **more)
     with whole_folder(folder) as place:
         save_model(model, place / part, dtype)
@@ -98,7 +98,7 @@ def from_pipeline(pipeline):
     if shape is None:
         raise ValueError("sample_size: this folder's model does not specify its size, which a run has to know")
     run, options = sampling.config.get("_minidiff", {}), _options(model)  # of a folder that `minidiff export` wrote
-    conditional = null_class(options) is not None and _classes(model) is not None
+    conditional = null_class(options) is not None and number_of_classes(model) is not None
     diffusion = {"cond_dropout": 0.1 if conditional else 0.0,
                  **{name: run[name] for name in OBJECTIVE if name in run}, **_schedule_options(sampling),
                  "predicts": sampling.predicts, "clip": sampling.clip,
@@ -106,7 +106,7 @@ def from_pipeline(pipeline):
     config = RunConfig.from_dict({"model": options, "diffusion": diffusion})
     build_objective(config)
     kept = {key: config.to_dict()[key] for key in ("model", "diffusion")}  # there is no data set, and nothing was trained
-    return model, {**kept, "shape": list(shape), "classes": _classes(model), "class_names": run.get("class_names")}
+    return model, {**kept, "shape": list(shape), "classes": number_of_classes(model), "class_names": run.get("class_names")}
 
 
 def _options(model):
@@ -134,11 +134,11 @@ def _check_shape(model, shape):
         )
 
 
-def _classes(model):
+def number_of_classes(model):
     """How many classes there are, without the one that means "no class"; None for an unconditional model."""
     if isinstance(model, DiT):
         return model.config["num_embeds_ada_norm"] or None
-    null, classes = model.config["null_class"], model.config["num_class_embeds"]
+    null, classes = model.config.get("null_class"), model.config["num_class_embeds"]
     return null if null is not None and null == classes - 1 else classes
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..mpi import world
 from ..names import check_choice
+from .plot import save
 from .table import full, read_table, write_table
 
 STUDIES = {  # name: file
@@ -88,14 +89,14 @@ def carry_out(name, options=None, say=None):
         if say:
             say(row)
     if world().is_first:
-        study.draw(full(rows)).savefig(_made(options.out) / f"{name}.png")
+        save(study.draw(full(rows)), _made(options.out) / f"{name}.png")
     return rows
 
 
 def redraw(name, out):
     """Plot a study again from its table.   -> path of the figure"""
     study, path = find(name), Path(out) / f"{name}.png"
-    study.draw(read_table(path.with_suffix(".csv"))).savefig(path)
+    save(study.draw(read_table(path.with_suffix(".csv"))), path)
     return path
 
 

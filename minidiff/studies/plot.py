@@ -1,8 +1,10 @@
 """Curves with error bars, in the style of `viz`."""
 
+import io
 import textwrap
 
 from .. import viz
+from ..files import write_whole
 from ..mpi import world
 
 MARKERS = "osD^vP*X"
@@ -86,4 +88,11 @@ def side_by_side(named, path, columns=(), high=0.5):
         axes.set_axis_off()
         figure.text((label - 0.08) / width, (bottom + high / 2) / height, name, ha="right", va="center", fontsize=9)
     if world().is_first:
-        figure.savefig(path)
+        save(figure, path)
+
+
+def save(figure, path):
+    """Write a figure as a PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(path, [buffer.getvalue()])

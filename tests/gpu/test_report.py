@@ -203,6 +203,16 @@ def test_memory_is_what_the_device_has_less(stages, tmp_path, xp, monkeypatch):
     assert stages.memory(xp, tmp_path, False) == {"sampling_batch_1_MiB": 100.0, "training_batch_2_MiB": 300.0}
 
 
+@pytest.mark.parametrize(("option", "message"), [
+    (("--limit", "3"), "--limit: got 3.0, expected at least 5 seconds"),
+    (("--minutes", "0"), "--minutes: got 0.0, expected a number above 0"),
+])  # fmt: skip
+def test_a_bad_time_is_named(tmp_path, option, message):
+    command = [sys.executable, str(ROOT / "scripts" / "gpu_report.py"), "--out", str(tmp_path), *option]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2 and message in ran.stderr
+
+
 def test_no_time_left_is_a_skip_with_its_reason(tmp_path):
     ran, found = report(tmp_path, "--minutes", "0.01", "--stages", "facts")
     assert ran.returncode == 0 and found["facts"] == {"outcome": "skipped", "seconds": 0.0,
