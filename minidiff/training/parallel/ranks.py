@@ -43,8 +43,7 @@ class Ranks:
         del answer
 
         def back(*gradients):
-            if self.world.rank:
-                arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
+            self._leave_to_rank_0(arena)
             dx, error = (None, None) if idle else _attempt(part, lambda mine: back_own(*mine), gradients)
             try:
                 described = self._described(dx, error, parts)
@@ -62,8 +61,7 @@ class Ranks:
         Every p.grad has been added to by all ranks then.
         """
         arena = Arena.of(self.module)
-        if self.world.rank:
-            arena.grads.fill(0)  # rank 0 adds what earlier passes left, which all ranks hold
+        self._leave_to_rank_0(arena)
         number, error = (0.0, None) if work is None else _attempt(work)
         if self.world.any(error is not None):
             arena.grads.fill(0)
@@ -75,6 +73,11 @@ class Ranks:
         self.messages.add(total)
         self.messages.add(arena.grads)
         return total[0]
+
+    def _leave_to_rank_0(self, arena):
+        """What earlier passes left in the gradients, all ranks hold: rank 0 alone adds it."""
+        if self.world.rank:
+            arena.grads.fill(0)
 
     def forget(self, call):
         """Nothing is kept for a call but its `back`."""
