@@ -15,6 +15,7 @@ from .pieces import cut, even, is_lone
 from .scratch import ones, scratch
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
+TILE = 1 << 20  # and where no gradient follows, from where on an image is not taken whole
 TWO = 1 << 15  # scores in all from which a second thread is worth it
 NEAR = 30  # exp(30) is 1e13: neither sums of such numbers nor dy divided by them leave float32's range
 KEPT = 4  # weights are kept if there are at most so many for each feature: the size of a transformer's widest layer
@@ -27,14 +28,14 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     (B, N, D), M, d, dtype = q.shape, k.shape[1], v.shape[2] // heads, q.dtype
     scale = 1.0 / math.sqrt(D // heads) if scale is None else scale
     lone, keeps_back = is_lone(2 * B * N * M * D), not is_no_grad()
-    pieces = _pieces(B, heads, N * M, lone)
+    pieces = _pieces(B, heads, N, M, lone) if keeps_back else _tiles(B, heads, N, M, lone)
     kept, most = [None] * len(pieces), [None] * len(pieces)
     y, total = np.empty((B, N, heads * d), dtype), np.empty((B, heads, N, 1), dtype)
 
-    def split(z, piece):
+    def split(z, piece, rows=slice(None)):
         """(B, n, heads d)  ->  (b, h, n, d), a view of the images and heads of this piece"""
-        images, some = piece
-        b = z[images]
+        images, some, _ = piece
+        b = z[images, rows]
         return b.reshape(len(b), b.shape[1], heads, -1).transpose(0, 2, 1, 3)[:, some]
 
     def work(name, i, *shape):
@@ -42,11 +43,13 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
         return scratch(f"attention {name}", (*total[pieces[i]].shape[:2], *shape), dtype)
 
     def scores(i, out):
-        qh, kh = split(q, pieces[i]), split(k, pieces[i])
+        qh, kh = split(q, pieces[i], pieces[i][2]), split(k, pieces[i])
         return np.matmul(np.multiply(qh, scale, out=work("q", i, *qh.shape[2:])), kh.transpose(0, 1, 3, 2), out=out)
 
     def forward(i):
-        piece, weights = pieces[i], work("scores", i, N, M)
+        piece = pieces[i]
+        n = total[piece].shape[2]
+        weights = work("scores", i, n, M)
         if keeps_back and heads * M <= KEPT * D:
             weights = kept[i] = np.empty_like(weights)
         scores(i, weights)
@@ -55,7 +58,7 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
             weights -= most[i]
         np.exp(weights, out=weights)
         np.matmul(weights, ones(M, dtype)[:, None], out=total[piece])
-        np.divide(np.matmul(weights, split(v, piece), out=work("y", i, N, d)), total[piece], out=split(y, piece))
+        np.divide(np.matmul(weights, split(v, piece), out=work("y", i, n, d)), total[piece], out=split(y, piece, piece[2]))
 
     share(forward, len(pieces), lone)
     if not keeps_back:
@@ -90,10 +93,19 @@ def attention(q, k, v, heads=1, mask=None, scale=None, bias=None):
     return y, back
 
 
-def _pieces(B, heads, each, lone=False):
-    """[(images, heads)], two slices: some whole images, or of a single image half of the heads.   each: scores of a head"""
-    parts = 2 if not lone and B * heads * each >= TWO else 1  # at least
+def _pieces(B, heads, N, M, lone=False):
+    """[(images, heads, queries)], three slices: some whole images, or of a single image half of the heads; all queries."""
+    parts = 2 if not lone and B * heads * N * M >= TWO else 1  # at least
     if B < parts:
-        return [(slice(0, B), slice(*some)) for some in cut(heads, -(-heads // parts))]
-    most = min(SCORES // (heads * each), -(-B // parts))
-    return [(slice(*images), slice(0, heads)) for images in cut(B, even(B, most))]
+        return [(slice(0, B), slice(*some), slice(0, N)) for some in cut(heads, -(-heads // parts))]
+    most = min(SCORES // (heads * N * M), -(-B // parts))
+    return [(slice(*images), slice(0, heads), slice(0, N)) for images in cut(B, even(B, most))]
+
+
+def _tiles(B, heads, N, M, lone=False):
+    """The same for a pass without a way back, where a piece may be some of the queries: no image's table is made whole."""
+    if heads * N * M <= TILE:
+        return _pieces(B, heads, N, M, lone)
+    some_heads = cut(heads, max(1, min(TILE // (N * M), -(-heads // 2))))
+    some_rows = cut(N, even(N, max(1, TILE // M)))
+    return [(slice(n, n + 1), slice(*h), slice(*rows)) for n in range(B) for h in some_heads for rows in some_rows]

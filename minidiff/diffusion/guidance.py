@@ -5,10 +5,14 @@ import math
 import numpy as np
 
 from ..backend import xp_of
-from .denoiser import from_x0_eps, to_x0_eps
+from ..tree import tree_map
+from .denoiser import Denoiser, from_x0_eps, to_x0_eps
+from .edm import EDMDenoiser
 from .schedule import per_sample
 from .thresholding import inside_thresholds
 from .wrapper import Wrapper
+
+ROWS, FEW = 16, 1 << 16  # samples, and their numbers, up to which one call of both halves takes less time than two
 
 
 def cfg(denoiser, cond, weight, null=None, rescale=0.0, interval=None):
@@ -22,7 +26,8 @@ def cfg(denoiser, cond, weight, null=None, rescale=0.0, interval=None):
               one's. Lin et al. 2024 (arXiv:2305.08891), section 3.4; they use 0.7
     interval  (low, high): guide only while low <= t <= high. Kynkäänniemi et al. 2024 (arXiv:2404.07724)
 
-    Two network calls a step, one where only one side counts. A denoiser that is clipped or thresholded stays so: the
+    Two network calls a step, or one with both halves as a batch where there are few samples; half of it where only one side
+    counts. A denoiser that is clipped or thresholded stays so: the
     guided x0 is held, not the two that it is made of. Raises ValueError before any call, also when the model was trained
     without a "no condition".
     """
@@ -50,6 +55,7 @@ class Guided(Wrapper):
                 "(cond_dropout), or pass null="
             )
         self.cond, self.null, self.weight, self.rescale, self.interval = cond, null, weight, rescale, interval
+        self._joined = {}
 
     def __call__(self, x, t, cond=None):
         return self.predict(x, t, cond)[:2]
@@ -62,10 +68,9 @@ class Guided(Wrapper):
         w = self.weight if inside else 0.0
         if np.ndim(w) == 0 and w == 0:
             return self._ask(x, t, self.cond)
-        x0_null, eps_null, share = self._ask(x, t, self.null)
         if np.ndim(w) == 0 and w == -1:
-            return x0_null, eps_null, share
-        x0_cond, eps_cond, share = self._ask(x, t, self.cond)
+            return self._ask(x, t, self.null)
+        (x0_null, eps_null, _), (x0_cond, eps_cond, share) = self._ask_both(x, t)
         w = per_sample(w, x)
         eps = (1 + w) * eps_cond - w * eps_null
         x0 = (1 + w) * x0_cond - w * x0_null  # the same statement about x0, and sound where alpha(t) is 0
@@ -92,6 +97,23 @@ class Guided(Wrapper):
             return self.denoiser.predict(x, t, cond)
         return *self.denoiser(x, t, cond), None
 
+    def _ask_both(self, x, t):
+        """What the denoiser answers to the null condition, and to the condition."""
+        both = self._as_one(len(x)) if x.size <= FEW and len(x) <= ROWS else None
+        if both is None:
+            return self._ask(x, t, self.null), self._ask(x, t, self.cond)
+        concatenate, n = xp_of(x).concatenate, len(x)
+        answer = self._ask(concatenate([x, x]), t if np.ndim(t) == 0 else concatenate([t, t]), both)
+        return tuple([None if part is None else part[rows] for part in answer] for rows in (slice(0, n), slice(n, 2 * n)))
+
+    def _as_one(self, n):
+        """The null conditions of n samples above their conditions; None where they have to be asked one after the other."""
+        if n not in self._joined:
+            rowwise = type(self.denoiser) in (Denoiser, EDMDenoiser) and hasattr(self.denoiser.model, "parameters")
+            alike = rowwise and _alike(self.null, self.cond, n)
+            self._joined[n] = tree_map(lambda *pair: xp_of(*pair).concatenate(pair), self.null, self.cond) if alike else None
+        return self._joined[n]
+
     def _rescaled(self, x0, eps, x0_cond, eps_cond, x, t):
         predicts = getattr(self.denoiser, "predicts", "eps")  # the paper rescales what the network puts out
         alpha, sigma = per_sample(self.schedule.alpha(t), x), per_sample(self.schedule.sigma(t), x)
@@ -100,6 +122,17 @@ class Guided(Wrapper):
         axes = tuple(range(1, x.ndim))
         matched = out * (_deviation(out_cond, axes) / _deviation(out, axes))
         return to_x0_eps(self.rescale * matched + (1 - self.rescale) * out, x, alpha, sigma, predicts)
+
+
+def _alike(a, b, n):
+    """Whether two conditions are arranged alike, of arrays with n rows each."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_alike(a[key], b[key], n) for key in a)
+    if isinstance(a, (tuple, list)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_alike, a, b, [n] * len(a)))
+    if a is None or b is None:
+        return a is b
+    return all(np.ndim(c) > 0 and (c.shape, c.dtype, len(c)) == (a.shape, a.dtype, n) for c in (a, b))
 
 
 def _deviation(x, axes):

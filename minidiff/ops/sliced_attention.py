@@ -18,7 +18,8 @@ def sliced_attention(q, k, v, heads=1, mask=None, scale=None, bias=None, rows=10
         return of if of is None or of.ndim < 2 or of.shape[-2] == 1 else of[..., start : start + rows, :]
 
     def run(start):
-        return attention(q[:, start : start + rows], k, v, heads, part(mask, start), scale, part(bias, start))
+        queries = xp.ascontiguousarray(q[:, start : start + rows])  # in order, as the fast versions take them
+        return attention(queries, k, v, heads, part(mask, start), scale, part(bias, start))
 
     def back(dy):
         dq, dbias, dk, dv = [], [], 0, 0

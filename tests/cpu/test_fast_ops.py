@@ -1,5 +1,6 @@
 """Every fast version gives what its plain reference gives: value and all gradients, over shapes drawn at random."""
 
+import importlib
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 import minidiff
 from minidiff import cpu, ops
 from minidiff.rng import Rng
-from minidiff.settings import setting
+from minidiff.settings import no_grad, setting
 
 THREADS = st.integers(1, 3)
 many = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -179,6 +180,20 @@ def test_attention_of_several_pieces(dtype, B, N, M, heads):
     """Of several images, or of one whose heads are two pieces."""
     q, k, v = draw(1, dtype, B, N, heads * 4), draw(2, dtype, B, M, heads * 4), draw(3, dtype, B, M, heads * 3)
     tied("attention", dtype, 2, q, k, v, heads=heads)
+
+
+@pytest.mark.parametrize("tile", [1, 100, 5000, None])
+@pytest.mark.parametrize(("B", "N", "M", "heads"), [(1, 110, 120, 3), (2, 57, 300, 5), (3, 9, 5000, 1), (1, 2000, 300, 2)])
+def test_attention_in_tiles_where_no_gradient_follows(monkeypatch, tile, B, N, M, heads):
+    """Of some heads and some queries of an image; the last shape is cut without a smaller TILE too."""
+    if tile:
+        monkeypatch.setattr(importlib.import_module("minidiff.cpu.attention"), "TILE", tile)  # not the function of that name
+    q, k, v = (draw(seed, "float32", B, n, heads * 4) for seed, n in ((1, N), (2, M), (3, M)))
+    q[0, 5] *= 100  # scores far from 0, in one of the tiles
+    with minidiff.threads(2), no_grad():
+        y, _ = cpu.attention(q, k, v, heads)
+    want, _ = ops.attention.reference(*(z.astype(np.float64) for z in (q, k, v)), heads)
+    np.testing.assert_allclose(y, want, rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize("features", [16, 64])
