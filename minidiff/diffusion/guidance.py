@@ -12,7 +12,7 @@ from .schedule import per_sample
 from .thresholding import inside_thresholds
 from .wrapper import Wrapper
 
-ROWS, FEW = 16, 1 << 16  # samples, and their numbers, up to which one call of both halves takes less time than two
+ROWS, FEW = 16, 1 << 14  # samples, and their numbers, up to which one call of both halves takes less time, and little memory
 
 
 def cfg(denoiser, cond, weight, null=None, rescale=0.0, interval=None):
@@ -109,8 +109,9 @@ class Guided(Wrapper):
     def _as_one(self, n):
         """The null conditions of n samples above their conditions; None where they have to be asked one after the other."""
         if n not in self._joined:
-            rowwise = type(self.denoiser) in (Denoiser, EDMDenoiser) and hasattr(self.denoiser.model, "parameters")
-            alike = rowwise and _alike(self.null, self.cond, n)
+            model = self.denoiser.model if type(self.denoiser) in (Denoiser, EDMDenoiser) else None
+            alone = hasattr(model, "parameters") or getattr(model, "each_row_alone", False)
+            alike = alone and _alike(self.null, self.cond, n)
             self._joined[n] = tree_map(lambda *pair: xp_of(*pair).concatenate(pair), self.null, self.cond) if alike else None
         return self._joined[n]
 

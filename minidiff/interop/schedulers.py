@@ -207,5 +207,10 @@ class _Told:
         times, positions = self._tables[xp]
         return times[t] if t.dtype.kind in "iu" else xp.interp(t, positions, times.astype(np.float64))
 
+    @property
+    def each_row_alone(self):
+        """Whether the model treats each sample without regard to the others, as layers do."""
+        return hasattr(self.model, "parameters")
+
     def null_cond(self, cond):
         return self.model.null_cond(cond) if hasattr(self.model, "null_cond") else None

@@ -196,6 +196,18 @@ def test_stable_diffusion_frugally_and_by_default(torch, quiet, stable_diffusion
         interop.sample(folder, 2, prompt=["a cat"])
 
 
+def test_guidance_asks_the_unet_once_a_step(stable_diffusion):
+    """For each way that samplers have to give the network its time."""
+    folder, _ = stable_diffusion()
+    pipeline = interop.from_pretrained(folder)
+    rows, predict = [], pipeline.unet.predict
+    pipeline.unet.predict = lambda x, *rest: rows.append(len(x)) or predict(x, *rest)
+    for sampler in ("ddim", "dpmpp_2m", "euler"):
+        rows.clear()
+        pipeline.sample(2, 3, sampler, "a cat", guidance=3.0, rng=0)
+        assert rows == [4, 4, 4], sampler
+
+
 def test_the_decoder_of_a_frugal_pipeline_has_the_memory_to_itself(stable_diffusion, pages_of):
     folder, _ = stable_diffusion()
     pipeline = interop.from_pretrained(folder, frugal=True)
