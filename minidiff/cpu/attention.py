@@ -1,4 +1,5 @@
-"""Attention a few images at a time, whose scores stay in cache. A large table of weights is worked out again on the way back.
+"""Attention a few images at a time, or some queries of one, whose scores stay in cache. A large table of weights is worked out
+again on the way back.
 
 Dao et al. 2022 (arXiv:2205.14135) in the coarse: the weights are never divided by their sum, which divides y, and on the way
 back dy. Scores close to 0 need no row's maximum subtracted: NumPy's row maxima and row sums take longer than the exponentials.
@@ -15,7 +16,7 @@ from .pieces import cut, even, is_lone
 from .scratch import ones, scratch
 
 SCORES = 1 << 17  # numbers a piece may hold of scores, at least one image
-TILE = 1 << 20  # and where no gradient follows, from where on an image is not taken whole
+TILE = 1 << 20  # scores of an image from which on it is not taken whole, where no gradient follows
 TWO = 1 << 15  # scores in all from which a second thread is worth it
 NEAR = 30  # exp(30) is 1e13: neither sums of such numbers nor dy divided by them leave float32's range
 KEPT = 4  # weights are kept if there are at most so many for each feature: the size of a transformer's widest layer

@@ -144,7 +144,7 @@ class DataParallel(Layer):
         if self.engine != "mpi":
             return ""
         machines = f" on {self.ranks.machines} machines" if self.ranks.machines > 1 else ""
-        return f"{self.ranks.size} ranks{machines}, gradients by {self._started(1).messages.name}"
+        return f"{self.ranks.size} ranks{machines}, gradients by {self.engine_of_ranks().messages.name}"
 
     @property
     def recordable(self):

@@ -124,8 +124,8 @@ def test_the_parts_of_a_batch_add_up(name):
 
 def test_every_loss_that_says_so_is_tested():
     def below(kind):
-        ours = [sub for sub in kind.__subclasses__() if sub.__module__.startswith("minidiff")]
-        return {sub for sub in ours if "each_row_alone" in vars(sub)}.union(*map(below, ours))
+        kinds = [sub for sub in kind.__subclasses__() if sub.__module__.startswith("minidiff")]
+        return {sub for sub in kinds if "each_row_alone" in vars(sub)}.union(*map(below, kinds))
 
     tested = [objective for objective, _ in LOSSES.values() if isinstance(objective, Objective)]
     assert below(Objective) == {type(objective) for objective in tested}
