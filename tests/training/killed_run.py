@@ -19,8 +19,13 @@ from minidiff.rng import Rng
 from minidiff.training import Trainer
 
 
+def tell(line):
+    """Write a line in one call: `print` takes two, and a kill between them would join the line to the next."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
 def say(moment):
-    print(moment, flush=True)
+    tell(moment)
     os.read(sys.stdin.fileno(), 1)
 
 
@@ -86,7 +91,6 @@ def main(folder, slow):
     )  # fmt: skip
     if (Path(folder) / "checkpoint.safetensors").exists():
         trainer.resume()
-    print("ready", flush=True)
     trainer.run(progress=False)
 
 
@@ -96,10 +100,10 @@ def serve():
             continue
         child = os.fork()
         if child == 0:
-            print("pid", os.getpid(), flush=True)
+            tell(f"pid {os.getpid()}")
             main(line.strip(), slow=True)
             os._exit(0)
-        print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        tell(f"ended {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def start(argument):
 @pytest.fixture
 def server():
     with start("serve") as process:
+        limit = threading.Timer(120, process.kill)  # the test reads what it writes, for as long as it lives
+        limit.start()
         yield process
+        limit.cancel()
         process.stdin.close()
         assert process.wait(timeout=60) == 0
 
