@@ -133,7 +133,9 @@ def _alike(a, b, n):
         return type(a) is type(b) and len(a) == len(b) and all(map(_alike, a, b, [n] * len(a)))
     if a is None or b is None:
         return a is b
-    return all(np.ndim(c) > 0 and (c.shape, c.dtype, len(c)) == (a.shape, a.dtype, n) for c in (a, b))
+    if type(a) is not type(b) or np.ndim(a) == 0:
+        return False
+    return (a.shape, a.dtype, len(a)) == (b.shape, b.dtype, n)
 
 
 def _deviation(x, axes):

@@ -49,8 +49,8 @@ def log_of(folder):
 
 
 def run_and_kill(server, folder, moment, times, delay=0.0):
-    """SIGKILL when a run says for the so-manyth time that it has reached `moment`, where it waits, or `delay` seconds after
-    it goes on, at the latest where it waits next.   -> its exit code"""
+    """SIGKILL a run that reports `moment` for the so-manyth time: while it waits there, or `delay` seconds after it continues.
+    -> its exit code"""
 
     def tell(line):
         server.stdin.write(line + "\n")
